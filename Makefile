@@ -1,0 +1,258 @@
+#  Makefile - builds, checks and installs umbp; not recursive, all results under $(B). `make help`
+#  tells the targets. Variables: B (build folder), CC, CFLAGS, SAN (sanitizers), PREFIX, DESTDIR.
+#
+#  A source file needs no line here: the folders say what belongs where. bin/NAME.c of PROGS is a
+#  main, any other bin/*.c helps them all; each test/unit/test_*.c is a program, and so is each
+#  test/fuzz/fuzz_*.c under libFuzzer; test/cluster/*.sh and test/*/check.sh run if executable.
+
+VERSION := 0.1.0
+SOVERSION := 0
+B ?= build
+PREFIX ?= /usr/local
+CFLAGS ?= -O2 -g -Wall -Wextra -Werror
+PACKAGES := libczmq libzmq libcbor libxxhash jansson libsodium libedit
+FUZZ_S ?= 10
+BENCH_ARGS ?=
+SHELL := /bin/bash
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SECONDARY:
+ifeq ($(MAKELEVEL),0)
+MAKEFLAGS += --jobs=$(shell nproc) --no-print-directory   #  A -j of the user's own counts more
+endif
+
+COMMON := $(wildcard proto/*.c cluster/bulk/*.c)
+CLIENT := $(wildcard client/*.c) $(COMMON)
+NODE := $(wildcard actors/*.c actors/tier/*.c cluster/*.c cluster/discovery/*.c) $(COMMON)
+MAINS := $(wildcard bin/umbp-node.c bin/umbp-console.c bin/umbp-bench.c)
+HELPERS := $(filter-out $(MAINS),$(wildcard bin/*.c))
+UNIT := $(wildcard test/unit/test_*.c)
+FUZZ := $(wildcard test/fuzz/fuzz_*.c)
+SOURCES := $(sort $(CLIENT) $(NODE) $(MAINS) $(HELPERS) $(UNIT) $(FUZZ))
+HEADERS := $(wildcard proto/*.h cluster/*.h cluster/*/*.h actors/*.h actors/*/*.h client/*.h \
+             bin/*.h test/*.h test/*/*.h)
+SCRIPTS := $(sort $(shell find test -name '*.sh' -executable \
+             \( -path 'test/cluster/*' -o -name check.sh \) 2>/dev/null))
+
+LIBS := $(B)/lib/libumbpnode.a $(B)/lib/libumbp.a
+SHARED := $(B)/lib/libumbp.so $(B)/lib/libumbpnode.so
+PROGS := $(MAINS:bin/%.c=$(B)/bin/%)
+TESTS := $(UNIT:test/unit/%.c=$(B)/test/%)
+PUBLIC_libumbp := $(wildcard client/umbp.h proto/error.h)
+PUBLIC_libumbpnode := $(wildcard actors/umbp_node.h proto/error.h)
+PUBLIC := $(sort $(PUBLIC_libumbp) $(PUBLIC_libumbpnode))
+objects = $(patsubst %.c,$(B)/obj/%.o,$(1))
+
+#  What pkg-config says, asked once: make writes this file first and then starts again
+ifneq ($(filter-out clean help fmt,$(or $(MAKECMDGOALS),all)),)
+include $(B)/packages.mk
+endif
+
+ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -I. -iquote proto -fPIC -pthread -fno-semantic-interposition \
+             $(CFLAGS) $(SAN) $(PACKAGE_CFLAGS)
+ALL_LDFLAGS = -pthread -Wl,--as-needed $(LDFLAGS) $(SAN)
+
+.PHONY: all run check unit check-asan check-tsan check-install fuzz bench fmt fmt-check lint \
+        lint-clang lint-cppcheck check-clang install uninstall clean help FORCE
+all: $(LIBS) $(SHARED) $(PROGS)             #  libraries and programs
+	@:
+
+$(B)/packages.mk: deploy/setup.sh Makefile
+	@mkdir -p $(B)
+	@echo '*' >$(B)/.gitignore
+	@deploy/setup.sh build
+	@cflags=$$(pkg-config --cflags $(PACKAGES)) && libs=$$(pkg-config --libs $(PACKAGES)) \
+	    && printf 'PACKAGE_CFLAGS := %s\nPACKAGE_LIBS := %s -lm\n' "$$cflags" "$$libs" >$@
+
+$(B)/obj/%.o: %.c $(B)/packages.mk
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+-include $(patsubst %.c,$(B)/obj/%.d,$(SOURCES))
+
+#  Libraries. A shared one exports what its public headers declare, and nothing else
+$(B)/lib/libumbp.a $(B)/lib/libumbp.so.$(SOVERSION): $(call objects,$(CLIENT))
+$(B)/lib/libumbpnode.a $(B)/lib/libumbpnode.so.$(SOVERSION): $(call objects,$(NODE))
+$(B)/lib/libhelpers.a: $(call objects,$(HELPERS))
+$(B)/lib/%.a:
+	@mkdir -p $(@D)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+.SECONDEXPANSION:
+$(B)/lib/%.map: $$(PUBLIC_$$*) $(B)/packages.mk
+	@mkdir -p $(@D)
+	@names=$$(cat /dev/null $(PUBLIC_$*) | $(CC) $(ALL_CFLAGS) -E -P -x c - \
+	    | grep -oE '\bumbp_[a-z0-9_]+ *\(' | sed 's/ *($$/;/' | sort -u) || true; \
+	    printf 'UMBP_$(SOVERSION) {\nglobal:\n%s\nlocal:\n*;\n};\n' "$$names" >$@
+
+$(B)/lib/%.so.$(SOVERSION): $(B)/lib/%.map
+	$(CC) -shared $(ALL_LDFLAGS) -Wl,-soname,$(@F) -Wl,-z,defs -Wl,--version-script=$< \
+	    $(filter %.o,$^) $(PACKAGE_LIBS) -o $@
+$(B)/lib/%.so: $(B)/lib/%.so.$(SOVERSION)
+	@ln -sf $(<F) $@
+
+#  Programs, tests and fuzzers
+$(B)/bin/%: $(B)/obj/bin/%.o $(B)/lib/libhelpers.a $(LIBS)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_LDFLAGS) $^ $(PACKAGE_LIBS) -o $@
+$(B)/test/test_%: $(B)/obj/test/unit/test_%.o $(B)/lib/libhelpers.a $(LIBS)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_LDFLAGS) $^ -lcunit $(PACKAGE_LIBS) -o $@
+$(B)/test/fuzz_%: $(B)/obj/test/fuzz/fuzz_%.o $(B)/lib/libhelpers.a $(LIBS)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer $^ $(PACKAGE_LIBS) -o $@
+
+run: all                                    #  a small cluster on this host, until Ctrl-C
+	deploy/run-demo.sh
+
+bench: all                                  #  umbp-bench with $BENCH_ARGS
+	$(B)/bin/umbp-bench $(BENCH_ARGS)
+
+#  Tests. A test succeeds with 0, is skipped with 77 (its last line says why), fails with all else
+define RUN_TEST
+run_test () {
+    name=$$1 limit_s=$$2 log=$(B)/test/$$1.log start=$${EPOCHREALTIME/[.,]/} word=FAIL why=
+    shift 2
+    timeout -k 10 "$$limit_s" "$$@" >"$$log" 2>&1 </dev/null
+    rc=$$?
+    [[ $$rc == 0 ]] && word=PASS
+    [[ $$rc == 77 ]] && word=SKIP why=": $$(tail -n 1 "$$log")"
+    [[ $$rc == 124 || $$rc == 137 ]] && why=": no end after $$limit_s s"
+    took_ms=$$(( ($${EPOCHREALTIME/[.,]/} - start) / 1000 ))
+    echo "$$word" >"$(B)/test/$$name.status"
+    {
+        printf '%s  %s (%d.%d s)%s\n' $$word "$$name" $$((took_ms / 1000)) \
+            $$((took_ms / 100 % 10)) "$$why"
+        [[ $$word == FAIL ]] && tail -n 200 "$$log" | sed 's/^/      /'
+    } >"$$log.report"
+    cat "$$log.report"
+}
+endef
+export RUN_TEST
+COUNT_TESTS = find $(B)/test -name '*.status' -exec cat {} + | awk '{ n[$$1]++ } END { \
+    printf "%d passed, %d failed, %d skipped\n", n["PASS"], n["FAIL"], n["SKIP"]; \
+    exit n["FAIL"] > 0 }'
+
+unit: $(TESTS:=.status)
+	@:
+$(B)/test/%.status: $(B)/test/% FORCE
+	@eval "$$RUN_TEST"; run_test $* 300 $(RUNNER) $<
+
+#  What scripts find: the build, its programs, Python and JavaScript packages
+check: export PATH := $(abspath $(B))/bin:$(abspath $(B))/venv/bin:$(PATH)
+check: export LD_LIBRARY_PATH := $(abspath $(B))/lib
+check: export NODE_PATH := $(abspath $(B))/js/node_modules
+check: export UMBP_BUILD := $(abspath $(B))
+check:                                      #  all tests
+	@deploy/setup.sh build check
+	@$(MAKE) all $(TESTS)
+	@rm -f $(B)/test/*.status
+	@mkdir -p $(B)/test
+	@$(MAKE) unit
+	@$(if $(SCRIPTS),$(MAKE) -k $(B)/venv/.done $(B)/js/.done \
+	    || echo 'some packages are missing: tests that need them are skipped')
+	@eval "$$RUN_TEST"; for script in $(SCRIPTS); do \
+	    name=$${script#test/}; name=$${name%.sh}; run_test $${name//\//_} 600 $$script; done
+	@$(COUNT_TESTS)
+
+$(B)/venv/.done: test/requirements.txt
+	python3 -m venv --clear $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+$(B)/js/.done: Makefile
+	npm install --silent --no-audit --no-fund --prefix $(@D) zeromq@6 cbor-x@1 </dev/null
+	@touch $@
+
+#  The same tests, built with sanitizers. personality: their maps want less random addresses
+check-asan: SAN := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+check-tsan: SAN := -fsanitize=thread -fno-omit-frame-pointer
+check-asan: export UBSAN_OPTIONS ?= print_stacktrace=1
+check-tsan: export TSAN_OPTIONS ?= suppressions=$(CURDIR)/deploy/tsan.supp second_deadlock_stack=1
+check-asan check-tsan: check-%:             #  unit tests under sanitizers
+	@deploy/setup.sh build check
+	@rm -f $(B)/$*/test/*.status
+	@mkdir -p $(B)/$*/test
+	@$(MAKE) B=$(B)/$* SAN='$(SAN)' RUNNER='setarch -R' unit
+	@B=$(B)/$*; $(subst $(B)/test,$$B/test,$(COUNT_TESTS))
+
+fuzz:                                       #  each fuzzer for $FUZZ_S seconds
+	@deploy/setup.sh build lint && deploy/setup.sh fuzz
+	@$(MAKE) B=$(B)/fuzz CC=clang SAN='-fsanitize=fuzzer-no-link,address,undefined \
+	    -fno-sanitize-recover=all' $(FUZZ:test/fuzz/%.c=$(B)/fuzz/test/%)
+	@for fuzzer in $(FUZZ:test/fuzz/%.c=%); do \
+	    mkdir -p $(B)/fuzz/corpus/$$fuzzer && $(B)/fuzz/test/$$fuzzer -max_total_time=$(FUZZ_S) \
+	        -timeout=10 -print_final_stats=1 $(B)/fuzz/corpus/$$fuzzer || exit 1; done
+
+#  Layout and static analysis. tidy looks at a file once it compiles with $(CC), and not again
+#  before it, or a header of it, changes
+fmt:                                        #  gives every file the project's layout
+	@deploy/setup.sh lint
+	@deploy/fmt.sh write $(SOURCES) $(HEADERS)
+fmt-check:                                  #  is every file in that layout?
+	@deploy/setup.sh lint
+	@deploy/fmt.sh check $(SOURCES) $(HEADERS)
+
+lint: fmt-check lint-clang lint-cppcheck    #  fmt-check, clang's warnings, clang-tidy, cppcheck
+	@:
+check-clang:                                #  does everything compile with clang, without warnings?
+	@deploy/setup.sh build check lint
+	@$(MAKE) B=$(B)/clang CC=clang $(SOURCES:%.c=$(B)/clang/obj/%.o)
+lint-clang:
+	@deploy/setup.sh build check lint
+	@$(MAKE) B=$(B)/clang CC=clang $(SOURCES:%.c=$(B)/clang/tidy/%.ok)
+lint-cppcheck:
+	@deploy/setup.sh build check lint
+	@mkdir -p $(B)/cppcheck
+	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr \
+	    --error-exitcode=1 -j$$(nproc) --cppcheck-build-dir=$(B)/cppcheck -D_GNU_SOURCE -I. \
+	    -D'CU_ASSERT(value)={}' \
+	    --suppressions-list=deploy/cppcheck.supp $(SOURCES)
+
+#  In a test it is no defect to go on after a failed CU_ASSERT, to count narrowly, or to ask twice
+#  for a random number
+$(B)/tidy/test/%.ok: TIDY_FLAGS := --checks=-clang-analyzer-*,-misc-redundant-expression,$\
+             -bugprone-integer-division,-bugprone-too-small-loop-variable
+$(B)/tidy/%.ok: $(B)/obj/%.o deploy/clang-tidy
+	@mkdir -p $(@D)
+	@echo clang-tidy $*.c
+	@clang-tidy --quiet --config-file=deploy/clang-tidy $(TIDY_FLAGS) $*.c -- $(ALL_CFLAGS) \
+	    >$@.log 2>&1 || { cat $@.log; exit 1; }
+	@touch $@
+
+#  A public header names others from the root of the tree; installed, they are neighbours
+INCLUDEDIR = $(DESTDIR)$(PREFIX)/include/umbp
+LIBDIR = $(DESTDIR)$(PREFIX)/lib
+BINDIR = $(DESTDIR)$(PREFIX)/bin
+install: all                                #  under $DESTDIR$PREFIX
+	@mkdir -p $(INCLUDEDIR) $(LIBDIR)/pkgconfig $(BINDIR)
+	for header in $(PUBLIC); do sed -E 's,^#include "[a-z/]+/([a-z_]+\.h)",#include "\1",' $$header \
+	    >$(INCLUDEDIR)/$${header##*/} || exit 1; done
+	install -m 644 $(LIBS) $(LIBDIR)
+	install -m 755 $(SHARED:=.$(SOVERSION)) $(LIBDIR)
+	for name in $(notdir $(SHARED)); do ln -sf $$name.$(SOVERSION) $(LIBDIR)/$$name || exit 1; done
+	for name in umbp umbpnode; do sed -e 's,@PREFIX@,$(PREFIX),; s,@VERSION@,$(VERSION),' \
+	    deploy/$$name.pc.in >$(LIBDIR)/pkgconfig/$$name.pc || exit 1; done
+	$(if $(PROGS),install -m 755 $(PROGS) $(BINDIR))
+	@[[ -n "$(DESTDIR)" || $$(id -u) != 0 ]] || ldconfig
+
+uninstall:                                  #  what install put there
+	rm -f $(addprefix $(INCLUDEDIR)/,$(notdir $(PUBLIC))) $(addprefix $(BINDIR)/,$(notdir $(PROGS)))
+	rm -f $(addprefix $(LIBDIR)/,$(notdir $(LIBS) $(SHARED) $(SHARED:=.$(SOVERSION))))
+	rm -f $(LIBDIR)/pkgconfig/umbp.pc $(LIBDIR)/pkgconfig/umbpnode.pc
+	@rmdir --ignore-fail-on-non-empty $(INCLUDEDIR) 2>/dev/null || true
+
+check-install: all                          #  installs into $B/stage and builds against that
+	@deploy/setup.sh build check
+	@rm -rf $(B)/stage
+	@$(MAKE) install DESTDIR=$(abspath $(B)/stage) PREFIX=/usr >$(B)/install.log
+	@deploy/check-install.sh $(abspath $(B)/stage)
+	@$(MAKE) uninstall DESTDIR=$(abspath $(B)/stage) PREFIX=/usr >>$(B)/install.log
+	@left=$$(find $(B)/stage -not -type d) \
+	    && [[ -z "$$left" ]] || { echo "left behind: $$left"; exit 1; }
+
+clean:                                      #  removes the build folder
+	rm -rf $(B)
+
+help:                                       #  this list
+	@sed -nE 's/^([a-z%][-a-z %]*):.*  #  (.*)/\1\t\2/p' Makefile | sed 's/: check-%//' \
+	    | while IFS=$$'\t' read -r target text; do printf '  %-24s %s\n' "$$target" "$$text"; done

@@ -1,0 +1,22 @@
+//  actors/migrator.h - the migrator actor: fetches blocks from a tier of another node and keeps
+//  replicas in the memory of its own. Every byte is checked before its block can be seen.
+#ifndef UMBP_MIGRATOR_H
+#define UMBP_MIGRATOR_H
+
+#include "actors/actor.h"
+
+#define UMBP_MIGRATOR_COPIES_MAX 64     //  Requests at a time, under way or waiting
+
+typedef struct {
+    const umbp_home_t *home;
+    size_t flight_bytes;                //  Room reserved here and not committed yet, at most, unless a
+                                        //  single block is larger; 0: 64 MiB
+} umbp_migrator_args_t;
+
+//  Answers copy, by its deadline, with a status for each key: 0 it is here now, UMBP_EEXIST it was,
+//  UMBP_ENOENT it is not there, UMBP_EAGAIN no room here, or why it could not be fetched. Over
+//  UMBP_MIGRATOR_COPIES_MAX the whole is answered UMBP_EAGAIN. Takes topology_ok. Has a door.
+//  Destroying it may take three seconds, if a transfer hangs just then. NULL if it cannot bind.
+zactor_t *umbp_migrator_new (const umbp_migrator_args_t *args);
+
+#endif

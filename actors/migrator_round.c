@@ -1,0 +1,393 @@
+//  actors/migrator_round.c - one round of a copy: some of its keys, from the lease at the owner to the
+//  commit here. Each answer leads to the next question; nothing waits.
+#include "actors/migrator_self.h"
+
+#include "cluster/bulk/copy.h"
+
+#define ASK_MS 2000                     //  For a tier to answer
+
+static const char *const s_tiers[UMBP_TIERS] = {
+    [UMBP_TIER_HBM] = "tier:hbm",
+    [UMBP_TIER_DRAM] = "tier:dram",
+    [UMBP_TIER_NVME] = "tier:nvme",
+    [UMBP_TIER_SHARED] = "tier:shared",
+};
+
+#define OWN_TIER "tier:dram"
+
+//  How long to wait for a tier's answer
+static uint32_t s_patience_ms (const umbp_copy_t *copy)
+{
+    int64_t left = umbp_copy_left_ms (copy);
+    return left < 1 ? 1 : left < ASK_MS ? (uint32_t) left : ASK_MS;
+}
+
+static void s_release (umbp_migrator_t *self, umbp_lane_t *lane)
+{
+    if (lane->round.lease == 0)
+        return;
+    umbp_msg_t msg;
+    umbp_msg_init (&msg, UMBP_MSG_release, 0);
+    msg.release.leases = (umbp_u64s_t) { &lane->round.lease, 1 };
+    umbp_post_tell (self->post, s_tiers[lane->copy->tier], lane->copy->node, &msg);
+    lane->round.lease = 0;
+}
+
+//  One chain of questions came to its end, and with the last one the round
+static void s_close (umbp_migrator_t *self, umbp_lane_t *lane, int rest)
+{
+    if (--lane->round.open > 0)
+        return;
+    s_release (self, lane);
+    umbp_migrator_round_over (self, lane, rest);
+}
+
+//  What another actor said of a block, as one of ours would: 0 or an error
+static int8_t s_status (umbp_s8s_t statuses, size_t index)
+{
+    int8_t status = umbp_s8s_at (statuses, index);
+    return status > 0 || status < UMBP_ERR_LAST ? UMBP_EPROTO : status;
+}
+
+//  The error of an answer that cannot be used: its own, or that it is not what was asked for
+static int s_error (int status)
+{
+    return status < 0 ? status : UMBP_EPROTO;
+}
+
+static void s_set (umbp_round_t *round, const uint16_t *keys, uint32_t count, int status)
+{
+    for (uint32_t index = 0; index < count; index++)
+        round->statuses[keys[index]] = (int8_t) status;
+}
+
+//  Take the statuses of an answer about these keys, or the reason why there is none
+static void s_take (umbp_round_t *round, const uint16_t *keys, uint32_t count, int status,
+                    const umbp_s8s_t *statuses)
+{
+    if (!statuses || statuses->count != count)
+        s_set (round, keys, count, s_error (status));
+    else
+        for (uint32_t index = 0; index < count; index++)
+            round->statuses[keys[index]] = s_status (*statuses, index);
+}
+
+//  Put keys of the round, with the sizes and sums of their blocks, into the columns of a question
+static umbp_column_t s_gather (umbp_migrator_t *self, const umbp_round_t *round, const uint16_t *keys,
+                               uint32_t count)
+{
+    const uint8_t *items[UMBP_ROUND_MAX];
+    uint16_t sizes[UMBP_ROUND_MAX];
+    umbp_column_split (&round->keys, items, sizes);
+    uint32_t used = 0;
+    for (uint32_t index = 0; index < count; index++) {
+        uint16_t key = keys[index];
+        memcpy (self->keys + used, items[key], sizes[key]);
+        used += sizes[key];
+        self->key_sizes[index] = sizes[key];
+        self->sizes[index] = round->sizes[key];
+        self->sums[index] = round->sums[key];
+    }
+    return (umbp_column_t) { self->keys, self->key_sizes, used, count };
+}
+
+//  --------------------------------------------------------------------------------------------------
+//  Small blocks: they came with the lease
+
+static void s_on_stored (void *arg, uint64_t number, int status, const umbp_mail_t *mail)
+{
+    umbp_migrator_t *self = arg;
+    umbp_lane_t *lane = &self->lanes[number];
+    bool fine = mail && mail->msg->type == UMBP_MSG_store_ok;
+    s_take (&lane->round, lane->round.small, lane->round.small_count, status,
+            fine ? &mail->msg->store_ok.statuses : NULL);
+    s_close (self, lane, UMBP_OK);
+}
+
+//  Store the small blocks, whose bytes lie in self->payload
+static void s_store (umbp_migrator_t *self, umbp_lane_t *lane, size_t payload_size)
+{
+    umbp_round_t *round = &lane->round;
+    umbp_msg_t msg;
+    umbp_msg_init (&msg, UMBP_MSG_store, 0);
+    msg.store.keys = s_gather (self, round, round->small, round->small_count);
+    msg.store.sizes = (umbp_u32s_t) { self->sizes, round->small_count };
+    msg.store.sums = (umbp_u64s_t) { self->sums, round->small_count };
+    msg.store.keep = true;
+    int rc = umbp_post_ask (self->post, OWN_TIER, NULL, &msg, self->payload, payload_size,
+                            s_patience_ms (lane->copy), s_on_stored, (uint64_t) (lane - self->lanes));
+    if (rc < 0) {
+        s_set (round, round->small, round->small_count, rc);
+        s_close (self, lane, UMBP_OK);
+    }
+}
+
+//  --------------------------------------------------------------------------------------------------
+//  Large blocks: reserve, move, commit
+
+static void s_on_committed (void *arg, uint64_t number, int status, const umbp_mail_t *mail)
+{
+    umbp_migrator_t *self = arg;
+    umbp_lane_t *lane = &self->lanes[number];
+    bool fine = mail && mail->msg->type == UMBP_MSG_commit_ok;
+    s_take (&lane->round, lane->round.large, lane->round.large_count, status,
+            fine ? &mail->msg->commit_ok.statuses : NULL);
+    s_close (self, lane, UMBP_OK);
+}
+
+static void s_abort (umbp_migrator_t *self, const uint64_t *slots, uint32_t count)
+{
+    umbp_msg_t msg;
+    umbp_msg_init (&msg, UMBP_MSG_abort, 0);
+    msg.abort.slots = (umbp_u64s_t) { slots, count };
+    if (count)
+        umbp_post_tell (self->post, OWN_TIER, NULL, &msg);
+}
+
+//  The worker is done: commit what arrived, let go of the rest
+static void s_commit (umbp_migrator_t *self, umbp_lane_t *lane)
+{
+    umbp_round_t *round = &lane->round;
+    const umbp_transfer_t *transfer = &lane->transfer;
+    uint32_t aborted = 0;
+    round->large_count = 0;
+    for (uint32_t index = 0; index < transfer->count; index++) {
+        const umbp_mover_row_t *row = &transfer->rows[index];
+        if (row->status == 0) {
+            self->slots[round->large_count] = row->slot;
+            self->sums[round->large_count] = row->sum;
+            round->large[round->large_count++] = (uint16_t) row->key;
+        } else {
+            self->aborted[aborted++] = row->slot;
+            round->statuses[row->key] = (int8_t) row->status;
+        }
+    }
+    s_abort (self, self->aborted, aborted);
+    s_release (self, lane);
+    umbp_msg_t msg;
+    umbp_msg_init (&msg, UMBP_MSG_commit, 0);
+    msg.commit.slots = (umbp_u64s_t) { self->slots, round->large_count };
+    msg.commit.sums = (umbp_u64s_t) { self->sums, round->large_count };
+    msg.commit.keep = true;
+    int rc = 0;
+    if (round->large_count)
+        rc = umbp_post_ask (self->post, OWN_TIER, NULL, &msg, NULL, 0, s_patience_ms (lane->copy),
+                            s_on_committed, (uint64_t) (lane - self->lanes));
+    if (rc < 0) {
+        s_abort (self, self->slots, round->large_count);
+        s_set (round, round->large, round->large_count, rc);
+    }
+    if (rc < 0 || round->large_count == 0)
+        s_close (self, lane, UMBP_OK);
+}
+
+int umbp_migrator_on_worker (zloop_t *loop, zsock_t *sock, void *arg)
+{
+    (void) loop;
+    umbp_migrator_t *self = arg;
+    for (size_t index = 0; index < UMBP_LANES; index++) {
+        umbp_lane_t *lane = &self->lanes[index];
+        if (lane->sock != sock)
+            continue;
+        int size = zmq_recv (zsock_resolve (sock), &lane->transfer, sizeof lane->transfer,
+                             ZMQ_DONTWAIT);
+        if (size == sizeof lane->transfer)
+            s_commit (self, lane);
+    }
+    return 0;
+}
+
+//  Let the worker move the blocks that got a slot. Some time is left for the commit.
+static void s_move (umbp_migrator_t *self, umbp_lane_t *lane, umbp_text_t to, int64_t write_by)
+{
+    umbp_round_t *round = &lane->round;
+    umbp_transfer_t *transfer = &lane->transfer;
+    int64_t left = umbp_copy_left_ms (lane->copy);
+    int64_t deadline = lane->copy->answer_by - (left / 8 > UMBP_ANSWER_MARGIN_MS ? left / 8 : UMBP_ANSWER_MARGIN_MS);
+    deadline = round->read_by < deadline ? round->read_by : deadline;
+    transfer->job = (umbp_mover_job_t) { .lease = round->lease };
+    transfer->job.deadline_ms = write_by < deadline ? write_by : deadline;
+    snprintf (transfer->job.from, sizeof transfer->job.from, "%s", round->source);
+    umbp_text_copy (to, transfer->job.to, sizeof transfer->job.to);
+    int rc = zmq_send (zsock_resolve (lane->sock), transfer, sizeof *transfer, ZMQ_DONTWAIT);
+    if (rc == sizeof *transfer)
+        return;
+    for (uint32_t index = 0; index < transfer->count; index++)
+        transfer->rows[index].status = UMBP_EAGAIN;
+    s_commit (self, lane);
+}
+
+static void s_on_reserved (void *arg, uint64_t number, int status, const umbp_mail_t *mail)
+{
+    umbp_migrator_t *self = arg;
+    umbp_lane_t *lane = &self->lanes[number];
+    umbp_round_t *round = &lane->round;
+    umbp_transfer_t *transfer = &lane->transfer;
+    bool fine = mail && mail->msg->type == UMBP_MSG_reserve_ok
+                && mail->msg->reserve_ok.statuses.count == round->large_count;
+    transfer->count = 0;
+    s_take (round, round->large, round->large_count, status,
+            fine ? &mail->msg->reserve_ok.statuses : NULL);
+    for (uint32_t index = 0; fine && index < round->large_count; index++) {
+        uint16_t key = round->large[index];
+        if (round->statuses[key] == 0)
+            transfer->rows[transfer->count++] = (umbp_mover_row_t) {
+                .sum = round->sums[key],
+                .slot = umbp_u64s_at (mail->msg->reserve_ok.slots, index),
+                .item = index,          //  A lease counts the blocks that it holds
+                .size = round->sizes[key],
+                .key = key,
+            };
+    }
+    if (transfer->count == 0) {
+        s_close (self, lane, UMBP_OK);
+        return;
+    }
+    const umbp_msg_reserve_ok_t *ok = &mail->msg->reserve_ok;
+    s_move (self, lane, ok->bulk, zclock_mono () + (int64_t) ok->ttl_ms * 3 / 4);
+}
+
+static void s_reserve (umbp_migrator_t *self, umbp_lane_t *lane)
+{
+    umbp_round_t *round = &lane->round;
+    umbp_msg_t msg;
+    umbp_msg_init (&msg, UMBP_MSG_reserve, 0);
+    msg.reserve.session = lane->session;
+    msg.reserve.keys = s_gather (self, round, round->large, round->large_count);
+    msg.reserve.sizes = (umbp_u32s_t) { self->sizes, round->large_count };
+    int rc = umbp_post_ask (self->post, OWN_TIER, NULL, &msg, NULL, 0, s_patience_ms (lane->copy),
+                            s_on_reserved, (uint64_t) (lane - self->lanes));
+    if (rc < 0) {
+        s_set (round, round->large, round->large_count, rc);
+        s_close (self, lane, UMBP_OK);
+    }
+}
+
+//  --------------------------------------------------------------------------------------------------
+//  The lease
+
+//  Where the owner serves bulk bytes: as it says itself, or where it serves on all its addresses, as
+//  the registry says. Empty if nobody knows.
+static void s_source (umbp_migrator_t *self, umbp_lane_t *lane, umbp_text_t bulk)
+{
+    static const char anywhere[][5] = { "0.0.0", "[::]:" };
+    char *source = umbp_text_copy (bulk, lane->round.source, sizeof lane->round.source);
+    for (size_t index = 0; index < sizeof anywhere / sizeof *anywhere; index++)
+        if (memcmp (source, anywhere[index], sizeof *anywhere) == 0)
+            *source = 0;
+    int member = *source || !self->topology
+                     ? -1
+                     : umbp_topology_find (self->topology, umbp_text (lane->copy->node));
+    if (member >= 0)
+        snprintf (source, sizeof lane->round.source, "%s",
+                  umbp_topology_member (self->topology, (size_t) member)->bulk);
+}
+
+//  A block that came along: its bytes must be right, and go to self->payload behind used. Returns its
+//  size, or 0 if it is no good.
+static uint32_t s_add_small (umbp_migrator_t *self, umbp_round_t *round, uint32_t index, umbp_bytes_t *left,
+                             size_t used)
+{
+    uint32_t size = round->sizes[index];
+    if (size > left->size) {            //  And then all that should follow is not there either
+        round->statuses[index] = UMBP_EPROTO;
+        left->size = 0;
+        return 0;
+    }
+    const uint8_t *data = left->data;
+    left->data += size;
+    left->size -= size;
+    if (umbp_sum (data, size) != round->sums[index]) {
+        round->statuses[index] = UMBP_ECHECKSUM;
+        return 0;
+    }
+    memcpy (self->payload + used, data, size);
+    round->small[round->small_count++] = (uint16_t) index;
+    return size;
+}
+
+//  Sort the round's keys: small blocks go to self->payload, large ones are to be fetched. The round ends
+//  early where its share of bytes would be passed. Returns the size of the payload.
+static size_t s_sort (umbp_migrator_t *self, umbp_round_t *round, const umbp_mail_t *mail)
+{
+    const umbp_msg_lease_ok_t *ok = &mail->msg->lease_ok;
+    umbp_bytes_t left = { mail->payload, (uint32_t) mail->payload_size };
+    size_t used = 0;
+    uint64_t large_bytes = 0;
+    for (uint32_t index = 0; index < round->count; index++) {
+        uint32_t size = round->sizes[index] = umbp_u32s_at (ok->sizes, index);
+        round->sums[index] = umbp_u64s_at (ok->sums, index);
+        round->statuses[index] = s_status (ok->statuses, index);
+        if (round->statuses[index] == 0 && size == 0)
+            round->statuses[index] = UMBP_EPROTO;
+        if (round->statuses[index] < 0)
+            continue;
+        if (umbp_u8s_at (ok->inlined, index))
+            used += s_add_small (self, round, index, &left, used);
+        else if (large_bytes && large_bytes + size > self->share_bytes)
+            round->count = index;       //  In another round, under another lease
+        else {
+            large_bytes += size;
+            round->large[round->large_count++] = (uint16_t) index;
+        }
+    }
+    return used;
+}
+
+static void s_on_leased (void *arg, uint64_t number, int status, const umbp_mail_t *mail)
+{
+    umbp_migrator_t *self = arg;
+    umbp_lane_t *lane = &self->lanes[number];
+    umbp_round_t *round = &lane->round;
+    const umbp_msg_lease_ok_t *ok = mail ? &mail->msg->lease_ok : NULL;
+    if (!ok || status < 0 || mail->msg->type != UMBP_MSG_lease_ok
+        || ok->statuses.count != round->count || mail->payload_size > UMBP_INLINE_MAX) {
+        memset (round->statuses, s_error (status), round->count);
+        s_close (self, lane, s_error (status));  //  The others would fare no better
+        return;
+    }
+    round->lease = ok->lease;
+    round->read_by += (int64_t) ok->ttl_ms;
+    size_t payload_size = s_sort (self, round, mail);
+    s_source (self, lane, ok->bulk);
+    if (round->large_count && (!*round->source || !round->lease)) {
+        s_set (round, round->large, round->large_count, UMBP_EUNREACH);
+        round->large_count = 0;
+    }
+    round->open += (round->small_count > 0) + (round->large_count > 0);
+    if (round->small_count)
+        s_store (self, lane, payload_size);
+    if (round->large_count)
+        s_reserve (self, lane);
+    s_close (self, lane, UMBP_OK);      //  Of the lease itself
+}
+
+void umbp_migrator_round (umbp_migrator_t *self, umbp_lane_t *lane, umbp_copy_t *copy)
+{
+    umbp_round_t *round = &lane->round;
+    uint32_t count = copy->count - copy->done, bytes = 0;
+    count = count < UMBP_ROUND_MAX ? count : UMBP_ROUND_MAX;
+    for (uint32_t index = 0; index < count; index++)
+        bytes += copy->sizes[copy->done + index];
+    lane->copy = copy;
+    round->count = count;
+    round->keys = (umbp_column_t) { copy->keys + copy->done_bytes, copy->sizes + copy->done, bytes,
+                                    count };
+    round->small_count = round->large_count = 0;
+    round->lease = 0;
+    round->open = 1;
+    round->read_by = zclock_mono ();    //  The owner's clock starts later: we give up first
+    self->rounds++;
+    umbp_msg_t msg;
+    umbp_msg_init (&msg, UMBP_MSG_lease, 0);
+    msg.lease.session = lane->session;
+    msg.lease.keys = round->keys;
+    msg.lease.inline_max = UMBP_INLINE_MAX;
+    int rc = umbp_post_ask (self->post, s_tiers[copy->tier], copy->node, &msg, NULL, 0,
+                            s_patience_ms (copy), s_on_leased, (uint64_t) (lane - self->lanes));
+    if (rc < 0) {
+        memset (round->statuses, rc, count);
+        s_close (self, lane, rc);
+    }
+}
+

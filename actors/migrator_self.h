@@ -1,0 +1,88 @@
+//  actors/migrator_self.h - the state of a migrator, shared by the files that make it up: migrator.c
+//  (its requests) and migrator_round.c (how the blocks of one are fetched). Nobody else includes this.
+#ifndef UMBP_MIGRATOR_SELF_H
+#define UMBP_MIGRATOR_SELF_H
+
+#include "actors/migrator.h"
+#include "actors/migrator_worker.h"
+#include "cluster/topology.h"
+
+#define UMBP_LANES 4                    //  Rounds at a time: a silent node holds up one of them
+#define UMBP_ROUND_MAX UMBP_TRANSFER_ROWS_MAX        //  Keys
+#define UMBP_ANSWER_MARGIN_MS 20        //  For an answer to reach its asker, and for late timers
+
+//  A request. Copying is no hot path, so each has memory of its own size: one piece, with its columns.
+typedef struct {
+    umbp_origin_t origin;
+    int64_t answer_by;
+    char node[UMBP_NAME_MAX + 1];
+    unsigned tier;
+    uint32_t count, done;               //  Keys, and those that have their status
+    uint32_t done_bytes;                //  Where in keys the next round starts
+    uint64_t bytes;                     //  Fetched
+    uint16_t *sizes;                    //  Of the keys
+    int8_t *statuses;
+    uint8_t *keys;
+} umbp_copy_t;
+
+//  A part of a copy that is under way. Keys are numbered from the round's first.
+typedef struct {
+    uint32_t count;
+    umbp_column_t keys;
+    int8_t statuses[UMBP_ROUND_MAX];
+    uint32_t sizes[UMBP_ROUND_MAX];          //  Of the blocks
+    uint64_t sums[UMBP_ROUND_MAX];
+    uint16_t small[UMBP_ROUND_MAX];          //  Keys whose blocks came along
+    uint32_t small_count;
+    uint16_t large[UMBP_ROUND_MAX];          //  Keys whose blocks are leased, or some that got a slot
+    uint32_t large_count;
+    uint64_t lease;                     //  0: none, or released
+    unsigned open;                      //  Chains of questions that are not at their end
+    int64_t read_by;                    //  The lease ends then
+    char source[UMBP_TEXT_MAX + 1];     //  Bulk server of the owner
+} umbp_round_t;
+
+typedef struct {
+    zactor_t *worker;
+    zsock_t *sock;                      //  To the worker
+    uint64_t session;                   //  Of its own, since a session ends with its last connection
+    umbp_copy_t *copy;                       //  NULL: idle
+    umbp_round_t round;
+    umbp_transfer_t transfer;
+} umbp_lane_t;
+
+typedef struct {
+    umbp_post_t *post;
+    zloop_t *loop;
+    umbp_home_t home;
+    umbp_topology_t *topology;
+    size_t share_bytes;                 //  A round's
+    umbp_lane_t lanes[UMBP_LANES];
+    umbp_copy_t *queue[UMBP_MIGRATOR_COPIES_MAX];     //  A ring
+    size_t queue_first, queue_count;
+    size_t copy_count;                  //  In the queue and in lanes
+    int timer;                          //  -1: not running
+
+    uint8_t keys[UMBP_ROUND_MAX * UMBP_KEY_MAX];      //  Columns of a question, while it is put together
+    uint16_t key_sizes[UMBP_ROUND_MAX];
+    uint32_t sizes[UMBP_ROUND_MAX];
+    uint64_t sums[UMBP_ROUND_MAX], slots[UMBP_ROUND_MAX], aborted[UMBP_ROUND_MAX];
+    uint8_t payload[UMBP_INLINE_MAX];
+
+    uint64_t requests, rounds, copies, bytes, misses, failures, busy;
+} umbp_migrator_t;
+
+//  migrator.c: the lane's round is over. rest is 0, or why there is no use in going on with its copy.
+void umbp_migrator_round_over (umbp_migrator_t *self, umbp_lane_t *lane, int rest);
+
+//  migrator_round.c: begin a round of a copy in an idle lane; the worker has answered
+void umbp_migrator_round (umbp_migrator_t *self, umbp_lane_t *lane, umbp_copy_t *copy);
+int umbp_migrator_on_worker (zloop_t *loop, zsock_t *sock, void *arg);
+
+//  How much longer the copy may take, in milliseconds; 0 or less: it is late
+static inline int64_t umbp_copy_left_ms (const umbp_copy_t *copy)
+{
+    return copy->answer_by - zclock_mono ();
+}
+
+#endif

@@ -1,0 +1,238 @@
+//  actors/mover.c - moves blocks between bulk servers. See mover.h. The buffer is filled with as many
+//  blocks, or as much of one, as it takes; these are read in one batch, checked, and written in one.
+#include "actors/mover.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cluster/bulk/clock.h"
+#include "cluster/bulk/copy.h"
+#include "cluster/bulk/tcp_client.h"
+#include "proto/error.h"
+
+#define PARTS_MAX 64                    //  Transfers in a batch
+#define LINES_MAX 8                     //  Connections that are kept
+#define CONNECT_MS 1000
+#define STALL_MS 2000                   //  For a batch: one that is slower is as good as dead
+
+//  A connection
+typedef struct {
+    umbp_bulk_client_t *client;
+    char endpoint[UMBP_TEXT_MAX + 1];
+    uint64_t turn;                      //  When it was used last
+} line_t;
+
+//  What lies in the buffer: a block, or some of it
+typedef struct {
+    umbp_mover_row_t *row;
+    uint32_t offset;                    //  In the block
+    umbp_piece_t piece;                 //  In the buffer
+} part_t;
+
+struct umbp_mover {
+    uint64_t session;
+    uint8_t *buffer;
+    size_t buffer_bytes;
+    umbp_mover_stop_fn *stop;
+    void *arg;
+    line_t lines[LINES_MAX];
+    uint64_t turn;
+    part_t parts[PARTS_MAX];
+    size_t part_count;
+    umbp_sum_t sum;                     //  Of the block that is under way
+};
+
+umbp_mover_t *umbp_mover_new (uint64_t session, size_t buffer_bytes, umbp_mover_stop_fn *stop,
+                              void *arg)
+{
+    assert (session && buffer_bytes && stop);
+    umbp_mover_t *self = aligned_alloc (_Alignof (umbp_mover_t), sizeof (umbp_mover_t));
+    assert (self);
+    memset (self, 0, sizeof *self);
+    self->session = session;
+    self->buffer = malloc (buffer_bytes);
+    assert (self->buffer);
+    self->buffer_bytes = buffer_bytes;
+    self->stop = stop;
+    self->arg = arg;
+    return self;
+}
+
+void umbp_mover_destroy (umbp_mover_t **self_p)
+{
+    assert (self_p);
+    umbp_mover_t *self = *self_p;
+    if (!self)
+        return;
+    for (size_t index = 0; index < LINES_MAX; index++)
+        umbp_bulk_client_destroy (&self->lines[index].client);
+    free (self->buffer);
+    free (self);
+    *self_p = NULL;
+}
+
+//  --------------------------------------------------------------------------------------------------
+//  Transfers
+
+static int64_t s_soon (int64_t deadline_ms, int64_t limit_ms)
+{
+    int64_t limit = umbp_clock_ms () + limit_ms;
+    return limit < deadline_ms ? limit : deadline_ms;
+}
+
+//  The connection to an endpoint, else the one that was not used for longest
+static line_t *s_line (umbp_mover_t *self, const char *endpoint)
+{
+    line_t *line = &self->lines[0];
+    for (size_t index = 0; index < LINES_MAX; index++) {
+        if (self->lines[index].client && strcmp (self->lines[index].endpoint, endpoint) == 0)
+            return &self->lines[index];
+        if (self->lines[index].turn < line->turn)
+            line = &self->lines[index];
+    }
+    return line;
+}
+
+//  See that the line leads to the endpoint. Returns 1 if it is new, 0 if it was there, or an error.
+static int s_connect (umbp_mover_t *self, line_t *line, const char *endpoint, int64_t deadline_ms)
+{
+    line->turn = ++self->turn;
+    if (line->client && umbp_bulk_client_is_open (line->client)
+        && strcmp (line->endpoint, endpoint) == 0)
+        return 0;
+    umbp_bulk_client_destroy (&line->client);
+    snprintf (line->endpoint, sizeof line->endpoint, "%s", endpoint);
+    int rc = 0;
+    line->client = umbp_bulk_client_new (endpoint, self->session,
+                                         s_soon (deadline_ms, CONNECT_MS), &rc);
+    return line->client ? 1 : rc;
+}
+
+typedef int (transfer_fn) (umbp_bulk_client_t *, umbp_bulk_io_t *, size_t, int *, int64_t);
+
+//  Run a batch. A connection that was kept may have been closed meanwhile: then on a new one.
+static void s_transfer (umbp_mover_t *self, const char *endpoint, transfer_fn *run,
+                        umbp_bulk_io_t *items, size_t count, int *statuses, int64_t deadline_ms)
+{
+    line_t *line = s_line (self, endpoint);
+    int rc = UMBP_ECLOSED, is_new = 0;
+    while (rc == UMBP_ECLOSED && !is_new) {
+        is_new = s_connect (self, line, endpoint, deadline_ms);
+        rc = is_new < 0 ? is_new
+                        : run (line->client, items, count, statuses, s_soon (deadline_ms, STALL_MS));
+    }
+    for (size_t index = 0; is_new < 0 && index < count; index++)
+        statuses[index] = rc;
+}
+
+//  --------------------------------------------------------------------------------------------------
+//  One bufferful
+
+//  Take parts from the rows, from this row and offset on, until the buffer is full; both move on.
+//  A block that failed in an earlier bufferful is passed over.
+static void s_fill (umbp_mover_t *self, umbp_mover_row_t *rows, size_t count, size_t *row_p,
+                    uint32_t *offset_p)
+{
+    size_t used = 0;
+    self->part_count = 0;
+    while (*row_p < count && self->part_count < PARTS_MAX && used < self->buffer_bytes) {
+        umbp_mover_row_t *row = &rows[*row_p];
+        size_t size = row->status < 0 ? 0 : row->size - *offset_p;
+        if (size > self->buffer_bytes - used)
+            size = self->buffer_bytes - used;
+        if (size)
+            self->parts[self->part_count++] =
+                (part_t) { row, *offset_p, { self->buffer + used, size } };
+        used += size;
+        *offset_p += (uint32_t) size;
+        if (row->status < 0 || *offset_p == row->size) {
+            ++*row_p;
+            *offset_p = 0;
+        }
+    }
+}
+
+//  Read all parts; one that fails is its block's failure
+static void s_read (umbp_mover_t *self, const umbp_mover_job_t *job)
+{
+    umbp_bulk_io_t items[PARTS_MAX] = { 0 };
+    int statuses[PARTS_MAX];
+    for (size_t index = 0; index < self->part_count; index++) {
+        const part_t *part = &self->parts[index];
+        items[index] = (umbp_bulk_io_t) { .token = job->lease, .item = part->row->item,
+                                          .offset = part->offset, .pieces = &part->piece,
+                                          .piece_count = 1 };
+    }
+    s_transfer (self, job->from, umbp_bulk_client_read, items, self->part_count, statuses,
+                job->deadline_ms);
+    for (size_t index = 0; index < self->part_count; index++)
+        if (statuses[index] != 0 && self->parts[index].row->status == 0)
+            self->parts[index].row->status = statuses[index] < 0 ? statuses[index] : UMBP_EPROTO;
+}
+
+//  Add what was read to the sums; at its last part, a block's must be right
+static void s_check (umbp_mover_t *self)
+{
+    for (size_t index = 0; index < self->part_count; index++) {
+        const part_t *part = &self->parts[index];
+        umbp_mover_row_t *row = part->row;
+        if (row->status < 0)
+            continue;
+        if (part->offset == 0)
+            umbp_sum_init (&self->sum, row->size);
+        umbp_sum_update (&self->sum, part->piece.base, part->piece.size);
+        if (part->offset + part->piece.size == row->size && umbp_sum_final (&self->sum) != row->sum)
+            row->status = UMBP_ECHECKSUM;
+    }
+}
+
+//  Write the parts of blocks that are well so far
+static void s_write (umbp_mover_t *self, const umbp_mover_job_t *job)
+{
+    umbp_bulk_io_t items[PARTS_MAX] = { 0 };
+    umbp_mover_row_t *rows[PARTS_MAX];
+    int statuses[PARTS_MAX];
+    size_t count = 0;
+    for (size_t index = 0; index < self->part_count; index++) {
+        const part_t *part = &self->parts[index];
+        if (part->row->status < 0)
+            continue;
+        rows[count] = part->row;
+        items[count++] = (umbp_bulk_io_t) { .token = part->row->slot, .offset = part->offset,
+                                            .pieces = &part->piece, .piece_count = 1 };
+    }
+    if (count == 0)
+        return;
+    s_transfer (self, job->to, umbp_bulk_client_write, items, count, statuses, job->deadline_ms);
+    for (size_t index = 0; index < count; index++)
+        if (statuses[index] != 0 && rows[index]->status == 0)
+            rows[index]->status = statuses[index] < 0 ? statuses[index] : UMBP_EPROTO;
+}
+
+void umbp_mover_run (umbp_mover_t *self, const umbp_mover_job_t *job, umbp_mover_row_t *rows,
+                     size_t count)
+{
+    for (size_t index = 0; index < count; index++)
+        rows[index].status = 0;
+    size_t row = 0;
+    uint32_t offset = 0;
+    int end = 0;
+    while (row < count) {
+        if (self->stop (self->arg))
+            end = UMBP_ECLOSED;
+        else if (umbp_clock_ms () >= job->deadline_ms)
+            end = UMBP_ETIMEDOUT;
+        if (end < 0)
+            break;
+        s_fill (self, rows, count, &row, &offset);
+        if (self->part_count == 0)
+            continue;
+        s_read (self, job);
+        s_check (self);
+        s_write (self, job);
+    }
+    for (; row < count; row++)
+        if (rows[row].status == 0)
+            rows[row].status = end;
+}

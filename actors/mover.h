@@ -1,0 +1,46 @@
+//  actors/mover.h - moves blocks from the pages of one bulk server to those of another, through a
+//  buffer of its own, and compares the checksum of every block on the way. A block in a slot whose
+//  row ended well has the bytes that its sum says; of one whose row failed, nothing is known.
+//
+//  For one thread. umbp_mover_run blocks, until its deadline at most, and no longer than about three
+//  seconds after stop says true, whatever the servers do. Connections are kept for the next run.
+#ifndef UMBP_MOVER_H
+#define UMBP_MOVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/types.h"
+
+typedef struct umbp_mover umbp_mover_t;
+
+//  Asked between transfers: shall the run end early?
+typedef bool (umbp_mover_stop_fn) (void *arg);
+
+typedef struct {
+    uint64_t sum;                       //  XXH3-64 that the bytes must have
+    uint64_t slot;                      //  Token to write under
+    uint32_t item;                      //  Of the lease
+    uint32_t size;                      //  Bytes
+    int32_t status;                     //  Out: 0, UMBP_ECHECKSUM, UMBP_ECLOSED if it was stopped, or
+                                        //  what the transfer says (tcp_client.h)
+    uint32_t key;                       //  The caller's own, not looked at
+} umbp_mover_row_t;
+
+typedef struct {
+    char from[UMBP_TEXT_MAX + 1], to[UMBP_TEXT_MAX + 1];     //  "host:port"
+    uint64_t lease;                     //  Token to read under
+    int64_t deadline_ms;                //  clock.h
+} umbp_mover_job_t;
+
+//  Everything is read and written as this session
+umbp_mover_t *umbp_mover_new (uint64_t session, size_t buffer_bytes, umbp_mover_stop_fn *stop,
+                              void *arg);
+void umbp_mover_destroy (umbp_mover_t **self_p);
+
+//  Move the rows, in their order, and set the status of each
+void umbp_mover_run (umbp_mover_t *self, const umbp_mover_job_t *job, umbp_mover_row_t *rows,
+                     size_t count);
+
+#endif

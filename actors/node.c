@@ -1,0 +1,377 @@
+//  actors/node.c - a whole node: reads its options, makes its memory, starts its actors in the order in which they
+//  need each other, and ends them in the reverse one. Behind umbp_node.h.
+#include "actors/umbp_node.h"
+
+#include <inttypes.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "actors/actor.h"
+#include "actors/eviction.h"
+#include "actors/extkv.h"
+#include "actors/index.h"
+#include "actors/migrator.h"
+#include "actors/registry.h"
+#include "actors/router.h"
+#include "actors/tier/manager.h"
+#include "cluster/bulk/host.h"
+#include "cluster/discovery/beacon.h"
+#include "cluster/discovery/gossip.h"
+#include "cluster/discovery/seeds.h"
+#include "cluster/endpoint.h"
+#include "cluster/link.h"
+#include "cluster/topology.h"
+#include "proto/key.h"
+
+#define REGIONS_MAX 64
+#define ACTORS_MAX 16
+#define DOOR_PATH_MAX 107               //  What a UNIX socket's name may have
+
+struct umbp_node {
+    umbp_node_options_t options;
+    umbp_home_t home;
+    char endpoint[UMBP_TEXT_MAX], inproc[UMBP_TEXT_MAX + UMBP_NAME_MAX], bulk[UMBP_TEXT_MAX];
+    zactor_t *actors[ACTORS_MAX];       //  In the order of their start
+    size_t actor_count;
+    zactor_t *registry, *link;          //  First and last to go
+};
+
+//  Who is told of the topology
+static const char *const s_listeners[] = { "index", "tier:dram", "router",   "eviction",
+                                           "extkv", "migrator",  NULL };
+
+//  --------------------------------------------------------------------------------------------------
+//  Options
+
+void umbp_node_options_init (umbp_node_options_t *options)
+{
+    *options = (umbp_node_options_t) {
+        .cluster = "umbp", .listen = "tcp://127.0.0.1:7710",
+        .heartbeat_ms = 1000, .suspect_ms = 3000, .gone_ms = 30000,
+        .copies = 2, .vnodes = 150,
+        .dram_bytes = (uint64_t) 1 << 30, .region_bytes = (uint64_t) 1 << 30, .page_bytes = 64 << 10,
+        .prefault = true, .evict_high = 90, .evict_low = 70, .strategy = "local",
+        .slot_ttl_ms = 30000, .lease_ttl_ms = 10000,
+        .index_keys = (uint64_t) 64 << 20, .kv_hashes = 4 << 20,
+        .log_level = 2,
+    };
+}
+
+static int s_refuse (char *why, size_t size, const char *text)
+{
+    if (why)
+        snprintf (why, size, "%s", text);
+    return UMBP_EINVAL;
+}
+
+static bool s_name_ok (const char *name)
+{
+    size_t size = strlen (name);
+    return size > 0 && size <= UMBP_NAME_MAX
+           && strspn (name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") == size;
+}
+
+//  True for "tcp://*:...", "tcp://0.0.0.0:..." and the like: nobody can connect there
+static bool s_is_wildcard (const char *endpoint)
+{
+    return strncmp (endpoint, "tcp://*", 7) == 0 || strncmp (endpoint, "tcp://0.0.0.0:", 14) == 0
+           || strncmp (endpoint, "tcp://[::]:", 11) == 0;
+}
+
+int umbp_node_options_check (const umbp_node_options_t *o, char *why, size_t size)
+{
+    if (*o->node && !s_name_ok (o->node))
+        return s_refuse (why, size, "node: allowed are 1 to 64 of A-Z a-z 0-9 . _ -");
+    if (!s_name_ok (o->cluster))
+        return s_refuse (why, size, "cluster: allowed are 1 to 64 of A-Z a-z 0-9 . _ -");
+    if (strncmp (o->listen, "tcp://", 6) != 0 || !strrchr (o->listen + 6, ':'))
+        return s_refuse (why, size, "listen: must be tcp://host:port, port * for any");
+    if (s_is_wildcard (o->listen) && !*o->advertise)
+        return s_refuse (why, size, "advertise: needed when listen is all interfaces: tcp://host:port");
+    if (*o->advertise && !umbp_endpoint_ok (umbp_text (o->advertise)))
+        return s_refuse (why, size, "advertise: must be tcp://host:port");
+    if (o->heartbeat_ms < 10 || o->suspect_ms < 3 * o->heartbeat_ms)
+        return s_refuse (why, size, "suspect_ms: must be at least 3 times heartbeat_ms, which is 10 or more");
+    if (o->gone_ms < o->suspect_ms)
+        return s_refuse (why, size, "gone_ms: must be at least suspect_ms");
+    if (o->copies < 1 || o->copies > UMBP_COPIES_MAX)
+        return s_refuse (why, size, "copies: allowed are 1 to 3");
+    if (o->vnodes < 1 || o->vnodes > UMBP_RING_REPLICAS_MAX)
+        return s_refuse (why, size, "vnodes: allowed are 1 to 4096");
+    if (o->page_bytes < 4096 || o->page_bytes > 1 << 30 || o->page_bytes % 4096)
+        return s_refuse (why, size, "page_bytes: allowed are multiples of 4 KiB up to 1 GiB");
+    if (o->dram_bytes < o->page_bytes || o->region_bytes < o->page_bytes)
+        return s_refuse (why, size, "dram_bytes, region_bytes: must hold one page at least");
+    if ((o->dram_bytes + o->region_bytes - 1) / o->region_bytes > REGIONS_MAX)
+        return s_refuse (why, size, "region_bytes: too small, dram_bytes would need more than 64 regions");
+    if (o->evict_low < 1 || o->evict_low >= o->evict_high || o->evict_high > 100)
+        return s_refuse (why, size, "evict_low, evict_high: must be 1 <= low < high <= 100");
+    if (!umbp_place_strategy (o->strategy))
+        return s_refuse (why, size, "strategy: allowed are local, most_free, weighted, same");
+    if (o->slot_ttl_ms < 100 || o->lease_ttl_ms < 100)
+        return s_refuse (why, size, "slot_ttl_ms, lease_ttl_ms: must be 100 or more");
+    if (o->index_keys < 1 || o->kv_hashes < 1)
+        return s_refuse (why, size, "index_keys, kv_hashes: must be 1 or more");
+    if (o->log_level > 3)
+        return s_refuse (why, size, "log_level: allowed are 0 to 3");
+    if (strlen (o->run_dir) + UMBP_NAME_MAX + strlen ("/tier:shared.sock") > DOOR_PATH_MAX)
+        return s_refuse (why, size, "run_dir: too long for the name of a UNIX socket");
+    return UMBP_OK;
+}
+
+//  --------------------------------------------------------------------------------------------------
+//  Who and where we are
+
+//  "tcp://host:port" -> host
+static void s_host_of (const char *endpoint, char *out, size_t size)
+{
+    const char *host = endpoint + strlen ("tcp://"), *colon = strrchr (host, ':');
+    snprintf (out, size, "%.*s", (int) (colon - host), host);
+}
+
+//  The id given, or the host's name and port; where the port is not known yet, something unique
+static void s_make_home (umbp_node_t *self)
+{
+    umbp_home_t *home = &self->home;
+    struct timespec now;
+    clock_gettime (CLOCK_REALTIME, &now);
+    home->node_epoch = (uint64_t) now.tv_sec * 1000000 + (uint64_t) now.tv_nsec / 1000;
+    home->spin_us = self->options.spin_us;
+    home->log_level = self->options.log_level;
+    snprintf (home->instance, sizeof home->instance, "%d-%p", getpid (), (void *) self);
+    char host[UMBP_NAME_MAX] = "node";
+    gethostname (host, 40);
+    host[40] = 0;
+    const char *port = strrchr (self->options.listen, ':') + 1;
+    if (*self->options.node)
+        snprintf (home->node, sizeof home->node, "%s", self->options.node);
+    else if (atoi (port) > 0)
+        snprintf (home->node, sizeof home->node, "%.40s-%.5s", host, port);
+    else
+        snprintf (home->node, sizeof home->node, "%.40s-%" PRIx64, host, home->node_epoch);
+}
+
+//  The folder of the doors, for our user only. Returns false if it cannot be made.
+static bool s_make_doors (umbp_node_t *self)
+{
+    if (!*self->options.run_dir)
+        return true;
+    snprintf (self->home.doors, sizeof self->home.doors, "%s/%s", self->options.run_dir, self->home.node);
+    if (mkdir (self->options.run_dir, 0700) == -1 && errno != EEXIST) {
+        zsys_error ("node: cannot make run_dir %s: %s", self->options.run_dir, strerror (errno));
+        return false;
+    }
+    if (mkdir (self->home.doors, 0700) == -1 && errno != EEXIST) {
+        zsys_error ("node: cannot make %s: %s", self->home.doors, strerror (errno));
+        return false;
+    }
+    return true;
+}
+
+//  --------------------------------------------------------------------------------------------------
+//  Memory
+
+static void s_regions_destroy (umbp_region_t ***regions_p, size_t count)
+{
+    for (size_t index = 0; index < count; index++)
+        umbp_region_destroy (&(*regions_p)[index]);
+    freen (*regions_p);
+}
+
+//  Returns how many, or an error
+static int s_make_regions (umbp_node_t *self, umbp_region_t ***regions_p)
+{
+    umbp_region_t **regions = zmalloc (REGIONS_MAX * sizeof (umbp_region_t *));
+    uint64_t left = self->options.dram_bytes;
+    size_t count = 0;
+    int rc = 0;
+    while (left > 0 && rc == 0) {
+        uint64_t bytes = left < self->options.region_bytes ? left : self->options.region_bytes;
+        char name[64];
+        snprintf (name, sizeof name, "umbp-dram-%zu", count);
+        regions[count] = umbp_region_new (name, bytes, self->options.huge_pages, self->options.prefault, &rc);
+        if (regions[count] && self->options.huge_pages && !umbp_region_huge (regions[count]))
+            zsys_warning ("node: no huge pages for region %zu, small ones serve: see vm.nr_hugepages", count);
+        count += regions[count] != NULL;
+        left -= bytes;
+    }
+    if (rc == 0) {
+        *regions_p = regions;
+        return (int) count;
+    }
+    zsys_error ("node: cannot make %" PRIu64 " bytes of memory: %s", self->options.dram_bytes,
+                umbp_strerror (rc));
+    s_regions_destroy (&regions, count);
+    return rc;
+}
+
+static umbp_bulk_server_t *s_make_bulk (umbp_node_t *self, umbp_region_t **regions, size_t count, int *err)
+{
+    umbp_piece_t pieces[REGIONS_MAX];
+    for (size_t index = 0; index < count; index++)
+        pieces[index] = (umbp_piece_t) { umbp_region_base (regions[index]),
+                                         umbp_region_bytes (regions[index]) };
+    char host[UMBP_TEXT_MAX], where[UMBP_TEXT_MAX + 16];
+    s_host_of (self->options.listen, host, sizeof host);
+    if (*self->options.bulk_host)
+        snprintf (host, sizeof host, "%s", self->options.bulk_host);
+    snprintf (where, sizeof where, "%s:%u", streq (host, "*") ? "0.0.0.0" : host, self->options.bulk_port);
+    umbp_bulk_server_config_t config = { .endpoint = where, .regions = pieces, .region_count = count,
+                                         .page_size = self->options.page_bytes, .tokens_max = 1 << 17,
+                                         .connections_max = 4096 };
+    umbp_bulk_server_t *bulk = umbp_bulk_server_new (&config, err);
+    if (!bulk) {
+        zsys_error ("node: cannot serve bulk bytes at %s: %s", where, umbp_strerror (*err));
+        return NULL;
+    }
+    s_host_of (self->endpoint, host, sizeof host);
+    snprintf (self->bulk, sizeof self->bulk, "%s:%s", host,
+              strrchr (umbp_bulk_server_endpoint (bulk), ':') + 1);
+    return bulk;
+}
+
+//  --------------------------------------------------------------------------------------------------
+//  Actors
+
+static bool s_add (umbp_node_t *self, zactor_t *actor)
+{
+    assert (self->actor_count < ACTORS_MAX);
+    if (actor)
+        self->actors[self->actor_count++] = actor;
+    return actor != NULL;
+}
+
+static bool s_start_tier (umbp_node_t *self, uint64_t seed, int *err)
+{
+    umbp_region_t **regions = NULL;
+    int count = s_make_regions (self, &regions);
+    if (count < 0) {
+        *err = count;
+        return false;
+    }
+    umbp_bulk_server_t *bulk = s_make_bulk (self, regions, (size_t) count, err);
+    if (!bulk) {
+        s_regions_destroy (&regions, (size_t) count);
+        return false;
+    }
+    umbp_manager_args_t args = { .home = &self->home, .name = "tier:dram", .tier = UMBP_TIER_DRAM,
+                                 .regions = regions, .region_count = (size_t) count, .bulk = bulk,
+                                 .bulk_endpoint = self->bulk, .page_size = self->options.page_bytes,
+                                 .seed = seed, .slot_ttl_ms = self->options.slot_ttl_ms,
+                                 .lease_ttl_ms = self->options.lease_ttl_ms,
+                                 .evict_high = self->options.evict_high };
+    return s_add (self, umbp_manager_new (&args));
+}
+
+static bool s_start_registry (umbp_node_t *self)
+{
+    char host[UMBP_TEXT_MAX];
+    umbp_registry_args_t args = { .home = &self->home, .cluster = self->options.cluster,
+                                  .endpoint = self->endpoint, .bulk = self->bulk,
+                                  .host = umbp_host_id (host, sizeof host),
+                                  .heartbeat_ms = self->options.heartbeat_ms,
+                                  .suspect_ms = self->options.suspect_ms, .gone_ms = self->options.gone_ms,
+                                  .copies = self->options.copies, .vnodes = self->options.vnodes,
+                                  .ring_plain = self->options.ring_plain, .tiers = 1,
+                                  .actors = s_listeners };
+    self->registry = umbp_registry_new (&args);
+    return self->registry != NULL;
+}
+
+static bool s_start_discovery (umbp_node_t *self)
+{
+    const umbp_node_options_t *o = &self->options;
+    const char *instance = self->home.instance;
+    umbp_seeds_args_t seeds = { instance, self->endpoint, o->seeds };
+    umbp_gossip_args_t gossip = { .instance = instance, .cluster = o->cluster, .node = self->home.node,
+                                  .endpoint = self->endpoint, .bind = o->gossip_bind,
+                                  .connect = o->gossip_connect };
+    umbp_beacon_args_t beacon = { .instance = instance, .cluster = o->cluster, .endpoint = self->endpoint,
+                                  .interface = o->beacon_interface, .port = o->beacon_port };
+    return (!*o->seeds || s_add (self, umbp_seeds_new (&seeds)))
+           && ((!*o->gossip_bind && !*o->gossip_connect) || s_add (self, umbp_gossip_new (&gossip, NULL)))
+           && (!o->beacon_port || s_add (self, umbp_beacon_new (&beacon)));
+}
+
+static bool s_start_actors (umbp_node_t *self, int *err)
+{
+    const umbp_node_options_t *o = &self->options;
+    uint64_t seed = umbp_key_seed (*o->secret ? o->secret : o->cluster);
+    umbp_index_args_t index = { &self->home, seed, o->index_keys };
+    umbp_eviction_args_t eviction = { &self->home, o->evict_high, o->evict_low };
+    umbp_extkv_args_t extkv = { .home = &self->home, .hashes = o->kv_hashes };
+    umbp_router_args_t router = { &self->home, umbp_place_strategy (o->strategy) };
+    umbp_migrator_args_t migrator = { .home = &self->home };
+    return s_add (self, umbp_index_new (&index)) && s_add (self, umbp_eviction_new (&eviction))
+           && s_start_tier (self, seed, err) && s_add (self, umbp_extkv_new (&extkv))
+           && s_add (self, umbp_router_new (&router)) && s_add (self, umbp_migrator_new (&migrator))
+           && s_start_registry (self) && s_start_discovery (self);
+}
+
+//  --------------------------------------------------------------------------------------------------
+//  Life
+
+static bool s_start_link (umbp_node_t *self)
+{
+    umbp_link_args_t args = { .instance = self->home.instance, .node = self->home.node,
+                              .listen = self->options.listen };
+    self->link = umbp_link_new (&args, self->endpoint, sizeof self->endpoint);
+    if (!self->link)
+        return false;
+    if (*self->options.advertise)
+        snprintf (self->endpoint, sizeof self->endpoint, "%s", self->options.advertise);
+    umbp_post_inproc (self->home.instance, "link", self->inproc, sizeof self->inproc);
+    return true;
+}
+
+umbp_node_t *umbp_node_new (const umbp_node_options_t *options, int *err)
+{
+    char why[UMBP_TEXT_MAX];
+    int rc = umbp_node_options_check (options, why, sizeof why);
+    if (err)
+        *err = rc;
+    if (rc < 0) {
+        zsys_error ("node: %s", why);
+        return NULL;
+    }
+    zsys_handler_set (NULL);            //  Signals are the program's
+    umbp_node_t *self = zmalloc (sizeof (umbp_node_t));
+    self->options = *options;
+    rc = UMBP_EIO;
+    s_make_home (self);
+    bool fine = s_start_link (self) && s_make_doors (self) && s_start_actors (self, &rc);
+    if (!fine)
+        umbp_node_destroy (&self);
+    if (err)
+        *err = fine ? UMBP_OK : rc;
+    return self;
+}
+
+void umbp_node_destroy (umbp_node_t **self_p)
+{
+    umbp_node_t *self = *self_p;
+    if (!self)
+        return;
+    zactor_destroy (&self->registry);   //  Takes leave of the others
+    while (self->actor_count > 0)
+        zactor_destroy (&self->actors[--self->actor_count]);
+    zactor_destroy (&self->link);
+    if (*self->home.doors)
+        rmdir (self->home.doors);
+    freen (*self_p);
+}
+
+const char *umbp_node_id (const umbp_node_t *self)
+{
+    return self->home.node;
+}
+
+const char *umbp_node_endpoint (const umbp_node_t *self)
+{
+    return self->endpoint;
+}
+
+const char *umbp_node_endpoint_inproc (const umbp_node_t *self)
+{
+    return self->inproc;
+}

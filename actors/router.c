@@ -1,0 +1,517 @@
+//  actors/router.c - the router: its life, and the requests that need only a lookup.
+#include "actors/router_self.h"
+
+#define REQUESTS_MAX 4096               //  At once
+#define DEADLINE_MS 5000                //  Of a client that gives none
+#define SETTLE_MS 10000                 //  After a change of the ring all shards of a key are asked
+
+//  --------------------------------------------------------------------------------------------------
+//  Requests
+
+static void s_view_release (umbp_view_of_t *view)
+{
+    if (view && --view->users == 0) {
+        umbp_topology_destroy (&view->topology);
+        free (view);
+    }
+}
+
+//  A request with one part per key. Refuses, and returns NULL, if there are too many or no topology yet.
+umbp_req_t *umbp_router_request (umbp_router_t *self, const umbp_mail_t *mail, const umbp_column_t *keys)
+{
+    if (self->request_count == REQUESTS_MAX || !self->view) {
+        self->refused_busy++;
+        umbp_post_refuse (self->post, mail->origin, UMBP_EAGAIN, "router",
+                          self->view ? "too many requests at once" : "the node is still starting");
+        return NULL;
+    }
+    uint32_t count = keys ? keys->count : 0;
+    umbp_req_t *req = zmalloc (sizeof (umbp_req_t) + count * sizeof (umbp_part_t)
+                               + (keys ? keys->size : 0));
+    uint8_t *bytes = (uint8_t *) &req->parts[count];
+    req->router = self;
+    req->origin = *mail->origin;
+    req->type = mail->msg->type;
+    req->expires = zclock_mono () + (mail->msg->deadline_ms ? mail->msg->deadline_ms : DEADLINE_MS);
+    req->view = self->view;
+    req->view->users++;
+    req->count = count;
+    req->after = self->requests;
+    if (req->after)
+        req->after->before = req;
+    self->requests = req;
+    self->request_count++;
+    if (count)
+        memcpy (bytes, keys->bytes, keys->size);
+    const umbp_ring_t *ring = umbp_topology_ring (req->view->topology);
+    for (uint32_t index = 0; index < count; index++) {
+        umbp_part_t *part = &req->parts[index];
+        part->key = bytes;
+        part->key_size = umbp_column_size_at (keys, index);
+        part->position = umbp_ring_position (ring, part->key, part->key_size);
+        part->row = UMBP_NO_REF;
+        part->status = UMBP_ENOENT;
+        part->wanted = true;
+        bytes += part->key_size;
+    }
+    return req;
+}
+
+void umbp_router_done (umbp_req_t *req)
+{
+    umbp_router_t *self = req->router;
+    if (req->before)
+        req->before->after = req->after;
+    else
+        self->requests = req->after;
+    if (req->after)
+        req->after->before = req->before;
+    self->request_count--;
+    s_view_release (req->view);
+    free (req->rows);
+    free (req->regions);
+    free (req->pages);
+    free (req->page_counts);
+    free (req->generations);
+    free ((void *) req->payload);
+    free (req);
+}
+
+void umbp_router_finish (umbp_req_t *req, umbp_msg_t *answer, const void *payload, size_t size)
+{
+    umbp_post_answer (req->router->post, &req->origin, answer, payload, size);
+    umbp_router_done (req);
+}
+
+//  A share in percent of the time the request has left, with a little kept back for the answer's way
+uint32_t umbp_router_left (const umbp_req_t *req, unsigned share)
+{
+    int64_t left = req->expires - zclock_mono ();
+    left -= left / 10;
+    return left > 1 ? (uint32_t) (left * share / 100) + 1 : 1;
+}
+
+//  --------------------------------------------------------------------------------------------------
+//  Asking for parts of a request
+
+umbp_sub_t *umbp_router_sub (umbp_req_t *req, uint16_t member, uint8_t tier, uint32_t count_max)
+{
+    umbp_router_t *self = req->router;
+    umbp_sub_t *sub = zmalloc (sizeof (umbp_sub_t) + count_max * sizeof (uint32_t));
+    sub->req = req;
+    sub->member = member;
+    sub->tier = tier;
+    sub->after = self->subs;
+    if (sub->after)
+        sub->after->before = sub;
+    self->subs = sub;
+    return sub;
+}
+
+void umbp_router_sub_free (umbp_sub_t *sub)
+{
+    umbp_router_t *self = sub->req->router;
+    if (sub->before)
+        sub->before->after = sub->after;
+    else
+        self->subs = sub->after;
+    if (sub->after)
+        sub->after->before = sub->before;
+    free (sub);
+}
+
+//  Returns false, and frees the sub, if it could not even be asked
+bool umbp_router_ask (umbp_sub_t *sub, const char *actor, umbp_msg_t *msg, const void *payload, size_t size,
+                      umbp_answer_fn *fn)
+{
+    umbp_req_t *req = sub->req;
+    const char *node = umbp_topology_member (req->view->topology, sub->member)->node;
+    req->pending++;
+    if (umbp_post_ask (req->router->post, actor, node, msg, payload, size, umbp_router_left (req, 40), fn,
+                       (uint64_t) (uintptr_t) sub) == 0)
+        return true;
+    req->router->unheard++;
+    req->pending--;
+    umbp_router_sub_free (sub);
+    return false;
+}
+
+void umbp_router_sub_done (umbp_sub_t *sub)
+{
+    umbp_req_t *req = sub->req;
+    umbp_router_sub_free (sub);
+    if (--req->pending == 0)
+        req->next (req);
+}
+
+//  The keys of a sub's items as a column, in the router's room
+umbp_column_t umbp_router_keys (umbp_router_t *self, const umbp_sub_t *sub)
+{
+    uint32_t used = 0;
+    for (uint32_t index = 0; index < sub->count; index++) {
+        const umbp_part_t *part = &sub->req->parts[sub->items[index]];
+        memcpy (self->keys + used, part->key, part->key_size);
+        self->sizes16[index] = part->key_size;
+        used += part->key_size;
+    }
+    return (umbp_column_t) { self->keys, self->sizes16, used, sub->count };
+}
+
+const char *umbp_router_tier_name (unsigned tier)
+{
+    static const char *const names[] = { "", "tier:hbm", "tier:dram", "tier:nvme", "tier:shared" };
+    return names[tier < UMBP_TIERS ? tier : 0];
+}
+
+//  --------------------------------------------------------------------------------------------------
+//  Rows and extents of an answer
+
+//  A new row for what a member gave. Returns its number, UMBP_NO_REF if there are too many.
+uint16_t umbp_router_row (umbp_req_t *req, const umbp_sub_t *sub, umbp_text_t bulk, uint32_t page_size,
+                          uint32_t ttl_ms, uint64_t lease)
+{
+    if (!req->rows)
+        req->rows = zmalloc (UMBP_ROWS_MAX * sizeof (umbp_row_t));
+    if (req->row_count == UMBP_ROWS_MAX)
+        return UMBP_NO_REF;
+    umbp_row_t *row = &req->rows[req->row_count];
+    const umbp_member_t *member = umbp_topology_member (req->view->topology, sub->member);
+    snprintf (row->node, sizeof row->node, "%s", member->node);
+    umbp_text_copy (bulk, row->bulk, sizeof row->bulk);
+    row->tier = sub->tier;
+    row->page_size = page_size;
+    row->ttl_ms = ttl_ms;
+    row->lease = lease;
+    return req->row_count++;
+}
+
+static void s_extent_room (umbp_req_t *req, uint32_t more)
+{
+    if (req->extent_count + more <= req->extent_room)
+        return;
+    uint32_t room = req->extent_room * 2 > req->extent_count + more ? req->extent_room * 2
+                                                                    : req->extent_count + more + 64;
+    req->regions = realloc (req->regions, room * sizeof (uint16_t));
+    req->pages = realloc (req->pages, room * sizeof (uint32_t));
+    req->page_counts = realloc (req->page_counts, room * sizeof (uint32_t));
+    req->generations = realloc (req->generations, room * sizeof (uint32_t));
+    assert (req->regions && req->pages && req->page_counts && req->generations);
+    req->extent_room = room;
+}
+
+bool umbp_router_take_extents (umbp_req_t *req, umbp_part_t *part, umbp_u16s_t counts, size_t index,
+                               umbp_u16s_t regions, umbp_u32s_t pages, umbp_u32s_t page_counts,
+                               umbp_u32s_t generations, size_t *at)
+{
+    uint16_t count = counts.count ? umbp_u16s_at (counts, index) : 0;
+    if (*at + count > regions.count || req->extent_count + count > UMBP_EXTENTS_MAX)
+        return false;
+    s_extent_room (req, count);
+    part->extent_first = req->extent_count;
+    part->extent_count = count;
+    for (uint16_t row = 0; row < count; row++, (*at)++, req->extent_count++) {
+        req->regions[req->extent_count] = umbp_u16s_at (regions, *at);
+        req->pages[req->extent_count] = umbp_u32s_at (pages, *at);
+        req->page_counts[req->extent_count] = umbp_u32s_at (page_counts, *at);
+        req->generations[req->extent_count] = umbp_u32s_at (generations, *at);
+    }
+    return true;
+}
+
+void umbp_router_node_columns (umbp_req_t *req, umbp_column_t *nodes, umbp_column_t *bulks)
+{
+    umbp_router_t *self = req->router;
+    uint8_t *at = self->keys;
+    *nodes = (umbp_column_t) { at, self->sizes16, 0, req->row_count };
+    for (uint16_t row = 0; row < req->row_count; row++) {
+        self->sizes16[row] = (uint16_t) strlen (req->rows[row].node);
+        memcpy (at, req->rows[row].node, self->sizes16[row]);
+        at += self->sizes16[row];
+        nodes->size += self->sizes16[row];
+    }
+    uint16_t *sizes = self->sizes16 + UMBP_ROWS_MAX;
+    *bulks = (umbp_column_t) { at, sizes, 0, req->row_count };
+    for (uint16_t row = 0; row < req->row_count; row++) {
+        sizes[row] = (uint16_t) strlen (req->rows[row].bulk);
+        memcpy (at, req->rows[row].bulk, sizes[row]);
+        at += sizes[row];
+        bulks->size += sizes[row];
+    }
+}
+
+//  --------------------------------------------------------------------------------------------------
+//  exists
+
+static void s_exists_answer (umbp_req_t *req)
+{
+    umbp_router_t *self = req->router;
+    umbp_msg_t answer;
+    umbp_msg_init (&answer, UMBP_MSG_exists_ok, 0);
+    bool unbroken = true;
+    for (uint32_t index = 0; index < req->count; index++) {
+        const umbp_part_t *part = &req->parts[index];
+        self->statuses[index] = (int8_t) (part->replica_count ? 1 : part->heard ? 0 : UMBP_EUNREACH);
+        unbroken = unbroken && part->replica_count;
+        answer.exists_ok.prefix += unbroken;
+    }
+    answer.exists_ok.found = (umbp_s8s_t) { self->statuses, req->count };
+    umbp_router_finish (req, &answer, NULL, 0);
+}
+
+static void s_on_exists (void *owner, const umbp_mail_t *mail)
+{
+    umbp_router_t *self = owner;
+    self->exists++;
+    umbp_req_t *req = umbp_router_request (self, mail, &mail->msg->exists.keys);
+    if (req)
+        umbp_router_lookup (req, false, s_exists_answer);
+}
+
+//  --------------------------------------------------------------------------------------------------
+//  where
+
+static void s_where_answer (umbp_req_t *req)
+{
+    umbp_router_t *self = req->router;
+    uint32_t rows = 0;
+    uint16_t row_of[UMBP_NODES_MAX];
+    memset (row_of, 0xff, sizeof row_of);
+    umbp_column_t nodes = { .bytes = self->keys, .sizes = self->sizes16 };
+    for (uint32_t index = 0; index < req->count; index++) {
+        const umbp_part_t *part = &req->parts[index];
+        self->statuses[index] = (int8_t) (part->replica_count ? 0 : part->heard ? UMBP_ENOENT : UMBP_EUNREACH);
+        self->payload[index] = part->replica_count;
+        for (uint8_t replica = 0; replica < part->replica_count; replica++, rows++) {
+            const umbp_replica_t *at = &part->replicas[replica];
+            if (row_of[at->member] == UMBP_NO_REF) {
+                const char *node = umbp_topology_member (req->view->topology, at->member)->node;
+                row_of[at->member] = (uint16_t) nodes.count;
+                self->sizes16[nodes.count++] = (uint16_t) strlen (node);
+                memcpy (self->keys + nodes.size, node, strlen (node));
+                nodes.size += (uint32_t) strlen (node);
+            }
+            self->refs[rows] = row_of[at->member];
+            self->bytes[rows] = at->tier;
+            self->sizes[rows] = at->size;
+        }
+    }
+    umbp_msg_t answer;
+    umbp_msg_init (&answer, UMBP_MSG_where_ok, 0);
+    answer.where_ok.statuses = (umbp_s8s_t) { self->statuses, req->count };
+    answer.where_ok.counts = (umbp_u8s_t) { self->payload, req->count };
+    answer.where_ok.refs = (umbp_u16s_t) { self->refs, rows };
+    answer.where_ok.tiers = (umbp_u8s_t) { self->bytes, rows };
+    answer.where_ok.sizes = (umbp_u32s_t) { self->sizes, rows };
+    answer.where_ok.nodes = nodes;
+    umbp_router_finish (req, &answer, NULL, 0);
+}
+
+static void s_on_where (void *owner, const umbp_mail_t *mail)
+{
+    umbp_req_t *req = umbp_router_request (owner, mail, &mail->msg->where.keys);
+    if (req)
+        umbp_router_lookup (req, true, s_where_answer);
+}
+
+//  --------------------------------------------------------------------------------------------------
+//  remove: every place the index knows, and this node, which may know better
+
+static void s_remove_answer (umbp_req_t *req)
+{
+    umbp_router_t *self = req->router;
+    for (uint32_t index = 0; index < req->count; index++)
+        self->statuses[index] = req->parts[index].status;
+    umbp_msg_t answer;
+    umbp_msg_init (&answer, UMBP_MSG_remove_ok, 0);
+    answer.remove_ok.statuses = (umbp_s8s_t) { self->statuses, req->count };
+    umbp_router_finish (req, &answer, NULL, 0);
+}
+
+static void s_on_dropped (void *owner, uint64_t tag, int status, const umbp_mail_t *mail)
+{
+    (void) owner;
+    umbp_sub_t *sub = (umbp_sub_t *) (uintptr_t) tag;
+    bool fine = status == 0 && mail && mail->msg->type == UMBP_MSG_drop_ok
+                && mail->msg->drop_ok.statuses.count == sub->count;
+    for (uint32_t index = 0; index < sub->count; index++) {
+        umbp_part_t *part = &sub->req->parts[sub->items[index]];
+        int8_t said = fine ? umbp_s8s_at (mail->msg->drop_ok.statuses, index) : UMBP_EUNREACH;
+        if (said == 0 && part->status == UMBP_ENOENT)
+            part->status = 0;
+        if (!fine)
+            part->status = UMBP_EUNREACH;
+    }
+    umbp_router_sub_done (sub);
+}
+
+static bool s_is_at (const umbp_part_t *part, uint16_t member, uint8_t tier)
+{
+    for (uint8_t replica = 0; replica < part->replica_count; replica++)
+        if (part->replicas[replica].member == member && part->replicas[replica].tier == tier)
+            return true;
+    return false;
+}
+
+static void s_remove_from (umbp_req_t *req, uint16_t member, uint8_t tier)
+{
+    bool here = member == umbp_topology_self (req->view->topology);
+    umbp_sub_t *sub = umbp_router_sub (req, member, tier, req->count);
+    for (uint32_t index = 0; index < req->count; index++)
+        if (here || s_is_at (&req->parts[index], member, tier))
+            sub->items[sub->count++] = index;
+    if (sub->count == 0) {
+        umbp_router_sub_free (sub);
+        return;
+    }
+    umbp_msg_t msg;
+    umbp_msg_init (&msg, UMBP_MSG_drop, 0);
+    msg.drop.keys = umbp_router_keys (req->router, sub);
+    umbp_router_ask (sub, umbp_router_tier_name (tier), &msg, NULL, 0, s_on_dropped);
+}
+
+//  End a stage that was begun with one pending more than it asked, so that it cannot end before
+static void s_sealed (umbp_req_t *req)
+{
+    if (--req->pending == 0)
+        req->next (req);
+}
+
+static void s_remove_all (umbp_req_t *req)
+{
+    req->pending = 1;
+    req->next = s_remove_answer;
+    for (size_t member = 0; member < umbp_topology_count (req->view->topology); member++)
+        for (uint8_t tier = 1; tier < UMBP_TIERS; tier++)
+            if (umbp_topology_member (req->view->topology, member)->tiers[tier].total > 0)
+                s_remove_from (req, (uint16_t) member, tier);
+    s_sealed (req);
+}
+
+static void s_on_remove (void *owner, const umbp_mail_t *mail)
+{
+    umbp_router_t *self = owner;
+    self->removes++;
+    umbp_req_t *req = umbp_router_request (self, mail, &mail->msg->remove.keys);
+    if (req)
+        umbp_router_lookup (req, true, s_remove_all);
+}
+
+//  --------------------------------------------------------------------------------------------------
+//  clear
+
+static void s_clear_answer (umbp_req_t *req)
+{
+    umbp_msg_t answer;
+    umbp_msg_init (&answer, UMBP_MSG_clear_ok, 0);
+    answer.status = req->nowait ? UMBP_EUNREACH : 0;         //  Some node did not answer
+    answer.clear_ok.blocks = req->blocks;
+    answer.clear_ok.bytes = req->bytes;
+    umbp_router_finish (req, &answer, NULL, 0);
+}
+
+static void s_on_wiped (void *owner, uint64_t tag, int status, const umbp_mail_t *mail)
+{
+    (void) owner;
+    umbp_sub_t *sub = (umbp_sub_t *) (uintptr_t) tag;
+    if (status == 0 && mail && mail->msg->type == UMBP_MSG_wipe_ok) {
+        sub->req->blocks += mail->msg->wipe_ok.blocks;
+        sub->req->bytes += mail->msg->wipe_ok.bytes;
+    } else
+        sub->req->nowait = true;
+    umbp_router_sub_done (sub);
+}
+
+static void s_on_clear (void *owner, const umbp_mail_t *mail)
+{
+    bool everywhere = mail->msg->clear.everywhere;
+    umbp_req_t *req = umbp_router_request (owner, mail, NULL);
+    if (!req)
+        return;
+    req->pending = 1;
+    req->next = s_clear_answer;
+    const umbp_topology_t *topology = req->view->topology;
+    for (size_t member = 0; member < umbp_topology_count (topology); member++)
+        for (uint8_t tier = 1; tier < UMBP_TIERS; tier++) {
+            if ((!everywhere && member != umbp_topology_self (topology))
+                || umbp_topology_member (topology, member)->tiers[tier].total == 0)
+                continue;
+            umbp_msg_t msg;
+            umbp_msg_init (&msg, UMBP_MSG_wipe, 0);
+            umbp_sub_t *sub = umbp_router_sub (req, (uint16_t) member, tier, 0);
+            if (!umbp_router_ask (sub, umbp_router_tier_name (tier), &msg, NULL, 0, s_on_wiped))
+                req->nowait = true;
+        }
+    s_sealed (req);
+}
+
+//  --------------------------------------------------------------------------------------------------
+//  Life
+
+static void s_on_topology (void *owner, const umbp_mail_t *mail)
+{
+    umbp_router_t *self = owner;
+    umbp_topology_t *topology = umbp_topology_new (&mail->msg->topology_ok);
+    if (!topology)
+        return;
+    if (!self->view || umbp_topology_epoch (self->view->topology) != umbp_topology_epoch (topology))
+        self->settled_at = zclock_mono () + SETTLE_MS;
+    s_view_release (self->view);
+    self->view = zmalloc (sizeof (umbp_view_of_t));
+    self->view->topology = topology;
+    self->view->users = 1;
+    umbp_placement_topology (self->placement, topology);
+}
+
+static void s_start (void *owner, umbp_post_t *post, zloop_t *loop)
+{
+    (void) loop;
+    ((umbp_router_t *) owner)->post = post;
+}
+
+static void s_stat (void *owner, umbp_gauges_t *gauges)
+{
+    umbp_router_t *self = owner;
+    umbp_gauges_add (gauges, "requests_open", self->request_count);
+    umbp_gauges_add (gauges, "puts", self->puts);
+    umbp_gauges_add (gauges, "gets", self->gets);
+    umbp_gauges_add (gauges, "exists", self->exists);
+    umbp_gauges_add (gauges, "removes", self->removes);
+    umbp_gauges_add (gauges, "puts_rerouted", self->rerouted);
+    umbp_gauges_add (gauges, "gets_failed_over", self->failovers);
+    umbp_gauges_add (gauges, "unheard", self->unheard);
+    umbp_gauges_add (gauges, "refused_busy", self->refused_busy);
+}
+
+static void s_destroy (void **self_p)
+{
+    umbp_router_t *self = *self_p;
+    while (self->subs)
+        umbp_router_sub_free (self->subs);
+    while (self->requests)
+        umbp_router_done (self->requests);
+    s_view_release (self->view);
+    umbp_placement_destroy (&self->placement);
+    free (self->keys);
+    freen (*self_p);
+}
+
+zactor_t *umbp_router_new (const umbp_router_args_t *args)
+{
+    static const umbp_op_t ops[] = {
+        { UMBP_MSG_get, umbp_router_on_get },
+        { UMBP_MSG_put, umbp_router_on_put },
+        { UMBP_MSG_exists, s_on_exists },
+        { UMBP_MSG_where, s_on_where },
+        { UMBP_MSG_remove, s_on_remove },
+        { UMBP_MSG_clear, s_on_clear },
+        { UMBP_MSG_topology_ok, s_on_topology },
+        { 0, NULL },
+    };
+    umbp_router_t *self = zmalloc (sizeof (umbp_router_t));
+    self->strategy = args->strategy;
+    self->placement = umbp_placement_new (args->home->node_epoch);
+    self->keys = zmalloc (UMBP_BATCH_MAX * UMBP_KEY_MAX);
+    umbp_actor_args_t actor = { .name = "router", .home = args->home, .door = true, .ops = ops,
+                                .self = self, .start = s_start, .stat = s_stat, .destroy = s_destroy };
+    return umbp_actor_new (&actor);
+}

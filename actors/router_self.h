@@ -1,0 +1,148 @@
+//  actors/router_self.h - the state of a router, shared by the files that make it up: router.c (life, the small
+//  requests), router_lookup.c (asking the shards), router_put.c, router_get.c. Nobody else includes this.
+//
+//  A request lives through stages. A stage asks several actors at once and ends when all have answered or their
+//  deadlines have passed; since each is asked with less time than the client gave, the answer is never late.
+#ifndef UMBP_ROUTER_SELF_H
+#define UMBP_ROUTER_SELF_H
+
+#include "actors/router.h"
+#include "cluster/topology.h"
+
+#define UMBP_PLACES_MAX 4               //  Replicas of one block that are worth trying
+#define UMBP_ROWS_MAX 64                //  Nodes (or leases) in one answer
+
+typedef struct umbp_router umbp_router_t;
+typedef struct umbp_req umbp_req_t;
+
+//  Some items of a request, asked of one member together
+typedef struct umbp_sub {
+    umbp_req_t *req;
+    struct umbp_sub *before, *after;    //  In the router's list, so that none is lost at the end
+    uint16_t member;
+    uint8_t tier;
+    uint32_t count;
+    uint32_t items[];
+} umbp_sub_t;
+
+//  A snapshot of the cluster that requests hold on to
+typedef struct {
+    umbp_topology_t *topology;
+    unsigned users;
+} umbp_view_of_t;
+
+typedef struct {
+    uint16_t member;
+    uint8_t tier;
+    uint32_t size;
+} umbp_replica_t;
+
+//  One item of a request
+typedef struct {
+    const uint8_t *key;
+    uint64_t position;                  //  On the ring
+    uint64_t sum, slot;
+    uint32_t size;
+    uint32_t extent_first;              //  In the request's extents
+    uint32_t number;                    //  In its lease
+    uint32_t inline_at;                 //  In the request's payload
+    uint16_t key_size, depth, extent_count, row;
+    int8_t status;
+    uint8_t owners_asked;               //  Shards that had their say
+    bool wanted;                        //  Still to be dealt with in this stage
+    bool heard;                         //  Some shard has answered for it
+    bool inlined;
+    uint8_t replica_count, replica_next;
+    umbp_replica_t replicas[UMBP_PLACES_MAX];
+    umbp_tried_t tried;
+} umbp_part_t;
+
+//  A row of the answer: a node that gave slots or a lease
+typedef struct {
+    char node[UMBP_NAME_MAX + 1], bulk[UMBP_TEXT_MAX];
+    uint8_t tier;
+    uint32_t page_size, ttl_ms;
+    uint64_t lease;
+} umbp_row_t;
+
+struct umbp_req {
+    umbp_router_t *router;
+    umbp_req_t *before, *after;
+    umbp_origin_t origin;
+    int64_t expires;                    //  When the client must have its answer
+    umbp_view_of_t *view;
+    uint16_t type;                      //  UMBP_MSG_*
+    unsigned pending;                   //  Answers this stage still waits for
+    void (*next) (umbp_req_t *req);     //  What to do when the stage ends
+    void (*after_lookup) (umbp_req_t *req);
+    bool places;                        //  Of a lookup
+    unsigned rounds;
+
+    uint64_t session, inline_max, bytes, blocks;
+    umbp_place_strategy_t strategy;
+    unsigned tier;
+    bool nowait, by_payload;
+    const uint8_t *payload;             //  put: the values. get: those that were inlined
+    uint32_t payload_size, payload_room;
+
+    umbp_row_t *rows;
+    uint16_t row_count;
+    uint16_t *regions;                  //  Extents, extent_room of each
+    uint32_t *pages, *page_counts, *generations;
+    uint32_t extent_count, extent_room;
+
+    uint32_t count;
+    umbp_part_t parts[];                //  Then the keys
+};
+
+struct umbp_router {
+    umbp_post_t *post;
+    umbp_placement_t *placement;
+    umbp_view_of_t *view;               //  NULL until the registry has spoken
+    umbp_place_strategy_t strategy;
+    int64_t settled_at;                 //  Until then the ring is new and shards may not know all
+    umbp_req_t *requests;
+    umbp_sub_t *subs;
+    unsigned request_count;
+    uint64_t puts, gets, exists, removes, rerouted, failovers, unheard, refused_busy;
+
+    //  Room for the columns of one message
+    uint8_t *keys;
+    uint16_t sizes16[UMBP_BATCH_MAX], refs[UMBP_EXTENTS_MAX], counts16[UMBP_BATCH_MAX];
+    uint32_t sizes[UMBP_EXTENTS_MAX], numbers[UMBP_BATCH_MAX];
+    uint64_t sums[UMBP_BATCH_MAX], slots[UMBP_BATCH_MAX];
+    int8_t statuses[UMBP_BATCH_MAX];
+    uint8_t bytes[UMBP_EXTENTS_MAX];
+    uint8_t payload[UMBP_INLINE_MAX];
+};
+
+//  router.c
+umbp_req_t *umbp_router_request (umbp_router_t *self, const umbp_mail_t *mail, const umbp_column_t *keys);
+void umbp_router_done (umbp_req_t *req);             //  Answered: forget it
+void umbp_router_finish (umbp_req_t *req, umbp_msg_t *answer, const void *payload, size_t size);
+//  Ask a member for some items; answered, a sub is freed with umbp_router_sub_done
+umbp_sub_t *umbp_router_sub (umbp_req_t *req, uint16_t member, uint8_t tier, uint32_t count_max);
+bool umbp_router_ask (umbp_sub_t *sub, const char *actor, umbp_msg_t *msg, const void *payload, size_t size,
+                      umbp_answer_fn *fn);
+void umbp_router_sub_done (umbp_sub_t *sub);         //  May end the stage
+void umbp_router_sub_free (umbp_sub_t *sub);
+uint32_t umbp_router_left (const umbp_req_t *req, unsigned share);
+umbp_column_t umbp_router_keys (umbp_router_t *self, const umbp_sub_t *sub);
+const char *umbp_router_tier_name (unsigned tier);
+uint16_t umbp_router_row (umbp_req_t *req, const umbp_sub_t *sub, umbp_text_t bulk, uint32_t page_size,
+                          uint32_t ttl_ms, uint64_t lease);
+//  Rows of extents of an answer, copied to the item; *at moves on. False if they are not there.
+bool umbp_router_take_extents (umbp_req_t *req, umbp_part_t *part, umbp_u16s_t counts, size_t index,
+                               umbp_u16s_t regions, umbp_u32s_t pages, umbp_u32s_t page_counts,
+                               umbp_u32s_t generations, size_t *at);
+//  Columns of the answer's nodes; the texts live in the router's room
+void umbp_router_node_columns (umbp_req_t *req, umbp_column_t *nodes, umbp_column_t *bulks);
+
+//  router_lookup.c: ask the shards about all wanted parts, then go on with next
+void umbp_router_lookup (umbp_req_t *req, bool places, void (*next) (umbp_req_t *req));
+
+//  router_put.c, router_get.c
+void umbp_router_on_put (void *owner, const umbp_mail_t *mail);
+void umbp_router_on_get (void *owner, const umbp_mail_t *mail);
+
+#endif

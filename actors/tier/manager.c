@@ -1,0 +1,384 @@
+//  actors/tier/manager.c - the tier manager: its life, its sessions, what leaves it, and whom it tells.
+#include "actors/tier/manager_self.h"
+
+#include <unistd.h>
+
+#define TICK_MS 20
+#define LEASES_MAX 65536
+#define EVICT_BATCH 256                 //  Blocks that leave per message, so that others get their turn
+#define PRESS_MS 2                      //  Not oftener is eviction told
+#define REPORT_MS 200                   //  Not oftener is the registry told how full we are
+
+//  --------------------------------------------------------------------------------------------------
+//  What the other files need
+
+void *umbp_manager_at (const umbp_manager_t *self, const umbp_extent_t *extent)
+{
+    uint8_t *base = umbp_region_base (self->args.regions[extent->region]);
+    return base + umbp_extent_offset (extent, self->args.page_size);
+}
+
+bool umbp_manager_attached (const umbp_manager_t *self, uint64_t session)
+{
+    for (size_t index = 0; session && index < UMBP_SESSIONS_MAX; index++)
+        if (self->sessions[index].session == session)
+            return true;
+    return false;
+}
+
+//  The extents of a block as rows of the answer. Returns false if there is no room for them.
+bool umbp_manager_add_extents (umbp_manager_t *self, const umbp_block_t *block, size_t index)
+{
+    if (self->extents + block->extent_count > UMBP_EXTENTS_MAX) {
+        self->extent_counts[index] = 0;
+        return false;
+    }
+    for (size_t row = 0; row < block->extent_count; row++, self->extents++) {
+        self->regions[self->extents] = block->extents[row].region;
+        self->pages[self->extents] = block->extents[row].page;
+        self->page_counts[self->extents] = block->extents[row].count;
+        self->generations[self->extents] = block->extents[row].generation;
+    }
+    self->extent_counts[index] = block->extent_count;
+    return true;
+}
+
+//  Tell eviction that we are over the mark, or could not give room to somebody
+void umbp_manager_press (umbp_manager_t *self, uint64_t need)
+{
+    umbp_store_counts_t counts = umbp_store_counts (self->store);
+    bool over = counts.used_bytes > counts.total_bytes / 100 * self->args.evict_high;
+    int64_t now = zclock_mono ();
+    if ((!over && need == 0) || now - self->pressed_at < PRESS_MS)
+        return;
+    self->pressed_at = now;
+    umbp_msg_t msg;
+    umbp_msg_init (&msg, UMBP_MSG_pressure, 0);
+    msg.pressure.tier = self->args.tier;
+    msg.pressure.total = counts.total_bytes;
+    msg.pressure.used = counts.used_bytes;
+    msg.pressure.need = need;
+    umbp_post_tell (self->post, "eviction", NULL, &msg);
+}
+
+//  Forget a live block, and tell the index
+void umbp_manager_drop (umbp_manager_t *self, uint32_t item)
+{
+    umbp_announce_drop (self->announce, umbp_store_block (self->store, item));
+    umbp_store_drop (self->store, item);
+}
+
+//  --------------------------------------------------------------------------------------------------
+//  Sessions
+
+static void s_on_attach (void *owner, const umbp_mail_t *mail)
+{
+    umbp_manager_t *self = owner;
+    umbp_session_t *place = NULL;
+    for (size_t index = 0; index < UMBP_SESSIONS_MAX; index++) {
+        if (self->sessions[index].session == mail->msg->attach.session) {
+            umbp_post_refuse (self->post, mail->origin, UMBP_EEXIST, "session", "is attached already");
+            return;
+        }
+        if (!place && self->sessions[index].session == 0)
+            place = &self->sessions[index];
+    }
+    if (!place || !mail->origin->door) {
+        umbp_post_refuse (self->post, mail->origin, place ? UMBP_ENOTSUP : UMBP_EAGAIN, "attach",
+                          place ? "only through the door of this actor" : "too many are attached");
+        return;
+    }
+    *place = (umbp_session_t) { mail->msg->attach.session, mail->origin->door };
+    uint64_t bytes[64];
+    int fds[64];
+    size_t count = self->args.region_count;
+    for (size_t index = 0; index < count; index++) {
+        bytes[index] = umbp_region_bytes (self->args.regions[index]);
+        fds[index] = umbp_region_fd (self->args.regions[index]);
+    }
+    umbp_msg_t answer;
+    umbp_msg_init (&answer, UMBP_MSG_attach_ok, 0);
+    answer.attach_ok.page_size = self->args.page_size;
+    answer.attach_ok.regions = (umbp_u64s_t) { bytes, (uint32_t) count };
+    answer.attach_ok.node = umbp_text (self->node);
+    answer.attach_ok.node_epoch = self->node_epoch;
+    umbp_post_answer_fds (self->post, mail->origin, &answer, fds, count);
+}
+
+//  A door closed: whoever came through it is gone, or has let go
+static void s_closed (void *owner, uint64_t door)
+{
+    umbp_manager_t *self = owner;
+    for (size_t index = 0; index < UMBP_SESSIONS_MAX; index++) {
+        uint64_t session = self->sessions[index].session;
+        if (session == 0 || self->sessions[index].door != door)
+            continue;
+        self->sessions[index] = (umbp_session_t) { 0 };
+        umbp_manager_end_slots_of (self, session);
+        umbp_manager_end_leases_of (self, session);
+    }
+}
+
+//  A token was fenced: a lease's, or a slot's, which is named by its item
+static void s_fenced (umbp_manager_t *self, uint64_t token)
+{
+    umbp_lease_t *lease = umbp_leases_find (self->leases, token);
+    if (lease && lease->fencing) {
+        umbp_manager_lease_fenced (self, lease);
+        return;
+    }
+    uint32_t item = (uint32_t) token - 1;
+    if (item < umbp_store_reach (self->store)
+        && umbp_store_block (self->store, item)->token == token
+        && umbp_store_block (self->store, item)->holds > 0)
+        umbp_store_unhold (self->store, item);
+}
+
+static int s_on_bulk (zloop_t *loop, zmq_pollitem_t *item, void *owner)
+{
+    (void) loop;
+    (void) item;
+    umbp_manager_t *self = owner;
+    umbp_bulk_event_t event;
+    while (umbp_bulk_server_event (self->args.bulk, &event) == 1) {
+        if (event.type == UMBP_BULK_REVOKED)
+            s_fenced (self, event.id);
+        else if (!umbp_manager_attached (self, event.id)) {
+            umbp_manager_end_slots_of (self, event.id);
+            umbp_manager_end_leases_of (self, event.id);
+        }
+    }
+    return 0;
+}
+
+//  --------------------------------------------------------------------------------------------------
+//  What leaves
+
+static void s_on_drop (void *owner, const umbp_mail_t *mail)
+{
+    umbp_manager_t *self = owner;
+    const umbp_msg_drop_t *ask = &mail->msg->drop;
+    uint64_t bytes = 0;
+    size_t offset = 0;
+    for (size_t index = 0; index < ask->keys.count; index++) {
+        umbp_bytes_t key = umbp_column_next (&ask->keys, index, &offset);
+        uint32_t item = umbp_store_find (self->store, key.data, key.size);
+        self->statuses[index] = (int8_t) (item == UMBP_STORE_NONE ? UMBP_ENOENT : 0);
+        if (item == UMBP_STORE_NONE)
+            continue;
+        bytes += umbp_store_block (self->store, item)->size;
+        self->dropped++;
+        umbp_manager_drop (self, item);
+    }
+    umbp_announce_pump (self->announce);
+    umbp_msg_t answer;
+    umbp_msg_init (&answer, UMBP_MSG_drop_ok, 0);
+    answer.drop_ok.statuses = (umbp_s8s_t) { self->statuses, ask->keys.count };
+    answer.drop_ok.bytes = bytes;
+    umbp_post_answer (self->post, mail->origin, &answer, NULL, 0);
+}
+
+static void s_on_wipe (void *owner, const umbp_mail_t *mail)
+{
+    umbp_manager_t *self = owner;
+    umbp_msg_t answer;
+    umbp_msg_init (&answer, UMBP_MSG_wipe_ok, 0);
+    for (uint32_t item = 0; item < umbp_store_reach (self->store); item++) {
+        const umbp_block_t *block = umbp_store_block (self->store, item);
+        if (block->state != UMBP_BLOCK_LIVE)
+            continue;
+        answer.wipe_ok.blocks++;
+        answer.wipe_ok.bytes += block->size;
+        umbp_manager_drop (self, item);
+    }
+    umbp_announce_pump (self->announce);
+    self->dropped += answer.wipe_ok.blocks;
+    umbp_post_answer (self->post, mail->origin, &answer, NULL, 0);
+}
+
+static void s_on_evict (void *owner, const umbp_mail_t *mail)
+{
+    umbp_manager_t *self = owner;
+    umbp_msg_t answer;
+    umbp_msg_init (&answer, UMBP_MSG_evict_ok, 0);
+    uint32_t victims[EVICT_BATCH];
+    size_t count = umbp_store_victims (self->store, EVICT_BATCH, victims);
+    uint64_t before = umbp_store_counts (self->store).used_bytes, freed = 0;
+    for (size_t index = 0; index < count && freed < mail->msg->evict.bytes; index++) {
+        umbp_manager_drop (self, victims[index]);
+        freed = before - umbp_store_counts (self->store).used_bytes;
+        answer.evict_ok.blocks++;
+    }
+    umbp_announce_pump (self->announce);
+    answer.evict_ok.bytes = freed;
+    self->evicted += answer.evict_ok.blocks;
+    umbp_post_answer (self->post, mail->origin, &answer, NULL, 0);
+}
+
+//  --------------------------------------------------------------------------------------------------
+//  Whom it tells
+
+static void s_on_topology (void *owner, const umbp_mail_t *mail)
+{
+    umbp_manager_t *self = owner;
+    umbp_topology_t *topology = umbp_topology_new (&mail->msg->topology_ok);
+    if (topology) {
+        umbp_announce_topology (self->announce, &topology);
+        umbp_announce_pump (self->announce);
+    }
+}
+
+static void s_report (umbp_manager_t *self, int64_t now)
+{
+    umbp_store_counts_t counts = umbp_store_counts (self->store);
+    bool same = counts.used_bytes == self->reported_used && counts.live == self->reported_blocks;
+    if (now - self->reported_at < (same ? 5 * REPORT_MS : REPORT_MS))
+        return;
+    umbp_msg_t msg;
+    umbp_msg_init (&msg, UMBP_MSG_capacity, 0);
+    msg.capacity.tier = self->args.tier;
+    msg.capacity.total = counts.total_bytes;
+    msg.capacity.used = self->reported_used = counts.used_bytes;
+    msg.capacity.blocks = self->reported_blocks = counts.live;
+    self->reported_at = now;
+    umbp_post_tell (self->post, "registry", NULL, &msg);
+}
+
+static void s_on_flush (void *owner, const umbp_mail_t *mail)
+{
+    umbp_manager_t *self = owner;
+    if (umbp_announce_quiet (self->announce)) {
+        umbp_post_answer_status (self->post, mail->origin, UMBP_OK);
+        return;
+    }
+    for (size_t index = 0; index < UMBP_FLUSHES_MAX; index++)
+        if (self->flushes[index].origin.id == 0) {
+            self->flushes[index] = (umbp_flush_t) { *mail->origin, mail->expires };
+            return;
+        }
+    umbp_post_answer_status (self->post, mail->origin, UMBP_EAGAIN);
+}
+
+static void s_flush (umbp_manager_t *self, int64_t now)
+{
+    bool quiet = umbp_announce_quiet (self->announce);
+    for (size_t index = 0; index < UMBP_FLUSHES_MAX; index++) {
+        umbp_flush_t *flush = &self->flushes[index];
+        if (flush->origin.id == 0 || (!quiet && flush->expires > now))
+            continue;
+        umbp_post_answer_status (self->post, &flush->origin, quiet ? UMBP_OK : UMBP_ETIMEDOUT);
+        flush->origin.id = 0;
+    }
+}
+
+//  --------------------------------------------------------------------------------------------------
+//  Life
+
+static void s_tick (void *owner)
+{
+    umbp_manager_t *self = owner;
+    int64_t now = zclock_mono ();
+    umbp_manager_expire_slots (self, now);
+    umbp_manager_expire_leases (self, now);
+    umbp_manager_expire_waiters (self, now);
+    umbp_announce_pump (self->announce);
+    s_flush (self, now);
+    umbp_manager_press (self, 0);
+    s_report (self, now);
+}
+
+static void s_start (void *owner, umbp_post_t *post, zloop_t *loop)
+{
+    umbp_manager_t *self = owner;
+    self->post = post;
+    self->loop = loop;
+    self->announce = umbp_announce_new (post, self->store, self->node, self->node_epoch, self->args.tier,
+                                        self, umbp_manager_on_verdict);
+    zmq_pollitem_t item = { .fd = umbp_bulk_server_fd (self->args.bulk), .events = ZMQ_POLLIN };
+    zloop_poller (loop, &item, s_on_bulk, self);
+    s_report (self, zclock_mono ());
+}
+
+static void s_stat (void *owner, umbp_gauges_t *gauges)
+{
+    umbp_manager_t *self = owner;
+    umbp_store_counts_t counts = umbp_store_counts (self->store);
+    umbp_announce_stats_t told = umbp_announce_stats (self->announce);
+    umbp_bulk_stats_t bulk;
+    umbp_bulk_server_stats (self->args.bulk, &bulk);
+    umbp_gauges_add (gauges, "total_bytes", counts.total_bytes);
+    umbp_gauges_add (gauges, "used_bytes", counts.used_bytes);
+    umbp_gauges_add (gauges, "blocks", counts.live);
+    umbp_gauges_add (gauges, "slots", counts.slots);
+    umbp_gauges_add (gauges, "leases", umbp_leases_count (self->leases));
+    umbp_gauges_add (gauges, "doomed_blocks", counts.doomed);
+    umbp_gauges_add (gauges, "puts", self->puts);
+    umbp_gauges_add (gauges, "put_bytes", self->put_bytes);
+    umbp_gauges_add (gauges, "hits", self->hits);
+    umbp_gauges_add (gauges, "hit_bytes", self->hit_bytes);
+    umbp_gauges_add (gauges, "misses", self->misses);
+    umbp_gauges_add (gauges, "full", self->full);
+    umbp_gauges_add (gauges, "evicted", self->evicted);
+    umbp_gauges_add (gauges, "dropped", self->dropped);
+    umbp_gauges_add (gauges, "conflicts", self->conflicts);
+    umbp_gauges_add (gauges, "stale_commits", self->stale);
+    umbp_gauges_add (gauges, "bad_checksums", self->bad_sums);
+    umbp_gauges_add (gauges, "expired_slots", self->expired_slots);
+    umbp_gauges_add (gauges, "expired_leases", self->expired_leases);
+    umbp_gauges_add (gauges, "fences_waited", self->fences_waited);
+    umbp_gauges_add (gauges, "announced", told.sent);
+    umbp_gauges_add (gauges, "acknowledged", told.acknowledged);
+    umbp_gauges_add (gauges, "announce_waiting", told.waiting);
+    umbp_gauges_add (gauges, "accounts", told.accounts);
+    umbp_gauges_add (gauges, "announce_repeats", told.repeats);
+    umbp_gauges_add (gauges, "bulk_in_bytes", bulk.bytes_in);
+    umbp_gauges_add (gauges, "bulk_out_bytes", bulk.bytes_out);
+}
+
+static void s_destroy (void **self_p)
+{
+    umbp_manager_t *self = *self_p;
+    for (size_t index = 0; index < UMBP_WAITERS_MAX; index++)
+        free (self->waiters[index].tokens);
+    umbp_announce_destroy (&self->announce);
+    umbp_leases_destroy (&self->leases);
+    umbp_store_destroy (&self->store);
+    umbp_bulk_server_destroy (&self->args.bulk);
+    for (size_t index = 0; index < self->args.region_count; index++)
+        umbp_region_destroy (&self->args.regions[index]);
+    free (self->args.regions);
+    freen (*self_p);
+}
+
+zactor_t *umbp_manager_new (const umbp_manager_args_t *args)
+{
+    static const umbp_op_t ops[] = {
+        { UMBP_MSG_reserve, umbp_manager_on_reserve },
+        { UMBP_MSG_commit, umbp_manager_on_commit },
+        { UMBP_MSG_abort, umbp_manager_on_abort },
+        { UMBP_MSG_lease, umbp_manager_on_lease },
+        { UMBP_MSG_release, umbp_manager_on_release },
+        { UMBP_MSG_store, umbp_manager_on_store },
+        { UMBP_MSG_drop, s_on_drop },
+        { UMBP_MSG_evict, s_on_evict },
+        { UMBP_MSG_wipe, s_on_wipe },
+        { UMBP_MSG_flush, s_on_flush },
+        { UMBP_MSG_attach, s_on_attach },
+        { UMBP_MSG_topology_ok, s_on_topology },
+        { 0, NULL },
+    };
+    umbp_manager_t *self = zmalloc (sizeof (umbp_manager_t));
+    self->args = *args;
+    snprintf (self->node, sizeof self->node, "%s", args->home->node);
+    snprintf (self->bulk, sizeof self->bulk, "%s", args->bulk_endpoint);
+    self->node_epoch = args->home->node_epoch;
+    uint32_t pages[64];
+    for (size_t index = 0; index < args->region_count; index++)
+        pages[index] = (uint32_t) (umbp_region_bytes (args->regions[index]) / args->page_size);
+    self->store = umbp_store_new (args->page_size, pages, args->region_count, args->seed);
+    self->leases = umbp_leases_new (LEASES_MAX);
+    umbp_actor_args_t actor = { .name = args->name, .home = args->home, .door = true, .ops = ops,
+                                .self = self, .start = s_start, .stat = s_stat, .closed = s_closed,
+                                .tick = s_tick, .tick_ms = TICK_MS, .destroy = s_destroy };
+    return umbp_actor_new (&actor);
+}

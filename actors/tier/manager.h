@@ -1,0 +1,27 @@
+//  actors/tier/manager.h - the tier manager: the actor that owns one tier of one node, and the only truth on which
+//  blocks it holds. It alone says who may touch a page: a slot lets one writer write, a lease lets readers read.
+#ifndef UMBP_MANAGER_H
+#define UMBP_MANAGER_H
+
+#include "actors/actor.h"
+#include "cluster/bulk/region.h"
+#include "cluster/bulk/tcp_server.h"
+
+typedef struct {
+    const umbp_home_t *home;
+    const char *name;                   //  "tier:dram"
+    unsigned tier;                      //  UMBP_TIER_*
+    umbp_region_t **regions;            //  Owned from now on, in any case
+    size_t region_count;
+    umbp_bulk_server_t *bulk;           //  Owned from now on, in any case
+    const char *bulk_endpoint;          //  host:port at which others reach it
+    uint32_t page_size;
+    uint64_t seed;                      //  Of fingerprints
+    unsigned slot_ttl_ms, lease_ttl_ms;
+    unsigned evict_high;                //  Percent in use beyond which eviction is told
+} umbp_manager_args_t;
+
+//  Has a door. NULL if it cannot start.
+zactor_t *umbp_manager_new (const umbp_manager_args_t *args);
+
+#endif

@@ -1,0 +1,98 @@
+//  actors/tier/manager_self.h - the state of a tier manager, shared by the files that make it up: manager.c (life,
+//  pressure, sessions), writers.c (slots), readers.c (leases). Nobody else includes this.
+#ifndef UMBP_MANAGER_SELF_H
+#define UMBP_MANAGER_SELF_H
+
+#include "actors/tier/announce.h"
+#include "actors/tier/leases.h"
+#include "actors/tier/manager.h"
+#include "actors/tier/store.h"
+
+#define UMBP_SESSIONS_MAX 256           //  Clients attached at the door
+#define UMBP_WAITERS_MAX 1024           //  Commits that wait for the index
+#define UMBP_FLUSHES_MAX 64
+
+//  A client that maps our regions. While its door is open it is alive, and its slots and leases need no clock.
+typedef struct {
+    uint64_t session, door;             //  session 0: free
+} umbp_session_t;
+
+//  A commit or store: answered when each of its blocks is known to a shard. Kept until all shards have spoken,
+//  since the primary's word may come later.
+typedef struct {
+    umbp_origin_t origin;
+    uint32_t turn;                      //  Half of its tag, so that a late word finds nobody
+    bool used, answered, keep;
+    uint16_t answer_type;               //  UMBP_MSG_commit_ok or UMBP_MSG_store_ok
+    uint32_t count, unheard;            //  Items, and those no shard has acknowledged
+    uint32_t outstanding;               //  Words still to come
+    int64_t expires;
+    int8_t *statuses;                   //  Per item
+    bool *heard;
+    uint32_t *items;                    //  In the store; the token tells whether it is still the same block
+    uint64_t *tokens;
+} umbp_waiter_t;
+
+typedef struct {
+    umbp_origin_t origin;               //  id 0: free
+    int64_t expires;
+} umbp_flush_t;
+
+typedef struct {
+    umbp_manager_args_t args;
+    char node[UMBP_NAME_MAX + 1];
+    uint64_t node_epoch;
+    char bulk[UMBP_TEXT_MAX];           //  Endpoint of the bulk server
+    umbp_post_t *post;
+    zloop_t *loop;
+    umbp_store_t *store;
+    umbp_leases_t *leases;
+    umbp_announce_t *announce;
+    umbp_session_t sessions[UMBP_SESSIONS_MAX];
+    umbp_waiter_t waiters[UMBP_WAITERS_MAX];
+    umbp_flush_t flushes[UMBP_FLUSHES_MAX];
+    uint64_t tick;                      //  Of the order: one per message
+    int64_t pressed_at;                 //  When eviction was told last
+    uint64_t reported_used, reported_blocks;
+    int64_t reported_at;
+    uint64_t puts, put_bytes, hits, misses, hit_bytes, exists, full, stale, evicted, dropped, conflicts;
+    uint64_t expired_slots, expired_leases, bad_sums, fences_waited;
+
+    int8_t statuses[UMBP_BATCH_MAX];
+    uint8_t inlined[UMBP_BATCH_MAX];
+    uint32_t sizes[UMBP_BATCH_MAX], items[UMBP_BATCH_MAX];
+    uint64_t sums[UMBP_BATCH_MAX], slots[UMBP_BATCH_MAX];
+    uint16_t extent_counts[UMBP_BATCH_MAX], regions[UMBP_EXTENTS_MAX];
+    uint32_t pages[UMBP_EXTENTS_MAX], page_counts[UMBP_EXTENTS_MAX], generations[UMBP_EXTENTS_MAX];
+    uint32_t extents;                   //  Rows used of the last four
+    uint8_t payload[UMBP_INLINE_MAX];
+    umbp_grant_item_t grants[UMBP_BATCH_MAX];
+} umbp_manager_t;
+
+//  manager.c
+bool umbp_manager_attached (const umbp_manager_t *self, uint64_t session);
+void umbp_manager_press (umbp_manager_t *self, uint64_t need);
+bool umbp_manager_add_extents (umbp_manager_t *self, const umbp_block_t *block, size_t index);
+void umbp_manager_drop (umbp_manager_t *self, uint32_t item);
+void *umbp_manager_at (const umbp_manager_t *self, const umbp_extent_t *extent);
+
+//  writers.c
+void umbp_manager_on_reserve (void *owner, const umbp_mail_t *mail);
+void umbp_manager_on_commit (void *owner, const umbp_mail_t *mail);
+void umbp_manager_on_abort (void *owner, const umbp_mail_t *mail);
+void umbp_manager_on_store (void *owner, const umbp_mail_t *mail);
+void umbp_manager_on_verdict (void *owner, uint64_t tag, bool primary, int verdict);
+void umbp_manager_end_slot (umbp_manager_t *self, uint32_t item);
+void umbp_manager_end_slots_of (umbp_manager_t *self, uint64_t session);
+void umbp_manager_expire_slots (umbp_manager_t *self, int64_t now);
+void umbp_manager_expire_waiters (umbp_manager_t *self, int64_t now);
+
+//  readers.c
+void umbp_manager_on_lease (void *owner, const umbp_mail_t *mail);
+void umbp_manager_on_release (void *owner, const umbp_mail_t *mail);
+void umbp_manager_end_lease (umbp_manager_t *self, umbp_lease_t *lease);
+void umbp_manager_end_leases_of (umbp_manager_t *self, uint64_t session);
+void umbp_manager_expire_leases (umbp_manager_t *self, int64_t now);
+void umbp_manager_lease_fenced (umbp_manager_t *self, umbp_lease_t *lease);
+
+#endif

@@ -1,0 +1,101 @@
+//  actors/tier/store.h - the blocks of one memory tier: which there are, where they lie, who holds on to them.
+//
+//  The life of a block: reserve makes a slot, pages with a writer and no reader; commit makes it live, found by
+//  its key; drop dooms it: nobody finds it any more, and its pages are free as soon as nobody holds it. A hold is
+//  a lease, or a fence that is not up yet. All states count in one number of used pages, so nothing can leak
+//  unseen.
+//
+//  A value: one owner, no thread, no time of its own. Blocks are named by item numbers, which are used again.
+//  One allocation per block, for its key and extents; the number of blocks is bounded by that of pages.
+#ifndef UMBP_STORE_H
+#define UMBP_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "cluster/bulk/extent.h"
+#include "proto/fingerprint.h"
+
+#define UMBP_STORE_NONE UINT32_MAX
+#define UMBP_STORE_EXTENTS_MAX 128      //  Of one block
+
+typedef enum {
+    UMBP_BLOCK_FREE = 0,
+    UMBP_BLOCK_SLOT,
+    UMBP_BLOCK_LIVE,
+    UMBP_BLOCK_DOOMED,
+} umbp_block_state_t;
+
+typedef struct {
+    const uint8_t *key;
+    umbp_extent_t *extents;
+    umbp_fingerprint_t print;
+    uint64_t sum;                       //  XXH3-64 of the bytes, from commit on
+    uint64_t token;                     //  Of a slot: names it, and fences its writer
+    uint64_t session;                   //  Of a slot: who may write
+    int64_t expires;                    //  Of a slot
+    uint32_t size;
+    uint32_t holds;
+    uint32_t next;                      //  In the bucket of its key, or in the free list
+    uint32_t slot_before, slot_after;   //  In the list of slots
+    uint16_t extent_count, key_size, depth;
+    uint8_t state;
+    bool granted;                       //  The bulk server knows its token
+} umbp_block_t;
+
+typedef struct umbp_store umbp_store_t;
+
+//  For pages_per_region[] pages of page_size bytes; the seed is that of fingerprints. NULL if the pages are
+//  impossible (see pages.h).
+umbp_store_t *umbp_store_new (uint32_t page_size, const uint32_t *pages_per_region, size_t regions,
+                              uint64_t seed);
+void umbp_store_destroy (umbp_store_t **self_p);
+
+//  A slot for a block. Returns 0 and its item; UMBP_EEXIST if a live block has that key, UMBP_EAGAIN if there is
+//  no room now, UMBP_ENOSPC if there never is, UMBP_EINVAL for a size of 0.
+int umbp_store_reserve (umbp_store_t *self, const void *key, size_t key_size, uint32_t size,
+                        uint16_t depth, uint32_t *item_p);
+
+//  Item of a slot by its token, UMBP_STORE_NONE if there is none
+uint32_t umbp_store_slot (const umbp_store_t *self, uint64_t token);
+
+//  First slot and the one after; UMBP_STORE_NONE at the end
+uint32_t umbp_store_slots (const umbp_store_t *self);
+
+//  Make a slot live, and the newest in the order. Returns 0; or UMBP_EEXIST if a live block has that key by now:
+//  then the slot is gone.
+int umbp_store_commit (umbp_store_t *self, uint32_t item, uint64_t sum, uint64_t tick);
+
+//  Forget a slot or a live block. Its pages are free when the last hold ends, or now: then true.
+bool umbp_store_drop (umbp_store_t *self, uint32_t item);
+
+//  Count one more hold, or one less. Returns true if that freed the pages of a doomed block.
+void umbp_store_hold (umbp_store_t *self, uint32_t item);
+bool umbp_store_unhold (umbp_store_t *self, uint32_t item);
+
+//  Live block of a key, UMBP_STORE_NONE if there is none
+uint32_t umbp_store_find (const umbp_store_t *self, const void *key, size_t key_size);
+
+//  It was used: the newest in the order, see order.h for ticks
+void umbp_store_touch (umbp_store_t *self, uint32_t item, uint64_t tick);
+
+//  The least useful live blocks that nobody holds; see order.h
+size_t umbp_store_victims (umbp_store_t *self, size_t max, uint32_t *items);
+
+//  A block by its item; good until the next call that changes the store
+umbp_block_t *umbp_store_block (umbp_store_t *self, uint32_t item);
+
+//  Items are below this. To walk all live blocks in steps, count up to it: blocks that are live from start to
+//  end are seen exactly once.
+uint32_t umbp_store_reach (const umbp_store_t *self);
+
+typedef struct {
+    uint64_t total_bytes, used_bytes;   //  Of pages
+    uint64_t live, slots, doomed;       //  Blocks
+} umbp_store_counts_t;
+
+umbp_store_counts_t umbp_store_counts (const umbp_store_t *self);
+uint32_t umbp_store_page_size (const umbp_store_t *self);
+
+#endif

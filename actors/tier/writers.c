@@ -1,0 +1,365 @@
+//  actors/tier/writers.c - slots: who may write where, and when what was written becomes a block.
+//
+//  A slot is given back in one of three ways, and its pages are used again only when its writer cannot reach them
+//  any more: the writer commits or aborts it; it was written over tcp and its token is fenced; it was written
+//  through shared memory and the writer's door is closed. A deadline alone never frees pages.
+#include "actors/tier/manager_self.h"
+#include "cluster/bulk/copy.h"
+
+#define COMMIT_MS 2000                  //  For the index to hear of a block, if the asker gives no deadline
+
+//  --------------------------------------------------------------------------------------------------
+//  reserve
+
+//  Let the session write over tcp, unless it maps our memory. Returns 0 or an error.
+static int s_grant (umbp_manager_t *self, umbp_block_t *block)
+{
+    if (umbp_manager_attached (self, block->session))
+        return 0;
+    umbp_grant_item_t item = { block->extents, block->extent_count, block->size };
+    umbp_grant_t grant = { .token = block->token, .session = block->session, .write = true,
+                           .deadline_ms = block->expires, .items = &item, .item_count = 1 };
+    int rc = umbp_bulk_server_grant (self->args.bulk, &grant);
+    block->granted = rc == 0;
+    return rc;
+}
+
+static int s_reserve (umbp_manager_t *self, umbp_bytes_t key, uint32_t size, uint16_t depth,
+                      uint64_t session, uint32_t *item_p)
+{
+    int rc = umbp_store_reserve (self->store, key.data, key.size, size, depth, item_p);
+    if (rc == UMBP_EEXIST)
+        umbp_store_touch (self->store, *item_p, self->tick);
+    if (rc == UMBP_EAGAIN) {
+        self->full++;
+        umbp_manager_press (self, size);
+    }
+    if (rc < 0)
+        return rc;
+    umbp_block_t *block = umbp_store_block (self->store, *item_p);
+    block->session = session;
+    block->expires = zclock_mono () + self->args.slot_ttl_ms;
+    return 0;
+}
+
+void umbp_manager_on_reserve (void *owner, const umbp_mail_t *mail)
+{
+    umbp_manager_t *self = owner;
+    const umbp_msg_reserve_t *ask = &mail->msg->reserve;
+    if (ask->session == 0) {
+        umbp_post_refuse (self->post, mail->origin, UMBP_EINVAL, "session", "0 cannot write to a slot");
+        return;
+    }
+    self->tick++;
+    self->extents = 0;
+    size_t offset = 0;
+    for (size_t index = 0; index < ask->keys.count; index++) {
+        umbp_bytes_t key = umbp_column_next (&ask->keys, index, &offset);
+        uint16_t depth = ask->depths.count ? umbp_u16s_at (ask->depths, index) : 0;
+        uint32_t item;
+        int rc = s_reserve (self, key, umbp_u32s_at (ask->sizes, index), depth, ask->session, &item);
+        umbp_block_t *block = rc == 0 ? umbp_store_block (self->store, item) : NULL;
+        if (block && !umbp_manager_add_extents (self, block, index))
+            rc = UMBP_ETOOBIG;
+        else if (block)
+            rc = s_grant (self, block);
+        self->slots[index] = rc == 0 ? block->token : 0;
+        if (rc != 0) {
+            self->extent_counts[index] = 0;
+            if (block)
+                umbp_store_drop (self->store, item);
+        }
+        self->statuses[index] = (int8_t) rc;
+    }
+    umbp_msg_t answer;
+    umbp_msg_init (&answer, UMBP_MSG_reserve_ok, 0);
+    umbp_msg_reserve_ok_t *ok = &answer.reserve_ok;
+    uint32_t count = ask->keys.count;
+    ok->statuses = (umbp_s8s_t) { self->statuses, count };
+    ok->slots = (umbp_u64s_t) { self->slots, count };
+    ok->extent_counts = (umbp_u16s_t) { self->extent_counts, count };
+    ok->regions = (umbp_u16s_t) { self->regions, self->extents };
+    ok->pages = (umbp_u32s_t) { self->pages, self->extents };
+    ok->page_counts = (umbp_u32s_t) { self->page_counts, self->extents };
+    ok->generations = (umbp_u32s_t) { self->generations, self->extents };
+    ok->page_size = self->args.page_size;
+    ok->ttl_ms = self->args.slot_ttl_ms;
+    ok->bulk = umbp_text (self->bulk);
+    umbp_post_answer (self->post, mail->origin, &answer, NULL, 0);
+}
+
+//  --------------------------------------------------------------------------------------------------
+//  The end of a slot
+
+//  Take the writer's right away. Returns true if that is done; else the slot is held until the fence is up.
+static bool s_fence (umbp_manager_t *self, uint32_t item)
+{
+    umbp_block_t *block = umbp_store_block (self->store, item);
+    if (!block->granted)
+        return true;
+    block->granted = false;
+    if (umbp_bulk_server_revoke (self->args.bulk, block->token) <= 0)
+        return true;
+    self->fences_waited++;
+    umbp_store_hold (self->store, item);
+    return false;
+}
+
+void umbp_manager_end_slot (umbp_manager_t *self, uint32_t item)
+{
+    s_fence (self, item);
+    umbp_store_drop (self->store, item);
+}
+
+void umbp_manager_end_slots_of (umbp_manager_t *self, uint64_t session)
+{
+    uint32_t item = umbp_store_slots (self->store);
+    while (item != UMBP_STORE_NONE) {
+        const umbp_block_t *block = umbp_store_block (self->store, item);
+        uint32_t after = block->slot_after;
+        if (block->session == session)
+            umbp_manager_end_slot (self, item);
+        item = after;
+    }
+}
+
+//  Slots of writers over tcp end with their time. One of an attached writer is past its time too, so commit refuses
+//  it, but its pages wait until the writer lets go.
+void umbp_manager_expire_slots (umbp_manager_t *self, int64_t now)
+{
+    uint32_t item = umbp_store_slots (self->store);
+    while (item != UMBP_STORE_NONE) {
+        const umbp_block_t *block = umbp_store_block (self->store, item);
+        uint32_t after = block->slot_after;
+        if (block->expires <= now && !umbp_manager_attached (self, block->session)) {
+            self->expired_slots++;
+            umbp_manager_end_slot (self, item);
+        }
+        item = after;
+    }
+}
+
+void umbp_manager_on_abort (void *owner, const umbp_mail_t *mail)
+{
+    umbp_manager_t *self = owner;
+    const umbp_msg_abort_t *ask = &mail->msg->abort;
+    for (size_t index = 0; index < ask->slots.count; index++) {
+        uint32_t item = umbp_store_slot (self->store, umbp_u64s_at (ask->slots, index));
+        if (item != UMBP_STORE_NONE)
+            umbp_manager_end_slot (self, item);
+    }
+    umbp_post_answer_status (self->post, mail->origin, UMBP_OK);
+}
+
+//  --------------------------------------------------------------------------------------------------
+//  Waiting for the index
+
+static void s_waiter_free (umbp_waiter_t *waiter)
+{
+    free (waiter->tokens);             //  One piece of memory with all that is per item
+    *waiter = (umbp_waiter_t) { .turn = waiter->turn + 1 };
+}
+
+//  Room for what a commit of count items has to remember. Returns NULL if too many wait.
+static umbp_waiter_t *s_waiter_new (umbp_manager_t *self, const umbp_mail_t *mail, uint16_t answer_type,
+                                    bool keep, uint32_t count)
+{
+    size_t index = 0;
+    while (index < UMBP_WAITERS_MAX && self->waiters[index].used)
+        index++;
+    if (index == UMBP_WAITERS_MAX)
+        return NULL;
+    umbp_waiter_t *waiter = &self->waiters[index];
+    uint32_t wait = mail->msg->deadline_ms ? mail->msg->deadline_ms : COMMIT_MS;
+    waiter->origin = *mail->origin;
+    waiter->used = true;
+    waiter->keep = keep;
+    waiter->answer_type = answer_type;
+    waiter->count = count;
+    waiter->expires = zclock_mono () + wait - wait / 4;      //  Answer before the asker gives up
+    waiter->tokens = zmalloc (count * (sizeof (uint64_t) + sizeof (uint32_t) + 2) + 1);
+    waiter->items = (uint32_t *) (waiter->tokens + count);
+    waiter->statuses = (int8_t *) (waiter->items + count);
+    waiter->heard = (bool *) (waiter->statuses + count);
+    return waiter;
+}
+
+static void s_waiter_answer (umbp_manager_t *self, umbp_waiter_t *waiter)
+{
+    umbp_msg_t answer;
+    umbp_msg_init (&answer, (umbp_msg_type_t) waiter->answer_type, 0);
+    umbp_s8s_t statuses = { waiter->statuses, waiter->count };
+    if (waiter->answer_type == UMBP_MSG_commit_ok)
+        answer.commit_ok.statuses = statuses;
+    else
+        answer.store_ok.statuses = statuses;
+    waiter->answered = true;
+    umbp_post_answer (self->post, &waiter->origin, &answer, NULL, 0);
+}
+
+//  Tell the index of a block that became live, as item index of this commit
+static void s_announce (umbp_manager_t *self, umbp_waiter_t *waiter, uint32_t index, uint32_t item)
+{
+    const umbp_block_t *block = umbp_store_block (self->store, item);
+    uint64_t tag = (uint64_t) (waiter - self->waiters + 1) << 48 | (uint64_t) index << 32 | waiter->turn;
+    waiter->items[index] = item;
+    waiter->tokens[index] = block->token;
+    uint32_t shards = (uint32_t) umbp_announce_add (self->announce, block, tag);
+    waiter->outstanding += shards;
+    waiter->unheard += shards > 0;
+    waiter->heard[index] = shards == 0;
+    self->puts++;
+    self->put_bytes += block->size;
+}
+
+//  All items are announced: answer now if nobody needs to be heard, and forget it if nobody will speak
+static void s_waiter_seal (umbp_manager_t *self, umbp_waiter_t *waiter, bool nowait)
+{
+    if (nowait || waiter->unheard == 0)
+        s_waiter_answer (self, waiter);
+    if (waiter->outstanding == 0)
+        s_waiter_free (waiter);
+}
+
+void umbp_manager_on_verdict (void *owner, uint64_t tag, bool primary, int verdict)
+{
+    umbp_manager_t *self = owner;
+    umbp_waiter_t *waiter = &self->waiters[(tag >> 48) - 1];
+    uint32_t index = tag >> 32 & 0xffff;
+    if (!waiter->used || waiter->turn != (uint32_t) tag)
+        return;
+    waiter->outstanding--;
+    bool lost = primary && (verdict == UMBP_ECHECKSUM || (verdict == UMBP_EEXIST && !waiter->keep));
+    if (lost) {
+        uint32_t item = waiter->items[index];
+        umbp_block_t *block = umbp_store_block (self->store, item);
+        if (verdict == UMBP_ECHECKSUM) {
+            self->conflicts++;
+            zsys_warning ("%s: two writers gave one key other bytes, the first one stays: size=%u",
+                          self->args.name, block->size);
+        }
+        if (block->state == UMBP_BLOCK_LIVE && block->token == waiter->tokens[index])
+            umbp_manager_drop (self, item);
+        waiter->statuses[index] = UMBP_EEXIST;
+    }
+    if (!waiter->heard[index]) {
+        waiter->heard[index] = true;
+        waiter->unheard--;
+    }
+    if (waiter->unheard == 0 && !waiter->answered)
+        s_waiter_answer (self, waiter);
+    if (waiter->outstanding == 0)
+        s_waiter_free (waiter);
+}
+
+void umbp_manager_expire_waiters (umbp_manager_t *self, int64_t now)
+{
+    for (size_t index = 0; index < UMBP_WAITERS_MAX; index++) {
+        umbp_waiter_t *waiter = &self->waiters[index];
+        if (!waiter->used || waiter->expires > now)
+            continue;
+        for (uint32_t item = 0; item < waiter->count && !waiter->answered; item++)
+            if (!waiter->heard[item] && waiter->statuses[item] == 0)
+                waiter->statuses[item] = UMBP_EUNREACH;      //  Stored, and told as soon as a shard listens
+        if (!waiter->answered)
+            s_waiter_answer (self, waiter);
+        s_waiter_free (waiter);
+    }
+}
+
+//  --------------------------------------------------------------------------------------------------
+//  commit
+
+//  Make one slot a block. Returns 0, UMBP_EEXIST or UMBP_ESTALE.
+static int s_commit (umbp_manager_t *self, uint64_t token, uint64_t sum, uint32_t *item_p)
+{
+    uint32_t item = umbp_store_slot (self->store, token);
+    if (item == UMBP_STORE_NONE) {
+        self->stale++;
+        return UMBP_ESTALE;
+    }
+    if (umbp_store_block (self->store, item)->expires <= zclock_mono () || !s_fence (self, item)) {
+        self->stale++;                  //  Too late, or it still writes while it says that it is done
+        umbp_manager_end_slot (self, item);
+        return UMBP_ESTALE;
+    }
+    *item_p = item;
+    return umbp_store_commit (self->store, item, sum, self->tick);
+}
+
+void umbp_manager_on_commit (void *owner, const umbp_mail_t *mail)
+{
+    umbp_manager_t *self = owner;
+    const umbp_msg_commit_t *ask = &mail->msg->commit;
+    uint32_t count = ask->slots.count;
+    umbp_waiter_t *waiter = s_waiter_new (self, mail, UMBP_MSG_commit_ok, ask->keep, count);
+    if (!waiter) {
+        umbp_post_refuse (self->post, mail->origin, UMBP_EAGAIN, "commit", "too many wait for the index");
+        return;
+    }
+    self->tick++;
+    for (uint32_t index = 0; index < count; index++) {
+        uint32_t item = UMBP_STORE_NONE;
+        int rc = s_commit (self, umbp_u64s_at (ask->slots, index), umbp_u64s_at (ask->sums, index), &item);
+        waiter->statuses[index] = (int8_t) rc;
+        if (rc == 0)
+            s_announce (self, waiter, index, item);
+    }
+    s_waiter_seal (self, waiter, ask->nowait);
+}
+
+//  --------------------------------------------------------------------------------------------------
+//  store: reserve, write and commit in one, of values that came with the message
+
+static int s_store (umbp_manager_t *self, umbp_bytes_t key, uint32_t size, uint64_t sum, uint16_t depth,
+                    const uint8_t *data, uint32_t *item_p)
+{
+    if (umbp_sum (data, size) != sum) {
+        self->bad_sums++;
+        return UMBP_ECHECKSUM;
+    }
+    int rc = s_reserve (self, key, size, depth, 0, item_p);
+    if (rc < 0)
+        return rc;
+    const umbp_block_t *block = umbp_store_block (self->store, *item_p);
+    uint64_t left = size;
+    for (size_t index = 0; index < block->extent_count; index++) {
+        uint64_t bytes = umbp_extent_bytes (&block->extents[index], self->args.page_size, left);
+        memcpy (umbp_manager_at (self, &block->extents[index]), data + (size - left), bytes);
+        left -= bytes;
+    }
+    return umbp_store_commit (self->store, *item_p, sum, self->tick);
+}
+
+void umbp_manager_on_store (void *owner, const umbp_mail_t *mail)
+{
+    umbp_manager_t *self = owner;
+    const umbp_msg_store_t *ask = &mail->msg->store;
+    uint32_t count = ask->keys.count;
+    uint64_t total = 0;
+    for (uint32_t index = 0; index < count; index++)
+        total += umbp_u32s_at (ask->sizes, index);
+    if (total != mail->payload_size) {
+        umbp_post_refuse (self->post, mail->origin, UMBP_EINVAL, "payload", "its size is not that of the blocks");
+        return;
+    }
+    umbp_waiter_t *waiter = s_waiter_new (self, mail, UMBP_MSG_store_ok, ask->keep, count);
+    if (!waiter) {
+        umbp_post_refuse (self->post, mail->origin, UMBP_EAGAIN, "store", "too many wait for the index");
+        return;
+    }
+    self->tick++;
+    size_t offset = 0;
+    const uint8_t *data = mail->payload;
+    for (uint32_t index = 0; index < count; index++) {
+        umbp_bytes_t key = umbp_column_next (&ask->keys, index, &offset);
+        uint32_t size = umbp_u32s_at (ask->sizes, index), item = UMBP_STORE_NONE;
+        uint16_t depth = ask->depths.count ? umbp_u16s_at (ask->depths, index) : 0;
+        int rc = s_store (self, key, size, umbp_u64s_at (ask->sums, index), depth, data, &item);
+        data += size;
+        waiter->statuses[index] = (int8_t) rc;
+        if (rc == 0)
+            s_announce (self, waiter, index, item);
+    }
+    s_waiter_seal (self, waiter, ask->nowait);
+}

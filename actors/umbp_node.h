@@ -1,0 +1,92 @@
+//  umbp_node.h - a whole node inside this program: the same actors that umbp-node runs. A client connects to it
+//  with umbp_connect, over inproc or tcp, in this process or another.
+//
+//      umbp_node_options_t options;
+//      umbp_node_options_init (&options);
+//      umbp_node_t *node = umbp_node_new (&options, NULL);
+//      umbp_options_t how = { .endpoints = umbp_node_endpoint_inproc (node) };
+//      umbp_t *pool = umbp_connect (&how, NULL);
+//
+//  Threads: a node may be used and destroyed by any one thread at a time. It starts about a dozen of its own.
+//  Signals are left to the program. Several nodes in one process are fine.
+#ifndef UMBP_NODE_H
+#define UMBP_NODE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "error.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define UMBP_NODE_EXPORT __attribute__ ((visibility ("default")))
+#else
+#define UMBP_NODE_EXPORT
+#endif
+
+//  All sizes in bytes, all times in milliseconds unless the name says otherwise. Texts are copied.
+typedef struct {
+    char node[65];                      //  Stable id, [A-Za-z0-9._-]; empty: host name and port
+    char cluster[65];                   //  Only nodes of one name find each other
+    char secret[129];                   //  Of the cluster: seeds the fingerprints; empty: the cluster's name
+    char listen[256];                   //  "tcp://host:port"; port * or 0: any. Loopback unless told otherwise
+    char advertise[256];                //  What others shall connect to; empty: what listen became
+    char bulk_host[128];                //  Where bulk bytes are served; empty: the host of listen
+    unsigned bulk_port;                 //  0: any
+    char run_dir[200];                  //  Folder for doors; empty: none is opened
+
+    char seeds[1024];                   //  "tcp://host:port,..." of nodes that may be there
+    char gossip_bind[256];              //  zgossip: where to listen; empty: off
+    char gossip_connect[1024];          //  zgossip: "tcp://host:port,..." to connect to
+    unsigned beacon_port;               //  zbeacon: UDP port; 0: off
+    char beacon_interface[64];          //  zbeacon: network interface; empty: the system's choice
+
+    unsigned heartbeat_ms, suspect_ms, gone_ms;
+    unsigned copies;                    //  R, 1..3
+    unsigned vnodes;                    //  Points of a node on the ring
+    bool ring_plain;                    //  Plain FNV-1a, badly spread: to compare with others only
+
+    uint64_t dram_bytes;                //  Memory for blocks
+    uint64_t region_bytes;              //  ... in regions of at most this
+    uint32_t page_bytes;
+    bool huge_pages, prefault;
+    unsigned evict_high, evict_low;     //  Percent of a tier: over high, evict down to low
+    char strategy[16];                  //  local, most_free, weighted, same
+    unsigned slot_ttl_ms, lease_ttl_ms;
+
+    uint64_t index_keys;                //  Index entries this node may keep
+    uint64_t kv_hashes;                 //  Hashes of the external index this node may keep
+
+    unsigned spin_us;                   //  Actors spin so long before they sleep; 0: never
+    unsigned log_level;                 //  0 errors .. 3 every message
+} umbp_node_options_t;
+
+typedef struct umbp_node umbp_node_t;
+
+//  The defaults: listen on loopback port 7710, 1 GiB of memory, alone in the cluster "umbp"
+UMBP_NODE_EXPORT void umbp_node_options_init (umbp_node_options_t *options);
+
+//  0 if a node can be made of them; else UMBP_EINVAL, and why names the option and what is allowed
+UMBP_NODE_EXPORT int umbp_node_options_check (const umbp_node_options_t *options, char *why, size_t size);
+
+//  Start. Blocks until all actors run (memory is faulted in first: about 0.3 s a GiB). Returns NULL on failure,
+//  with *err unless it is NULL; the reason is logged.
+UMBP_NODE_EXPORT umbp_node_t *umbp_node_new (const umbp_node_options_t *options, int *err);
+
+//  Tell the others, stop all actors, give the memory back. Leaves a NULL; NULL is fine.
+UMBP_NODE_EXPORT void umbp_node_destroy (umbp_node_t **self_p);
+
+//  Its id, and the endpoints a client can connect to; good until umbp_node_destroy
+UMBP_NODE_EXPORT const char *umbp_node_id (const umbp_node_t *self);
+UMBP_NODE_EXPORT const char *umbp_node_endpoint (const umbp_node_t *self);
+UMBP_NODE_EXPORT const char *umbp_node_endpoint_inproc (const umbp_node_t *self);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,431 @@
+//  bin/console_cluster.c - status, nodes, tiers and ring: the cluster as a whole
+#include "bin/console_cluster.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "bin/units.h"
+
+#define STATUS_ROWS 16                  //  Members that status shows, so that it stays on one screen
+#define ADDRESS_ROOM (2 * UMBP_NAME_MAX + 2)
+
+//  --------------------------------------------------------------------------------------------------
+//  Members
+
+const char *umbp_console_state (const umbp_member_t *member)
+{
+    return member->state == UMBP_MEMBER_ALIVE ? "alive"
+           : member->state == UMBP_MEMBER_SUSPECT ? "suspect" : "unknown";
+}
+
+static umbp_tier_room_t s_sum_tiers (const umbp_member_t *member)
+{
+    umbp_tier_room_t sum = { 0, 0, 0 };
+    for (unsigned tier = 0; tier < UMBP_TIERS; tier++) {
+        sum.total += member->tiers[tier].total;
+        sum.used += member->tiers[tier].used;
+        sum.blocks += member->tiers[tier].blocks;
+    }
+    return sum;
+}
+
+static json_t *s_text (const char *text)
+{
+    return umbp_view_text (text, strlen (text));
+}
+
+static void s_add_room (json_t *row, const umbp_tier_room_t *room)
+{
+    json_object_set_new (row, "used_bytes", umbp_view_number (room->used));
+    json_object_set_new (row, "total_bytes", umbp_view_number (room->total));
+    json_object_set_new (row, "used_percent",
+                         json_real (umbp_view_percent (room->used, room->total)));
+    json_object_set_new (row, "blocks", umbp_view_number (room->blocks));
+}
+
+json_t *umbp_console_member (const umbp_member_t *member)
+{
+    umbp_tier_room_t room = s_sum_tiers (member);
+    json_t *row = json_object ();
+    json_object_set_new (row, "node", s_text (member->node));
+    json_object_set_new (row, "state", json_string (umbp_console_state (member)));
+    json_object_set_new (row, "in_ring", json_boolean (member->in_ring));
+    json_object_set_new (row, "silent_ms", umbp_view_number (member->silent_ms));
+    json_object_set_new (row, "load_percent", json_real (member->load / 10.0));
+    s_add_room (row, &room);
+    json_object_set_new (row, "endpoint", s_text (member->endpoint));
+    json_object_set_new (row, "bulk", s_text (member->bulk));
+    json_object_set_new (row, "host", s_text (member->host));
+    json_object_set_new (row, "epoch", umbp_view_number (member->epoch));
+    return row;
+}
+
+static json_t *s_members (const umbp_topology_t *topology)
+{
+    json_t *rows = json_array ();
+    for (size_t index = 0; index < umbp_topology_count (topology); index++)
+        json_array_append_new (rows, umbp_console_member (umbp_topology_member (topology, index)));
+    return rows;
+}
+
+int umbp_console_nodes (umbp_console_t *self, int argc, char **argv)
+{
+    static const umbp_view_column_t columns[] = {
+        { "NODE", "node", UMBP_VIEW_TEXT }, { "STATE", "state", UMBP_VIEW_STATE },
+        { "RING", "in_ring", UMBP_VIEW_BOOL }, { "SILENT", "silent_ms", UMBP_VIEW_MS },
+        { "LOAD", "load_percent", UMBP_VIEW_PERCENT }, { "USED", "used_bytes", UMBP_VIEW_BYTES },
+        { "TOTAL", "total_bytes", UMBP_VIEW_BYTES }, { "BLOCKS", "blocks", UMBP_VIEW_COUNT },
+        { "ENDPOINT", "endpoint", UMBP_VIEW_TEXT }, { "BULK", "bulk", UMBP_VIEW_TEXT },
+    };
+    (void) argc;
+    (void) argv;
+    int end;
+    umbp_topology_t *topology = umbp_console_topology (self, &end);
+    if (!topology)
+        return end;
+    json_t *doc = json_pack ("{s:o}", "nodes", s_members (topology));
+    if (!umbp_console_json (self, doc))
+        umbp_view_table (stdout, json_object_get (doc, "nodes"), columns,
+                         sizeof columns / sizeof *columns, self->colour);
+    json_decref (doc);
+    umbp_topology_destroy (&topology);
+    return UMBP_CONSOLE_OK;
+}
+
+int umbp_console_tiers (umbp_console_t *self, int argc, char **argv)
+{
+    static const umbp_view_column_t columns[] = {
+        { "NODE", "node", UMBP_VIEW_TEXT }, { "TIER", "tier", UMBP_VIEW_TEXT },
+        { "STATE", "state", UMBP_VIEW_STATE }, { "USED", "used_bytes", UMBP_VIEW_BYTES },
+        { "TOTAL", "total_bytes", UMBP_VIEW_BYTES }, { "FULL", "used_percent", UMBP_VIEW_PERCENT },
+        { "", "used_percent", UMBP_VIEW_BAR }, { "BLOCKS", "blocks", UMBP_VIEW_COUNT },
+    };
+    (void) argc;
+    (void) argv;
+    int end;
+    umbp_topology_t *topology = umbp_console_topology (self, &end);
+    if (!topology)
+        return end;
+    json_t *rows = json_array ();
+    for (size_t index = 0; index < umbp_topology_count (topology); index++) {
+        const umbp_member_t *member = umbp_topology_member (topology, index);
+        for (unsigned tier = 0; tier < UMBP_TIERS; tier++) {
+            if (!member->tiers[tier].total)
+                continue;
+            json_t *row = json_pack ("{s:o, s:s, s:s}", "node", s_text (member->node), "tier",
+                                     umbp_console_tier_name (tier), "state",
+                                     umbp_console_state (member));
+            s_add_room (row, &member->tiers[tier]);
+            json_array_append_new (rows, row);
+        }
+    }
+    json_t *doc = json_pack ("{s:o}", "tiers", rows);
+    if (!umbp_console_json (self, doc))
+        umbp_view_table (stdout, rows, columns, sizeof columns / sizeof *columns, self->colour);
+    json_decref (doc);
+    umbp_topology_destroy (&topology);
+    return UMBP_CONSOLE_OK;
+}
+
+//  --------------------------------------------------------------------------------------------------
+//  The ring
+
+//  How many virtual nodes each member has
+static void s_count_vnodes (const umbp_topology_t *topology, size_t *counts)
+{
+    const umbp_ring_t *ring = umbp_topology_ring (topology);
+    uint64_t hash;
+    uint16_t member;
+    for (size_t index = 0; umbp_ring_vnode (ring, index, &hash, &member) == 0; index++)
+        counts[member]++;
+}
+
+static json_t *s_shares (const umbp_topology_t *topology)
+{
+    size_t counts[UMBP_NODES_MAX] = { 0 };
+    s_count_vnodes (topology, counts);
+    json_t *rows = json_array ();
+    for (size_t index = 0; index < umbp_topology_count (topology); index++) {
+        const umbp_member_t *member = umbp_topology_member (topology, index);
+        double share = umbp_ring_share (umbp_topology_ring (topology), (uint16_t) index);
+        json_array_append_new (rows, json_pack ("{s:o, s:s, s:b, s:o, s:f}", "node",
+                                                s_text (member->node), "state",
+                                                umbp_console_state (member), "in_ring",
+                                                member->in_ring, "vnodes",
+                                                umbp_view_number (counts[index]),
+                                                "share_percent", 100 * share));
+    }
+    return rows;
+}
+
+static int s_ring_key (umbp_console_t *self, const umbp_topology_t *topology, const char *text)
+{
+    static const umbp_view_column_t columns[] = {
+        { "OWNER", "owner", UMBP_VIEW_COUNT }, { "NODE", "node", UMBP_VIEW_TEXT },
+        { "STATE", "state", UMBP_VIEW_STATE },
+    };
+    uint8_t key[UMBP_KEY_MAX];
+    size_t size = umbp_console_key (self, text, key, sizeof key);
+    if (!size)
+        return UMBP_CONSOLE_USAGE;
+    uint16_t owners[UMBP_COPIES_MAX];
+    uint64_t position = umbp_ring_position (umbp_topology_ring (topology), key, size);
+    size_t count = umbp_topology_owners (topology, position, owners);
+    json_t *rows = json_array ();
+    for (size_t index = 0; index < count; index++) {
+        const umbp_member_t *member = umbp_topology_member (topology, owners[index]);
+        json_array_append_new (rows, json_pack ("{s:I, s:o, s:s}", "owner",
+                                                (json_int_t) index + 1, "node",
+                                                s_text (member->node), "state",
+                                                umbp_console_state (member)));
+    }
+    char place[20];
+    snprintf (place, sizeof place, "%016" PRIx64, position);
+    json_t *doc = json_pack ("{s:o, s:s, s:f, s:o}", "key", umbp_view_text (key, size), "position",
+                             place, "position_percent", 100 * ((double) position / 0x1p64),
+                             "owners", rows);
+    if (!umbp_console_json (self, doc)) {
+        printf ("%s is at %s, %.1f %% of the way round\n",
+                json_string_value (json_object_get (doc, "key")), place,
+                json_real_value (json_object_get (doc, "position_percent")));
+        umbp_view_table (stdout, rows, columns, sizeof columns / sizeof *columns, self->colour);
+    }
+    json_decref (doc);
+    return UMBP_CONSOLE_OK;
+}
+
+int umbp_console_ring (umbp_console_t *self, int argc, char **argv)
+{
+    static const umbp_view_column_t columns[] = {
+        { "NODE", "node", UMBP_VIEW_TEXT }, { "STATE", "state", UMBP_VIEW_STATE },
+        { "VNODES", "vnodes", UMBP_VIEW_COUNT }, { "SHARE", "share_percent", UMBP_VIEW_PERCENT },
+        { "", "share_percent", UMBP_VIEW_BAR },
+    };
+    int end;
+    umbp_topology_t *topology = umbp_console_topology (self, &end);
+    if (!topology)
+        return end;
+    if (argc)
+        end = s_ring_key (self, topology, argv[0]);
+    else {
+        json_t *rows = s_shares (topology);
+        json_t *doc = json_pack ("{s:o, s:i, s:o}", "topo_epoch",
+                                 umbp_view_number (umbp_topology_epoch (topology)), "copies",
+                                 (int) umbp_topology_copies (topology), "nodes", rows);
+        if (!umbp_console_json (self, doc))
+            umbp_view_table (stdout, rows, columns, sizeof columns / sizeof *columns, self->colour);
+        json_decref (doc);
+    }
+    umbp_topology_destroy (&topology);
+    return end;
+}
+
+//  --------------------------------------------------------------------------------------------------
+//  The whole
+
+//  Counters of one actor of each member, put into the member's row
+typedef struct {
+    json_t *rows;
+    const char *const *names;           //  Which; ends with a NULL
+    const char *prefix;                 //  Before the name in the row
+} gather_t;
+
+static void s_gather (void *arg, size_t index, int status, const umbp_msg_t *answer)
+{
+    gather_t *gather = arg;
+    json_t *row = json_array_get (gather->rows, index);
+    if (status < 0) {
+        json_object_set_new (row, "silent", json_true ());
+        return;
+    }
+    size_t offset = 0;
+    for (size_t at = 0; at < answer->stat_ok.names.count; at++) {
+        umbp_bytes_t name = umbp_column_next (&answer->stat_ok.names, at, &offset);
+        for (const char *const *want = gather->names; *want; want++)
+            if (umbp_text_is ((umbp_text_t) { (const char *) name.data, name.size }, *want)) {
+                char member[UMBP_NAME_MAX];
+                snprintf (member, sizeof member, "%s%s", gather->prefix, *want);
+                json_object_set_new (row, member,
+                                     umbp_view_number (umbp_u64s_at (answer->stat_ok.values, at)));
+            }
+    }
+}
+
+static void s_gather_all (umbp_console_t *self, const umbp_topology_t *topology, const char *actor,
+                          gather_t *gather)
+{
+    size_t count = umbp_topology_count (topology);
+    char (*texts)[ADDRESS_ROOM] = calloc (count, sizeof *texts);
+    const char **addresses = calloc (count, sizeof *addresses);
+    for (size_t index = 0; texts && addresses && index < count; index++) {
+        snprintf (texts[index], sizeof *texts, "%s@%s", actor,
+                  umbp_topology_member (topology, index)->node);
+        addresses[index] = texts[index];
+    }
+    umbp_msg_t question;
+    umbp_msg_init (&question, UMBP_MSG_stat, 0);
+    if (texts && addresses)
+        umbp_talk_ask_each (self->talk, addresses, count, &question, s_gather, gather);
+    free (addresses);
+    free (texts);
+}
+
+static uint64_t s_sum (const json_t *rows, const char *member)
+{
+    uint64_t sum = 0;
+    size_t index;
+    json_t *row;
+    json_array_foreach (rows, index, row)
+        sum += (uint64_t) json_integer_value (json_object_get (row, member));
+    return sum;
+}
+
+static size_t s_count_alive (const umbp_topology_t *topology)
+{
+    size_t alive = 0;
+    for (size_t index = 0; index < umbp_topology_count (topology); index++)
+        alive += umbp_topology_member (topology, index)->state == UMBP_MEMBER_ALIVE;
+    return alive;
+}
+
+static json_t *s_totals (const umbp_console_t *self, const umbp_topology_t *topology, json_t *rows)
+{
+    const umbp_member_t *us = umbp_topology_member (topology, umbp_topology_self (topology));
+    size_t count = umbp_topology_count (topology), alive = s_count_alive (topology);
+    size_t vnodes = umbp_ring_vnode_count (umbp_topology_ring (topology));
+    umbp_tier_room_t room = { s_sum (rows, "total_bytes"), s_sum (rows, "used_bytes"),
+                              s_sum (rows, "blocks") };
+    char summary[256];
+    snprintf (summary, sizeof summary, "cluster[nodes=%zu healthy=%zu vnodes=%zu self=%s]", count,
+              alive, vnodes, us->node);
+    json_t *doc = json_object ();
+    json_object_set_new (doc, "summary", s_text (summary));
+    json_object_set_new (doc, "cluster", s_text (umbp_talk_cluster (self->talk)));
+    json_object_set_new (doc, "self", s_text (us->node));
+    json_object_set_new (doc, "topo_epoch", umbp_view_number (umbp_topology_epoch (topology)));
+    json_object_set_new (doc, "nodes", umbp_view_number (count));
+    json_object_set_new (doc, "alive", umbp_view_number (alive));
+    json_object_set_new (doc, "suspect", umbp_view_number (count - alive));
+    json_object_set_new (doc, "vnodes", umbp_view_number (vnodes));
+    json_object_set_new (doc, "copies", umbp_view_number (umbp_topology_copies (topology)));
+    s_add_room (doc, &room);
+    json_object_set_new (doc, "index_entries", umbp_view_number (s_sum (rows, "index_entries")));
+    json_object_set_new (doc, "index_bytes", umbp_view_number (s_sum (rows, "index_memory_bytes")));
+    json_object_set_new (doc, "members", rows);
+    return doc;
+}
+
+json_t *umbp_cluster_document (umbp_console_t *self, int *end)
+{
+    static const char *const of_index[] = { "entries", "memory_bytes", NULL };
+    static const char *const of_router[] = { "puts", "gets", "exists", NULL };
+    umbp_topology_t *topology = umbp_console_topology (self, end);
+    if (!topology)
+        return NULL;
+    json_t *rows = s_members (topology);
+    s_gather_all (self, topology, "index", &(gather_t) { rows, of_index, "index_" });
+    s_gather_all (self, topology, "router", &(gather_t) { rows, of_router, "" });
+    json_t *doc = s_totals (self, topology, rows);
+    umbp_topology_destroy (&topology);
+    return doc;
+}
+
+static double s_rate (const json_t *row, const json_t *before, const char *member, double seconds)
+{
+    const json_t *old = json_object_get (before, member);
+    json_int_t more = json_integer_value (json_object_get (row, member)) - json_integer_value (old);
+    return old && more > 0 ? (double) more / seconds : 0;
+}
+
+void umbp_cluster_rates (json_t *doc, const json_t *earlier, double seconds)
+{
+    static const char *const members[][2] = {
+        { "puts", "puts_per_s" }, { "gets", "gets_per_s" }, { "exists", "exists_per_s" },
+    };
+    size_t index, other;
+    json_t *row, *old;
+    json_array_foreach (json_object_get (doc, "members"), index, row) {
+        const json_t *before = NULL;
+        json_array_foreach (json_object_get (earlier, "members"), other, old)
+            if (json_equal (json_object_get (row, "node"), json_object_get (old, "node"))
+                && json_equal (json_object_get (row, "epoch"), json_object_get (old, "epoch")))
+                before = old;
+        for (size_t at = 0; at < sizeof members / sizeof *members; at++) {
+            double rate = s_rate (row, before, members[at][0], seconds);
+            json_object_set_new (row, members[at][1], umbp_view_number ((uint64_t) (rate + 0.5)));
+        }
+    }
+}
+
+//  --------------------------------------------------------------------------------------------------
+//  The whole, for people
+
+static void s_show_totals (const umbp_console_t *self, FILE *out, const json_t *doc)
+{
+    char used[UMBP_UNITS_ROOM], total[UMBP_UNITS_ROOM], blocks[UMBP_UNITS_ROOM];
+    char entries[UMBP_UNITS_ROOM], memory[UMBP_UNITS_ROOM], bar[3 * 20 + 1];
+    const char *plain = umbp_view_plain (self->colour), *name = umbp_view_paint ("dim", self->colour);
+    json_int_t suspect = json_integer_value (json_object_get (doc, "suspect"));
+    double percent = json_number_value (json_object_get (doc, "used_percent"));
+    fprintf (out, "%s%s%s\n\n", umbp_view_paint ("title", self->colour),
+             json_string_value (json_object_get (doc, "summary")), plain);
+    fprintf (out, "%scluster%s   %s, topology %" JSON_INTEGER_FORMAT ", %" JSON_INTEGER_FORMAT
+             " copies of each index entry\n", name, plain,
+             json_string_value (json_object_get (doc, "cluster")),
+             json_integer_value (json_object_get (doc, "topo_epoch")),
+             json_integer_value (json_object_get (doc, "copies")));
+    fprintf (out, "%smembers%s   %s%" JSON_INTEGER_FORMAT " alive%s, %s%" JSON_INTEGER_FORMAT
+             " suspect%s\n", name, plain, umbp_view_paint ("alive", self->colour),
+             json_integer_value (json_object_get (doc, "alive")), plain,
+             suspect ? umbp_view_paint ("suspect", self->colour) : "", suspect,
+             suspect ? plain : "");
+    umbp_units_show_bytes ((uint64_t) json_integer_value (json_object_get (doc, "used_bytes")), used);
+    umbp_units_show_bytes ((uint64_t) json_integer_value (json_object_get (doc, "total_bytes")),
+                           total);
+    umbp_units_show_count ((uint64_t) json_integer_value (json_object_get (doc, "blocks")), blocks);
+    umbp_units_show_count ((uint64_t) json_integer_value (json_object_get (doc, "index_entries")),
+                           entries);
+    umbp_units_show_bytes ((uint64_t) json_integer_value (json_object_get (doc, "index_bytes")),
+                           memory);
+    fprintf (out, "%scapacity%s  %s  %s of %s used (%.1f %%)\n", name, plain,
+             umbp_view_bar (percent, 20, bar), used, total, percent);
+    fprintf (out, "%sblocks%s    %s\n%sindex%s     %s entries in %s\n\n", name, plain, blocks, name,
+             plain, entries, memory);
+}
+
+size_t umbp_cluster_show (const umbp_console_t *self, FILE *out, const json_t *doc, size_t rows)
+{
+    static const umbp_view_column_t columns[] = {
+        { "NODE", "node", UMBP_VIEW_TEXT }, { "STATE", "state", UMBP_VIEW_STATE },
+        { "SILENT", "silent_ms", UMBP_VIEW_MS }, { "USED", "used_bytes", UMBP_VIEW_BYTES },
+        { "TOTAL", "total_bytes", UMBP_VIEW_BYTES }, { "FULL", "used_percent", UMBP_VIEW_PERCENT },
+        { "", "used_percent", UMBP_VIEW_BAR }, { "BLOCKS", "blocks", UMBP_VIEW_COUNT },
+        { "INDEX", "index_entries", UMBP_VIEW_COUNT }, { "PUT/S", "puts_per_s", UMBP_VIEW_COUNT },
+        { "GET/S", "gets_per_s", UMBP_VIEW_COUNT }, { "EXISTS/S", "exists_per_s", UMBP_VIEW_COUNT },
+    };
+    const json_t *members = json_object_get (doc, "members");
+    bool rates = json_object_get (json_array_get (members, 0), "puts_per_s") != NULL;
+    size_t all = json_array_size (members), shown = all < rows ? all : rows;
+    json_t *first = json_array ();
+    for (size_t index = 0; index < shown; index++)
+        json_array_append (first, json_array_get (members, index));
+    s_show_totals (self, out, doc);
+    umbp_view_table (out, first, columns, sizeof columns / sizeof *columns - (rates ? 0 : 3),
+                     self->colour);
+    if (shown < all)
+        fprintf (out, "and %zu more: see nodes\n", all - shown);
+    json_decref (first);
+    return 9 + shown + (shown < all);
+}
+
+int umbp_console_status (umbp_console_t *self, int argc, char **argv)
+{
+    (void) argc;
+    (void) argv;
+    int end;
+    json_t *doc = umbp_cluster_document (self, &end);
+    if (doc && !umbp_console_json (self, doc))
+        umbp_cluster_show (self, stdout, doc, STATUS_ROWS);
+    json_decref (doc);
+    return end;
+}

@@ -1,0 +1,101 @@
+//  bin/node_settings.c - one row per option of a node. The defaults are umbp_node_options_init's.
+#include "bin/node_settings.h"
+
+#include "actors/umbp_node.h"
+
+#define KIB (UINT64_C (1) << 10)
+#define MIB (UINT64_C (1) << 20)
+#define TIB (UINT64_C (1) << 40)
+#define MINUTE_MS 60000
+#define HOUR_MS (60 * MINUTE_MS)
+
+//  Lists of endpoints have room for more, but a line of a file ends after 1024 bytes
+#define LIST_MAX 1000
+
+#define MEMBER(name) \
+    offsetof (umbp_node_options_t, name), sizeof (((umbp_node_options_t *) 0)->name)
+
+static const umbp_setting_t s_settings[] = {
+    { "node/id", UMBP_SETTING_ID, MEMBER (node), 0, 64, NULL,
+      "stable name of this node, unique in the cluster; nothing: host name and port" },
+    { "node/run_dir", UMBP_SETTING_TEXT, MEMBER (run_dir), 0, 199, NULL,
+      "folder of the UNIX sockets through which clients of this host reach shared memory; nothing: "
+      "none is opened" },
+    { "node/spin", UMBP_SETTING_US, MEMBER (spin_us), 0, 1000000, NULL,
+      "how long an actor looks for the next message before it sleeps; 0: never" },
+    { "node/log", UMBP_SETTING_LEVEL, MEMBER (log_level), 0, 3, "error|warning|info|debug",
+      "how much to log; debug is every message" },
+
+    { "cluster/name", UMBP_SETTING_ID, MEMBER (cluster), 1, 64, NULL,
+      "only nodes of one name find each other" },
+    { "cluster/secret", UMBP_SETTING_TEXT, MEMBER (secret), 0, 128, NULL,
+      "seeds the fingerprints of keys, equal on all nodes; nothing: the name of the cluster. Keep "
+      "it in the file or the environment: others can see the arguments of a process" },
+    { "cluster/seeds", UMBP_SETTING_ENDPOINTS, MEMBER (seeds), 0, LIST_MAX, NULL,
+      "nodes that may be there" },
+    { "cluster/heartbeat", UMBP_SETTING_MS, MEMBER (heartbeat_ms), 10, MINUTE_MS, NULL,
+      "how often nodes tell each other that they are alive" },
+    { "cluster/suspect", UMBP_SETTING_MS, MEMBER (suspect_ms), 20, HOUR_MS, NULL,
+      "after so much silence a node is asked no more" },
+    { "cluster/gone", UMBP_SETTING_MS, MEMBER (gone_ms), 50, 24 * HOUR_MS, NULL,
+      "after so much silence a node is taken off the ring" },
+    { "cluster/copies", UMBP_SETTING_COUNT, MEMBER (copies), 1, 3, NULL,
+      "on how many nodes the index keeps each key" },
+
+    { "ring/vnodes", UMBP_SETTING_COUNT, MEMBER (vnodes), 1, 4096, NULL,
+      "points of a node on the ring, equal on all nodes" },
+    { "ring/plain", UMBP_SETTING_BOOL, MEMBER (ring_plain), 0, 1, NULL,
+      "plain FNV-1a, which spreads badly: to compare with others only" },
+
+    { "network/listen", UMBP_SETTING_LISTEN, MEMBER (listen), 1, 255, NULL,
+      "where clients and nodes connect to" },
+    { "network/advertise", UMBP_SETTING_ENDPOINT, MEMBER (advertise), 0, 255, NULL,
+      "what others shall connect to; nothing: what listen became" },
+    { "network/bulk_host", UMBP_SETTING_TEXT, MEMBER (bulk_host), 0, 127, NULL,
+      "address on which the bytes of blocks are served; nothing: the host of listen" },
+    { "network/bulk_port", UMBP_SETTING_PORT, MEMBER (bulk_port), 0, 65535, NULL,
+      "and the port; 0: any free one" },
+
+    { "gossip/bind", UMBP_SETTING_LISTEN, MEMBER (gossip_bind), 0, 255, NULL,
+      "finding by gossip: where to listen; nothing: off" },
+    { "gossip/connect", UMBP_SETTING_ENDPOINTS, MEMBER (gossip_connect), 0, LIST_MAX, NULL,
+      "finding by gossip: whom to connect to" },
+    { "beacon/port", UMBP_SETTING_PORT, MEMBER (beacon_port), 0, 65535, NULL,
+      "finding by UDP broadcast: the port; 0: off" },
+    { "beacon/interface", UMBP_SETTING_TEXT, MEMBER (beacon_interface), 0, 63, NULL,
+      "finding by UDP broadcast: the network interface; nothing: the system's choice" },
+
+    { "dram/capacity", UMBP_SETTING_BYTES, MEMBER (dram_bytes), MIB, 16 * TIB, NULL,
+      "memory for blocks" },
+    { "dram/region", UMBP_SETTING_BYTES, MEMBER (region_bytes), MIB, 16 * TIB, NULL,
+      "in regions of at most this" },
+    { "dram/page", UMBP_SETTING_BYTES, MEMBER (page_bytes), 4 * KIB, 64 * MIB, NULL,
+      "the least a block takes; a power of two" },
+    { "dram/huge_pages", UMBP_SETTING_BOOL, MEMBER (huge_pages), 0, 1, NULL,
+      "take the memory in huge pages, which must have been set aside" },
+    { "dram/prefault", UMBP_SETTING_BOOL, MEMBER (prefault), 0, 1, NULL,
+      "fault all memory in before serving" },
+
+    { "eviction/high", UMBP_SETTING_PERCENT, MEMBER (evict_high), 1, 100, NULL,
+      "once a tier is fuller than this, blocks leave" },
+    { "eviction/low", UMBP_SETTING_PERCENT, MEMBER (evict_low), 0, 100, NULL,
+      "until it is no fuller than this" },
+
+    { "blocks/strategy", UMBP_SETTING_NAME, MEMBER (strategy), 0, 15,
+      "local|most_free|weighted|same", "which node takes a new block" },
+    { "blocks/slot_ttl", UMBP_SETTING_MS, MEMBER (slot_ttl_ms), 100, HOUR_MS, NULL,
+      "how long a writer may take" },
+    { "blocks/lease_ttl", UMBP_SETTING_MS, MEMBER (lease_ttl_ms), 100, HOUR_MS, NULL,
+      "how long a reader may take" },
+
+    { "index/keys", UMBP_SETTING_COUNT, MEMBER (index_keys), 1, UINT32_MAX, NULL,
+      "index entries this node keeps at most" },
+    { "extkv/hashes", UMBP_SETTING_COUNT, MEMBER (kv_hashes), 1, UINT32_MAX, NULL,
+      "hashes of the external index this node keeps at most" },
+};
+
+const umbp_setting_t *umbp_node_settings (size_t *count)
+{
+    *count = sizeof s_settings / sizeof *s_settings;
+    return s_settings;
+}

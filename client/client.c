@@ -1,0 +1,396 @@
+//  client/client.c - what the callers of one client share: connecting, lanes, and what is lent to
+//  lanes. See umbp.h and pool.h.
+#include "client/pool.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "client/lane.h"
+#include "cluster/bulk/clock.h"
+#include "cluster/bulk/host.h"
+
+#define ENDPOINT_DEFAULT "tcp://127.0.0.1:7710"
+#define REFRESH_MS 50                   //  Between two questions for the topology, when in doubt
+
+//  -------------------------------------------------------------------------------------------------
+//  Lanes
+
+bool umbp_pool_is_forked (const umbp_t *self)
+{
+    return getpid () != self->pid;
+}
+
+//  An idle lane, or the right to make one. Returns 0 and the lane or NULL; UMBP_ETIMEDOUT.
+static int s_take_lane (umbp_t *self, int64_t deadline_ms, umbp_lane_t **lane_p)
+{
+    struct timespec until = { deadline_ms / 1000, deadline_ms % 1000 * 1000000 };
+    int rc = 0;
+    pthread_mutex_lock (&self->lock);
+    while (self->idle_count == 0 && self->lane_count == self->lanes_max && rc == 0)
+        rc = pthread_cond_timedwait (&self->freed, &self->lock, &until);
+    *lane_p = NULL;
+    if (self->idle_count > 0) {
+        *lane_p = self->idle[--self->idle_count];
+        rc = 0;
+    } else if (self->lane_count < self->lanes_max) {
+        self->lane_count++;
+        rc = 0;
+    }
+    pthread_mutex_unlock (&self->lock);
+    return rc == 0 ? 0 : UMBP_ETIMEDOUT;
+}
+
+static umbp_lane_t *s_make_lane (umbp_t *self)
+{
+    umbp_lane_t *lane = umbp_lane_new (self, self->endpoint);
+    pthread_mutex_lock (&self->lock);
+    if (lane) {
+        size_t index = 0;
+        while (self->lanes[index])
+            index++;
+        self->lanes[index] = lane;
+    } else {
+        self->lane_count--;
+        pthread_cond_signal (&self->freed);
+    }
+    pthread_mutex_unlock (&self->lock);
+    return lane;
+}
+
+//  What a call finds ready: scratch memory, a snapshot of the cluster, the memory of our node
+static void s_prepare (umbp_lane_t *lane, int64_t deadline_ms)
+{
+    umbp_t *self = lane->pool;
+    lane->deadline_ms = deadline_ms;
+    umbp_lane_rewind (lane, (umbp_mark_t) { 0 });
+    umbp_pool_swap_cluster (self, &lane->cluster);
+    if (umbp_pool_wants_cluster (self))
+        umbp_lane_refresh (lane, umbp_lane_slice (lane, 0));
+    if (self->shm && lane->cluster)
+        umbp_memory_attach (lane, self->node);
+}
+
+int umbp_pool_enter (umbp_t *self, uint32_t timeout_ms, umbp_lane_t **lane_p)
+{
+    *lane_p = NULL;
+    if (umbp_pool_is_forked (self))
+        return UMBP_EFORKED;
+    int64_t deadline_ms = umbp_clock_ms () + (timeout_ms ? timeout_ms : self->timeout_ms);
+    int rc = s_take_lane (self, deadline_ms, lane_p);
+    if (rc != 0)
+        return rc;
+    if (!*lane_p)
+        *lane_p = s_make_lane (self);
+    if (!*lane_p)
+        return UMBP_EIO;
+    s_prepare (*lane_p, deadline_ms);
+    return 0;
+}
+
+static void s_add_stats (umbp_stats_t *to, umbp_stats_t *from)
+{
+    uint64_t *sums = (uint64_t *) to;
+    const uint64_t *values = (const uint64_t *) from;
+    for (size_t index = 0; index < sizeof *to / sizeof *sums; index++)
+        sums[index] += values[index];
+    memset (from, 0, sizeof *from);
+}
+
+void umbp_pool_leave (umbp_t *self, umbp_lane_t **lane_p)
+{
+    umbp_lane_t *lane = *lane_p;
+    *lane_p = NULL;
+    umbp_wire_abandon (lane);
+    pthread_mutex_lock (&self->lock);
+    s_add_stats (&self->stats, &lane->stats);
+    self->stale |= lane->doubts;
+    lane->doubts = false;
+    self->idle[self->idle_count++] = lane;
+    pthread_cond_signal (&self->freed);
+    pthread_mutex_unlock (&self->lock);
+}
+
+//  -------------------------------------------------------------------------------------------------
+//  The snapshot of the cluster
+
+static void s_unuse_cluster (umbp_cluster_t **cluster_p)
+{
+    umbp_cluster_t *cluster = *cluster_p;
+    *cluster_p = NULL;
+    if (!cluster || --cluster->users > 0)
+        return;
+    umbp_topology_destroy (&cluster->topology);
+    free (cluster);
+}
+
+void umbp_pool_swap_cluster (umbp_t *self, umbp_cluster_t **cluster_p)
+{
+    pthread_mutex_lock (&self->lock);
+    if (*cluster_p != self->cluster) {
+        s_unuse_cluster (cluster_p);
+        *cluster_p = self->cluster;
+        self->cluster->users++;
+    }
+    pthread_mutex_unlock (&self->lock);
+}
+
+void umbp_pool_set_cluster (umbp_t *self, umbp_topology_t *topology)
+{
+    umbp_cluster_t *cluster = zmalloc (sizeof (umbp_cluster_t));
+    cluster->topology = topology;
+    cluster->users = 1;
+    char host[UMBP_HOST_ID_MAX];
+    umbp_host_id (host, sizeof host);
+    for (size_t index = 0; index < umbp_topology_count (topology); index++) {
+        const umbp_member_t *member = umbp_topology_member (topology, index);
+        cluster->here[index] = *host && *member->doors && streq (member->host, host);
+    }
+    pthread_mutex_lock (&self->lock);
+    s_unuse_cluster (&self->cluster);
+    self->cluster = cluster;
+    self->stale = false;
+    pthread_mutex_unlock (&self->lock);
+}
+
+bool umbp_pool_wants_cluster (umbp_t *self)
+{
+    int64_t now_ms = umbp_clock_ms ();
+    pthread_mutex_lock (&self->lock);
+    bool wants = self->stale && now_ms >= self->refreshed_ms + REFRESH_MS;
+    if (wants)
+        self->refreshed_ms = now_ms;
+    pthread_mutex_unlock (&self->lock);
+    return wants;
+}
+
+//  -------------------------------------------------------------------------------------------------
+//  Mapped memory
+
+static umbp_memory_t *s_find_memory (umbp_t *self, const char *node, uint64_t node_epoch)
+{
+    umbp_memory_t *memory = self->memories;
+    while (memory && (memory->node_epoch != node_epoch || strneq (memory->node, node)))
+        memory = memory->next;
+    if (memory)
+        memory->users++;
+    return memory;
+}
+
+umbp_memory_t *umbp_pool_memory (umbp_t *self, const char *node, uint64_t node_epoch)
+{
+    pthread_mutex_lock (&self->lock);
+    umbp_memory_t *memory = s_find_memory (self, node, node_epoch);
+    pthread_mutex_unlock (&self->lock);
+    return memory;
+}
+
+umbp_memory_t *umbp_pool_add_memory (umbp_t *self, umbp_memory_t *memory)
+{
+    pthread_mutex_lock (&self->lock);
+    umbp_memory_t *first = s_find_memory (self, memory->node, memory->node_epoch);
+    if (!first) {
+        memory->users = 1;
+        memory->next = self->memories;
+        self->memories = memory;
+    }
+    pthread_mutex_unlock (&self->lock);
+    if (first)
+        umbp_memory_destroy (&memory);
+    return first ? first : memory;
+}
+
+void umbp_pool_return_memory (umbp_t *self, umbp_memory_t **memory_p)
+{
+    umbp_memory_t *memory = *memory_p;
+    *memory_p = NULL;
+    if (!memory)
+        return;
+    pthread_mutex_lock (&self->lock);
+    bool unused = --memory->users == 0;
+    for (umbp_memory_t **link = &self->memories; unused && *link; link = &(*link)->next)
+        if (*link == memory) {
+            *link = memory->next;
+            break;
+        }
+    pthread_mutex_unlock (&self->lock);
+    if (unused)
+        umbp_memory_destroy (&memory);
+}
+
+//  -------------------------------------------------------------------------------------------------
+//  Connect and close
+
+//  CZMQ takes SIGINT and SIGTERM when it starts, which is for programs and not for a library
+static void s_start_czmq (void)
+{
+    struct sigaction interrupt, terminate;
+    sigaction (SIGINT, NULL, &interrupt);
+    sigaction (SIGTERM, NULL, &terminate);
+    zsys_init ();
+    sigaction (SIGINT, &interrupt, NULL);
+    sigaction (SIGTERM, &terminate, NULL);
+}
+
+static umbp_t *s_new (const umbp_options_t *options)
+{
+    umbp_t *self = zmalloc (sizeof (umbp_t));
+    self->pid = getpid ();
+    self->timeout_ms = options->timeout_ms ? options->timeout_ms : UMBP_TIMEOUT_MS;
+    self->lanes_max = options->lanes ? options->lanes : 8;
+    if (self->lanes_max > UMBP_LANES_MAX)
+        self->lanes_max = UMBP_LANES_MAX;
+    self->spin_us = options->spin_us;
+    self->shm = !options->no_shm;
+    self->verify = !options->no_verify;
+    self->ranges = umbp_ranges_new ();
+    pthread_mutex_init (&self->lock, NULL);
+    pthread_condattr_t attributes;
+    pthread_condattr_init (&attributes);
+    pthread_condattr_setclock (&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init (&self->freed, &attributes);
+    pthread_condattr_destroy (&attributes);
+    return self;
+}
+
+//  A view that the caller did not let go holds a lane: with the lane's door its lease ends too
+static void s_close_lane (umbp_lane_t **lane_p, bool forked)
+{
+    umbp_lane_t *lane = *lane_p;
+    free (lane->view);
+    s_unuse_cluster (&lane->cluster);
+    if (forked)
+        umbp_lane_forget (lane_p);
+    else
+        umbp_lane_destroy (lane_p);
+}
+
+//  Ask the node at the lane's other end who it is, and whom it knows
+static int s_meet (umbp_t *self, umbp_lane_t *lane)
+{
+    umbp_msg_t msg;
+    umbp_msg_init (&msg, UMBP_MSG_who, 0);
+    int rc;
+    umbp_answer_t *answer = umbp_wire_ask (lane, UMBP_WAY_WIRE, "registry", NULL, &msg, NULL, 0,
+                                           UMBP_MSG_who_ok, lane->deadline_ms, &rc);
+    if (!answer)
+        return rc;
+    const umbp_msg_who_ok_t *who = &answer->msg.who_ok;
+    if (who->version != UMBP_PROTOCOL_VERSION)
+        return UMBP_ENOTSUP;
+    umbp_text_copy (who->node, self->node, sizeof self->node);
+    if (self->spin_us == 0)
+        self->spin_us = (unsigned) who->spin_us;
+    return umbp_lane_refresh (lane, lane->deadline_ms);
+}
+
+//  Try one endpoint. Its lane becomes the first one of the client.
+static int s_try (umbp_t *self, const char *endpoint, int64_t deadline_ms)
+{
+    umbp_lane_t *lane = umbp_lane_new (self, endpoint);
+    if (!lane)
+        return UMBP_EINVAL;
+    lane->deadline_ms = deadline_ms;
+    int rc = s_meet (self, lane);
+    if (rc != 0) {
+        s_close_lane (&lane, false);
+        return rc;
+    }
+    snprintf (self->endpoint, sizeof self->endpoint, "%s", endpoint);
+    self->lanes[self->lane_count++] = lane;
+    if (self->shm)
+        umbp_memory_attach (lane, self->node);
+    umbp_pool_leave (self, &lane);
+    return 0;
+}
+
+//  The next endpoint of a list. Returns false at its end.
+static bool s_next_endpoint (const char **list_p, char *out, size_t size)
+{
+    const char *list = *list_p + strspn (*list_p, ", \t\n");
+    size_t length = strcspn (list, ", \t\n");
+    *list_p = list + length;
+    umbp_text_copy ((umbp_text_t) { list, (uint32_t) length }, out, size);
+    return length > 0;
+}
+
+//  All endpoints in order; each gets its share of the time that is left
+static int s_try_all (umbp_t *self, const char *list, int64_t deadline_ms)
+{
+    char endpoint[UMBP_TEXT_MAX + 1];
+    size_t count = 0;
+    for (const char *rest = list; s_next_endpoint (&rest, endpoint, sizeof endpoint);)
+        count++;
+    int rc = UMBP_EINVAL;
+    for (const char *rest = list; s_next_endpoint (&rest, endpoint, sizeof endpoint); count--) {
+        int64_t now_ms = umbp_clock_ms (), left = deadline_ms > now_ms ? deadline_ms - now_ms : 0;
+        rc = s_try (self, endpoint, now_ms + left / (int64_t) count);
+        if (rc == 0)
+            break;
+    }
+    return rc;
+}
+
+umbp_t *umbp_connect (const umbp_options_t *options, int *err)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once (&once, s_start_czmq);
+    umbp_t *self = s_new (options ? options : &(umbp_options_t) { 0 });
+    const char *list = options ? options->endpoints : NULL;
+    if (!list)
+        list = getenv ("UMBP_ENDPOINTS");
+    if (!list || !*list)
+        list = ENDPOINT_DEFAULT;
+    int rc = s_try_all (self, list, umbp_clock_ms () + self->timeout_ms);
+    if (rc != 0)
+        umbp_close (&self);
+    if (err)
+        *err = rc;
+    return self;
+}
+
+void umbp_close (umbp_t **self_p)
+{
+    assert (self_p);
+    umbp_t *self = *self_p;
+    if (!self)
+        return;
+    bool forked = umbp_pool_is_forked (self);
+    for (size_t index = 0; index < UMBP_LANES_MAX; index++)
+        if (self->lanes[index])
+            s_close_lane (&self->lanes[index], forked);
+    s_unuse_cluster (&self->cluster);
+    while (self->memories) {
+        umbp_memory_t *memory = self->memories;
+        self->memories = memory->next;
+        umbp_memory_destroy (&memory);
+    }
+    if (!forked) {                      //  There somebody may have held the lock at the fork
+        pthread_cond_destroy (&self->freed);
+        pthread_mutex_destroy (&self->lock);
+    }
+    umbp_ranges_destroy (&self->ranges);
+    free (self->unheard);
+    free (self);
+    *self_p = NULL;
+}
+
+//  -------------------------------------------------------------------------------------------------
+//  The rest
+
+void umbp_stats (umbp_t *self, umbp_stats_t *out)
+{
+    *out = (umbp_stats_t) { 0 };
+    if (umbp_pool_is_forked (self))
+        return;
+    pthread_mutex_lock (&self->lock);
+    *out = self->stats;
+    pthread_mutex_unlock (&self->lock);
+}
+
+const char *umbp_node_name (umbp_t *self)
+{
+    return self->node;
+}

@@ -1,0 +1,262 @@
+//  client/lane.c - one of the connections of a client. See lane.h.
+#include "client/lane.h"
+
+#include <assert.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cluster/bulk/clock.h"
+
+#define CHUNK_BYTES (256u << 10)        //  Of scratch memory, unless more is asked for at once
+#define QUEUE_MAX 2000                  //  Messages that wait in the socket
+#define PAUSE_MAX_MS 50
+#define FAIR_BYTES_MS (100 * 1000)      //  100 MB/s: slower networks are given up for another replica
+
+struct umbp_chunk {
+    umbp_chunk_t *next;
+    size_t size;
+    _Alignas (64) uint8_t bytes[];
+};
+
+static uint64_t s_draw (void)
+{
+    uint64_t value = 0;
+    if (getrandom (&value, sizeof value, 0) != sizeof value)
+        value = (uint64_t) umbp_clock_ms () << 20 ^ (uint64_t) getpid ();
+    return value ? value : 1;
+}
+
+//  -------------------------------------------------------------------------------------------------
+//  Life
+
+static zsock_t *s_socket (const char *endpoint)
+{
+    zsock_t *sock = zsock_new (ZMQ_DEALER);
+    if (!sock)
+        return NULL;
+    zsock_set_linger (sock, 0);
+    zsock_set_sndhwm (sock, QUEUE_MAX);
+    zsock_set_rcvhwm (sock, QUEUE_MAX);
+    zsock_set_maxmsgsize (sock, UMBP_MESSAGE_MAX + UMBP_INLINE_MAX);
+    zsock_set_immediate (sock, 1);      //  Nothing is queued for a node that is not there
+    zsock_set_reconnect_ivl (sock, 50);
+    zsock_set_reconnect_ivl_max (sock, 1000);
+    zsock_set_heartbeat_ivl (sock, 2000);                    //  A silent wire is made anew
+    zsock_set_heartbeat_timeout (sock, 6000);
+    if (zsock_connect (sock, "%s", endpoint) == -1)
+        zsock_destroy (&sock);
+    return sock;
+}
+
+umbp_lane_t *umbp_lane_new (umbp_t *pool, const char *endpoint)
+{
+    zsock_t *sock = s_socket (endpoint);
+    if (!sock)
+        return NULL;
+    umbp_lane_t *self = zmalloc (sizeof (umbp_lane_t));
+    self->pool = pool;
+    self->sock = sock;
+    self->handle = zsock_resolve (sock);
+    self->session = s_draw ();
+    self->random = s_draw ();
+    self->wire = malloc (UMBP_MESSAGE_MAX + UMBP_INLINE_MAX);
+    self->datagram = malloc (UMBP_DATAGRAM_MAX);
+    assert (self->wire && self->datagram);
+    return self;
+}
+
+static void s_drop_bulks (umbp_lane_t *self)
+{
+    for (size_t index = 0; index < UMBP_BULKS_MAX; index++)
+        umbp_bulk_client_destroy (&self->bulks[index].client);
+}
+
+void umbp_lane_new_session (umbp_lane_t *self)
+{
+    s_drop_bulks (self);
+    self->session = s_draw ();
+}
+
+static void s_free (umbp_lane_t *self)
+{
+    while (self->chunks) {
+        umbp_chunk_t *chunk = self->chunks;
+        self->chunks = chunk->next;
+        free (chunk);
+    }
+    free (self->wire);
+    free (self->datagram);
+    free (self);
+}
+
+void umbp_lane_destroy (umbp_lane_t **self_p)
+{
+    umbp_lane_t *self = *self_p;
+    if (!self)
+        return;
+    for (size_t index = 0; index < self->door_count; index++)
+        umbp_door_close (self, (int) index);
+    s_drop_bulks (self);
+    for (size_t index = 0; index < self->frame_count; index++)
+        zmq_msg_close (&self->frames[index]);
+    zsock_destroy (&self->sock);
+    s_free (self);
+    *self_p = NULL;
+}
+
+//  The socket is left as it is: its threads are in our parent, and closing it here would speak to
+//  them through descriptors that both processes share
+void umbp_lane_forget (umbp_lane_t **self_p)
+{
+    umbp_lane_t *self = *self_p;
+    if (!self)
+        return;
+    for (size_t index = 0; index < self->door_count; index++)
+        if (self->doors[index].fd >= 0)
+            close (self->doors[index].fd);
+    s_drop_bulks (self);
+    s_free (self);
+    *self_p = NULL;
+}
+
+//  -------------------------------------------------------------------------------------------------
+//  Scratch memory
+
+umbp_mark_t umbp_lane_mark (const umbp_lane_t *self)
+{
+    return (umbp_mark_t) { self->chunk, self->chunk_used };
+}
+
+void umbp_lane_rewind (umbp_lane_t *self, umbp_mark_t mark)
+{
+    self->chunk = mark.chunk;
+    self->chunk_used = mark.used;
+}
+
+//  The chunk after the current one, if it is large enough; else a new one in between
+static umbp_chunk_t *s_next_chunk (umbp_lane_t *self, size_t bytes)
+{
+    umbp_chunk_t **link = self->chunk ? &self->chunk->next : &self->chunks;
+    if (*link && (*link)->size >= bytes)
+        return *link;
+    size_t size = bytes > CHUNK_BYTES ? bytes : CHUNK_BYTES;
+    umbp_chunk_t *chunk = aligned_alloc (64, (sizeof (umbp_chunk_t) + size + 63) / 64 * 64);
+    assert (chunk);
+    chunk->size = size;
+    chunk->next = *link;
+    *link = chunk;
+    return chunk;
+}
+
+void *umbp_lane_take (umbp_lane_t *self, size_t count, size_t size)
+{
+    size_t bytes = 0;
+    bool fits = !__builtin_mul_overflow (count, size, &bytes) && bytes < SIZE_MAX / 2;
+    assert (fits);
+    bytes = (bytes + 15) / 16 * 16;
+    if (!self->chunk || self->chunk->size - self->chunk_used < bytes) {
+        self->chunk = s_next_chunk (self, bytes);
+        self->chunk_used = 0;
+    }
+    void *taken = self->chunk->bytes + self->chunk_used;
+    self->chunk_used += bytes;
+    return taken;
+}
+
+//  -------------------------------------------------------------------------------------------------
+//  Time
+
+int64_t umbp_lane_left (const umbp_lane_t *self)
+{
+    int64_t left = self->deadline_ms - umbp_clock_ms ();
+    return left > 0 ? left : 0;
+}
+
+int64_t umbp_lane_slice (const umbp_lane_t *self, uint64_t bytes)
+{
+    int64_t left = umbp_lane_left (self), slice = left / 2;
+    int64_t fair = bytes / FAIR_BYTES_MS < INT32_MAX ? (int64_t) (bytes / FAIR_BYTES_MS) : left;
+    if (fair > slice)
+        slice = fair < left ? fair : left;
+    return self->deadline_ms - left + slice;
+}
+
+uint64_t umbp_lane_random (umbp_lane_t *self)
+{
+    uint64_t value = self->random += 0x9e3779b97f4a7c15;
+    value = (value ^ value >> 30) * 0xbf58476d1ce4e5b9;
+    value = (value ^ value >> 27) * 0x94d049bb133111eb;
+    return value ^ value >> 31;
+}
+
+bool umbp_lane_pause (umbp_lane_t *self, unsigned tries)
+{
+    int64_t pause_us = (tries < 6 ? INT64_C (1) << tries : PAUSE_MAX_MS) * 1000;
+    if (pause_us > PAUSE_MAX_MS * 1000)
+        pause_us = PAUSE_MAX_MS * 1000;
+    pause_us = pause_us / 2 + (int64_t) (umbp_lane_random (self) % (uint64_t) (pause_us / 2));
+    int64_t left_us = umbp_lane_left (self) * 1000;
+    if (pause_us > left_us)
+        pause_us = left_us;
+    struct timespec pause = { 0, pause_us * 1000 };
+    nanosleep (&pause, NULL);
+    return umbp_lane_left (self) > 0;
+}
+
+//  -------------------------------------------------------------------------------------------------
+//  Bulk connections
+
+//  The one to that endpoint, else a free one, else the one that was not used for longest
+static umbp_bulk_t *s_bulk_slot (umbp_lane_t *self, const char *endpoint)
+{
+    umbp_bulk_t *best = &self->bulks[0];
+    for (size_t index = 0; index < UMBP_BULKS_MAX; index++) {
+        umbp_bulk_t *bulk = &self->bulks[index];
+        if (bulk->client && streq (bulk->endpoint, endpoint))
+            return bulk;
+        if (best->client && (!bulk->client || bulk->used < best->used))
+            best = bulk;
+    }
+    umbp_bulk_client_destroy (&best->client);
+    snprintf (best->endpoint, sizeof best->endpoint, "%s", endpoint);
+    return best;
+}
+
+umbp_bulk_client_t *umbp_lane_bulk (umbp_lane_t *self, const char *endpoint, int64_t deadline_ms,
+                                    int *rc_p)
+{
+    *rc_p = UMBP_EUNREACH;
+    if (!*endpoint)
+        return NULL;                    //  That node serves no bytes over tcp
+    umbp_bulk_t *bulk = s_bulk_slot (self, endpoint);
+    if (bulk->client && !umbp_bulk_client_is_open (bulk->client))
+        umbp_bulk_client_destroy (&bulk->client);
+    *rc_p = 0;
+    if (!bulk->client)
+        bulk->client = umbp_bulk_client_new (endpoint, self->session, deadline_ms, rc_p);
+    bulk->used = ++self->bulk_clock;
+    return bulk->client;
+}
+
+//  -------------------------------------------------------------------------------------------------
+//  The cluster
+
+int umbp_lane_refresh (umbp_lane_t *self, int64_t deadline_ms)
+{
+    umbp_msg_t msg;
+    umbp_msg_init (&msg, UMBP_MSG_topology, 0);
+    int rc;
+    umbp_answer_t *answer = umbp_wire_ask (self, UMBP_WAY_WIRE, "registry", NULL, &msg, NULL, 0,
+                                           UMBP_MSG_topology_ok, deadline_ms, &rc);
+    if (!answer)
+        return rc;
+    umbp_topology_t *topology = umbp_topology_new (&answer->msg.topology_ok);
+    if (!topology)
+        return UMBP_EPROTO;
+    umbp_pool_set_cluster (self->pool, topology);
+    umbp_pool_swap_cluster (self->pool, &self->cluster);
+    return 0;
+}

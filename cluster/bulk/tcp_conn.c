@@ -1,0 +1,277 @@
+//  cluster/bulk/tcp_conn.c - one connection at the server. See tcp_conn.h.
+//
+//  A READ is sent from the mapping and not with sendfile. Over loopback that is faster (7.5 against
+//  4.2 GB/s, 64 MiB, cubic), and it is what makes revoking exact: sendfile hands the pages
+//  themselves to the network stack, which may read them long after the call, when they hold another
+//  block.
+#include "cluster/bulk/tcp_conn.h"
+
+#include "cluster/bulk/clock.h"
+#include "proto/error.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define TURN_BYTES ((size_t) 1024 * 1024)
+#define TURN_STEPS 64                   //  For small requests
+#define VECTORS_MAX 64
+
+enum { PHASE_HELLO, PHASE_REQUEST, PHASE_SEND, PHASE_FILL, PHASE_SKIP };
+
+void umbp_conn_open (umbp_conn_t *self, int sock, const umbp_conn_env_t *env)
+{
+    self->sock = sock;
+    self->phase = PHASE_HELLO;
+    self->env = env;
+    self->entered = self->last = false;
+    self->moved_ms = env->now_ms;
+    self->card = NULL;
+    self->skip = self->skipped = 0;
+    self->in_at = self->in_size = self->out_at = self->out_size = 0;
+    umbp_bulk_count (&env->stats->connections, 1);
+}
+
+void umbp_conn_close (umbp_conn_t *self)
+{
+    close (self->sock);
+    self->sock = -1;
+    if (self->card)
+        umbp_desk_release (self->env->desk, &self->card);
+    if (self->entered)
+        umbp_desk_leave (self->env->desk, self->session);
+    umbp_bulk_count (&self->env->stats->connections, -1);
+}
+
+bool umbp_conn_is_new (const umbp_conn_t *self)
+{
+    return self->phase == PHASE_HELLO;
+}
+
+bool umbp_conn_is_idle (const umbp_conn_t *self)
+{
+    return self->phase == PHASE_REQUEST && self->in_at == self->in_size;
+}
+
+//  ---- Sockets
+
+//  The outcome of a call that moved no bytes
+static umbp_conn_rc_t s_blocked (ssize_t rc, umbp_conn_rc_t wait)
+{
+    if (rc == -1 && errno == EINTR)
+        return UMBP_CONN_MORE;
+    return rc == -1 && (errno == EAGAIN || errno == EWOULDBLOCK) ? wait : UMBP_CONN_END;
+}
+
+static size_t s_input (const umbp_conn_t *self)
+{
+    return self->in_size - self->in_at;
+}
+
+//  Have a whole header in the input. Returns MORE if it is there.
+static umbp_conn_rc_t s_gather (umbp_conn_t *self, size_t size)
+{
+    if (s_input (self) >= size)
+        return UMBP_CONN_MORE;
+    memmove (self->in, self->in + self->in_at, s_input (self));
+    self->in_size = s_input (self);
+    self->in_at = 0;
+    ssize_t rc = recv (self->sock, self->in + self->in_size, sizeof self->in - self->in_size,
+                       MSG_DONTWAIT);
+    if (rc <= 0)
+        return s_blocked (rc, UMBP_CONN_IN);
+    self->in_size += rc;
+    self->moved_ms = self->env->now_ms;
+    //  A socket that gave us less than there was room for has no more
+    return s_input (self) >= size ? UMBP_CONN_MORE : UMBP_CONN_IN;
+}
+
+static umbp_conn_rc_t s_malformed (umbp_conn_t *self)
+{
+    umbp_bulk_count (&self->env->stats->malformed, 1);
+    return UMBP_CONN_END;
+}
+
+static void s_reply (umbp_conn_t *self, int status, uint64_t size)
+{
+    const umbp_bulk_reply_t reply = {
+        .op = self->request.op,
+        .tag = self->request.tag,
+        .status = status,
+        .size = size,
+    };
+    umbp_bulk_reply_pack (&reply, self->out);
+    self->out_at = 0;
+    self->out_size = UMBP_BULK_REPLY_BYTES;
+    self->phase = PHASE_SEND;
+}
+
+//  ---- Steps, one for each phase. Each returns MORE if the next can be taken at once.
+
+static umbp_conn_rc_t s_hello (umbp_conn_t *self, size_t *budget)
+{
+    (void) budget;
+    umbp_conn_rc_t rc = s_gather (self, UMBP_BULK_HELLO_BYTES);
+    if (rc != UMBP_CONN_MORE)
+        return rc;
+    umbp_bulk_hello_t hello;
+    if (umbp_bulk_hello_unpack (&hello, self->in + self->in_at) != 0)
+        return s_malformed (self);
+    self->in_at += UMBP_BULK_HELLO_BYTES;
+    int status = UMBP_ENOTSUP;
+    if (hello.version == UMBP_BULK_VERSION)
+        status = umbp_desk_enter (self->env->desk, hello.session);
+    self->session = hello.session;
+    self->entered = status == 0;
+    self->last = status != 0;
+    if (self->last)
+        umbp_bulk_count (&self->env->stats->turned_away, 1);
+    const umbp_bulk_welcome_t welcome = { UMBP_BULK_VERSION, status, self->env->size_max };
+    umbp_bulk_welcome_pack (&welcome, self->out);
+    self->out_at = 0;
+    self->out_size = UMBP_BULK_WELCOME_BYTES;
+    self->cursor.left = 0;
+    self->phase = PHASE_SEND;
+    return UMBP_CONN_MORE;
+}
+
+//  Answer with a refusal; what follows a WRITE is thrown away after that
+static umbp_conn_rc_t s_refuse (umbp_conn_t *self, int status)
+{
+    umbp_bulk_count (&self->env->stats->refused, 1);
+    self->cursor.left = 0;
+    if (self->request.op == UMBP_BULK_WRITE) {
+        self->skip = self->request.size;
+        self->skipped += self->skip;
+        if (self->skipped > self->env->size_max)
+            return s_malformed (self);
+    }
+    s_reply (self, status, 0);
+    return UMBP_CONN_MORE;
+}
+
+static umbp_conn_rc_t s_request (umbp_conn_t *self, size_t *budget)
+{
+    (void) budget;
+    umbp_conn_rc_t rc = s_gather (self, UMBP_BULK_REQUEST_BYTES);
+    if (rc != UMBP_CONN_MORE)
+        return rc;
+    umbp_bulk_request_t *request = &self->request;
+    if (umbp_bulk_request_unpack (request, self->in + self->in_at) != 0)
+        return s_malformed (self);
+    self->in_at += UMBP_BULK_REQUEST_BYTES;
+    if (request->size > self->env->size_max)
+        return s_refuse (self, UMBP_ETOOBIG);
+    int status = umbp_desk_claim (self->env->desk, self->session, request, umbp_clock_ms (),
+                                  &self->card, &self->cursor);
+    if (status != 0)
+        return s_refuse (self, status);
+    self->skipped = 0;
+    if (request->op == UMBP_BULK_WRITE)
+        self->phase = PHASE_FILL;
+    else
+        s_reply (self, 0, request->size);
+    return UMBP_CONN_MORE;
+}
+
+//  The output is out, and so are the bytes of a READ
+static umbp_conn_rc_t s_sent (umbp_conn_t *self)
+{
+    if (self->card) {
+        umbp_desk_release (self->env->desk, &self->card);
+        umbp_bulk_count (&self->env->stats->reads, 1);
+    }
+    self->phase = self->skip ? PHASE_SKIP : PHASE_REQUEST;
+    return self->last ? UMBP_CONN_END : UMBP_CONN_MORE;
+}
+
+static umbp_conn_rc_t s_send (umbp_conn_t *self, size_t *budget)
+{
+    struct iovec vectors[VECTORS_MAX];
+    size_t header = self->out_size - self->out_at, count = 0;
+    if (header)
+        vectors[count++] = (struct iovec) { self->out + self->out_at, header };
+    count += umbp_cursor_vectors (&self->cursor, vectors + count, VECTORS_MAX - count, *budget,
+                                  NULL);
+    struct msghdr message = { .msg_iov = vectors, .msg_iovlen = count };
+    ssize_t rc = sendmsg (self->sock, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (rc <= 0)
+        return s_blocked (rc, UMBP_CONN_OUT);
+    self->moved_ms = self->env->now_ms;
+    size_t size = rc;
+    if (size < header) {
+        self->out_at += size;
+        return UMBP_CONN_MORE;
+    }
+    self->out_at = self->out_size;
+    size -= header;
+    umbp_cursor_skip (&self->cursor, size);
+    umbp_bulk_count (&self->env->stats->bytes_out, size);
+    *budget -= size;
+    return self->cursor.left ? UMBP_CONN_MORE : s_sent (self);
+}
+
+//  Bytes of a WRITE: first those that came with the header, then straight into the pages
+static umbp_conn_rc_t s_fill (umbp_conn_t *self, size_t *budget)
+{
+    size_t size = umbp_cursor_put (&self->cursor, self->in + self->in_at, s_input (self));
+    self->in_at += size;
+    if (self->cursor.left && size == 0) {
+        struct iovec vectors[VECTORS_MAX];
+        struct msghdr message = { .msg_iov = vectors };
+        message.msg_iovlen = umbp_cursor_vectors (&self->cursor, vectors, VECTORS_MAX, *budget,
+                                                  NULL);
+        ssize_t rc = recvmsg (self->sock, &message, MSG_DONTWAIT);
+        if (rc <= 0)
+            return s_blocked (rc, UMBP_CONN_IN);
+        size = rc;
+        umbp_cursor_skip (&self->cursor, size);
+        self->moved_ms = self->env->now_ms;
+    }
+    umbp_bulk_count (&self->env->stats->bytes_in, size);
+    *budget -= size < *budget ? size : *budget;
+    if (self->cursor.left == 0) {
+        umbp_desk_release (self->env->desk, &self->card);
+        umbp_bulk_count (&self->env->stats->writes, 1);
+        s_reply (self, 0, 0);
+    }
+    return UMBP_CONN_MORE;
+}
+
+static umbp_conn_rc_t s_skip (umbp_conn_t *self, size_t *budget)
+{
+    size_t size = s_input (self) < self->skip ? s_input (self) : self->skip;
+    self->in_at += size;
+    if (self->skip > size && size == 0) {
+        size_t want = self->skip < *budget ? self->skip : *budget;
+        //  TCP throws away what would be truncated, without copying it
+        ssize_t rc = recv (self->sock, NULL, want, MSG_TRUNC | MSG_DONTWAIT);
+        if (rc <= 0)
+            return s_blocked (rc, UMBP_CONN_IN);
+        size = rc;
+        self->moved_ms = self->env->now_ms;
+    }
+    self->skip -= size;
+    *budget -= size < *budget ? size : *budget;
+    if (self->skip == 0)
+        self->phase = PHASE_REQUEST;
+    return UMBP_CONN_MORE;
+}
+
+static umbp_conn_rc_t (*const s_steps[]) (umbp_conn_t *, size_t *) = {
+    [PHASE_HELLO] = s_hello,
+    [PHASE_REQUEST] = s_request,
+    [PHASE_SEND] = s_send,
+    [PHASE_FILL] = s_fill,
+    [PHASE_SKIP] = s_skip,
+};
+
+umbp_conn_rc_t umbp_conn_turn (umbp_conn_t *self)
+{
+    size_t budget = TURN_BYTES;
+    umbp_conn_rc_t rc = UMBP_CONN_MORE;
+    for (int step = 0; rc == UMBP_CONN_MORE && budget > 0 && step < TURN_STEPS; step++)
+        rc = s_steps[self->phase] (self, &budget);
+    return rc;
+}

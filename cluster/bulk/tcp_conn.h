@@ -1,0 +1,91 @@
+//  cluster/bulk/tcp_conn.h - one connection at the server: what it says (tcp_wire.h), and the
+//  moving of its bytes. Requests are served one after the other, so the socket itself is the queue
+//  of those that wait, and a connection takes the same memory whatever its peer does. Used by the
+//  server's thread alone; nothing here blocks or allocates.
+#ifndef UMBP_TCP_CONN_H
+#define UMBP_TCP_CONN_H
+
+#include "cluster/bulk/tcp_desk.h"
+#include "cluster/bulk/tcp_wire.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+//  What happened since the start, but for connections. Written by the server's thread, read by
+//  others.
+typedef struct {
+    uint64_t connections;               //  Open now
+    uint64_t accepted;
+    uint64_t turned_away;               //  Too many connections or sessions, or another version
+    uint64_t reads, writes;             //  Done
+    uint64_t bytes_out, bytes_in;       //  Of blocks, those of unfinished requests too
+    uint64_t refused;                   //  Requests
+    uint64_t malformed;                 //  Connections closed for what they sent, or no HELLO
+    uint64_t stalled;                   //  Connections closed since a request made no progress
+    uint64_t cut;                       //  Connections closed since a token was revoked
+} umbp_bulk_stats_t;
+
+static inline void umbp_bulk_count (uint64_t *counter, int64_t amount)
+{
+    __atomic_fetch_add (counter, amount, __ATOMIC_RELAXED);
+}
+
+//  What all connections share
+typedef struct {
+    umbp_desk_t *desk;
+    umbp_bulk_stats_t *stats;
+    uint64_t size_max;
+    int64_t now_ms;                     //  Set by the server's loop, once a round
+} umbp_conn_env_t;
+
+//  Why a turn ended
+typedef enum {
+    UMBP_CONN_MORE = 1,                 //  There is more to do at once, others come first
+    UMBP_CONN_IN,                       //  Call again when the socket can be read
+    UMBP_CONN_OUT,                      //  Call again when the socket can be written
+    UMBP_CONN_END,                      //  To be closed
+} umbp_conn_rc_t;
+
+#define UMBP_CONN_INPUT_BYTES 4096      //  Read ahead: headers, and little of the bytes after them
+
+typedef struct {
+    int sock;                           //  -1: not in use
+    int phase;                          //  Index of a step in tcp_conn.c
+    const umbp_conn_env_t *env;
+    uint64_t session;
+    bool entered;                       //  The desk knows of us
+    bool last;                          //  To be closed once the output is out
+    int64_t moved_ms;                   //  When bytes last moved
+    umbp_bulk_request_t request;
+    umbp_card_t *card;                  //  Claimed while the request's bytes move
+    umbp_cursor_t cursor;
+    uint64_t skip;                      //  Bytes of a refused WRITE still to come
+    uint64_t skipped;                   //  Such bytes since the last accepted request
+    size_t out_at, out_size;
+    size_t in_at, in_size;
+    uint8_t out[UMBP_BULK_REPLY_BYTES];
+    uint8_t in[UMBP_CONN_INPUT_BYTES];
+} umbp_conn_t;
+
+//  Take over a socket that was just accepted, non-blocking.
+void umbp_conn_open (umbp_conn_t *self, int sock, const umbp_conn_env_t *env);
+
+//  Close the socket, give back the card, leave the desk. Stops any transfer: no byte moves after
+//  it.
+void umbp_conn_close (umbp_conn_t *self);
+
+//  Move what can be moved, at most about a megabyte, so that every connection gets its turn.
+umbp_conn_rc_t umbp_conn_turn (umbp_conn_t *self);
+
+//  True if it said no HELLO yet
+bool umbp_conn_is_new (const umbp_conn_t *self);
+
+//  True if it is between requests, and may stay so for ever
+bool umbp_conn_is_idle (const umbp_conn_t *self);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,366 @@
+//  cluster/bulk/tcp_server.c - serves the bytes of a node's regions. See tcp_server.h.
+#include "cluster/bulk/tcp_server.h"
+
+#include "cluster/bulk/clock.h"
+#include "cluster/bulk/tcp_sock.h"
+#include "proto/error.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#define EVENTS_MAX 64                   //  Sockets served per wake-up
+#define ACCEPTS_MAX 16                  //  Connections taken per wake-up
+#define TICK_MS 250                     //  How exact the time-outs of connections are
+
+//  A connection and its place in the loop
+typedef struct seat {
+    umbp_conn_t conn;
+    struct seat *next;                  //  Among the free ones
+    uint32_t events;                    //  What epoll waits for
+    bool again;                         //  Has more to do, without waiting
+} seat_t;
+
+struct umbp_bulk_server {
+    umbp_desk_t *desk;
+    umbp_bulk_stats_t stats;
+    umbp_conn_env_t env;
+    char endpoint[160];
+    int listener, epoll, wake;
+    bool listening;                     //  The listener is in the epoll set
+    bool stop;                          //  Written by destroy, before it wakes the thread
+    int hello_ms, stall_ms;
+    seat_t *seats, *free_seats;
+    size_t seat_count;
+    seat_t **again;                     //  Those with more to do, or that had
+    size_t again_count;
+    int64_t tick_ms;
+    pthread_t thread;
+    bool running;
+};
+
+//  ---- Connections
+
+static void s_watch (umbp_bulk_server_t *self, int op, int fd, uint32_t events, void *data)
+{
+    struct epoll_event event = { .events = events, .data.ptr = data };
+    epoll_ctl (self->epoll, op, fd, &event);
+}
+
+static void s_listen (umbp_bulk_server_t *self, bool on)
+{
+    if (self->listening != on)
+        s_watch (self, on ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, self->listener, EPOLLIN,
+                 &self->listener);
+    self->listening = on;
+}
+
+static void s_close (umbp_bulk_server_t *self, seat_t *seat)
+{
+    umbp_conn_close (&seat->conn);      //  Leaves the epoll set by itself
+    seat->again = false;
+    seat->next = self->free_seats;
+    self->free_seats = seat;
+}
+
+//  Give a connection its turn, and arrange for the next one
+static void s_turn (umbp_bulk_server_t *self, seat_t *seat)
+{
+    umbp_conn_rc_t rc = umbp_conn_turn (&seat->conn);
+    if (rc == UMBP_CONN_END) {
+        s_close (self, seat);
+        return;
+    }
+    seat->again = rc == UMBP_CONN_MORE;
+    if (seat->again) {
+        self->again[self->again_count++] = seat;
+        return;
+    }
+    uint32_t events = rc == UMBP_CONN_OUT ? EPOLLOUT : EPOLLIN;
+    if (events != seat->events)
+        s_watch (self, EPOLL_CTL_MOD, seat->conn.sock, events, seat);
+    seat->events = events;
+}
+
+static void s_seat (umbp_bulk_server_t *self, int sock)
+{
+    seat_t *seat = self->free_seats;
+    if (!seat) {
+        umbp_bulk_count (&self->stats.turned_away, 1);
+        close (sock);
+        return;
+    }
+    self->free_seats = seat->next;
+    umbp_bulk_count (&self->stats.accepted, 1);
+    umbp_tcp_tune (sock);
+    umbp_conn_open (&seat->conn, sock, &self->env);
+    seat->events = EPOLLIN;
+    s_watch (self, EPOLL_CTL_ADD, sock, EPOLLIN, seat);
+}
+
+static void s_accept (umbp_bulk_server_t *self)
+{
+    for (int count = 0; count < ACCEPTS_MAX; count++) {
+        int sock = accept4 (self->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (sock != -1)
+            s_seat (self, sock);
+        else if (errno == EAGAIN)
+            return;
+        else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+            s_listen (self, false);     //  Else we would be woken at once, for nothing
+            return;
+        }
+    }
+}
+
+//  ---- The thread
+
+//  Close the connections whose transfers were revoked
+static void s_cut (umbp_bulk_server_t *self)
+{
+    eventfd_t count;
+    eventfd_read (self->wake, &count);
+    for (size_t index = 0; index < self->seat_count; index++) {
+        seat_t *seat = &self->seats[index];
+        if (seat->conn.sock != -1 && seat->conn.card
+            && umbp_desk_is_cut (self->desk, seat->conn.card)) {
+            umbp_bulk_count (&self->stats.cut, 1);
+            s_close (self, seat);
+        }
+    }
+}
+
+//  Close the connections that take too long
+static void s_tick (umbp_bulk_server_t *self)
+{
+    int64_t now_ms = self->env.now_ms;
+    for (size_t index = 0; index < self->seat_count; index++) {
+        seat_t *seat = &self->seats[index];
+        if (seat->conn.sock == -1 || umbp_conn_is_idle (&seat->conn))
+            continue;
+        bool is_new = umbp_conn_is_new (&seat->conn);
+        if (now_ms - seat->conn.moved_ms < (is_new ? self->hello_ms : self->stall_ms))
+            continue;
+        umbp_bulk_count (is_new ? &self->stats.malformed : &self->stats.stalled, 1);
+        s_close (self, seat);
+    }
+    s_listen (self, true);
+}
+
+//  Turns for those that need not wait. They may come into the same list again, behind us.
+static void s_go_on (umbp_bulk_server_t *self)
+{
+    size_t count = self->again_count;
+    self->again_count = 0;
+    for (size_t index = 0; index < count; index++) {
+        seat_t *seat = self->again[index];
+        if (seat->again) {
+            seat->again = false;
+            s_turn (self, seat);
+        }
+    }
+}
+
+//  Connections are looked after every tick; without any the thread sleeps
+static int s_timeout_ms (const umbp_bulk_server_t *self)
+{
+    if (self->again_count)
+        return 0;
+    return self->stats.connections > 0 || !self->listening ? TICK_MS : -1;
+}
+
+static void s_round (umbp_bulk_server_t *self)
+{
+    struct epoll_event events[EVENTS_MAX];
+    int count = epoll_wait (self->epoll, events, EVENTS_MAX, s_timeout_ms (self));
+    self->env.now_ms = umbp_clock_ms ();
+    s_go_on (self);
+    bool cut = false, accept = false;
+    for (int index = 0; index < count; index++) {
+        void *data = events[index].data.ptr;
+        if (data == &self->wake)
+            cut = true;
+        else if (data == &self->listener)
+            accept = true;
+        else {
+            seat_t *seat = data;
+            if (seat->conn.sock != -1 && !seat->again)
+                s_turn (self, seat);
+        }
+    }
+    if (cut)
+        s_cut (self);
+    if (accept)
+        s_accept (self);
+    if (self->env.now_ms - self->tick_ms >= TICK_MS) {
+        self->tick_ms = self->env.now_ms;
+        s_tick (self);
+    }
+}
+
+static void *s_thread (void *arg)
+{
+    umbp_bulk_server_t *self = arg;
+    while (!__atomic_load_n (&self->stop, __ATOMIC_ACQUIRE))
+        s_round (self);
+    return NULL;
+}
+
+//  ---- Start and end
+
+static size_t s_or (size_t value, size_t otherwise)
+{
+    return value ? value : otherwise;
+}
+
+static void s_make_seats (umbp_bulk_server_t *self, size_t count)
+{
+    self->seats = calloc (count, sizeof (seat_t));
+    self->again = calloc (count, sizeof (seat_t *));
+    assert (self->seats && self->again);
+    self->seat_count = count;
+    for (size_t index = count; index-- > 0;) {
+        self->seats[index].conn.sock = -1;
+        self->seats[index].next = self->free_seats;
+        self->free_seats = &self->seats[index];
+    }
+}
+
+static void s_make_desk (umbp_bulk_server_t *self, const umbp_bulk_server_config_t *config)
+{
+    size_t tokens_max = s_or (config->tokens_max, 4096);
+    umbp_grants_t *grants = umbp_grants_new (config->regions, config->region_count,
+                                             config->page_size, tokens_max,
+                                             s_or (config->grant_bytes_max, (size_t) 64 << 20));
+    //  Twice as many sessions as connections: half of them may be gone and not yet reported
+    self->desk = umbp_desk_new (&grants, tokens_max, 2 * self->seat_count);
+    self->env = (umbp_conn_env_t) {
+        .desk = self->desk,
+        .stats = &self->stats,
+        .size_max = s_or (config->size_max, UMBP_BULK_SIZE_MAX),
+        .now_ms = umbp_clock_ms (),
+    };
+}
+
+//  Open what the thread waits for. Returns 0 or an error.
+static int s_make_sockets (umbp_bulk_server_t *self, const char *endpoint)
+{
+    self->listener = umbp_tcp_listen (endpoint, 128);
+    if (self->listener < 0)
+        return self->listener;
+    struct sockaddr_storage address;
+    socklen_t size = sizeof address;
+    if (getsockname (self->listener, (struct sockaddr *) &address, &size) == -1
+        || umbp_tcp_endpoint (&address, self->endpoint, sizeof self->endpoint) != 0)
+        return UMBP_EIO;
+    self->epoll = epoll_create1 (EPOLL_CLOEXEC);
+    self->wake = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (self->epoll == -1 || self->wake == -1 || !self->desk)
+        return UMBP_EIO;
+    s_watch (self, EPOLL_CTL_ADD, self->wake, EPOLLIN, &self->wake);
+    s_listen (self, true);
+    return 0;
+}
+
+//  Signals are for the program's own threads
+static int s_start (umbp_bulk_server_t *self)
+{
+    sigset_t all, old;
+    sigfillset (&all);
+    pthread_sigmask (SIG_SETMASK, &all, &old);
+    self->running = pthread_create (&self->thread, NULL, s_thread, self) == 0;
+    pthread_sigmask (SIG_SETMASK, &old, NULL);
+    return self->running ? 0 : UMBP_EIO;
+}
+
+umbp_bulk_server_t *umbp_bulk_server_new (const umbp_bulk_server_config_t *config, int *rc_p)
+{
+    umbp_bulk_server_t *self = calloc (1, sizeof *self);
+    assert (self);
+    self->listener = self->epoll = self->wake = -1;
+    int rc = UMBP_EINVAL;
+    if (config->endpoint && config->page_size) {
+        self->hello_ms = s_or (config->hello_ms, 5000);
+        self->stall_ms = s_or (config->stall_ms, 30000);
+        s_make_seats (self, s_or (config->connections_max, 256));
+        s_make_desk (self, config);
+        rc = s_make_sockets (self, config->endpoint);
+    }
+    if (rc == 0)
+        rc = s_start (self);
+    if (rc != 0)
+        umbp_bulk_server_destroy (&self);
+    if (rc_p)
+        *rc_p = rc;
+    return self;
+}
+
+void umbp_bulk_server_destroy (umbp_bulk_server_t **self_p)
+{
+    assert (self_p);
+    umbp_bulk_server_t *self = *self_p;
+    if (!self)
+        return;
+    if (self->running) {
+        __atomic_store_n (&self->stop, true, __ATOMIC_RELEASE);
+        eventfd_write (self->wake, 1);
+        pthread_join (self->thread, NULL);
+    }
+    for (size_t index = 0; index < self->seat_count; index++)
+        if (self->seats[index].conn.sock != -1)
+            umbp_conn_close (&self->seats[index].conn);
+    const int fds[] = { self->listener, self->epoll, self->wake };
+    for (size_t index = 0; index < sizeof fds / sizeof *fds; index++)
+        if (fds[index] >= 0)
+            close (fds[index]);
+    umbp_desk_destroy (&self->desk);
+    free (self->seats);
+    free (self->again);
+    free (self);
+    *self_p = NULL;
+}
+
+//  ---- For the owner of the pages
+
+const char *umbp_bulk_server_endpoint (const umbp_bulk_server_t *self)
+{
+    return self->endpoint;
+}
+
+int umbp_bulk_server_grant (umbp_bulk_server_t *self, const umbp_grant_t *grant)
+{
+    return umbp_desk_grant (self->desk, grant);
+}
+
+int umbp_bulk_server_revoke (umbp_bulk_server_t *self, uint64_t token)
+{
+    int rc = umbp_desk_revoke (self->desk, token);
+    if (rc > 0)
+        eventfd_write (self->wake, 1);
+    return rc;
+}
+
+int umbp_bulk_server_event (umbp_bulk_server_t *self, umbp_bulk_event_t *event)
+{
+    return umbp_desk_event (self->desk, event);
+}
+
+int umbp_bulk_server_fd (const umbp_bulk_server_t *self)
+{
+    return umbp_desk_fd (self->desk);
+}
+
+void umbp_bulk_server_stats (const umbp_bulk_server_t *self, umbp_bulk_stats_t *stats)
+{
+    //  All of them are counters, and each is read whole; they need not be of the same moment
+    const uint64_t *from = (const uint64_t *) &self->stats;
+    uint64_t *to = (uint64_t *) stats;
+    for (size_t index = 0; index < sizeof *stats / sizeof *to; index++)
+        to[index] = __atomic_load_n (&from[index], __ATOMIC_RELAXED);
+}

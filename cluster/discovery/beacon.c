@@ -1,0 +1,124 @@
+//  cluster/discovery/beacon.c - nodes found by UDP broadcast. See beacon.h.
+#include "cluster/discovery/beacon.h"
+
+#include <xxhash.h>
+
+#include "cluster/discovery/finder.h"
+#include "cluster/endpoint.h"
+
+#define MAGIC "UMBP"
+#define HEAD_SIZE 13                    //  Magic, version, hash of the cluster's name
+#define BEACON_MAX 255                  //  What zbeacon can carry
+#define SCHEME "tcp://"
+#define ANY_HOST "0.0.0.0:"
+#define DRAIN_MAX 64
+
+typedef struct {
+    umbp_finder_t *finder;
+    zactor_t *beacon;
+    byte head[HEAD_SIZE];
+} self_t;
+
+static void s_write_head (byte *head, const char *cluster)
+{
+    uint64_t hash = XXH3_64bits (cluster, strlen (cluster));
+    memcpy (head, MAGIC, 4);
+    head[4] = UMBP_BEACON_VERSION;
+    for (int index = 0; index < 8; index++)
+        head[5 + index] = (byte) (hash >> (56 - 8 * index));
+}
+
+//  A beacon came from this address. zbeacon lets pass only what begins with our own head.
+static void s_hear (self_t *self, const char *address, zframe_t *frame)
+{
+    char where[BEACON_MAX + 1], endpoint[2 * UMBP_TEXT_MAX];
+    size_t size = zframe_size (frame);
+    if (size <= HEAD_SIZE || size > BEACON_MAX
+        || memcmp (zframe_data (frame), self->head, HEAD_SIZE) != 0)
+        return;
+    umbp_text_copy ((umbp_text_t) { (const char *) zframe_data (frame) + HEAD_SIZE,
+                                    (uint32_t) (size - HEAD_SIZE) },
+                    where, sizeof where);
+    bool any = strncmp (where, ANY_HOST, strlen (ANY_HOST)) == 0;
+    int used = any ? snprintf (endpoint, sizeof endpoint, SCHEME "%s:%s", address,
+                               where + strlen (ANY_HOST))
+                   : snprintf (endpoint, sizeof endpoint, SCHEME "%s", where);
+    if (used > 0 && used <= UMBP_TEXT_MAX)
+        umbp_finder_found (self->finder, endpoint);
+}
+
+static int s_on_beacon (zloop_t *loop, zsock_t *sock, void *arg)
+{
+    (void) loop;
+    self_t *self = arg;
+    for (int budget = DRAIN_MAX; budget > 0 && zsock_events (sock) & ZMQ_POLLIN; budget--) {
+        zmsg_t *msg = zmsg_recv (sock);
+        if (!msg)
+            break;
+        char *address = zmsg_popstr (msg);
+        zframe_t *frame = zmsg_pop (msg);
+        if (address && frame)
+            s_hear (self, address, frame);
+        zstr_free (&address);
+        zframe_destroy (&frame);
+        zmsg_destroy (&msg);
+    }
+    return 0;
+}
+
+static void s_start (void *owner, zloop_t *loop)
+{
+    self_t *self = owner;
+    zloop_reader (loop, zactor_sock (self->beacon), s_on_beacon, self);
+}
+
+static void s_destroy (void **self_p)
+{
+    self_t *self = *self_p;
+    zactor_destroy (&self->beacon);
+    umbp_finder_destroy (&self->finder);
+    freen (*self_p);
+}
+
+//  Returns false if there is no interface to shout on
+static bool s_configure (zactor_t *beacon, const umbp_beacon_args_t *args)
+{
+    zsys_set_interface (args->interface ? args->interface : "");
+    zsock_set_rcvtimeo (beacon, 5000);
+    zsock_send (beacon, "si", "CONFIGURE", (int) args->port);
+    char *host = zstr_recv (beacon);
+    bool fine = host && *host;
+    zstr_free (&host);
+    return fine;
+}
+
+zactor_t *umbp_beacon_new (const umbp_beacon_args_t *args)
+{
+    byte shout[BEACON_MAX];
+    if (!umbp_endpoint_ok (umbp_text (args->endpoint))
+        || strlen (args->endpoint) - strlen (SCHEME) > BEACON_MAX - HEAD_SIZE || args->port == 0
+        || args->port > 65535) {
+        zsys_error ("beacon: port must be 1 to 65535 and endpoint a short tcp://host:port: %s",
+                    args->endpoint);
+        return NULL;
+    }
+    const char *where = args->endpoint + strlen (SCHEME);
+    s_write_head (shout, args->cluster);
+    memcpy (shout + HEAD_SIZE, where, strlen (where));
+
+    zactor_t *beacon = zactor_new (zbeacon, NULL);
+    if (!s_configure (beacon, args)) {
+        zsys_error ("beacon: cannot broadcast on interface '%s'",
+                    args->interface ? args->interface : "");
+        zactor_destroy (&beacon);
+        return NULL;
+    }
+    zsock_send (beacon, "sb", "SUBSCRIBE", shout, (size_t) HEAD_SIZE);
+    zsock_send (beacon, "sbi", "PUBLISH", shout, HEAD_SIZE + strlen (where),
+                args->interval_ms ? (int) args->interval_ms : 1000);
+    self_t *self = zmalloc (sizeof (self_t));
+    memcpy (self->head, shout, HEAD_SIZE);
+    self->beacon = beacon;
+    self->finder = umbp_finder_new (args->instance, args->endpoint);
+    return umbp_finder_actor (self, s_start, s_destroy);
+}

@@ -1,0 +1,684 @@
+//  cluster/post.c - how one actor speaks. See post.h for the contract.
+#include "cluster/post.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sched.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "cluster/bulk/shm.h"
+
+#define DRAIN_MAX 64                    //  Messages per wake-up and source, so that none starves another
+#define PEERS_MAX 32                    //  Local actors that one actor speaks to
+#define PENDING_MAX 8192                //  Open questions
+#define DOORS_MAX 256                   //  Clients at the door
+#define SWEEP_MS 10                     //  How late a deadline may be noticed
+#define QUEUE_MAX 20000                 //  Messages waiting between two actors
+#define SPIN_TURNS_MAX 4096             //  Wake-ups served in one spin, so that timers get their turn
+#define DATAGRAM_MAX UMBP_SHM_DATA_MAX  //  Through a door
+
+typedef struct {
+    umbp_answer_fn *fn;                 //  NULL: free
+    void *owner;
+    uint64_t tag;
+    int64_t expires;
+    uint32_t turn;                      //  Half of the id, so that a late answer finds nobody
+    uint32_t next;                      //  In the free list
+    bool remote;
+} pending_t;
+
+typedef struct {
+    char name[UMBP_NAME_MAX + 1];
+    zsock_t *sock;                      //  DEALER
+    void *handle;
+    bool link;
+} peer_t;
+
+typedef struct {
+    int fd;                             //  -1: free
+    uint64_t serial;
+} door_t;
+
+struct umbp_post {
+    char instance[UMBP_TEXT_MAX], actor[UMBP_NAME_MAX + 1], node[UMBP_NAME_MAX + 1];
+    zsock_t *inbox;
+    void *inbox_handle;
+    zloop_t *loop;
+    void *shell, *owner;
+    umbp_request_fn *request;
+    umbp_closed_fn *closed;
+
+    peer_t peers[PEERS_MAX];
+    size_t peer_count;
+
+    pending_t *pending;
+    uint32_t free_head;                 //  PENDING_MAX: none
+    uint32_t pending_count;
+    int sweep_timer;                    //  -1: not running
+
+    int listener;                       //  -1: no door
+    char door_path[UMBP_TEXT_MAX];
+    door_t doors[DOORS_MAX];
+    size_t door_high;                   //  All doors from here on are free
+    uint64_t door_serial;
+
+    unsigned spin_us, log_level;
+    umbp_post_stats_t stats;
+    umbp_msg_t msg;                     //  What was decoded last
+    uint8_t *wire;                      //  Room to encode a message
+    uint8_t *datagram;                  //  What came through a door last: views of msg point into it
+};
+
+char *umbp_post_inproc (const char *instance, const char *actor, char *out, size_t size)
+{
+    snprintf (out, size, "inproc://umbp/%s/%s", instance, actor);
+    return out;
+}
+
+//  --------------------------------------------------------------------------------------------------
+//  Life
+
+umbp_post_t *umbp_post_new (const char *instance, const char *actor, const char *door_path)
+{
+    umbp_post_t *self = zmalloc (sizeof (umbp_post_t));
+    snprintf (self->instance, sizeof self->instance, "%s", instance);
+    snprintf (self->actor, sizeof self->actor, "%s", actor);
+    self->wire = zmalloc (UMBP_MESSAGE_MAX + UMBP_INLINE_MAX);
+    self->datagram = zmalloc (DATAGRAM_MAX + 1);
+    self->pending = zmalloc (PENDING_MAX * sizeof (pending_t));
+    for (uint32_t index = 0; index < PENDING_MAX; index++)
+        self->pending[index].next = index + 1;
+    for (size_t index = 0; index < DOORS_MAX; index++)
+        self->doors[index].fd = -1;
+    self->sweep_timer = -1;
+    self->listener = -1;
+    self->log_level = 2;
+
+    char endpoint[2 * UMBP_TEXT_MAX];
+    umbp_post_inproc (instance, actor, endpoint, sizeof endpoint);
+    self->inbox = zsock_new (ZMQ_ROUTER);
+    zsock_set_rcvhwm (self->inbox, QUEUE_MAX);
+    zsock_set_sndhwm (self->inbox, QUEUE_MAX);
+    zsock_set_router_mandatory (self->inbox, 1);
+    zsock_set_linger (self->inbox, 0);
+    if (zsock_bind (self->inbox, "%s", endpoint) == -1) {
+        zsys_error ("post: cannot bind %s: %s", endpoint, strerror (errno));
+        umbp_post_destroy (&self);
+        return NULL;
+    }
+    self->inbox_handle = zsock_resolve (self->inbox);
+    if (door_path) {
+        snprintf (self->door_path, sizeof self->door_path, "%s", door_path);
+        self->listener = umbp_shm_listen (door_path, 64);
+        if (self->listener < 0) {
+            zsys_error ("post: cannot open door %s: %s", door_path, umbp_strerror (self->listener));
+            self->door_path[0] = 0;
+            umbp_post_destroy (&self);
+        }
+    }
+    return self;
+}
+
+void umbp_post_destroy (umbp_post_t **self_p)
+{
+    umbp_post_t *self = *self_p;
+    if (!self)
+        return;
+    for (size_t index = 0; index < self->peer_count; index++)
+        zsock_destroy (&self->peers[index].sock);
+    zsock_destroy (&self->inbox);
+    for (size_t index = 0; index < DOORS_MAX; index++)
+        if (self->doors[index].fd >= 0)
+            close (self->doors[index].fd);
+    if (self->listener >= 0) {
+        close (self->listener);
+        unlink (self->door_path);
+    }
+    free (self->pending);
+    free (self->wire);
+    free (self->datagram);
+    freen (*self_p);
+}
+
+void umbp_post_set_node (umbp_post_t *self, const char *node)
+{
+    snprintf (self->node, sizeof self->node, "%s", node);
+}
+
+void umbp_post_set_spin (umbp_post_t *self, unsigned spin_us)
+{
+    self->spin_us = spin_us;
+}
+
+void umbp_post_set_log (umbp_post_t *self, unsigned level)
+{
+    self->log_level = level;
+}
+
+const umbp_post_stats_t *umbp_post_stats (const umbp_post_t *self)
+{
+    return &self->stats;
+}
+
+static void s_log (const umbp_post_t *self, const char *what, const umbp_msg_t *msg)
+{
+    if (self->log_level < 3)
+        return;
+    char line[1024];
+    umbp_msg_print (msg, line, sizeof line);
+    zsys_debug ("%s: %s %s", self->actor, what, line);
+}
+
+//  --------------------------------------------------------------------------------------------------
+//  Send
+
+static int s_send_frame (void *handle, const void *data, size_t size, int flags)
+{
+    return zmq_send (handle, size ? data : "", size, flags | ZMQ_DONTWAIT) == -1 ? UMBP_EAGAIN : 0;
+}
+
+//  Message and payload, behind the frames that were sent already
+static int s_send_body (void *handle, const void *wire, size_t size, const void *payload,
+                        size_t payload_size)
+{
+    int rc = s_send_frame (handle, wire, size, payload_size ? ZMQ_SNDMORE : 0);
+    return rc == 0 && payload_size ? s_send_frame (handle, payload, payload_size, 0) : rc;
+}
+
+static int s_on_peer (zloop_t *loop, zsock_t *sock, void *arg);
+
+//  The socket to an actor of this node, made on first use; the link is one of them
+static peer_t *s_peer (umbp_post_t *self, const char *actor)
+{
+    for (size_t index = 0; index < self->peer_count; index++)
+        if (streq (self->peers[index].name, actor))
+            return &self->peers[index];
+    if (self->peer_count == PEERS_MAX)
+        return NULL;
+    char endpoint[2 * UMBP_TEXT_MAX];
+    umbp_post_inproc (self->instance, actor, endpoint, sizeof endpoint);
+    zsock_t *sock = zsock_new (ZMQ_DEALER);
+    zsock_set_rcvhwm (sock, QUEUE_MAX);
+    zsock_set_sndhwm (sock, QUEUE_MAX);
+    zsock_set_linger (sock, 0);
+    if (zsock_connect (sock, "%s", endpoint) == -1) {
+        zsock_destroy (&sock);
+        return NULL;
+    }
+    peer_t *peer = &self->peers[self->peer_count++];
+    snprintf (peer->name, sizeof peer->name, "%s", actor);
+    peer->sock = sock;
+    peer->handle = zsock_resolve (sock);
+    peer->link = streq (actor, "link");
+    if (self->loop)
+        zloop_reader (self->loop, sock, s_on_peer, self);
+    return peer;
+}
+
+static bool s_is_remote (const umbp_post_t *self, const char *node)
+{
+    return node && *node && strneq (node, self->node);
+}
+
+static int s_send (umbp_post_t *self, const char *actor, const char *node, umbp_msg_t *msg,
+                   const void *payload, size_t payload_size)
+{
+    int size = umbp_msg_encode (msg, self->wire, UMBP_MESSAGE_MAX);
+    if (size < 0)
+        return size;
+    bool remote = s_is_remote (self, node);
+    peer_t *peer = s_peer (self, remote ? "link" : actor);
+    if (!peer)
+        return UMBP_EAGAIN;
+    s_log (self, "says", msg);
+    int rc = 0;
+    if (peer->link) {
+        char address[UMBP_ADDRESS_MAX + 1];
+        int length = remote ? snprintf (address, sizeof address, "%s@%s", actor, node)
+                            : snprintf (address, sizeof address, "%s", actor);
+        rc = s_send_frame (peer->handle, address, (size_t) length, ZMQ_SNDMORE);
+    }
+    if (rc == 0)
+        rc = s_send_frame (peer->handle, "", 0, ZMQ_SNDMORE);
+    return rc == 0 ? s_send_body (peer->handle, self->wire, (size_t) size, payload, payload_size) : rc;
+}
+
+int umbp_post_tell (umbp_post_t *self, const char *actor, const char *node, umbp_msg_t *msg)
+{
+    msg->id = 0;
+    return s_send (self, actor, node, msg, NULL, 0);
+}
+
+//  --------------------------------------------------------------------------------------------------
+//  Questions
+
+static void s_conclude (umbp_post_t *self, uint32_t index, int status, const umbp_mail_t *mail)
+{
+    pending_t *pending = &self->pending[index];
+    umbp_answer_fn *fn = pending->fn;
+    void *owner = pending->owner;
+    uint64_t tag = pending->tag;
+    pending->fn = NULL;
+    pending->turn++;
+    pending->next = self->free_head;
+    self->free_head = index;
+    self->pending_count--;
+    fn (owner, tag, status, mail);
+}
+
+static int s_on_sweep (zloop_t *loop, int timer, void *arg)
+{
+    umbp_post_t *self = arg;
+    int64_t now = zclock_mono ();
+    uint32_t seen = 0, open = self->pending_count;
+    for (uint32_t index = 0; index < PENDING_MAX && seen < open; index++) {
+        pending_t *pending = &self->pending[index];
+        if (!pending->fn)
+            continue;
+        seen++;
+        if (pending->expires > now)
+            continue;
+        self->stats.timeouts++;
+        s_conclude (self, index, pending->remote ? UMBP_EUNREACH : UMBP_ETIMEDOUT, NULL);
+    }
+    if (self->pending_count == 0) {
+        zloop_timer_end (loop, timer);
+        self->sweep_timer = -1;
+    }
+    return 0;
+}
+
+int umbp_post_ask (umbp_post_t *self, const char *actor, const char *node, umbp_msg_t *msg,
+                   const void *payload, size_t payload_size, uint32_t deadline_ms, umbp_answer_fn *fn,
+                   uint64_t tag)
+{
+    return umbp_post_ask_for (self, self->owner, actor, node, msg, payload, payload_size, deadline_ms, fn,
+                              tag);
+}
+
+int umbp_post_ask_for (umbp_post_t *self, void *part, const char *actor, const char *node,
+                       umbp_msg_t *msg, const void *payload, size_t payload_size,
+                       uint32_t deadline_ms, umbp_answer_fn *fn, uint64_t tag)
+{
+    if (self->free_head == PENDING_MAX)
+        return UMBP_EAGAIN;
+    uint32_t index = self->free_head;
+    pending_t *pending = &self->pending[index];
+    msg->id = (uint64_t) pending->turn << 32 | (index + 1);
+    msg->deadline_ms = deadline_ms ? deadline_ms : 1;
+    int rc = s_send (self, actor, node, msg, payload, payload_size);
+    if (rc < 0)
+        return rc;
+    self->free_head = pending->next;
+    self->pending_count++;
+    self->stats.asked++;
+    pending->fn = fn;
+    pending->owner = part;
+    pending->tag = tag;
+    pending->expires = zclock_mono () + msg->deadline_ms;
+    pending->remote = s_is_remote (self, node);
+    if (self->sweep_timer == -1 && self->loop)
+        self->sweep_timer = zloop_timer (self->loop, SWEEP_MS, 0, s_on_sweep, self);
+    return 0;
+}
+
+static void s_take_answer (umbp_post_t *self, const zmq_msg_t *frame, const zmq_msg_t *payload)
+{
+    umbp_msg_t *msg = &self->msg;
+    int rc = umbp_msg_decode (msg, zmq_msg_data ((zmq_msg_t *) frame), zmq_msg_size (frame));
+    if (rc < 0)
+        self->stats.malformed++;
+    uint32_t index = (uint32_t) msg->id - 1;
+    if ((uint32_t) msg->id == 0 || index >= PENDING_MAX || !self->pending[index].fn
+        || self->pending[index].turn != msg->id >> 32)
+        return;                         //  Too late, the question has ended
+    s_log (self, "hears", msg);
+    umbp_mail_t mail = { .msg = msg };
+    if (payload) {
+        mail.payload = zmq_msg_data ((zmq_msg_t *) payload);
+        mail.payload_size = zmq_msg_size (payload);
+    }
+    s_conclude (self, index, rc < 0 ? rc : msg->status, rc < 0 ? NULL : &mail);
+}
+
+//  --------------------------------------------------------------------------------------------------
+//  Answers
+
+static door_t *s_door (umbp_post_t *self, uint64_t serial)
+{
+    for (size_t index = 0; index < self->door_high; index++)
+        if (self->doors[index].fd >= 0 && self->doors[index].serial == serial)
+            return &self->doors[index];
+    return NULL;
+}
+
+static void s_door_close (umbp_post_t *self, door_t *door)
+{
+    zmq_pollitem_t item = { .fd = door->fd, .events = ZMQ_POLLIN };
+    zloop_poller_end (self->loop, &item);
+    close (door->fd);
+    door->fd = -1;
+    self->stats.doors_open--;
+    if (self->closed)
+        self->closed (self->shell, door->serial);
+}
+
+//  Whether the datagram went out. One that is too large is the caller's matter, a client that does not read
+//  loses its connection: its end tells it, and no answer is ever late by more than its buffer.
+static bool s_door_send (umbp_post_t *self, uint64_t serial, const void *data, size_t size,
+                         const int *fds, size_t count)
+{
+    door_t *door = s_door (self, serial);
+    if (door && umbp_shm_send (door->fd, data, size, fds, count) == 0)
+        return true;
+    self->stats.lost++;
+    if (door)
+        shutdown (door->fd, SHUT_RDWR); //  Its end is noticed, and closed, by the loop
+    return false;
+}
+
+static void s_count_answer (umbp_post_t *self, const umbp_msg_t *msg)
+{
+    self->stats.answers++;
+    if (msg->status < 0 && msg->status >= UMBP_ERR_LAST)
+        self->stats.errors[-msg->status]++;
+}
+
+static void s_answer (umbp_post_t *self, const umbp_origin_t *origin, umbp_msg_t *msg,
+                      const void *payload, size_t payload_size, const int *fds, size_t count)
+{
+    if (origin->id == 0)
+        return;
+    msg->id = origin->id;
+    s_count_answer (self, msg);
+    s_log (self, "answers", msg);
+    int size = umbp_msg_encode (msg, self->wire, UMBP_MESSAGE_MAX);
+    bool fits = size >= 0 && (!origin->door || (size_t) size + payload_size <= DATAGRAM_MAX);
+    if (!fits) {
+        umbp_post_refuse (self, origin, UMBP_ETOOBIG, "answer", "does not fit a message, split the batch");
+        return;
+    }
+    if (origin->door) {
+        if (payload_size)
+            memcpy (self->wire + size, payload, payload_size);
+        s_door_send (self, origin->door, self->wire, (size_t) size + payload_size, fds, count);
+        return;
+    }
+    void *to = self->inbox_handle;
+    if (s_send_frame (to, origin->sender, origin->sender_size, ZMQ_SNDMORE) < 0
+        || s_send_frame (to, origin->origin, origin->origin_size, ZMQ_SNDMORE) < 0
+        || s_send_body (to, self->wire, (size_t) size, payload, payload_size) < 0)
+        self->stats.lost++;
+}
+
+void umbp_post_answer (umbp_post_t *self, const umbp_origin_t *origin, umbp_msg_t *msg,
+                       const void *payload, size_t payload_size)
+{
+    s_answer (self, origin, msg, payload, payload_size, NULL, 0);
+}
+
+void umbp_post_answer_fds (umbp_post_t *self, const umbp_origin_t *origin, umbp_msg_t *msg,
+                           const int *fds, size_t count)
+{
+    if (origin->door)
+        s_answer (self, origin, msg, NULL, 0, fds, count);
+    else
+        umbp_post_refuse (self, origin, UMBP_ENOTSUP, "attach", "descriptors pass through a door only");
+}
+
+void umbp_post_answer_status (umbp_post_t *self, const umbp_origin_t *origin, int status)
+{
+    umbp_msg_t msg;
+    umbp_msg_init (&msg, UMBP_MSG_ok, 0);
+    msg.status = (int16_t) status;
+    umbp_post_answer (self, origin, &msg, NULL, 0);
+}
+
+void umbp_post_refuse (umbp_post_t *self, const umbp_origin_t *origin, int status, const char *field,
+                       const char *why)
+{
+    char reason[UMBP_TEXT_MAX];
+    snprintf (reason, sizeof reason, "%s: %s", field, why);
+    umbp_msg_t msg;
+    umbp_msg_init (&msg, UMBP_MSG_refused, 0);
+    msg.status = (int16_t) status;
+    msg.refused.reason = umbp_text (reason);
+    umbp_post_answer (self, origin, &msg, NULL, 0);
+}
+
+//  --------------------------------------------------------------------------------------------------
+//  Requests
+
+//  Decode and hand over one request; what is malformed is refused here
+static void s_take_request (umbp_post_t *self, umbp_origin_t *origin, const void *data, size_t size,
+                            const void *payload, size_t payload_size)
+{
+    umbp_msg_t *msg = &self->msg;
+    int used = umbp_msg_decode (msg, data, size);
+    origin->id = msg->id;
+    self->stats.requests++;
+    if (used < 0) {
+        self->stats.malformed++;
+        umbp_post_refuse (self, origin, used, msg->fault_field, msg->fault);
+        return;
+    }
+    if (origin->door) {                 //  There the payload follows the message in the same datagram
+        payload = (const uint8_t *) data + used;
+        payload_size = size - (size_t) used;
+    } else if ((size_t) used != size) {
+        self->stats.malformed++;
+        umbp_post_refuse (self, origin, UMBP_EPROTO, "message", "bytes follow the CBOR item");
+        return;
+    }
+    if (msg->type == UMBP_MSG_topology_ok && (origin->door || origin->origin_size > 0)) {
+        umbp_post_refuse (self, origin, UMBP_EDENIED, "type", "only the registry of this node says so");
+        return;
+    }
+    if (payload_size > UMBP_INLINE_MAX) {
+        self->stats.malformed++;
+        umbp_post_refuse (self, origin, UMBP_ETOOBIG, "payload", "more than a message may carry");
+        return;
+    }
+    s_log (self, "is asked", msg);
+    umbp_mail_t mail = { msg, payload, payload_size, origin, zclock_mono () + msg->deadline_ms };
+    self->request (self->shell, &mail);
+}
+
+//  All frames of one message, up to max. Returns how many there were, more than max if some were thrown away,
+//  0 if nothing is waiting.
+static size_t s_receive (void *handle, zmq_msg_t *frames, size_t max)
+{
+    size_t count = 0;
+    bool more = true;
+    while (more) {
+        zmq_msg_t spare, *frame = count < max ? &frames[count] : &spare;
+        zmq_msg_init (frame);
+        if (zmq_msg_recv (frame, handle, ZMQ_DONTWAIT) == -1) {
+            zmq_msg_close (frame);
+            return count;
+        }
+        more = zmq_msg_more (frame);
+        if (frame == &spare)
+            zmq_msg_close (&spare);
+        count++;
+    }
+    return count;
+}
+
+static void s_close_frames (zmq_msg_t *frames, size_t count, size_t max)
+{
+    for (size_t index = 0; index < count && index < max; index++)
+        zmq_msg_close (&frames[index]);
+}
+
+static bool s_inbox_once (umbp_post_t *self)
+{
+    zmq_msg_t frames[4];                //  Sender, origin, message, payload
+    size_t count = s_receive (self->inbox_handle, frames, 4);
+    if (count == 0)
+        return false;
+    size_t sender_size = zmq_msg_size (&frames[0]);
+    size_t origin_size = count > 1 ? zmq_msg_size (&frames[1]) : 0;
+    umbp_origin_t origin = { 0 };
+    if (count < 3 || count > 4 || origin_size > UMBP_ORIGIN_MAX || sender_size > sizeof origin.sender)
+        self->stats.malformed++;
+    else {
+        origin.sender_size = (uint8_t) sender_size;
+        origin.origin_size = (uint8_t) origin_size;
+        memcpy (origin.sender, zmq_msg_data (&frames[0]), sender_size);
+        memcpy (origin.origin, zmq_msg_data (&frames[1]), origin_size);
+        s_take_request (self, &origin, zmq_msg_data (&frames[2]), zmq_msg_size (&frames[2]),
+                        count == 4 ? zmq_msg_data (&frames[3]) : NULL,
+                        count == 4 ? zmq_msg_size (&frames[3]) : 0);
+    }
+    s_close_frames (frames, count, 4);
+    return true;
+}
+
+static bool s_peer_once (umbp_post_t *self, const peer_t *peer)
+{
+    zmq_msg_t frames[4];                //  Address from the link only, origin, message, payload
+    size_t count = s_receive (peer->handle, frames, 4);
+    if (count == 0)
+        return false;
+    size_t body = peer->link ? 2 : 1;
+    if (count < body + 1 || count > body + 2)
+        self->stats.malformed++;
+    else
+        s_take_answer (self, &frames[body], count > body + 1 ? &frames[body + 1] : NULL);
+    s_close_frames (frames, count, 4);
+    return true;
+}
+
+static bool s_door_once (umbp_post_t *self, door_t *door)
+{
+    ssize_t size = recv (door->fd, self->datagram, DATAGRAM_MAX + 1, MSG_DONTWAIT);
+    if (size == -1 && (errno == EAGAIN || errno == EINTR))
+        return false;
+    if (size <= 0) {
+        s_door_close (self, door);
+        return false;
+    }
+    umbp_origin_t origin = { .door = door->serial };
+    if ((size_t) size > DATAGRAM_MAX) {
+        self->stats.malformed++;
+        shutdown (door->fd, SHUT_RDWR);
+        return true;
+    }
+    s_take_request (self, &origin, self->datagram, (size_t) size, NULL, 0);
+    return true;
+}
+
+//  --------------------------------------------------------------------------------------------------
+//  The loop calls us
+
+static bool s_drain_once (umbp_post_t *self)
+{
+    bool any = s_inbox_once (self);
+    for (size_t index = 0; index < self->peer_count; index++)
+        any |= s_peer_once (self, &self->peers[index]);
+    for (size_t index = 0; index < self->door_high; index++)
+        if (self->doors[index].fd >= 0)
+            any |= s_door_once (self, &self->doors[index]);
+    return any;
+}
+
+//  Waking a sleeping core costs more than a small message: look again for a moment before going to sleep
+static void s_spin (umbp_post_t *self)
+{
+    if (self->spin_us == 0)
+        return;
+    int64_t last = zclock_usecs ();
+    for (int turn = 0; turn < SPIN_TURNS_MAX; turn++) {
+        if (s_drain_once (self))
+            last = zclock_usecs ();
+        else if (zclock_usecs () - last > self->spin_us)
+            return;
+        else
+            sched_yield ();
+    }
+}
+
+static int s_on_inbox (zloop_t *loop, zsock_t *sock, void *arg)
+{
+    (void) loop;
+    (void) sock;
+    umbp_post_t *self = arg;
+    for (int budget = DRAIN_MAX; budget > 0 && s_inbox_once (self); budget--)
+        ;
+    s_spin (self);
+    return 0;
+}
+
+static int s_on_peer (zloop_t *loop, zsock_t *sock, void *arg)
+{
+    (void) loop;
+    umbp_post_t *self = arg;
+    for (size_t index = 0; index < self->peer_count; index++)
+        if (self->peers[index].sock == sock)
+            for (int budget = DRAIN_MAX; budget > 0 && s_peer_once (self, &self->peers[index]); budget--)
+                ;
+    s_spin (self);
+    return 0;
+}
+
+static int s_on_door (zloop_t *loop, zmq_pollitem_t *item, void *arg)
+{
+    (void) loop;
+    umbp_post_t *self = arg;
+    for (size_t index = 0; index < self->door_high; index++) {
+        door_t *door = &self->doors[index];
+        if (door->fd != item->fd)
+            continue;
+        for (int budget = DRAIN_MAX; budget > 0 && door->fd == item->fd && s_door_once (self, door);
+             budget--)
+            ;
+        break;
+    }
+    s_spin (self);
+    return 0;
+}
+
+static int s_on_listener (zloop_t *loop, zmq_pollitem_t *item, void *arg)
+{
+    umbp_post_t *self = arg;
+    int fd = umbp_shm_accept (item->fd, NULL);
+    if (fd < 0)
+        return 0;
+    size_t index = 0;
+    while (index < DOORS_MAX && self->doors[index].fd >= 0)
+        index++;
+    if (index == DOORS_MAX) {
+        self->stats.doors_refused++;
+        close (fd);
+        return 0;
+    }
+    self->doors[index] = (door_t) { fd, ++self->door_serial };
+    self->door_high = index >= self->door_high ? index + 1 : self->door_high;
+    self->stats.doors_open++;
+    zmq_pollitem_t reader = { .fd = fd, .events = ZMQ_POLLIN };
+    zloop_poller (loop, &reader, s_on_door, self);
+    return 0;
+}
+
+void umbp_post_start (umbp_post_t *self, zloop_t *loop, void *shell, void *owner,
+                      umbp_request_fn *request, umbp_closed_fn *closed)
+{
+    self->loop = loop;
+    self->shell = shell;
+    self->owner = owner;
+    self->request = request;
+    self->closed = closed;
+    zloop_reader (loop, self->inbox, s_on_inbox, self);
+    for (size_t index = 0; index < self->peer_count; index++)
+        zloop_reader (loop, self->peers[index].sock, s_on_peer, self);
+    if (self->pending_count > 0)        //  Asked before there was a loop
+        self->sweep_timer = zloop_timer (loop, SWEEP_MS, 0, s_on_sweep, self);
+    if (self->listener >= 0) {
+        zmq_pollitem_t item = { .fd = self->listener, .events = ZMQ_POLLIN };
+        zloop_poller (loop, &item, s_on_listener, self);
+    }
+}

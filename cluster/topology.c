@@ -1,0 +1,137 @@
+//  cluster/topology.c - a snapshot of the cluster and its ring.
+#include "cluster/topology.h"
+
+#include <stdlib.h>
+
+#include "proto/error.h"
+
+struct umbp_topology {
+    uint64_t epoch;
+    size_t count, self;
+    unsigned copies;
+    umbp_ring_t *ring;
+    umbp_member_t *members;
+};
+
+void umbp_topology_destroy (umbp_topology_t **self_p)
+{
+    umbp_topology_t *self = *self_p;
+    if (!self)
+        return;
+    umbp_ring_destroy (&self->ring);
+    free (self->members);
+    free (self);
+    *self_p = NULL;
+}
+
+//  The next item of a column of texts
+static void s_text (const umbp_column_t *column, size_t index, size_t *offset, char *out, size_t size)
+{
+    umbp_bytes_t item = umbp_column_next (column, index, offset);
+    umbp_text_copy ((umbp_text_t) { (const char *) item.data, item.size }, out, size);
+}
+
+static void s_read_texts (umbp_topology_t *self, const umbp_msg_topology_ok_t *msg)
+{
+    size_t at[5] = { 0 };
+    for (size_t index = 0; index < self->count; index++) {
+        umbp_member_t *member = &self->members[index];
+        s_text (&msg->nodes, index, &at[0], member->node, sizeof member->node);
+        s_text (&msg->endpoints, index, &at[1], member->endpoint, sizeof member->endpoint);
+        s_text (&msg->bulks, index, &at[2], member->bulk, sizeof member->bulk);
+        s_text (&msg->hosts, index, &at[3], member->host, sizeof member->host);
+        s_text (&msg->doors, index, &at[4], member->doors, sizeof member->doors);
+    }
+}
+
+//  Returns false if the rows of tiers do not match their counts
+static bool s_read_numbers (umbp_topology_t *self, const umbp_msg_topology_ok_t *msg)
+{
+    size_t row = 0;
+    for (size_t index = 0; index < self->count; index++) {
+        umbp_member_t *member = &self->members[index];
+        member->epoch = umbp_u64s_at (msg->epochs, index);
+        member->state = umbp_u8s_at (msg->states, index);
+        member->in_ring = umbp_u8s_at (msg->rings, index) != 0;
+        member->load = umbp_u16s_at (msg->loads, index);
+        member->silent_ms = umbp_u32s_at (msg->silent_ms, index);
+        for (unsigned left = umbp_u8s_at (msg->tier_counts, index); left > 0; left--, row++) {
+            if (row == msg->tiers.count || umbp_u8s_at (msg->tiers, row) >= UMBP_TIERS)
+                return false;
+            member->tiers[umbp_u8s_at (msg->tiers, row)] =
+                (umbp_tier_room_t) { umbp_u64s_at (msg->totals, row), umbp_u64s_at (msg->useds, row),
+                                     umbp_u64s_at (msg->blocks, row) };
+        }
+    }
+    return row == msg->tiers.count;
+}
+
+umbp_topology_t *umbp_topology_new (const umbp_msg_topology_ok_t *msg)
+{
+    umbp_topology_t *self = calloc (1, sizeof (umbp_topology_t));
+    if (!self || msg->nodes.count == 0 || msg->nodes.count > UMBP_NODES_MAX) {
+        free (self);
+        return NULL;
+    }
+    self->epoch = msg->topo_epoch;
+    self->copies = (unsigned) msg->copies;
+    self->count = msg->nodes.count;
+    self->members = calloc (self->count, sizeof (umbp_member_t));
+    self->ring = umbp_ring_new (msg->hash ? UMBP_RING_PLAIN : UMBP_RING_MIXED, (unsigned) msg->vnodes);
+    bool fine = self->members && self->ring && s_read_numbers (self, msg);
+    if (fine)
+        s_read_texts (self, msg);
+    for (size_t index = 0; fine && index < self->count; index++)
+        if (self->members[index].in_ring)
+            fine = umbp_ring_add (self->ring, self->members[index].node, 100, (uint16_t) index) == 0;
+    int number = fine ? umbp_topology_find (self, msg->self) : -1;
+    if (number < 0)
+        umbp_topology_destroy (&self);
+    else
+        self->self = (size_t) number;
+    return self;
+}
+
+uint64_t umbp_topology_epoch (const umbp_topology_t *self)
+{
+    return self->epoch;
+}
+
+size_t umbp_topology_count (const umbp_topology_t *self)
+{
+    return self->count;
+}
+
+unsigned umbp_topology_copies (const umbp_topology_t *self)
+{
+    return self->copies;
+}
+
+const umbp_ring_t *umbp_topology_ring (const umbp_topology_t *self)
+{
+    return self->ring;
+}
+
+const umbp_member_t *umbp_topology_member (const umbp_topology_t *self, size_t number)
+{
+    return &self->members[number];
+}
+
+size_t umbp_topology_self (const umbp_topology_t *self)
+{
+    return self->self;
+}
+
+int umbp_topology_find (const umbp_topology_t *self, umbp_text_t node)
+{
+    for (size_t index = 0; index < self->count; index++)
+        if (umbp_text_is (node, self->members[index].node))
+            return (int) index;
+    return -1;
+}
+
+size_t umbp_topology_owners (const umbp_topology_t *self, uint64_t position, uint16_t *members)
+{
+    //  Who keeps an entry follows from membership alone, so that all agree; health only decides whom to ask
+    return umbp_ring_walk (self->ring, position, self->copies, NULL, members);
+}

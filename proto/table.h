@@ -1,0 +1,424 @@
+//  proto/table.h - the message table: every message, every field, every limit, once. The C structs,
+//  encode, decode, check, print, the random generator and proto/umbp.cddl all come from here.
+//
+//  MESSAGE (number, name, "what it says")
+//      number  for ever: a new message takes a new one
+//  FIELD (message, key, name, KIND, NEED, group, low, high, "what it means")
+//      key     the field's number in the CBOR map: for ever too; 0..3 are the head's
+//      KIND    U64 BOOL TEXT BYTES COLUMN U8S S8S U16S U32S U64S
+//      NEED    MUST be there, or MAY be (absent reads as 0, false or empty)
+//      group   columns of one group have the same count (a MAY column may also be empty);
+//              0: on its own
+//      low..high  U64: the value; TEXT, BYTES: the size; COLUMN: the size of each item;
+//                 arrays: the count. A TEXT is UTF-8 without NUL
+#ifndef UMBP_TABLE_H
+#define UMBP_TABLE_H
+
+#define UMBP_MESSAGES(MESSAGE) \
+    MESSAGE (1, ok, \
+             "Done, or not: the status says. Answer to requests that ask for nothing back.") \
+    MESSAGE (2, refused, "The request was not understood or not allowed. May answer any request.") \
+    MESSAGE (3, ping, "Are you there? Any actor answers ok.") \
+    MESSAGE (4, stat, "How are you? Any actor answers stat_ok.") \
+    MESSAGE (5, stat_ok, "Counters and gauges of one actor, by name.") \
+    MESSAGE (6, log, "Change how much this node logs. Any actor answers ok.") \
+    MESSAGE (10, who, "client -> registry: which node is this, and which ways lead to it?") \
+    MESSAGE (11, who_ok, "registry -> client.") \
+    MESSAGE (12, beat, \
+             "registry -> registry, every heartbeat: what I am, what I hold, whom I know.") \
+    MESSAGE (13, beat_ok, "registry -> registry: the same about the one that answers.") \
+    MESSAGE (14, found, "discovery -> registry, no answer: somebody may live at this endpoint.") \
+    MESSAGE (15, leave, "registry -> registry, no answer: that node shuts down in good order.") \
+    MESSAGE (16, topology, "anyone -> registry: who is in the cluster?") \
+    MESSAGE (17, topology_ok, \
+             "registry -> whoever asked, and unasked to the actors of its node on change.") \
+    MESSAGE (18, capacity, "tier manager -> registry, no answer: how full one tier is.") \
+    MESSAGE (30, put, \
+             "client -> router: find room for these blocks. Small values may come as payload.") \
+    MESSAGE (31, put_ok, "router -> client: where to write each block, or what became of it.") \
+    MESSAGE (32, get, "client -> router: where can I read these blocks?") \
+    MESSAGE (33, get_ok, \
+             "router -> client: leases to read under, or the bytes themselves as payload.") \
+    MESSAGE (34, exists, "client -> router: which of these keys have a block?") \
+    MESSAGE (35, exists_ok, "router -> client.") \
+    MESSAGE (36, remove, "client -> router: forget these blocks, on every node.") \
+    MESSAGE (37, remove_ok, "router -> client.") \
+    MESSAGE (38, where, "client -> router: on which nodes and tiers are these blocks?") \
+    MESSAGE (39, where_ok, "router -> client.") \
+    MESSAGE (40, clear, "client -> router: forget all blocks of this node, or of the cluster.") \
+    MESSAGE (41, clear_ok, "router -> client.") \
+    MESSAGE (50, lookup, "router, client -> index: what do you remember of these keys?") \
+    MESSAGE (51, lookup_ok, "index -> router, client.") \
+    MESSAGE (52, change, "tier manager -> index: numbered changes of what one node holds.") \
+    MESSAGE (53, change_ok, \
+             "index -> tier manager: up to which number I know, and what I think of each.") \
+    MESSAGE (60, attach, "client -> tier manager, only through its door: lend me your regions.") \
+    MESSAGE (61, attach_ok, \
+             "tier manager -> client: sizes of the regions; their descriptors come along.") \
+    MESSAGE (62, reserve, "router -> tier manager: slots for these blocks.") \
+    MESSAGE (63, reserve_ok, "tier manager -> router.") \
+    MESSAGE (64, commit, \
+             "client -> tier manager: these slots are written; make the blocks visible.") \
+    MESSAGE (65, commit_ok, "tier manager -> client.") \
+    MESSAGE (66, abort, "client -> tier manager: I let go of these slots. Answered with ok.") \
+    MESSAGE (68, lease, "router -> tier manager: hold these blocks for a reader.") \
+    MESSAGE (69, lease_ok, "tier manager -> router. Small values may come along as payload.") \
+    MESSAGE (70, release, \
+             "client -> tier manager: the reader is done. Answered with ok when it has an id.") \
+    MESSAGE (72, store, "router -> tier manager: blocks whose bytes are the payload.") \
+    MESSAGE (73, store_ok, "tier manager -> router.") \
+    MESSAGE (74, drop, "router, eviction -> tier manager: forget these blocks.") \
+    MESSAGE (75, drop_ok, "tier manager -> router, eviction.") \
+    MESSAGE (76, wipe, "router -> tier manager: forget all blocks.") \
+    MESSAGE (77, wipe_ok, "tier manager -> router.") \
+    MESSAGE (78, flush, \
+             "client -> tier manager: answer ok once the index has heard of all changes so far.") \
+    MESSAGE (80, pressure, \
+             "tier manager -> eviction, no answer: over the mark, or a reservation failed.") \
+    MESSAGE (81, evict, \
+             "eviction -> tier manager, client -> eviction: let go of the least useful blocks.") \
+    MESSAGE (82, evict_ok, "tier manager -> eviction, eviction -> client.") \
+    MESSAGE (85, copy, \
+             "client -> migrator: fetch these blocks from that node and keep a replica here.") \
+    MESSAGE (86, copy_ok, "migrator -> client.") \
+    MESSAGE (90, kv_report, \
+             "client -> extkv: this engine holds these hashes in this tier. Answered with ok.") \
+    MESSAGE (91, kv_revoke, "client -> extkv: it holds them there no more. Answered with ok.") \
+    MESSAGE (92, kv_revoke_all, \
+             "client -> extkv: it holds nothing in that tier, or nothing at all.") \
+    MESSAGE (93, kv_revoke_all_ok, "extkv -> client.") \
+    MESSAGE (94, kv_match, "client -> extkv: which engines hold these hashes, and where?") \
+    MESSAGE (95, kv_match_ok, "extkv -> client.") \
+    MESSAGE (96, kv_hits, "client -> extkv: how often did these hashes match?") \
+    MESSAGE (97, kv_hits_ok, "extkv -> client.")
+
+#define UMBP_FIELDS_ok(F, m)
+#define UMBP_FIELDS_refused(F, m) \
+    F (m, 4, reason, TEXT, MAY, 0, 0, UMBP_TEXT_MAX, "what was wrong, and with which field")
+#define UMBP_FIELDS_ping(F, m)
+#define UMBP_FIELDS_stat(F, m)
+#define UMBP_FIELDS_stat_ok(F, m) \
+    F (m, 4, names, COLUMN, MUST, 1, 1, UMBP_NAME_MAX, "units come last: used_bytes, hits") \
+    F (m, 5, values, U64S, MUST, 1, 0, UMBP_BATCH_MAX, "the value under each name")
+#define UMBP_FIELDS_log(F, m) \
+    F (m, 4, level, U64, MUST, 0, 0, 3, \
+       "0 errors, 1 and warnings, 2 and life-cycle, 3 and every message")
+
+#define UMBP_FIELDS_who(F, m)
+#define UMBP_FIELDS_who_ok(F, m) \
+    F (m, 4, cluster, TEXT, MUST, 0, 1, UMBP_NAME_MAX, "name of the cluster") \
+    F (m, 5, node, TEXT, MUST, 0, 1, UMBP_NAME_MAX, "stable id of the node") \
+    F (m, 6, node_epoch, U64, MUST, 0, 1, UINT64_MAX, \
+       "incarnation of the node: a restart has a higher one") \
+    F (m, 7, topo_epoch, U64, MUST, 0, 0, UINT64_MAX, \
+       "number of the topology: equal numbers, equal rings") \
+    F (m, 8, version, U64, MUST, 0, 1, 65535, "of this protocol") \
+    F (m, 9, endpoint, TEXT, MUST, 0, 0, UMBP_TEXT_MAX, "where the node listens for messages") \
+    F (m, 10, bulk, TEXT, MAY, 0, 0, UMBP_TEXT_MAX, \
+       "host:port where it serves bulk bytes over tcp") \
+    F (m, 11, host, TEXT, MAY, 0, 0, UMBP_TEXT_MAX, \
+       "equal on two nodes: they share a kernel, doors may open") \
+    F (m, 12, doors, TEXT, MAY, 0, 0, UMBP_TEXT_MAX, \
+       "folder of UNIX sockets, one per actor: <actor>.sock") \
+    F (m, 13, spin_us, U64, MAY, 0, 0, 1000000, "how long a client may well spin before it sleeps")
+#define UMBP_FIELDS_beat(F, m) \
+    F (m, 4, cluster, TEXT, MUST, 0, 1, UMBP_NAME_MAX, \
+       "name of the cluster: another one is refused") \
+    F (m, 5, node, TEXT, MUST, 0, 1, UMBP_NAME_MAX, "stable id of the sender") \
+    F (m, 6, node_epoch, U64, MUST, 0, 1, UINT64_MAX, "incarnation of the sender") \
+    F (m, 7, topo_epoch, U64, MUST, 0, 0, UINT64_MAX, "the topology as the sender sees it") \
+    F (m, 8, version, U64, MUST, 0, 1, 65535, "of this protocol") \
+    F (m, 9, endpoint, TEXT, MUST, 0, 1, UMBP_TEXT_MAX, "where the sender listens") \
+    F (m, 10, bulk, TEXT, MAY, 0, 0, UMBP_TEXT_MAX, "host:port of its bulk server") \
+    F (m, 11, host, TEXT, MAY, 0, 0, UMBP_TEXT_MAX, "which kernel it runs on") \
+    F (m, 12, doors, TEXT, MAY, 0, 0, UMBP_TEXT_MAX, "folder of its doors") \
+    F (m, 13, ready, BOOL, MUST, 0, 0, 1, "its tiers are up: it may enter the ring") \
+    F (m, 14, load, U64, MAY, 0, 0, 1000, "how busy, per mille") \
+    F (m, 15, tiers, U8S, MAY, 1, 0, 16, "its tiers: 1 hbm, 2 dram, 3 nvme, 4 shared") \
+    F (m, 16, totals, U64S, MAY, 1, 0, 16, "bytes each can hold") \
+    F (m, 17, useds, U64S, MAY, 1, 0, 16, "bytes in use") \
+    F (m, 18, blocks, U64S, MAY, 1, 0, 16, "blocks held") \
+    F (m, 19, known, COLUMN, MAY, 0, 1, UMBP_TEXT_MAX, "endpoints of members the sender knows")
+#define UMBP_FIELDS_beat_ok(F, m) UMBP_FIELDS_beat (F, m)
+#define UMBP_FIELDS_found(F, m) \
+    F (m, 4, endpoint, TEXT, MUST, 0, 1, UMBP_TEXT_MAX, "tcp://host:port")
+#define UMBP_FIELDS_leave(F, m) \
+    F (m, 4, node, TEXT, MUST, 0, 1, UMBP_NAME_MAX, "who leaves") \
+    F (m, 5, node_epoch, U64, MUST, 0, 1, UINT64_MAX, "which incarnation of it")
+#define UMBP_FIELDS_topology(F, m)
+#define UMBP_FIELDS_topology_ok(F, m) \
+    F (m, 4, topo_epoch, U64, MUST, 0, 0, UINT64_MAX, "equal numbers, equal rings") \
+    F (m, 5, self, TEXT, MUST, 0, 1, UMBP_NAME_MAX, "the node that answers") \
+    F (m, 6, nodes, COLUMN, MUST, 1, 1, UMBP_NAME_MAX, "members, sorted by id") \
+    F (m, 7, epochs, U64S, MUST, 1, 0, UMBP_NODES_MAX, "incarnation of each") \
+    F (m, 8, endpoints, COLUMN, MUST, 1, 1, UMBP_TEXT_MAX, "where each listens") \
+    F (m, 9, bulks, COLUMN, MUST, 1, 0, UMBP_TEXT_MAX, "where each serves bulk bytes over tcp") \
+    F (m, 10, hosts, COLUMN, MUST, 1, 0, UMBP_TEXT_MAX, "which kernel each runs on") \
+    F (m, 11, doors, COLUMN, MUST, 1, 0, UMBP_TEXT_MAX, "folder of each one's doors") \
+    F (m, 12, states, U8S, MUST, 1, 0, UMBP_NODES_MAX, "1 alive, 2 suspect") \
+    F (m, 13, rings, U8S, MUST, 1, 0, UMBP_NODES_MAX, "1: in the ring") \
+    F (m, 14, loads, U16S, MUST, 1, 0, UMBP_NODES_MAX, "per mille") \
+    F (m, 15, silent_ms, U32S, MUST, 1, 0, UMBP_NODES_MAX, "since it was last heard") \
+    F (m, 16, tier_counts, U8S, MUST, 1, 0, UMBP_NODES_MAX, \
+       "how many rows of the next columns are its") \
+    F (m, 17, tiers, U8S, MUST, 2, 0, UMBP_BATCH_MAX, "1 hbm, 2 dram, 3 nvme, 4 shared") \
+    F (m, 18, totals, U64S, MUST, 2, 0, UMBP_BATCH_MAX, "bytes it can hold") \
+    F (m, 19, useds, U64S, MUST, 2, 0, UMBP_BATCH_MAX, "bytes in use") \
+    F (m, 20, blocks, U64S, MUST, 2, 0, UMBP_BATCH_MAX, "blocks held") \
+    F (m, 21, copies, U64, MUST, 0, 1, 3, "R: on how many nodes the index keeps each key") \
+    F (m, 22, vnodes, U64, MUST, 0, 1, 4096, "points of each node on the ring") \
+    F (m, 23, hash, U64, MUST, 0, 0, 1, "hash of the ring: 0 FNV-1a with finaliser, 1 plain FNV-1a")
+#define UMBP_FIELDS_capacity(F, m) \
+    F (m, 4, tier, U64, MUST, 0, 1, 4, "which") \
+    F (m, 5, total, U64, MUST, 0, 0, UINT64_MAX, "bytes it can hold") \
+    F (m, 6, used, U64, MUST, 0, 0, UINT64_MAX, "bytes in use") \
+    F (m, 7, blocks, U64, MUST, 0, 0, UINT64_MAX, "blocks held") \
+    F (m, 8, load, U64, MAY, 0, 0, 1000, "how busy, per mille")
+
+//  Extents of blocks, row by row: block i owns the next extent_counts[i] rows of group g
+#define UMBP_FIELDS_extents(F, m, key, rows, g) \
+    F (m, key, extent_counts, U16S, MAY, rows, 0, UMBP_BATCH_MAX, \
+       "how many extents are this block's") \
+    F (m, key + 1, regions, U16S, MAY, g, 0, UMBP_EXTENTS_MAX, "region of each extent") \
+    F (m, key + 2, pages, U32S, MAY, g, 0, UMBP_EXTENTS_MAX, "its first page") \
+    F (m, key + 3, page_counts, U32S, MAY, g, 0, UMBP_EXTENTS_MAX, "how many pages") \
+    F (m, key + 4, generations, U32S, MAY, g, 0, UMBP_EXTENTS_MAX, \
+       "the generation those pages are in")
+
+#define UMBP_FIELDS_put(F, m) \
+    F (m, 4, session, U64, MAY, 0, 0, UINT64_MAX, \
+       "the client's bulk session; 0: it can only send payload") \
+    F (m, 5, keys, COLUMN, MUST, 1, 1, UMBP_KEY_MAX, "one key per block") \
+    F (m, 6, sizes, U32S, MUST, 1, 0, UMBP_BATCH_MAX, "bytes of each block, more than 0") \
+    F (m, 7, sums, U64S, MAY, 1, 0, UMBP_BATCH_MAX, \
+       "XXH3-64 of each block; makes the values come as payload") \
+    F (m, 8, depths, U16S, MAY, 1, 0, UMBP_BATCH_MAX, \
+       "depth in the prefix tree: deeper ones leave first") \
+    F (m, 9, strategy, U64, MAY, 0, 0, 4, \
+       "0 as configured, 1 local, 2 most_free, 3 weighted, 4 same") \
+    F (m, 10, tier, U64, MAY, 0, 0, 4, "wanted tier, 0 any") \
+    F (m, 11, nowait, BOOL, MAY, 0, 0, 1, "with payload: answer before the index has heard")
+#define UMBP_FIELDS_put_ok(F, m) \
+    F (m, 4, statuses, S8S, MUST, 1, 0, UMBP_BATCH_MAX, \
+       "0: write it (or stored, if it came as payload)") \
+    F (m, 5, refs, U16S, MAY, 1, 0, UMBP_BATCH_MAX, "row in nodes, 65535 for none") \
+    F (m, 6, slots, U64S, MAY, 1, 0, UMBP_BATCH_MAX, "fence token of each slot, 0 for none") \
+    UMBP_FIELDS_extents (F, m, 7, 1, 2) \
+    F (m, 12, nodes, COLUMN, MAY, 3, 1, UMBP_NAME_MAX, "nodes that appear in refs") \
+    F (m, 13, bulks, COLUMN, MAY, 3, 0, UMBP_TEXT_MAX, "host:port of each one's bulk server") \
+    F (m, 14, tiers, U8S, MAY, 3, 0, UMBP_NODES_MAX, "tier that gave the slots there") \
+    F (m, 15, page_sizes, U32S, MAY, 3, 0, UMBP_NODES_MAX, "bytes in a page there") \
+    F (m, 16, ttls_ms, U32S, MAY, 3, 0, UMBP_NODES_MAX, "how long the slots live")
+#define UMBP_FIELDS_get(F, m) \
+    F (m, 4, session, U64, MAY, 0, 0, UINT64_MAX, \
+       "the client's bulk session; 0: it can only take payload") \
+    F (m, 5, keys, COLUMN, MUST, 1, 1, UMBP_KEY_MAX, "one key per block") \
+    F (m, 6, inline_max, U64, MAY, 0, 0, UMBP_INLINE_MAX, \
+       "take up to so many bytes of values as payload") \
+    F (m, 7, avoid, COLUMN, MAY, 0, 1, UMBP_NAME_MAX, \
+       "owners that failed this reader: take another replica if there is one")
+#define UMBP_FIELDS_get_ok(F, m) \
+    F (m, 4, statuses, S8S, MUST, 1, 0, UMBP_BATCH_MAX, "0: here it is") \
+    F (m, 5, refs, U16S, MAY, 1, 0, UMBP_BATCH_MAX, \
+       "row in nodes; 65535: none, or the bytes are payload") \
+    F (m, 6, sizes, U32S, MAY, 1, 0, UMBP_BATCH_MAX, "bytes of each block") \
+    F (m, 7, sums, U64S, MAY, 1, 0, UMBP_BATCH_MAX, "XXH3-64 of each block: verify") \
+    UMBP_FIELDS_extents (F, m, 8, 1, 2) \
+    F (m, 13, items, U32S, MAY, 1, 0, UMBP_BATCH_MAX, "number of the block inside its lease") \
+    F (m, 14, nodes, COLUMN, MAY, 3, 1, UMBP_NAME_MAX, "owners that appear in refs") \
+    F (m, 15, bulks, COLUMN, MAY, 3, 0, UMBP_TEXT_MAX, "host:port of each one's bulk server") \
+    F (m, 16, tiers, U8S, MAY, 3, 0, UMBP_NODES_MAX, "tier that holds the blocks there") \
+    F (m, 17, page_sizes, U32S, MAY, 3, 0, UMBP_NODES_MAX, "bytes in a page there") \
+    F (m, 18, leases, U64S, MAY, 3, 0, UMBP_NODES_MAX, "lease on all blocks there: release it") \
+    F (m, 19, ttls_ms, U32S, MAY, 3, 0, UMBP_NODES_MAX, \
+       "discard what was read over tcp later than this")
+#define UMBP_FIELDS_exists(F, m) \
+    F (m, 4, keys, COLUMN, MUST, 1, 1, UMBP_KEY_MAX, "keys to look for")
+#define UMBP_FIELDS_exists_ok(F, m) \
+    F (m, 4, found, S8S, MUST, 1, 0, UMBP_BATCH_MAX, \
+       "1 it has a block, 0 not, below 0 an error: unknown") \
+    F (m, 5, prefix, U64, MUST, 0, 0, UMBP_BATCH_MAX, "how many keys from the front are there")
+#define UMBP_FIELDS_remove(F, m) \
+    F (m, 4, keys, COLUMN, MUST, 1, 1, UMBP_KEY_MAX, "blocks to forget")
+#define UMBP_FIELDS_remove_ok(F, m) \
+    F (m, 4, statuses, S8S, MUST, 1, 0, UMBP_BATCH_MAX, "0 forgotten, ENOENT there was none")
+#define UMBP_FIELDS_where(F, m) \
+    F (m, 4, keys, COLUMN, MUST, 1, 1, UMBP_KEY_MAX, "keys to look for")
+#define UMBP_FIELDS_where_ok(F, m) \
+    F (m, 4, statuses, S8S, MUST, 1, 0, UMBP_BATCH_MAX, "0 it has a block, ENOENT not") \
+    F (m, 5, counts, U8S, MUST, 1, 0, UMBP_BATCH_MAX, "how many rows of the next columns are its") \
+    F (m, 6, refs, U16S, MUST, 2, 0, UMBP_EXTENTS_MAX, "row in nodes") \
+    F (m, 7, tiers, U8S, MUST, 2, 0, UMBP_EXTENTS_MAX, "tier of that copy") \
+    F (m, 8, sizes, U32S, MUST, 2, 0, UMBP_EXTENTS_MAX, "bytes of that copy") \
+    F (m, 9, nodes, COLUMN, MUST, 3, 1, UMBP_NAME_MAX, "nodes that appear in refs")
+#define UMBP_FIELDS_clear(F, m) \
+    F (m, 4, everywhere, BOOL, MAY, 0, 0, 1, "on all nodes, not only on this one")
+#define UMBP_FIELDS_clear_ok(F, m) \
+    F (m, 4, blocks, U64, MUST, 0, 0, UINT64_MAX, "forgotten") \
+    F (m, 5, bytes, U64, MUST, 0, 0, UINT64_MAX, "freed; those under a lease follow when it ends")
+
+#define UMBP_FIELDS_lookup(F, m) \
+    F (m, 4, keys, COLUMN, MUST, 1, 1, UMBP_KEY_MAX, "keys to look for") \
+    F (m, 5, places, BOOL, MAY, 0, 0, 1, "say where too, not only whether")
+#define UMBP_FIELDS_lookup_ok(F, m) \
+    F (m, 4, topo_epoch, U64, MUST, 0, 0, UINT64_MAX, "the ring this shard works with") \
+    F (m, 5, found, U8S, MUST, 1, 0, UMBP_BATCH_MAX, \
+       "how many copies; so many rows follow, if asked for") \
+    F (m, 6, refs, U16S, MAY, 2, 0, UMBP_EXTENTS_MAX, "row in nodes") \
+    F (m, 7, tiers, U8S, MAY, 2, 0, UMBP_EXTENTS_MAX, "tier of that copy") \
+    F (m, 8, sizes, U32S, MAY, 2, 0, UMBP_EXTENTS_MAX, "bytes of that copy") \
+    F (m, 9, nodes, COLUMN, MAY, 3, 1, UMBP_NAME_MAX, "nodes that appear in refs")
+#define UMBP_FIELDS_change(F, m) \
+    F (m, 4, node, TEXT, MUST, 0, 1, UMBP_NAME_MAX, "whose blocks") \
+    F (m, 5, node_epoch, U64, MUST, 0, 1, UINT64_MAX, "in which of its incarnations") \
+    F (m, 6, seq, U64, MUST, 0, 1, UINT64_MAX, "number of the first change; the others follow on") \
+    F (m, 7, fresh, BOOL, MAY, 0, 0, 1, \
+       "a full account of this tier starts here, with any number") \
+    F (m, 8, tier, U64, MUST, 0, 1, 4, "in which of its tiers") \
+    F (m, 9, kinds, U8S, MUST, 1, 0, UMBP_BATCH_MAX, "1 holds it, 2 holds it no more") \
+    F (m, 10, prints, BYTES, MUST, 0, 0, UMBP_BATCH_MAX * 16, \
+       "16 bytes each: fingerprint of the key") \
+    F (m, 11, sizes, U32S, MUST, 1, 0, UMBP_BATCH_MAX, "bytes of the block") \
+    F (m, 12, sums, U32S, MUST, 1, 0, UMBP_BATCH_MAX, "low half of its checksum") \
+    F (m, 13, done, BOOL, MAY, 0, 0, 1, \
+       "the full account ends here: forget what was there before it began")
+#define UMBP_FIELDS_change_ok(F, m) \
+    F (m, 4, next, U64, MUST, 0, 0, UINT64_MAX, "the number expected next") \
+    F (m, 5, verdicts, S8S, MAY, 0, 0, UMBP_BATCH_MAX, \
+       "0 first copy, EEXIST a replica, ECHECKSUM other bytes")
+
+#define UMBP_FIELDS_attach(F, m) \
+    F (m, 4, session, U64, MUST, 0, 1, UINT64_MAX, \
+       "the client's bulk session, from now on tied to this door")
+#define UMBP_FIELDS_attach_ok(F, m) \
+    F (m, 4, page_size, U64, MUST, 0, 1, UINT32_MAX, "bytes in a page") \
+    F (m, 5, regions, U64S, MUST, 0, 0, 64, "bytes of each region") \
+    F (m, 6, node, TEXT, MUST, 0, 1, UMBP_NAME_MAX, "whose memory") \
+    F (m, 7, node_epoch, U64, MUST, 0, 1, UINT64_MAX, "in which incarnation")
+#define UMBP_FIELDS_reserve(F, m) \
+    F (m, 4, session, U64, MAY, 0, 0, UINT64_MAX, "who will write") \
+    F (m, 5, keys, COLUMN, MUST, 1, 1, UMBP_KEY_MAX, "one key per block") \
+    F (m, 6, sizes, U32S, MUST, 1, 0, UMBP_BATCH_MAX, "bytes of each block") \
+    F (m, 7, depths, U16S, MAY, 1, 0, UMBP_BATCH_MAX, "depth in the prefix tree")
+#define UMBP_FIELDS_reserve_ok(F, m) \
+    F (m, 4, statuses, S8S, MUST, 1, 0, UMBP_BATCH_MAX, \
+       "0 reserved, EEXIST held already, EAGAIN full, ENOSPC") \
+    F (m, 5, slots, U64S, MUST, 1, 0, UMBP_BATCH_MAX, "fence token of each slot, 0 for none") \
+    UMBP_FIELDS_extents (F, m, 6, 1, 2) \
+    F (m, 11, page_size, U64, MUST, 0, 1, UINT32_MAX, "bytes in a page") \
+    F (m, 12, ttl_ms, U64, MUST, 0, 1, UINT32_MAX, "how long the slots live") \
+    F (m, 13, bulk, TEXT, MAY, 0, 0, UMBP_TEXT_MAX, "host:port of the bulk server")
+#define UMBP_FIELDS_commit(F, m) \
+    F (m, 4, slots, U64S, MUST, 1, 0, UMBP_BATCH_MAX, "fence tokens") \
+    F (m, 5, sums, U64S, MUST, 1, 0, UMBP_BATCH_MAX, "XXH3-64 of the bytes written to each") \
+    F (m, 6, nowait, BOOL, MAY, 0, 0, 1, "answer before the index has heard") \
+    F (m, 7, keep, BOOL, MAY, 0, 0, 1, "keep the copy even if another node has one")
+#define UMBP_FIELDS_commit_ok(F, m) \
+    F (m, 4, statuses, S8S, MUST, 1, 0, UMBP_BATCH_MAX, \
+       "0 visible, EEXIST another was first, ESTALE slot is gone")
+#define UMBP_FIELDS_abort(F, m) \
+    F (m, 4, slots, U64S, MUST, 0, 0, UMBP_BATCH_MAX, "fence tokens")
+#define UMBP_FIELDS_lease(F, m) \
+    F (m, 4, session, U64, MAY, 0, 0, UINT64_MAX, "who will read") \
+    F (m, 5, keys, COLUMN, MUST, 1, 1, UMBP_KEY_MAX, "blocks to hold") \
+    F (m, 6, inline_max, U64, MAY, 0, 0, UMBP_INLINE_MAX, \
+       "send up to so many bytes of values as payload")
+#define UMBP_FIELDS_lease_ok(F, m) \
+    F (m, 4, statuses, S8S, MUST, 1, 0, UMBP_BATCH_MAX, "0 held (or sent), ENOENT not here") \
+    F (m, 5, inlined, U8S, MUST, 1, 0, UMBP_BATCH_MAX, \
+       "1: its bytes are payload, and it is not leased") \
+    F (m, 6, sizes, U32S, MUST, 1, 0, UMBP_BATCH_MAX, "bytes of each block") \
+    F (m, 7, sums, U64S, MUST, 1, 0, UMBP_BATCH_MAX, "XXH3-64 of each block") \
+    UMBP_FIELDS_extents (F, m, 8, 1, 2) \
+    F (m, 13, lease, U64, MUST, 0, 0, UINT64_MAX, "one lease on all that are held; 0: none is") \
+    F (m, 14, page_size, U64, MUST, 0, 1, UINT32_MAX, "bytes in a page") \
+    F (m, 15, ttl_ms, U64, MUST, 0, 1, UINT32_MAX, \
+       "how long the lease lasts for a reader over tcp") \
+    F (m, 16, bulk, TEXT, MAY, 0, 0, UMBP_TEXT_MAX, "host:port of the bulk server")
+#define UMBP_FIELDS_release(F, m) \
+    F (m, 4, leases, U64S, MUST, 0, 0, UMBP_BATCH_MAX, "leases that end")
+#define UMBP_FIELDS_store(F, m) \
+    F (m, 4, keys, COLUMN, MUST, 1, 1, UMBP_KEY_MAX, "one key per block") \
+    F (m, 5, sizes, U32S, MUST, 1, 0, UMBP_BATCH_MAX, \
+       "bytes of each, one behind the other in the payload") \
+    F (m, 6, sums, U64S, MUST, 1, 0, UMBP_BATCH_MAX, \
+       "XXH3-64 of each: verified before it is kept") \
+    F (m, 7, depths, U16S, MAY, 1, 0, UMBP_BATCH_MAX, "depth in the prefix tree") \
+    F (m, 8, nowait, BOOL, MAY, 0, 0, 1, "answer before the index has heard") \
+    F (m, 9, keep, BOOL, MAY, 0, 0, 1, "keep the copy even if another node has one")
+#define UMBP_FIELDS_store_ok(F, m) \
+    F (m, 4, statuses, S8S, MUST, 1, 0, UMBP_BATCH_MAX, \
+       "0 visible, EEXIST held already, EAGAIN full, ...")
+#define UMBP_FIELDS_drop(F, m) \
+    F (m, 4, keys, COLUMN, MUST, 1, 1, UMBP_KEY_MAX, "blocks to forget")
+#define UMBP_FIELDS_drop_ok(F, m) \
+    F (m, 4, statuses, S8S, MUST, 1, 0, UMBP_BATCH_MAX, "0 forgotten, ENOENT not here") \
+    F (m, 5, bytes, U64, MUST, 0, 0, UINT64_MAX, \
+       "freed now; leased ones follow when their leases end")
+#define UMBP_FIELDS_wipe(F, m)
+#define UMBP_FIELDS_wipe_ok(F, m) \
+    F (m, 4, blocks, U64, MUST, 0, 0, UINT64_MAX, "forgotten") \
+    F (m, 5, bytes, U64, MUST, 0, 0, UINT64_MAX, "freed; those under a lease follow when it ends")
+#define UMBP_FIELDS_flush(F, m)
+
+#define UMBP_FIELDS_pressure(F, m) \
+    F (m, 4, tier, U64, MUST, 0, 1, 4, "which") \
+    F (m, 5, total, U64, MUST, 0, 0, UINT64_MAX, "bytes it can hold") \
+    F (m, 6, used, U64, MUST, 0, 0, UINT64_MAX, "bytes in use") \
+    F (m, 7, need, U64, MUST, 0, 0, UINT64_MAX, "bytes a reservation did not get")
+#define UMBP_FIELDS_evict(F, m) \
+    F (m, 4, tier, U64, MUST, 0, 1, 4, "which") \
+    F (m, 5, bytes, U64, MUST, 0, 0, UINT64_MAX, \
+       "to free, at least; 0 to eviction: down to the low mark")
+#define UMBP_FIELDS_evict_ok(F, m) \
+    F (m, 4, bytes, U64, MUST, 0, 0, UINT64_MAX, "freed") \
+    F (m, 5, blocks, U64, MUST, 0, 0, UINT64_MAX, "that left")
+#define UMBP_FIELDS_copy(F, m) \
+    F (m, 4, keys, COLUMN, MUST, 1, 1, UMBP_KEY_MAX, "blocks to fetch") \
+    F (m, 5, node, TEXT, MUST, 0, 1, UMBP_NAME_MAX, "from whom") \
+    F (m, 6, tier, U64, MUST, 0, 1, 4, "from which of its tiers")
+#define UMBP_FIELDS_copy_ok(F, m) \
+    F (m, 4, statuses, S8S, MUST, 1, 0, UMBP_BATCH_MAX, \
+       "0 here now, EEXIST was here, ENOENT not there") \
+    F (m, 5, bytes, U64, MUST, 0, 0, UINT64_MAX, "fetched")
+
+#define UMBP_HASH_MAX 128               //  Bytes in a hash of the external index
+
+#define UMBP_FIELDS_kv_report(F, m) \
+    F (m, 4, engine, TEXT, MUST, 0, 1, UMBP_NAME_MAX, "who holds them") \
+    F (m, 5, address, TEXT, MAY, 0, 0, 128, "where the engine takes requests") \
+    F (m, 6, tier, U64, MUST, 0, 1, 8, "in which of its own tiers: 1 hbm, 2 dram, 3 nvme, ...") \
+    F (m, 7, hashes, COLUMN, MUST, 1, 1, UMBP_HASH_MAX, "what it holds")
+#define UMBP_FIELDS_kv_revoke(F, m) \
+    F (m, 4, engine, TEXT, MUST, 0, 1, UMBP_NAME_MAX, "who held them") \
+    F (m, 5, tier, U64, MUST, 0, 1, 8, "in which of its own tiers") \
+    F (m, 6, hashes, COLUMN, MUST, 1, 1, UMBP_HASH_MAX, "what it held")
+#define UMBP_FIELDS_kv_revoke_all(F, m) \
+    F (m, 4, engine, TEXT, MUST, 0, 1, UMBP_NAME_MAX, "who held them") \
+    F (m, 5, tier, U64, MAY, 0, 0, 8, "in which of its own tiers; 0: in all")
+#define UMBP_FIELDS_kv_revoke_all_ok(F, m) \
+    F (m, 4, count, U64, MUST, 0, 0, UINT64_MAX, "hashes that were held there")
+#define UMBP_FIELDS_kv_match(F, m) \
+    F (m, 4, hashes, COLUMN, MUST, 1, 1, UMBP_HASH_MAX, "what to look for; no prefix is implied") \
+    F (m, 5, count_as_hit, BOOL, MAY, 0, 0, 1, "add one to the hits of each that matched") \
+    F (m, 6, only_here, BOOL, MAY, 0, 0, 1, "do not ask the other nodes")
+#define UMBP_FIELDS_kv_match_ok(F, m) \
+    F (m, 4, engines, COLUMN, MUST, 1, 1, UMBP_NAME_MAX, "engines that hold any of them") \
+    F (m, 5, addresses, COLUMN, MUST, 1, 0, 128, "where each takes requests") \
+    F (m, 6, refs, U16S, MUST, 2, 0, UMBP_EXTENTS_MAX, \
+       "row in engines: one row per engine and tier") \
+    F (m, 7, tiers, U8S, MUST, 2, 0, UMBP_EXTENTS_MAX, "the tier") \
+    F (m, 8, counts, U32S, MUST, 2, 0, UMBP_EXTENTS_MAX, \
+       "how many of the next column are this row's") \
+    F (m, 9, matches, U16S, MUST, 0, 0, 65536, "number of the hash in the request, from 0") \
+    F (m, 10, nodes_asked, U64, MUST, 0, 0, UMBP_NODES_MAX, "nodes that were asked") \
+    F (m, 11, nodes_silent, U64, MUST, 0, 0, UMBP_NODES_MAX, "of them, that did not answer in time")
+#define UMBP_FIELDS_kv_hits(F, m) \
+    F (m, 4, hashes, COLUMN, MUST, 1, 1, UMBP_HASH_MAX, "what to look for") \
+    F (m, 5, only_here, BOOL, MAY, 0, 0, 1, "do not ask the other nodes")
+#define UMBP_FIELDS_kv_hits_ok(F, m) \
+    F (m, 4, counts, U64S, MUST, 1, 0, UMBP_BATCH_MAX, "hits of each hash") \
+    F (m, 5, nodes_asked, U64, MAY, 0, 0, UMBP_NODES_MAX, "nodes that were asked") \
+    F (m, 6, nodes_silent, U64, MAY, 0, 0, UMBP_NODES_MAX, "of them, that did not answer in time")
+
+#endif
