@@ -21,9 +21,9 @@ ifeq ($(MAKELEVEL),0)
 MAKEFLAGS += --jobs=$(shell nproc) --no-print-directory   #  A -j of the user's own counts more
 endif
 
-COMMON := $(wildcard proto/*.c cluster/bulk/*.c)
+COMMON := $(wildcard proto/*.c cluster/bulk/*.c) cluster/ring.c cluster/topology.c
 CLIENT := $(wildcard client/*.c) $(COMMON)
-NODE := $(wildcard actors/*.c actors/tier/*.c cluster/*.c cluster/discovery/*.c) $(COMMON)
+NODE := $(sort $(wildcard actors/*.c actors/tier/*.c cluster/*.c cluster/discovery/*.c) $(COMMON))
 MAINS := $(wildcard bin/umbp-node.c bin/umbp-console.c bin/umbp-bench.c)
 HELPERS := $(filter-out $(MAINS),$(wildcard bin/*.c))
 UNIT := $(wildcard test/unit/test_*.c)

@@ -156,7 +156,8 @@ static void s_step (self_t *self, unsigned tier)
     msg.evict.bytes = bytes;
     int rc = 0;
     if (bytes)
-        rc = umbp_post_ask (self->post, s_names[tier], NULL, &msg, NULL, 0, STEP_MS, s_on_freed, tier);
+        rc = umbp_post_ask (self->post, s_names[tier], NULL, &msg, NULL, 0, STEP_MS, s_on_freed,
+                            tier);
     if (rc < 0) {
         self->failed++;
         umbp_evict_plan_freed (self->plan, tier, 0, 0, now);

@@ -85,8 +85,8 @@ static void s_on_report (void *arg, const umbp_mail_t *mail)
     size_t at = 0;
     for (size_t index = 0; engine >= 0 && index < report->hashes.count; index++) {
         umbp_bytes_t hash = umbp_column_next (&report->hashes, index, &at);
-        int rc = umbp_kv_table_report (self->table, engine, hash.data, hash.size,
-                                       (int) report->tier);
+        int rc =
+            umbp_kv_table_report (self->table, engine, hash.data, hash.size, (int) report->tier);
         status = rc < 0 ? rc : status;  //  And go on: what fits is kept
     }
     self->reports++;
@@ -220,8 +220,10 @@ static void s_ask_others (self_t *self, size_t number, umbp_msg_t *question, int
             continue;
         flight->asked++;
         if (patience_ms
-            && umbp_post_ask (self->post, "extkv", umbp_topology_member (self->topology, index)->node,
-                              question, NULL, 0, patience_ms, s_on_answer, number) == 0)
+            && umbp_post_ask (self->post, "extkv",
+                              umbp_topology_member (self->topology, index)->node, question, NULL, 0,
+                              patience_ms, s_on_answer, number)
+                   == 0)
             flight->open++;
         else
             flight->silent++;
@@ -277,7 +279,8 @@ static bool s_is_new (self_t *self, const uint8_t *const *items, const uint16_t 
             return true;
         }
         size_t other = *slot - 1u;
-        if (sizes[other] == sizes[number] && memcmp (items[other], items[number], sizes[other]) == 0)
+        if (sizes[other] == sizes[number]
+            && memcmp (items[other], items[number], sizes[other]) == 0)
             return false;
     }
 }

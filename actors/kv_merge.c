@@ -160,9 +160,9 @@ int umbp_kv_merge_answer (umbp_kv_merge_t *self, const umbp_msg_kv_match_ok_t *a
     for (size_t index = 0; index < answer->engines.count; index++) {
         umbp_bytes_t id = umbp_column_next (&answer->engines, index, &id_at);
         umbp_bytes_t address = umbp_column_next (&answer->addresses, index, &address_at);
-        int number = umbp_kv_merge_engine (self, (umbp_text_t) { (const char *) id.data, id.size },
-                                           (umbp_text_t) { (const char *) address.data,
-                                                           address.size });
+        int number =
+            umbp_kv_merge_engine (self, (umbp_text_t) { (const char *) id.data, id.size },
+                                  (umbp_text_t) { (const char *) address.data, address.size });
         if (number < 0)
             return number;
         ours[index] = (int16_t) number;
@@ -241,7 +241,7 @@ int umbp_kv_merge_write (const umbp_kv_merge_t *self, umbp_kv_columns_t *columns
     }
     answer->engines = (umbp_column_t) { self->ids, self->id_sizes, self->ids_size, engines };
     answer->addresses = (umbp_column_t) { columns->addresses, self->address_sizes,
-                                          s_write_addresses (self, columns), engines };
+                                         s_write_addresses (self, columns), engines };
     answer->refs = (umbp_u16s_t) { columns->refs, rows };
     answer->tiers = (umbp_u8s_t) { columns->tiers, rows };
     answer->counts = (umbp_u32s_t) { columns->counts, rows };

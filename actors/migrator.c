@@ -11,7 +11,6 @@
 
 #include <sys/random.h>
 
-
 #define FLIGHT_BYTES (64u << 20)
 #define BUFFER_BYTES (4u << 20)         //  Of a worker, at most
 #define TIMER_MS 20
@@ -124,10 +123,12 @@ static umbp_copy_t *s_copy_new (const umbp_mail_t *mail)
 {
     const umbp_msg_copy_t *ask = &mail->msg->copy;
     uint32_t count = ask->keys.count;
-    umbp_copy_t *copy = zmalloc (sizeof (umbp_copy_t) + count * (sizeof (uint16_t) + 1) + ask->keys.size);
+    umbp_copy_t *copy =
+        zmalloc (sizeof (umbp_copy_t) + count * (sizeof (uint16_t) + 1) + ask->keys.size);
     int64_t now = zclock_mono (), left = mail->expires - now;
     copy->origin = *mail->origin;
-    copy->answer_by = now + left - (left / 8 > UMBP_ANSWER_MARGIN_MS ? left / 8 : UMBP_ANSWER_MARGIN_MS);
+    copy->answer_by =
+        now + left - (left / 8 > UMBP_ANSWER_MARGIN_MS ? left / 8 : UMBP_ANSWER_MARGIN_MS);
     umbp_text_copy (ask->node, copy->node, sizeof copy->node);
     copy->tier = (unsigned) ask->tier;
     copy->count = count;

@@ -73,8 +73,8 @@ static void s_take (umbp_round_t *round, const uint16_t *keys, uint32_t count, i
 }
 
 //  Put keys of the round, with the sizes and sums of their blocks, into the columns of a question
-static umbp_column_t s_gather (umbp_migrator_t *self, const umbp_round_t *round, const uint16_t *keys,
-                               uint32_t count)
+static umbp_column_t s_gather (umbp_migrator_t *self, const umbp_round_t *round,
+                               const uint16_t *keys, uint32_t count)
 {
     const uint8_t *items[UMBP_ROUND_MAX];
     uint16_t sizes[UMBP_ROUND_MAX];
@@ -114,8 +114,9 @@ static void s_store (umbp_migrator_t *self, umbp_lane_t *lane, size_t payload_si
     msg.store.sizes = (umbp_u32s_t) { self->sizes, round->small_count };
     msg.store.sums = (umbp_u64s_t) { self->sums, round->small_count };
     msg.store.keep = true;
-    int rc = umbp_post_ask (self->post, OWN_TIER, NULL, &msg, self->payload, payload_size,
-                            s_patience_ms (lane->copy), s_on_stored, (uint64_t) (lane - self->lanes));
+    int rc =
+        umbp_post_ask (self->post, OWN_TIER, NULL, &msg, self->payload, payload_size,
+                       s_patience_ms (lane->copy), s_on_stored, (uint64_t) (lane - self->lanes));
     if (rc < 0) {
         s_set (round, round->small, round->small_count, rc);
         s_close (self, lane, UMBP_OK);
@@ -189,8 +190,8 @@ int umbp_migrator_on_worker (zloop_t *loop, zsock_t *sock, void *arg)
         umbp_lane_t *lane = &self->lanes[index];
         if (lane->sock != sock)
             continue;
-        int size = zmq_recv (zsock_resolve (sock), &lane->transfer, sizeof lane->transfer,
-                             ZMQ_DONTWAIT);
+        int size =
+            zmq_recv (zsock_resolve (sock), &lane->transfer, sizeof lane->transfer, ZMQ_DONTWAIT);
         if (size == sizeof lane->transfer)
             s_commit (self, lane);
     }
@@ -203,7 +204,8 @@ static void s_move (umbp_migrator_t *self, umbp_lane_t *lane, umbp_text_t to, in
     umbp_round_t *round = &lane->round;
     umbp_transfer_t *transfer = &lane->transfer;
     int64_t left = umbp_copy_left_ms (lane->copy);
-    int64_t deadline = lane->copy->answer_by - (left / 8 > UMBP_ANSWER_MARGIN_MS ? left / 8 : UMBP_ANSWER_MARGIN_MS);
+    int64_t deadline = lane->copy->answer_by
+                       - (left / 8 > UMBP_ANSWER_MARGIN_MS ? left / 8 : UMBP_ANSWER_MARGIN_MS);
     deadline = round->read_by < deadline ? round->read_by : deadline;
     transfer->job = (umbp_mover_job_t) { .lease = round->lease };
     transfer->job.deadline_ms = write_by < deadline ? write_by : deadline;
@@ -285,8 +287,8 @@ static void s_source (umbp_migrator_t *self, umbp_lane_t *lane, umbp_text_t bulk
 
 //  A block that came along: its bytes must be right, and go to self->payload behind used. Returns its
 //  size, or 0 if it is no good.
-static uint32_t s_add_small (umbp_migrator_t *self, umbp_round_t *round, uint32_t index, umbp_bytes_t *left,
-                             size_t used)
+static uint32_t s_add_small (umbp_migrator_t *self, umbp_round_t *round, uint32_t index,
+                             umbp_bytes_t *left, size_t used)
 {
     uint32_t size = round->sizes[index];
     if (size > left->size) {            //  And then all that should follow is not there either
@@ -371,8 +373,8 @@ void umbp_migrator_round (umbp_migrator_t *self, umbp_lane_t *lane, umbp_copy_t 
         bytes += copy->sizes[copy->done + index];
     lane->copy = copy;
     round->count = count;
-    round->keys = (umbp_column_t) { copy->keys + copy->done_bytes, copy->sizes + copy->done, bytes,
-                                    count };
+    round->keys =
+        (umbp_column_t) { copy->keys + copy->done_bytes, copy->sizes + copy->done, bytes, count };
     round->small_count = round->large_count = 0;
     round->lease = 0;
     round->open = 1;
@@ -390,4 +392,3 @@ void umbp_migrator_round (umbp_migrator_t *self, umbp_lane_t *lane, umbp_copy_t 
         s_close (self, lane, rc);
     }
 }
-

@@ -8,7 +8,7 @@
 #include "cluster/topology.h"
 
 #define UMBP_LANES 4                    //  Rounds at a time: a silent node holds up one of them
-#define UMBP_ROUND_MAX UMBP_TRANSFER_ROWS_MAX        //  Keys
+#define UMBP_ROUND_MAX UMBP_TRANSFER_ROWS_MAX  //  Keys
 #define UMBP_ANSWER_MARGIN_MS 20        //  For an answer to reach its asker, and for late timers
 
 //  A request. Copying is no hot path, so each has memory of its own size: one piece, with its columns.
@@ -30,11 +30,11 @@ typedef struct {
     uint32_t count;
     umbp_column_t keys;
     int8_t statuses[UMBP_ROUND_MAX];
-    uint32_t sizes[UMBP_ROUND_MAX];          //  Of the blocks
+    uint32_t sizes[UMBP_ROUND_MAX];     //  Of the blocks
     uint64_t sums[UMBP_ROUND_MAX];
-    uint16_t small[UMBP_ROUND_MAX];          //  Keys whose blocks came along
+    uint16_t small[UMBP_ROUND_MAX];     //  Keys whose blocks came along
     uint32_t small_count;
-    uint16_t large[UMBP_ROUND_MAX];          //  Keys whose blocks are leased, or some that got a slot
+    uint16_t large[UMBP_ROUND_MAX];     //  Keys whose blocks are leased, or some that got a slot
     uint32_t large_count;
     uint64_t lease;                     //  0: none, or released
     unsigned open;                      //  Chains of questions that are not at their end
@@ -46,7 +46,7 @@ typedef struct {
     zactor_t *worker;
     zsock_t *sock;                      //  To the worker
     uint64_t session;                   //  Of its own, since a session ends with its last connection
-    umbp_copy_t *copy;                       //  NULL: idle
+    umbp_copy_t *copy;                  //  NULL: idle
     umbp_round_t round;
     umbp_transfer_t transfer;
 } umbp_lane_t;
@@ -58,12 +58,12 @@ typedef struct {
     umbp_topology_t *topology;
     size_t share_bytes;                 //  A round's
     umbp_lane_t lanes[UMBP_LANES];
-    umbp_copy_t *queue[UMBP_MIGRATOR_COPIES_MAX];     //  A ring
+    umbp_copy_t *queue[UMBP_MIGRATOR_COPIES_MAX];  //  A ring
     size_t queue_first, queue_count;
     size_t copy_count;                  //  In the queue and in lanes
     int timer;                          //  -1: not running
 
-    uint8_t keys[UMBP_ROUND_MAX * UMBP_KEY_MAX];      //  Columns of a question, while it is put together
+    uint8_t keys[UMBP_ROUND_MAX * UMBP_KEY_MAX];  //  Columns of a question, while it is put together
     uint16_t key_sizes[UMBP_ROUND_MAX];
     uint32_t sizes[UMBP_ROUND_MAX];
     uint64_t sums[UMBP_ROUND_MAX], slots[UMBP_ROUND_MAX], aborted[UMBP_ROUND_MAX];

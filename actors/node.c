@@ -156,7 +156,8 @@ static bool s_make_doors (umbp_node_t *self)
 {
     if (!*self->options.run_dir)
         return true;
-    snprintf (self->home.doors, sizeof self->home.doors, "%s/%s", self->options.run_dir, self->home.node);
+    snprintf (self->home.doors, sizeof self->home.doors, "%.180s/%s", self->options.run_dir,
+              self->home.node);
     if (mkdir (self->options.run_dir, 0700) == -1 && errno != EEXIST) {
         zsys_error ("node: cannot make run_dir %s: %s", self->options.run_dir, strerror (errno));
         return false;
@@ -225,7 +226,7 @@ static umbp_bulk_server_t *s_make_bulk (umbp_node_t *self, umbp_region_t **regio
         return NULL;
     }
     s_host_of (self->endpoint, host, sizeof host);
-    snprintf (self->bulk, sizeof self->bulk, "%s:%s", host,
+    snprintf (self->bulk, sizeof self->bulk, "%.200s:%.5s", host,
               strrchr (umbp_bulk_server_endpoint (bulk), ':') + 1);
     return bulk;
 }

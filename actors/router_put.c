@@ -2,6 +2,8 @@
 //  rest, ask its tier manager for slots (or give it the values, if they came along), try elsewhere what had no room.
 #include "actors/router_self.h"
 
+#include "cluster/bulk/copy.h"
+
 static void s_place (umbp_req_t *req);
 
 //  --------------------------------------------------------------------------------------------------
@@ -206,7 +208,7 @@ static void s_looked_up (umbp_req_t *req)
     s_place (req);
 }
 
-//  Returns false if the values do not match the payload
+//  Copy the values, and sum those that came without a sum. Returns false if they do not match the payload.
 static bool s_take_payload (umbp_req_t *req, const umbp_mail_t *mail)
 {
     uint64_t used = 0;
@@ -220,6 +222,11 @@ static bool s_take_payload (umbp_req_t *req, const umbp_mail_t *mail)
     memcpy (copy, mail->payload, used);
     req->payload = copy;
     req->payload_size = (uint32_t) used;
+    bool summed = mail->msg->put.sums.count > 0;
+    for (uint32_t index = 0; index < req->count && !summed; index++) {
+        umbp_part_t *part = &req->parts[index];
+        part->sum = umbp_sum (copy + part->inline_at, part->size);
+    }
     return true;
 }
 
@@ -227,10 +234,9 @@ void umbp_router_on_put (void *owner, const umbp_mail_t *mail)
 {
     umbp_router_t *self = owner;
     const umbp_msg_put_t *put = &mail->msg->put;
-    bool by_payload = put->sums.count > 0 || put->session == 0;
-    if (by_payload && put->sums.count != put->keys.count) {
-        umbp_post_refuse (self->post, mail->origin, UMBP_EINVAL, "session",
-                          "without a session the values come as payload, with sums");
+    bool summed = put->sums.count > 0, by_payload = summed || put->session == 0;
+    if (summed && put->sums.count != put->keys.count) {
+        umbp_post_refuse (self->post, mail->origin, UMBP_EINVAL, "sums", "not one for each key");
         return;
     }
     umbp_req_t *req = umbp_router_request (self, mail, &put->keys);
@@ -245,7 +251,7 @@ void umbp_router_on_put (void *owner, const umbp_mail_t *mail)
     for (uint32_t index = 0; index < req->count; index++) {
         umbp_part_t *part = &req->parts[index];
         part->size = umbp_u32s_at (put->sizes, index);
-        part->sum = by_payload ? umbp_u64s_at (put->sums, index) : 0;
+        part->sum = summed ? umbp_u64s_at (put->sums, index) : 0;
         part->depth = put->depths.count ? umbp_u16s_at (put->depths, index) : 0;
         part->wanted = part->size > 0;
     }

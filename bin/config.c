@@ -495,6 +495,23 @@ static void s_origin (const umbp_config_t *self, size_t index, char *out, size_t
     snprintf (out, size, "%s", name);
 }
 
+const char *umbp_config_blame (umbp_config_t *self, const char *why)
+{
+    size_t size = strcspn (why, ",:");
+    size_t index = 0;
+    while (index < self->count && (strlen (self->settings[index].member) != size
+                                   || strncmp (self->settings[index].member, why, size)))
+        index++;
+    if (index == self->count) {
+        snprintf (self->error, sizeof self->error, "%s", why);
+        return self->error;
+    }
+    char origin[512];
+    s_origin (self, index, origin, sizeof origin);
+    snprintf (self->error, sizeof self->error, "%s: %s: %s", origin, self->settings[index].path, why);
+    return self->error;
+}
+
 void umbp_config_print (const umbp_config_t *self, FILE *out)
 {
     fprintf (out, "#  %s: the effective settings, and where each comes from\n", self->program);

@@ -38,7 +38,8 @@ typedef enum {
 typedef struct {
     const char *path;                   //  "section/key", lower case; the rows of a section together
     umbp_setting_kind_t kind;
-    size_t offset, size;                //  Of the member
+    const char *member;                 //  Its name in C,
+    size_t offset, size;                //  ... where it is, and how large
     uint64_t low, high;                 //  Numbers: range. Texts: how many bytes
     const char *choices;                //  NAME and LEVEL: "local|most_free"
     const char *help;
@@ -69,6 +70,10 @@ int umbp_config_read_text (umbp_config_t *self, const char *name, const char *te
 
 //  One line about what was refused, "umbp-node.conf:12: dram/capacity = 4Gb: not a size; allowed: ..."
 const char *umbp_config_error (const umbp_config_t *self);
+
+//  Say where the settings stand that "member, member: what is wrong" is about: "FILE:LINE: PATH: ..."
+//  for the first of them. Becomes umbp_config_error, which is returned.
+const char *umbp_config_blame (umbp_config_t *self, const char *why);
 
 //  What the arguments ask for
 umbp_config_todo_t umbp_config_todo (const umbp_config_t *self);

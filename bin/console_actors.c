@@ -130,10 +130,12 @@ int umbp_console_log (umbp_console_t *self, int argc, char **argv)
     question.log.level = level;
     umbp_talk_ask_each (self->talk, addresses, count, &question, s_told, &told);
     json_t *doc = json_pack ("{s:o}", "actors", told.rows);
+    if (!self->json)
+        umbp_view_table (stdout, told.rows, columns, 3, self->colour);
     if (told.err < 0)
         end = umbp_console_fail (self, told.err, "log-level", umbp_talk_reason (self->talk));
-    else if (!umbp_console_json (self, doc))
-        umbp_view_table (stdout, told.rows, columns, 3, self->colour);
+    else
+        umbp_console_json (self, doc);
     json_decref (doc);
     return end;
 }

@@ -225,9 +225,12 @@ int umbp_console_ring (umbp_console_t *self, int argc, char **argv)
 
 //  Counters of one actor of each member, put into the member's row
 typedef struct {
+    const char *name, *member;          //  Of the counter, and in the row
+} counter_t;
+
+typedef struct {
     json_t *rows;
-    const char *const *names;           //  Which; ends with a NULL
-    const char *prefix;                 //  Before the name in the row
+    const counter_t *counters;          //  Which; ends with a NULL
 } gather_t;
 
 static void s_gather (void *arg, size_t index, int status, const umbp_msg_t *answer)
@@ -241,13 +244,11 @@ static void s_gather (void *arg, size_t index, int status, const umbp_msg_t *ans
     size_t offset = 0;
     for (size_t at = 0; at < answer->stat_ok.names.count; at++) {
         umbp_bytes_t name = umbp_column_next (&answer->stat_ok.names, at, &offset);
-        for (const char *const *want = gather->names; *want; want++)
-            if (umbp_text_is ((umbp_text_t) { (const char *) name.data, name.size }, *want)) {
-                char member[UMBP_NAME_MAX];
-                snprintf (member, sizeof member, "%s%s", gather->prefix, *want);
-                json_object_set_new (row, member,
+        umbp_text_t text = { (const char *) name.data, name.size };
+        for (const counter_t *want = gather->counters; want->name; want++)
+            if (umbp_text_is (text, want->name))
+                json_object_set_new (row, want->member,
                                      umbp_view_number (umbp_u64s_at (answer->stat_ok.values, at)));
-            }
     }
 }
 
@@ -310,21 +311,25 @@ static json_t *s_totals (const umbp_console_t *self, const umbp_topology_t *topo
     json_object_set_new (doc, "copies", umbp_view_number (umbp_topology_copies (topology)));
     s_add_room (doc, &room);
     json_object_set_new (doc, "index_entries", umbp_view_number (s_sum (rows, "index_entries")));
-    json_object_set_new (doc, "index_bytes", umbp_view_number (s_sum (rows, "index_memory_bytes")));
+    json_object_set_new (doc, "index_bytes", umbp_view_number (s_sum (rows, "index_bytes")));
     json_object_set_new (doc, "members", rows);
     return doc;
 }
 
 json_t *umbp_cluster_document (umbp_console_t *self, int *end)
 {
-    static const char *const of_index[] = { "entries", "memory_bytes", NULL };
-    static const char *const of_router[] = { "puts", "gets", "exists", NULL };
+    static const counter_t of_index[] = {
+        { "entries", "index_entries" }, { "memory_bytes", "index_bytes" }, { NULL, NULL },
+    };
+    static const counter_t of_router[] = {
+        { "puts", "puts" }, { "gets", "gets" }, { "exists", "exists" }, { NULL, NULL },
+    };
     umbp_topology_t *topology = umbp_console_topology (self, end);
     if (!topology)
         return NULL;
     json_t *rows = s_members (topology);
-    s_gather_all (self, topology, "index", &(gather_t) { rows, of_index, "index_" });
-    s_gather_all (self, topology, "router", &(gather_t) { rows, of_router, "" });
+    s_gather_all (self, topology, "index", &(gather_t) { rows, of_index });
+    s_gather_all (self, topology, "router", &(gather_t) { rows, of_router });
     json_t *doc = s_totals (self, topology, rows);
     umbp_topology_destroy (&topology);
     return doc;

@@ -13,7 +13,7 @@
 #define LIST_MAX 1000
 
 #define MEMBER(name) \
-    offsetof (umbp_node_options_t, name), sizeof (((umbp_node_options_t *) 0)->name)
+    #name, offsetof (umbp_node_options_t, name), sizeof (((umbp_node_options_t *) 0)->name)
 
 static const umbp_setting_t s_settings[] = {
     { "node/id", UMBP_SETTING_ID, MEMBER (node), 0, 64, NULL,
@@ -35,9 +35,9 @@ static const umbp_setting_t s_settings[] = {
       "nodes that may be there" },
     { "cluster/heartbeat", UMBP_SETTING_MS, MEMBER (heartbeat_ms), 10, MINUTE_MS, NULL,
       "how often nodes tell each other that they are alive" },
-    { "cluster/suspect", UMBP_SETTING_MS, MEMBER (suspect_ms), 20, HOUR_MS, NULL,
+    { "cluster/suspect", UMBP_SETTING_MS, MEMBER (suspect_ms), 30, HOUR_MS, NULL,
       "after so much silence a node is asked no more" },
-    { "cluster/gone", UMBP_SETTING_MS, MEMBER (gone_ms), 50, 24 * HOUR_MS, NULL,
+    { "cluster/gone", UMBP_SETTING_MS, MEMBER (gone_ms), 30, 24 * HOUR_MS, NULL,
       "after so much silence a node is taken off the ring" },
     { "cluster/copies", UMBP_SETTING_COUNT, MEMBER (copies), 1, 3, NULL,
       "on how many nodes the index keeps each key" },
@@ -69,8 +69,8 @@ static const umbp_setting_t s_settings[] = {
       "memory for blocks" },
     { "dram/region", UMBP_SETTING_BYTES, MEMBER (region_bytes), MIB, 16 * TIB, NULL,
       "in regions of at most this" },
-    { "dram/page", UMBP_SETTING_BYTES, MEMBER (page_bytes), 4 * KIB, 64 * MIB, NULL,
-      "the least a block takes; a power of two" },
+    { "dram/page", UMBP_SETTING_BYTES, MEMBER (page_bytes), 4 * KIB, 1024 * MIB, NULL,
+      "the least a block takes; a multiple of 4KiB" },
     { "dram/huge_pages", UMBP_SETTING_BOOL, MEMBER (huge_pages), 0, 1, NULL,
       "take the memory in huge pages, which must have been set aside" },
     { "dram/prefault", UMBP_SETTING_BOOL, MEMBER (prefault), 0, 1, NULL,
@@ -78,7 +78,7 @@ static const umbp_setting_t s_settings[] = {
 
     { "eviction/high", UMBP_SETTING_PERCENT, MEMBER (evict_high), 1, 100, NULL,
       "once a tier is fuller than this, blocks leave" },
-    { "eviction/low", UMBP_SETTING_PERCENT, MEMBER (evict_low), 0, 100, NULL,
+    { "eviction/low", UMBP_SETTING_PERCENT, MEMBER (evict_low), 1, 99, NULL,
       "until it is no fuller than this" },
 
     { "blocks/strategy", UMBP_SETTING_NAME, MEMBER (strategy), 0, 15,

@@ -66,7 +66,7 @@ static int s_main (umbp_config_t *config, const umbp_node_options_t *options, in
     if (todo == UMBP_TODO_HELP || todo == UMBP_TODO_VERSION)
         return 0;
     if (umbp_node_options_check (options, why, sizeof why) < 0)
-        return s_complain (EXIT_SETTINGS, "these settings do not go together: ", why);
+        return s_complain (EXIT_SETTINGS, umbp_config_blame (config, why), "");
     if (todo == UMBP_TODO_PRINT)
         umbp_config_print (config, stdout);
     if (todo == UMBP_TODO_CHECK)

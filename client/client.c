@@ -71,6 +71,7 @@ static void s_prepare (umbp_lane_t *lane, int64_t deadline_ms)
         umbp_lane_refresh (lane, umbp_lane_slice (lane, 0));
     if (self->shm && lane->cluster)
         umbp_memory_attach (lane, self->node);
+    umbp_memory_tidy (lane);
 }
 
 int umbp_pool_enter (umbp_t *self, uint32_t timeout_ms, umbp_lane_t **lane_p)
@@ -99,11 +100,33 @@ static void s_add_stats (umbp_stats_t *to, umbp_stats_t *from)
     memset (from, 0, sizeof *from);
 }
 
+//  A node has gone: idle lanes let go of its memory too, or it would stay taken while the node's next
+//  incarnation takes as much again
+static void s_tidy_idle (umbp_t *self)
+{
+    umbp_lane_t *lanes[UMBP_LANES_MAX];
+    pthread_mutex_lock (&self->lock);
+    unsigned count = self->idle_count;
+    memcpy (lanes, self->idle, count * sizeof *lanes);
+    self->idle_count = 0;
+    pthread_mutex_unlock (&self->lock);
+    for (unsigned index = 0; index < count; index++)
+        umbp_memory_tidy (lanes[index]);
+    pthread_mutex_lock (&self->lock);
+    memcpy (self->idle + self->idle_count, lanes, count * sizeof *lanes);
+    self->idle_count += count;
+    pthread_cond_broadcast (&self->freed);
+    pthread_mutex_unlock (&self->lock);
+}
+
 void umbp_pool_leave (umbp_t *self, umbp_lane_t **lane_p)
 {
     umbp_lane_t *lane = *lane_p;
     *lane_p = NULL;
     umbp_wire_abandon (lane);
+    if (lane->bereaved)
+        s_tidy_idle (self);
+    lane->bereaved = false;
     pthread_mutex_lock (&self->lock);
     s_add_stats (&self->stats, &lane->stats);
     self->stale |= lane->doubts;

@@ -87,21 +87,30 @@ static void s_close (umbp_lane_t *lane, umbp_door_t *door)
             lane->lost_count++;
         }
     }
-    umbp_pool_return_memory (lane->pool, &door->memory);
+    if (door->memory) {
+        umbp_pool_return_memory (lane->pool, &door->parked);
+        door->parked = door->memory;
+        door->memory = NULL;
+        lane->bereaved = true;
+    }
 }
 
-//  A session that lost the door it was tied to has ended: its slots and leases are void at that node,
-//  and its number is not used again
 void umbp_door_close (umbp_lane_t *lane, int number)
 {
     umbp_door_t *door = &lane->doors[number];
     bool tied = door->memory;
     s_close (lane, door);
     lane->doubts = true;
-    if (!tied)
-        return;
+    if (tied)
+        umbp_lane_new_session (lane);
+}
+
+//  Doors that the session is tied to go with it
+void umbp_lane_new_session (umbp_lane_t *lane)
+{
     for (size_t index = 0; index < lane->door_count; index++)
         if (lane->doors[index].memory)
             s_close (lane, &lane->doors[index]);
-    umbp_lane_new_session (lane);
+    umbp_lane_drop_bulks (lane);
+    lane->session = umbp_lane_draw ();
 }

@@ -14,6 +14,7 @@
 #define TRIES_MAX 3                     //  For one block
 #define AVOID_MAX 16                    //  Owners that failed, which one call remembers
 #define INLINE_SHARED_MAX (16u << 10)   //  Where memory is mapped, larger blocks are better read there
+#define INLINE_DOOR_MAX (32u << 10)     //  What fits through a door together with its message
 
 typedef struct {
     umbp_key_t key;
@@ -250,7 +251,6 @@ static bool s_take_status (call_t *call, job_t *job, const umbp_found_t *found, 
         return true;
     job->size = umbp_u32s_at (msg->sizes, index);
     job->sum = umbp_u64s_at (msg->sums, index);
-    *job->size_p = job->size;
     uint16_t ref = msg->refs.count ? umbp_u16s_at (msg->refs, index) : UMBP_NO_REF;
     if (ref == UMBP_NO_REF) {
         if (job->size > found->payload_size - *payload_at)
@@ -329,6 +329,10 @@ static void s_follow (call_t *call, job_t *jobs, size_t count, umbp_found_t *fou
         s_read_all (call, jobs, count, found);
     else
         s_fail (jobs, count, UMBP_EPROTO);
+    for (size_t index = 0; index < count; index++)
+        if (jobs[index].size > 0
+            && (*jobs[index].status == 0 || *jobs[index].status == UMBP_ETOOBIG))
+            *jobs[index].size_p = jobs[index].size;
     s_release_all (call, jobs, count, found);
 }
 
@@ -341,8 +345,11 @@ static size_t s_inline_max (call_t *call, const job_t *jobs, size_t count)
             return 0;                   //  Who wants parts may have large blocks
         room += jobs[index].ranges->size;
     }
-    bool shared = umbp_memory_of (call->lane, call->lane->pool->node);
-    return room <= (shared ? INLINE_SHARED_MAX : UMBP_INLINE_MAX) ? (size_t) room : 0;
+    umbp_lane_t *lane = call->lane;
+    uint64_t most = umbp_memory_of (lane, lane->pool->node)                         ? INLINE_SHARED_MAX
+                    : umbp_door_find (lane, "router", lane->pool->node) != UMBP_NO_DOOR ? INLINE_DOOR_MAX
+                                                                                      : UMBP_INLINE_MAX;
+    return room <= most ? (size_t) room : 0;
 }
 
 static const umbp_column_t *s_avoided (call_t *call, umbp_column_t *column)

@@ -55,6 +55,8 @@ int umbp_get_ask (umbp_lane_t *lane, const umbp_key_t *keys, size_t stride, size
     *found = (umbp_found_t) { .asked_ms = umbp_clock_ms () };
     const umbp_answer_t *answer = umbp_wire_ask (lane, UMBP_WAY_ANY, "router", NULL, &msg, NULL, 0,
                                                  UMBP_MSG_get_ok, lane->deadline_ms, &rc);
+    if (!answer && umbp_is_silence (rc))
+        umbp_lane_new_session (lane);
     if (!answer)
         return rc;
     const umbp_msg_get_ok_t *ok = found->msg = &answer->msg.get_ok;

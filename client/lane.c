@@ -21,7 +21,7 @@ struct umbp_chunk {
     _Alignas (64) uint8_t bytes[];
 };
 
-static uint64_t s_draw (void)
+uint64_t umbp_lane_draw (void)
 {
     uint64_t value = 0;
     if (getrandom (&value, sizeof value, 0) != sizeof value)
@@ -60,24 +60,18 @@ umbp_lane_t *umbp_lane_new (umbp_t *pool, const char *endpoint)
     self->pool = pool;
     self->sock = sock;
     self->handle = zsock_resolve (sock);
-    self->session = s_draw ();
-    self->random = s_draw ();
+    self->session = umbp_lane_draw ();
+    self->random = umbp_lane_draw ();
     self->wire = malloc (UMBP_MESSAGE_MAX + UMBP_INLINE_MAX);
     self->datagram = malloc (UMBP_DATAGRAM_MAX);
     assert (self->wire && self->datagram);
     return self;
 }
 
-static void s_drop_bulks (umbp_lane_t *self)
+void umbp_lane_drop_bulks (umbp_lane_t *self)
 {
     for (size_t index = 0; index < UMBP_BULKS_MAX; index++)
         umbp_bulk_client_destroy (&self->bulks[index].client);
-}
-
-void umbp_lane_new_session (umbp_lane_t *self)
-{
-    s_drop_bulks (self);
-    self->session = s_draw ();
 }
 
 static void s_free (umbp_lane_t *self)
@@ -99,7 +93,8 @@ void umbp_lane_destroy (umbp_lane_t **self_p)
         return;
     for (size_t index = 0; index < self->door_count; index++)
         umbp_door_close (self, (int) index);
-    s_drop_bulks (self);
+    umbp_memory_tidy (self);
+    umbp_lane_drop_bulks (self);
     for (size_t index = 0; index < self->frame_count; index++)
         zmq_msg_close (&self->frames[index]);
     zsock_destroy (&self->sock);
@@ -117,7 +112,7 @@ void umbp_lane_forget (umbp_lane_t **self_p)
     for (size_t index = 0; index < self->door_count; index++)
         if (self->doors[index].fd >= 0)
             close (self->doors[index].fd);
-    s_drop_bulks (self);
+    umbp_lane_drop_bulks (self);
     s_free (self);
     *self_p = NULL;
 }

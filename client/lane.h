@@ -28,6 +28,7 @@ typedef struct {
     int64_t retry_ms;                   //  Not to be opened again before that
     unsigned open;                      //  Questions
     umbp_memory_t *memory;              //  Lent to our session for as long as it is open; or NULL
+    umbp_memory_t *parked;              //  Was lent until just now: somebody may still look at it
 } umbp_door_t;
 
 //  The bulk server of a node
@@ -61,6 +62,7 @@ struct umbp_lane {
     int64_t deadline_ms;                //  Of the call under way
     umbp_stats_t stats;                 //  Of this call: the pool adds them up
     bool doubts;                        //  Something did not fit the snapshot of the cluster
+    bool bereaved;                      //  A door was closed that memory had come through
     umbp_lane_t *next;
 
     zsock_t *sock;
@@ -121,7 +123,14 @@ uint64_t umbp_lane_random (umbp_lane_t *self);
 umbp_bulk_client_t *umbp_lane_bulk (umbp_lane_t *self, const char *endpoint, int64_t deadline_ms,
                                     int *rc_p);
 
-//  Go on as another bulk session: all connections of the old one are closed
+//  Close all bulk connections
+void umbp_lane_drop_bulks (umbp_lane_t *self);
+
+//  A number that nobody can guess, not 0
+uint64_t umbp_lane_draw (void);
+
+//  Go on as another session: what connections the old one had are closed, and with them end slots and
+//  leases that it may have been given without our hearing of it
 void umbp_lane_new_session (umbp_lane_t *self);
 
 //  Ask the registry who is in the cluster. Returns 0 or an error.
@@ -168,7 +177,8 @@ int umbp_door_find (umbp_lane_t *lane, const char *actor, const char *node);
 //  The same for any actor: also those that are spoken to through a door only for a reason
 int umbp_door_open (umbp_lane_t *lane, const char *actor, const char *node);
 
-//  Close it. Open questions through it are lost.
+//  Close it. Open questions through it are lost. Memory that came through it stays in sight until
+//  umbp_memory_tidy, but a session that was tied to it is over: see umbp_lane_new_session.
 void umbp_door_close (umbp_lane_t *lane, int number);
 
 //  -------------------------------------------------------------------------------------------------
@@ -182,6 +192,9 @@ void umbp_memory_attach (umbp_lane_t *lane, const char *node);
 umbp_memory_t *umbp_memory_of (umbp_lane_t *lane, const char *node);
 
 void umbp_memory_destroy (umbp_memory_t **self_p);
+
+//  Give back the memory behind doors that are closed, and close those that have nobody behind them
+void umbp_memory_tidy (umbp_lane_t *lane);
 
 //  Extents as a message names them: those of block i are the next counts[i] rows
 typedef struct {

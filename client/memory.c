@@ -111,6 +111,16 @@ umbp_memory_t *umbp_memory_of (umbp_lane_t *lane, const char *node)
     return NULL;
 }
 
+void umbp_memory_tidy (umbp_lane_t *lane)
+{
+    for (size_t index = 0; index < lane->door_count; index++) {
+        umbp_door_t *door = &lane->doors[index];
+        if (door->memory)
+            umbp_memory_of (lane, door->node);
+        umbp_pool_return_memory (lane->pool, &door->parked);
+    }
+}
+
 //  -------------------------------------------------------------------------------------------------
 //  Extents
 

@@ -378,11 +378,14 @@ static size_t s_put_message (call_t *call, job_t *jobs, size_t count)
     else if (rc == UMBP_ETOOBIG && count > 1) {
         call->items_max = count / 2;
         count = 0;
-    } else
+    } else {
+        if (!inlined && umbp_is_silence (rc))
+            umbp_lane_new_session (lane);
         for (size_t index = 0; index < count; index++) {
             bool waited = *jobs[index].status == UMBP_EAGAIN || call->full;
             *jobs[index].status = waited && rc == UMBP_ETIMEDOUT ? UMBP_EAGAIN : rc;
         }
+    }
     umbp_lane_rewind (lane, mark);
     return count;
 }

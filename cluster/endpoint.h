@@ -8,8 +8,8 @@
 
 #include "proto/types.h"
 
-//  Whether it is tcp, with a host (a name, an IPv4 address, or an IPv6 one in brackets) and a port
-//  from 1 to 65535
+//  Whether somebody can connect there: tcp, a host (a name, an IPv4 address, or an IPv6 one in
+//  brackets, but not 0.0.0.0 or ::, which mean any) and a port from 1 to 65535
 bool umbp_endpoint_ok (umbp_text_t endpoint);
 
 //  The same endpoint with an address in place of a name. Asks name servers, and blocks for some

@@ -187,11 +187,11 @@
 
 #define UMBP_FIELDS_put(F, m) \
     F (m, 4, session, U64, MAY, 0, 0, UINT64_MAX, \
-       "the client's bulk session; 0: it can only send payload") \
+       "the client's bulk session; 0: the values come as payload") \
     F (m, 5, keys, COLUMN, MUST, 1, 1, UMBP_KEY_MAX, "one key per block") \
     F (m, 6, sizes, U32S, MUST, 1, 0, UMBP_BATCH_MAX, "bytes of each block, more than 0") \
     F (m, 7, sums, U64S, MAY, 1, 0, UMBP_BATCH_MAX, \
-       "XXH3-64 of each block; makes the values come as payload") \
+       "XXH3-64 of each; the values come as payload. Without, and without session: the node's task") \
     F (m, 8, depths, U16S, MAY, 1, 0, UMBP_BATCH_MAX, \
        "depth in the prefix tree: deeper ones leave first") \
     F (m, 9, strategy, U64, MAY, 0, 0, 4, \

@@ -13,7 +13,7 @@ extern "C" {
 #endif
 
 #define UMBP_SHM_FDS_MAX 64             //  Descriptors in one message
-#define UMBP_SHM_DATA_MAX 65536         //  Bytes in one message
+#define UMBP_SHM_DATA_MAX (192 * 1024)  //  Bytes in one message
 
 //  Listen at a path, with mode 0600. A socket file that nobody answers at is replaced. Never
 //  blocks. Returns the socket (non-blocking, close-on-exec), or UMBP_EINVAL (path empty or too long

@@ -10,7 +10,6 @@
 #define HEAD_SIZE 13                    //  Magic, version, hash of the cluster's name
 #define BEACON_MAX 255                  //  What zbeacon can carry
 #define SCHEME "tcp://"
-#define ANY_HOST "0.0.0.0:"
 #define DRAIN_MAX 64
 
 typedef struct {
@@ -28,22 +27,16 @@ static void s_write_head (byte *head, const char *cluster)
         head[5 + index] = (byte) (hash >> (56 - 8 * index));
 }
 
-//  A beacon came from this address. zbeacon lets pass only what begins with our own head.
-static void s_hear (self_t *self, const char *address, zframe_t *frame)
+//  zbeacon lets pass only what begins with our own head, but a beacon may be shorter or broken
+static void s_hear (self_t *self, zframe_t *frame)
 {
-    char where[BEACON_MAX + 1], endpoint[2 * UMBP_TEXT_MAX];
+    char endpoint[sizeof SCHEME + BEACON_MAX] = SCHEME;
     size_t size = zframe_size (frame);
     if (size <= HEAD_SIZE || size > BEACON_MAX
         || memcmp (zframe_data (frame), self->head, HEAD_SIZE) != 0)
         return;
-    umbp_text_copy ((umbp_text_t) { (const char *) zframe_data (frame) + HEAD_SIZE,
-                                    (uint32_t) (size - HEAD_SIZE) },
-                    where, sizeof where);
-    bool any = strncmp (where, ANY_HOST, strlen (ANY_HOST)) == 0;
-    int used = any ? snprintf (endpoint, sizeof endpoint, SCHEME "%s:%s", address,
-                               where + strlen (ANY_HOST))
-                   : snprintf (endpoint, sizeof endpoint, SCHEME "%s", where);
-    if (used > 0 && used <= UMBP_TEXT_MAX)
+    memcpy (endpoint + strlen (SCHEME), zframe_data (frame) + HEAD_SIZE, size - HEAD_SIZE);
+    if (strlen (endpoint) == strlen (SCHEME) + size - HEAD_SIZE)
         umbp_finder_found (self->finder, endpoint);
 }
 
@@ -55,12 +48,9 @@ static int s_on_beacon (zloop_t *loop, zsock_t *sock, void *arg)
         zmsg_t *msg = zmsg_recv (sock);
         if (!msg)
             break;
-        char *address = zmsg_popstr (msg);
-        zframe_t *frame = zmsg_pop (msg);
-        if (address && frame)
-            s_hear (self, address, frame);
-        zstr_free (&address);
-        zframe_destroy (&frame);
+        zframe_t *frame = zmsg_last (msg);      //  Behind the address it came from
+        if (frame && zmsg_size (msg) == 2)
+            s_hear (self, frame);
         zmsg_destroy (&msg);
     }
     return 0;

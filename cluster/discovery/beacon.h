@@ -3,7 +3,7 @@
 //  same cluster that it hears. Whatever else arrives at that port is passed over.
 //
 //  A beacon: "UMBP", 1 byte version, 8 bytes hash of the cluster's name, then the endpoint without
-//  its "tcp://". If the host there is 0.0.0.0, it is the address the beacon came from.
+//  its "tcp://".
 //
 //  IPv4 only, and not on loopback, which has no broadcast. The interface is a setting of the whole
 //  process (zsys_set_interface): all beacons of a process, and other zbeacons in it, use the last one.

@@ -24,7 +24,7 @@ static const set_t s_defaults = {
     .spin_us = 50, .percent = 90, .bytes = 1 << 30, .count = 7,
 };
 
-#define MEMBER(name) offsetof (set_t, name), sizeof (((set_t *) 0)->name)
+#define MEMBER(name) #name, offsetof (set_t, name), sizeof (((set_t *) 0)->name)
 
 static const umbp_setting_t s_table[] = {
     { "node/name", UMBP_SETTING_ID, MEMBER (name), 1, 16, NULL, "who" },
@@ -435,6 +435,21 @@ static void test_help_and_version (void)
     }
 }
 
+//  What only all settings together show is put down to the first that is named
+static void test_blames (void)
+{
+    static const char text[] = "node\n    name = a\ntime\n    wait = 5s\n";
+    set_t set = s_defaults;
+    umbp_config_t *config = umbp_config_new ("umbp-test", s_table, SETTINGS, &set);
+    CU_ASSERT (umbp_config_read_text (config, "test.conf", text, sizeof text - 1) == 0);
+    CU_ASSERT_STRING_EQUAL (umbp_config_blame (config, "wait_ms, level: too much"),
+                            "test.conf:4: time/wait: wait_ms, level: too much");
+    CU_ASSERT_STRING_EQUAL (umbp_config_blame (config, "count: too many"),
+                            "default: mark/count: count: too many");
+    CU_ASSERT_STRING_EQUAL (umbp_config_blame (config, "nobody: is wrong"), "nobody: is wrong");
+    umbp_config_destroy (&config);
+}
+
 //  Every member of a node's options has one setting, of its size; what is left over is padding
 static void test_node_settings_are_complete (void)
 {
@@ -500,6 +515,7 @@ int main (void)
     CU_ADD_TEST (suite, test_refuses_arguments);
     CU_ADD_TEST (suite, test_refuses_environment);
     CU_ADD_TEST (suite, test_help_and_version);
+    CU_ADD_TEST (suite, test_blames);
     CU_ADD_TEST (suite, test_node_settings_are_complete);
     CU_ADD_TEST (suite, test_node_defaults);
     CU_basic_run_tests ();

@@ -1,0 +1,124 @@
+//  client/block.c - calls about one block, as batches of one; and removing blocks.
+#include "client/batch.h"
+
+int umbp_put (umbp_t *self, const char *key, const void *data, size_t size)
+{
+    umbp_item_t item = { .key = { key, key ? strlen (key) : 0 }, .data = (void *) data, .size = size };
+    umbp_put_batch (self, &item, 1, NULL, 0);
+    return item.status == UMBP_EEXIST ? 0 : item.status;
+}
+
+long umbp_get (umbp_t *self, const char *key, void *buffer, size_t size)
+{
+    umbp_item_t item = { .key = { key, key ? strlen (key) : 0 }, .data = buffer, .size = size };
+    umbp_get_batch (self, &item, 1, 0);
+    return item.status == 0 ? (long) item.size : item.status;
+}
+
+int umbp_exists (umbp_t *self, const char *key)
+{
+    umbp_key_t one = { key, key ? strlen (key) : 0 };
+    int8_t found = 0;
+    int rc = umbp_exists_batch (self, &one, 1, &found, 0);
+    return rc < 0 ? rc : found;
+}
+
+int umbp_remove (umbp_t *self, const char *key)
+{
+    umbp_key_t one = { key, key ? strlen (key) : 0 };
+    int8_t status = 0;
+    int rc = umbp_remove_batch (self, &one, 1, &status, 0);
+    return rc < 0 ? rc : status;
+}
+
+//  -------------------------------------------------------------------------------------------------
+//  Remove
+
+//  One message. Keys that are no keys were left out.
+static void s_remove (umbp_lane_t *lane, const umbp_key_t *keys, const uint32_t *which,
+                      size_t count, int8_t *statuses)
+{
+    umbp_msg_t msg;
+    umbp_msg_init (&msg, UMBP_MSG_remove, 0);
+    msg.remove.keys = umbp_key_column (lane, keys, sizeof *keys, which, count);
+    int rc;
+    const umbp_answer_t *answer = umbp_wire_ask (lane, UMBP_WAY_ANY, "router", NULL, &msg, NULL, 0,
+                                                 UMBP_MSG_remove_ok, lane->deadline_ms, &rc);
+    if (answer && answer->msg.remove_ok.statuses.count != count)
+        rc = UMBP_EPROTO;
+    for (size_t index = 0; index < count; index++)
+        statuses[which[index]] =
+            (int8_t) (rc != 0 ? rc : umbp_s8s_at (answer->msg.remove_ok.statuses, index));
+}
+
+//  The keys of a window, less those that are none
+static size_t s_choose (const umbp_key_t *keys, size_t count, uint32_t *which, int8_t *statuses)
+{
+    size_t used = 0;
+    for (size_t index = 0; index < count; index++) {
+        statuses[index] = (int8_t) umbp_key_check (&keys[index], UMBP_KEY_MAX);
+        if (statuses[index] == 0)
+            which[used++] = (uint32_t) index;
+    }
+    return used;
+}
+
+//  Returns how many of a window are gone. silent_p counts those that nobody was asked about.
+static size_t s_remove_window (umbp_lane_t *lane, const umbp_key_t *keys, size_t count,
+                               int8_t *statuses, size_t *silent_p)
+{
+    uint32_t *which = umbp_lane_take (lane, count, sizeof *which);
+    size_t used = s_choose (keys, count, which, statuses), gone = 0;
+    if (used > 0)
+        s_remove (lane, keys, which, used, statuses);
+    for (size_t index = 0; index < count; index++) {
+        gone += statuses[index] == 0;
+        *silent_p += umbp_is_silence (statuses[index]);
+    }
+    return gone;
+}
+
+int umbp_remove_batch (umbp_t *self, const umbp_key_t *keys, size_t count, int8_t *statuses,
+                       uint32_t timeout_ms)
+{
+    umbp_lane_t *lane;
+    int rc = umbp_pool_enter (self, timeout_ms, &lane);
+    if (rc != 0) {
+        if (statuses)
+            memset (statuses, rc, count);
+        return rc;
+    }
+    umbp_mark_t mark = umbp_lane_mark (lane);
+    size_t gone = 0, silent = 0;
+    int8_t last = 0;
+    for (size_t at = 0; at < count;) {
+        size_t window = umbp_window (lane, keys + at, sizeof *keys, count - at);
+        int8_t *part = statuses ? statuses + at : umbp_lane_take (lane, window, 1);
+        gone += s_remove_window (lane, keys + at, window, part, &silent);
+        last = part[window - 1];
+        at += window;
+        umbp_lane_rewind (lane, mark);
+    }
+    lane->stats.removes += count;
+    umbp_pool_leave (self, &lane);
+    return count > 0 && silent == count ? last : (int) gone;
+}
+
+//  -------------------------------------------------------------------------------------------------
+//  Clear
+
+long umbp_clear (umbp_t *self, bool everywhere, uint32_t timeout_ms)
+{
+    umbp_lane_t *lane;
+    int rc = umbp_pool_enter (self, timeout_ms, &lane);
+    if (rc != 0)
+        return rc;
+    umbp_msg_t msg;
+    umbp_msg_init (&msg, UMBP_MSG_clear, 0);
+    msg.clear.everywhere = everywhere;
+    const umbp_answer_t *answer = umbp_wire_ask (lane, UMBP_WAY_ANY, "router", NULL, &msg, NULL, 0,
+                                                 UMBP_MSG_clear_ok, lane->deadline_ms, &rc);
+    long blocks = answer ? (long) answer->msg.clear_ok.blocks : rc;
+    umbp_pool_leave (self, &lane);
+    return blocks;
+}

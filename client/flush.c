@@ -1,0 +1,101 @@
+//  client/flush.c - nowait puts: which nodes they went to, and waiting for these.
+#include <stdlib.h>
+
+#include "client/batch.h"
+
+//  -------------------------------------------------------------------------------------------------
+//  Which nodes
+
+//  Both under the lock
+static bool s_is_known (const umbp_t *self, const char *node)
+{
+    for (size_t index = 0; index < self->unheard_count; index++)
+        if (streq (self->unheard[index], node))
+            return true;
+    return false;
+}
+
+static void s_note (umbp_t *self, const char *node)
+{
+    if (self->unheard_all || (node && s_is_known (self, node)))
+        return;
+    if (!self->unheard)
+        self->unheard = zmalloc (UMBP_NODES_MAX * sizeof *self->unheard);
+    if (node && self->unheard_count < UMBP_NODES_MAX)
+        snprintf (self->unheard[self->unheard_count++], sizeof *self->unheard, "%s", node);
+    else
+        self->unheard_all = true;
+}
+
+void umbp_pool_note_unheard (umbp_t *self, const char *node)
+{
+    pthread_mutex_lock (&self->lock);
+    s_note (self, node);
+    pthread_mutex_unlock (&self->lock);
+}
+
+//  Take the list: what is put from now on is another flush's. Returns how many names, in scratch
+//  memory.
+static size_t s_take (umbp_t *self, umbp_lane_t *lane, const char ***names_p)
+{
+    const umbp_topology_t *topology = lane->cluster->topology;
+    size_t members = umbp_topology_count (topology), count = 0;
+    const char **names = *names_p = umbp_lane_take (lane, UMBP_NODES_MAX, sizeof *names);
+    pthread_mutex_lock (&self->lock);
+    for (size_t index = 0; index < members; index++) {
+        const char *node = umbp_topology_member (topology, index)->node;
+        if (self->unheard_all || s_is_known (self, node))
+            names[count++] = node;      //  Who is no member any more took its blocks along
+    }
+    self->unheard_count = 0;
+    self->unheard_all = false;
+    pthread_mutex_unlock (&self->lock);
+    return count;
+}
+
+//  -------------------------------------------------------------------------------------------------
+//  Waiting
+
+//  Ask all, then hear them. Returns 0, or the last error; who did not answer well is noted again.
+static int s_flush (umbp_t *self, umbp_lane_t *lane, const char **names, size_t count)
+{
+    int rc = 0, error = 0;
+    uint64_t *questions = umbp_lane_take (lane, count, sizeof *questions);
+    for (size_t index = 0; index < count; index++) {
+        umbp_msg_t msg;
+        umbp_msg_init (&msg, UMBP_MSG_flush, 0);
+        rc = umbp_wire_send (lane, UMBP_WAY_WIRE, UMBP_SHARED_ACTOR, names[index], &msg, NULL, 0,
+                             lane->deadline_ms);
+        questions[index] = rc == 0 ? msg.id : 0;
+        error = rc != 0 ? rc : error;
+    }
+    while (lane->question_count > 0) {
+        const umbp_answer_t *answer = umbp_wire_wait (lane, lane->deadline_ms);
+        if (!answer) {
+            error = UMBP_ETIMEDOUT;
+            lane->stats.timeouts++;
+            break;
+        }
+        for (size_t index = 0; index < count && answer->status == 0; index++)
+            if (questions[index] == answer->id)
+                names[index] = NULL;
+        error = answer->status != 0 ? answer->status : error;
+    }
+    for (size_t index = 0; index < count; index++)
+        if (names[index])
+            umbp_pool_note_unheard (self, names[index]);
+    return error;
+}
+
+int umbp_flush (umbp_t *self, uint32_t timeout_ms)
+{
+    umbp_lane_t *lane;
+    int rc = umbp_pool_enter (self, timeout_ms, &lane);
+    if (rc != 0)
+        return rc;
+    const char **names;
+    size_t count = s_take (self, lane, &names);
+    rc = s_flush (self, lane, names, count);
+    umbp_pool_leave (self, &lane);
+    return rc;
+}
