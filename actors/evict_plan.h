@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #define UMBP_EVICT_REST_MS 50           //  After a step that freed nothing
-#define UMBP_EVICT_SETTLE_MS 10         //  After a round
+#define UMBP_EVICT_SETTLE_MS 3          //  After a round
 
 typedef struct umbp_evict_plan umbp_evict_plan_t;
 

@@ -115,11 +115,10 @@ static void s_on_freed (void *arg, uint64_t tier, int status, const umbp_mail_t 
     uint64_t bytes = fine ? mail->msg->evict_ok.bytes : 0;
     uint64_t blocks = fine ? mail->msg->evict_ok.blocks : 0;
     self->failed += !fine;
+    umbp_evict_outcome_t outcome =
+        umbp_evict_plan_freed (self->plan, (unsigned) tier, bytes, blocks, zclock_mono ());
     s_credit (self, (unsigned) tier, bytes, blocks);
-    s_demand (self, (unsigned) tier);
-    int64_t now = zclock_mono ();
-    if (umbp_evict_plan_freed (self->plan, (unsigned) tier, bytes, blocks, now)
-        == UMBP_EVICT_FUTILE)
+    if (outcome == UMBP_EVICT_FUTILE)
         s_give_up (self, (unsigned) tier, status < 0 ? status : fine ? UMBP_EAGAIN : UMBP_EPROTO);
     s_step (self, (unsigned) tier);
 }

@@ -5,7 +5,8 @@
 //  Rules   A number seen before is acknowledged and skipped. A hole, or a stream nobody began, is answered
 //          ESTALE, and a full account follows. While it comes, its entries are filed under a new place number
 //          beside the old ones, so that a block is never missed meanwhile; when it is done the old ones go.
-//          A node that left the topology is not seen in answers, and its entries are dropped.
+//          A node that left the topology is not seen in answers, and its entries are dropped. Nobody loses to an
+//          entry that is on its way out.
 #include "actors/index.h"
 
 #include "actors/index_table.h"
@@ -168,6 +169,24 @@ static int s_accept (self_t *self, stream_t *stream, const umbp_msg_change_t *ch
     return 0;
 }
 
+//  Other bytes are recorded under this key. Remove what is doomed anyway, and what the stream itself said in its
+//  account before this one. Returns true if nothing else stands against it.
+static bool s_make_way (self_t *self, const stream_t *stream, const umbp_fingerprint_t *print)
+{
+    umbp_place_t places[SHOWN_MAX];
+    size_t count, removed;
+    do {
+        count = umbp_index_table_find (self->table, print, places, SHOWN_MAX);
+        removed = 0;
+        for (size_t index = 0; index < count; index++) {
+            const umbp_place_t *place = &places[index];
+            if (self->accounts[place->node].doomed || place->node == stream->old_place)
+                removed += umbp_index_table_remove (self->table, print, place->node, place->tier) == 0;
+        }
+    } while (count > 0 && removed == count);
+    return count == 0;
+}
+
 static int s_apply (self_t *self, stream_t *stream, const umbp_msg_change_t *change, size_t index)
 {
     umbp_fingerprint_t print;
@@ -178,6 +197,8 @@ static int s_apply (self_t *self, stream_t *stream, const umbp_msg_change_t *cha
     self->changes++;
     if (umbp_u8s_at (change->kinds, index) == HOLDS) {
         int rc = umbp_index_table_add (self->table, &print, &place);
+        if (rc == UMBP_ECHECKSUM && s_make_way (self, stream, &print))
+            rc = umbp_index_table_add (self->table, &print, &place);
         self->conflicts += rc == UMBP_ECHECKSUM;
         self->full += rc == UMBP_ENOSPC;
         if (rc != UMBP_EEXIST)
@@ -259,12 +280,13 @@ static uint16_t s_ref (self_t *self, umbp_column_t *nodes, const char *node)
     return (uint16_t) nodes->count++;
 }
 
-//  All places of one key, each node and tier once. Returns how many; rows go behind those there are.
-static uint8_t s_places (self_t *self, const umbp_fingerprint_t *print, umbp_column_t *nodes, size_t row)
+//  All places of one key, each node and tier once. Returns how many; they go from one row on to before another.
+static uint8_t s_places (self_t *self, const umbp_fingerprint_t *print, umbp_column_t *nodes, size_t row,
+                         size_t end)
 {
     umbp_place_t places[SHOWN_MAX];
     size_t count = umbp_index_table_find (self->table, print, places, SHOWN_MAX), shown = 0;
-    for (size_t index = 0; index < count && row + shown < UMBP_EXTENTS_MAX; index++) {
+    for (size_t index = 0; index < count && row + shown < end; index++) {
         if (!self->live[places[index].node] || nodes->count == UMBP_NODES_MAX)
             continue;
         uint16_t ref = s_ref (self, nodes, self->accounts[places[index].node].node);
@@ -288,8 +310,9 @@ static void s_on_lookup (void *owner, const umbp_mail_t *mail)
     s_prepare (self, &lookup->keys);
     umbp_column_t nodes = { .bytes = self->names, .sizes = self->name_sizes };
     for (size_t index = 0; index < count; index++) {
+        uint32_t end = UMBP_EXTENTS_MAX - (count - 1 - index);       //  Each key behind has a row at least
         self->found[index] = lookup->places
-                                 ? s_places (self, &self->prints[index], &nodes, rows)
+                                 ? s_places (self, &self->prints[index], &nodes, rows, end)
                                  : umbp_index_table_has (self->table, &self->prints[index], self->live);
         rows += lookup->places ? self->found[index] : 0;
         self->hits += self->found[index] > 0;

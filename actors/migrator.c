@@ -9,8 +9,6 @@
 //          with the move. Whatever fails, fails its keys and nothing else, and in time.
 #include "actors/migrator_self.h"
 
-#include <sys/random.h>
-
 #define FLIGHT_BYTES (64u << 20)
 #define BUFFER_BYTES (4u << 20)         //  Of a worker, at most
 #define TIMER_MS 20
@@ -181,15 +179,6 @@ static void s_on_topology (void *arg, const umbp_mail_t *mail)
 //  --------------------------------------------------------------------------------------------------
 //  The actor
 
-static uint64_t s_random (void)
-{
-    uint64_t number = 0;
-    while (number == 0)
-        if (getrandom (&number, sizeof number, 0) != sizeof number)
-            number = 0;
-    return number;
-}
-
 //  A lane and its worker. The name is ours alone, as that of our inbox is.
 static void s_lane_start (umbp_migrator_t *self, umbp_lane_t *lane)
 {
@@ -202,9 +191,9 @@ static void s_lane_start (umbp_migrator_t *self, umbp_lane_t *lane)
     assert (rc != -1);
     rc = zsock_connect (other, "%s", endpoint);
     assert (rc != -1);
-    lane->session = s_random ();
+    umbp_lane_new_session (lane);
     size_t buffer_bytes = self->share_bytes < BUFFER_BYTES ? self->share_bytes : BUFFER_BYTES;
-    lane->worker = umbp_migrator_worker_new (&other, lane->session, buffer_bytes);
+    lane->worker = umbp_migrator_worker_new (&other, buffer_bytes);
     zloop_reader (self->loop, lane->sock, umbp_migrator_on_worker, self);
 }
 

@@ -2,6 +2,8 @@
 //  commit here. Each answer leads to the next question; nothing waits.
 #include "actors/migrator_self.h"
 
+#include <sys/random.h>
+
 #include "cluster/bulk/copy.h"
 
 #define ASK_MS 2000                     //  For a tier to answer
@@ -145,6 +147,14 @@ static void s_abort (umbp_migrator_t *self, const uint64_t *slots, uint32_t coun
         umbp_post_tell (self->post, OWN_TIER, NULL, &msg);
 }
 
+void umbp_lane_new_session (umbp_lane_t *lane)
+{
+    lane->session = 0;
+    while (lane->session == 0)
+        if (getrandom (&lane->session, sizeof lane->session, 0) != sizeof lane->session)
+            lane->session = 0;
+}
+
 //  The worker is done: commit what arrived, let go of the rest
 static void s_commit (umbp_migrator_t *self, umbp_lane_t *lane)
 {
@@ -152,6 +162,8 @@ static void s_commit (umbp_migrator_t *self, umbp_lane_t *lane)
     const umbp_transfer_t *transfer = &lane->transfer;
     uint32_t aborted = 0;
     round->large_count = 0;
+    if (transfer->broken)
+        umbp_lane_new_session (lane);
     for (uint32_t index = 0; index < transfer->count; index++) {
         const umbp_mover_row_t *row = &transfer->rows[index];
         if (row->status == 0) {
@@ -207,13 +219,14 @@ static void s_move (umbp_migrator_t *self, umbp_lane_t *lane, umbp_text_t to, in
     int64_t deadline = lane->copy->answer_by
                        - (left / 8 > UMBP_ANSWER_MARGIN_MS ? left / 8 : UMBP_ANSWER_MARGIN_MS);
     deadline = round->read_by < deadline ? round->read_by : deadline;
-    transfer->job = (umbp_mover_job_t) { .lease = round->lease };
+    transfer->job = (umbp_mover_job_t) { .lease = round->lease, .session = lane->session };
     transfer->job.deadline_ms = write_by < deadline ? write_by : deadline;
     snprintf (transfer->job.from, sizeof transfer->job.from, "%s", round->source);
     umbp_text_copy (to, transfer->job.to, sizeof transfer->job.to);
     int rc = zmq_send (zsock_resolve (lane->sock), transfer, sizeof *transfer, ZMQ_DONTWAIT);
     if (rc == sizeof *transfer)
         return;
+    transfer->broken = false;
     for (uint32_t index = 0; index < transfer->count; index++)
         transfer->rows[index].status = UMBP_EAGAIN;
     s_commit (self, lane);
@@ -267,23 +280,6 @@ static void s_reserve (umbp_migrator_t *self, umbp_lane_t *lane)
 
 //  --------------------------------------------------------------------------------------------------
 //  The lease
-
-//  Where the owner serves bulk bytes: as it says itself, or where it serves on all its addresses, as
-//  the registry says. Empty if nobody knows.
-static void s_source (umbp_migrator_t *self, umbp_lane_t *lane, umbp_text_t bulk)
-{
-    static const char anywhere[][5] = { "0.0.0", "[::]:" };
-    char *source = umbp_text_copy (bulk, lane->round.source, sizeof lane->round.source);
-    for (size_t index = 0; index < sizeof anywhere / sizeof *anywhere; index++)
-        if (memcmp (source, anywhere[index], sizeof *anywhere) == 0)
-            *source = 0;
-    int member = *source || !self->topology
-                     ? -1
-                     : umbp_topology_find (self->topology, umbp_text (lane->copy->node));
-    if (member >= 0)
-        snprintf (source, sizeof lane->round.source, "%s",
-                  umbp_topology_member (self->topology, (size_t) member)->bulk);
-}
 
 //  A block that came along: its bytes must be right, and go to self->payload behind used. Returns its
 //  size, or 0 if it is no good.
@@ -351,7 +347,7 @@ static void s_on_leased (void *arg, uint64_t number, int status, const umbp_mail
     round->lease = ok->lease;
     round->read_by += (int64_t) ok->ttl_ms;
     size_t payload_size = s_sort (self, round, mail);
-    s_source (self, lane, ok->bulk);
+    umbp_text_copy (ok->bulk, round->source, sizeof round->source);
     if (round->large_count && (!*round->source || !round->lease)) {
         s_set (round, round->large, round->large_count, UMBP_EUNREACH);
         round->large_count = 0;

@@ -45,7 +45,7 @@ typedef struct {
 typedef struct {
     zactor_t *worker;
     zsock_t *sock;                      //  To the worker
-    uint64_t session;                   //  Of its own, since a session ends with its last connection
+    uint64_t session;                   //  Its own: a session may end with any of its connections
     umbp_copy_t *copy;                  //  NULL: idle
     umbp_round_t round;
     umbp_transfer_t transfer;
@@ -78,6 +78,9 @@ void umbp_migrator_round_over (umbp_migrator_t *self, umbp_lane_t *lane, int res
 //  migrator_round.c: begin a round of a copy in an idle lane; the worker has answered
 void umbp_migrator_round (umbp_migrator_t *self, umbp_lane_t *lane, umbp_copy_t *copy);
 int umbp_migrator_on_worker (zloop_t *loop, zsock_t *sock, void *arg);
+
+//  migrator_round.c: read and write as somebody else from now on
+void umbp_lane_new_session (umbp_lane_t *lane);
 
 //  How much longer the copy may take, in milliseconds; 0 or less: it is late
 static inline int64_t umbp_copy_left_ms (const umbp_copy_t *copy)

@@ -3,7 +3,6 @@
 
 typedef struct {
     zsock_t *pipe, *sock;
-    uint64_t session;
     size_t buffer_bytes;
     umbp_mover_t *mover;
     umbp_transfer_t transfer;           //  The one under way
@@ -32,7 +31,9 @@ static int s_on_transfer (zloop_t *loop, zsock_t *sock, void *arg)
     if (size == -1)
         return 0;
     assert (size == sizeof self->transfer && self->transfer.count <= UMBP_TRANSFER_ROWS_MAX);
-    umbp_mover_run (self->mover, &self->transfer.job, self->transfer.rows, self->transfer.count);
+    umbp_transfer_t *transfer = &self->transfer;
+    transfer->broken =
+        !umbp_mover_run (self->mover, &transfer->job, transfer->rows, transfer->count);
     zmq_send (handle, &self->transfer, sizeof self->transfer, ZMQ_DONTWAIT);
     return 0;
 }
@@ -41,7 +42,7 @@ static void s_worker (zsock_t *pipe, void *arg)
 {
     self_t *self = arg;
     self->pipe = pipe;
-    self->mover = umbp_mover_new (self->session, self->buffer_bytes, s_stop, self);
+    self->mover = umbp_mover_new (self->buffer_bytes, s_stop, self);
     zsock_signal (pipe, 0);
     zloop_t *loop = zloop_new ();
     zloop_set_nonstop (loop, true);     //  Only $TERM ends us; signals are for main
@@ -54,11 +55,10 @@ static void s_worker (zsock_t *pipe, void *arg)
     free (self);
 }
 
-zactor_t *umbp_migrator_worker_new (zsock_t **sock_p, uint64_t session, size_t buffer_bytes)
+zactor_t *umbp_migrator_worker_new (zsock_t **sock_p, size_t buffer_bytes)
 {
     self_t *self = zmalloc (sizeof (self_t));
     self->sock = *sock_p;
-    self->session = session;
     self->buffer_bytes = buffer_bytes;
     *sock_p = NULL;
     return zactor_new (s_worker, self);

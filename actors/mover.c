@@ -32,6 +32,7 @@ typedef struct {
 
 struct umbp_mover {
     uint64_t session;
+    bool broken;                        //  A connection failed in this run
     uint8_t *buffer;
     size_t buffer_bytes;
     umbp_mover_stop_fn *stop;
@@ -43,14 +44,12 @@ struct umbp_mover {
     umbp_sum_t sum;                     //  Of the block that is under way
 };
 
-umbp_mover_t *umbp_mover_new (uint64_t session, size_t buffer_bytes, umbp_mover_stop_fn *stop,
-                              void *arg)
+umbp_mover_t *umbp_mover_new (size_t buffer_bytes, umbp_mover_stop_fn *stop, void *arg)
 {
-    assert (session && buffer_bytes && stop);
+    assert (buffer_bytes && stop);
     umbp_mover_t *self = aligned_alloc (_Alignof (umbp_mover_t), sizeof (umbp_mover_t));
     assert (self);
     memset (self, 0, sizeof *self);
-    self->session = session;
     self->buffer = malloc (buffer_bytes);
     assert (self->buffer);
     self->buffer_bytes = buffer_bytes;
@@ -59,14 +58,19 @@ umbp_mover_t *umbp_mover_new (uint64_t session, size_t buffer_bytes, umbp_mover_
     return self;
 }
 
+static void s_hang_up (umbp_mover_t *self)
+{
+    for (size_t index = 0; index < LINES_MAX; index++)
+        umbp_bulk_client_destroy (&self->lines[index].client);
+}
+
 void umbp_mover_destroy (umbp_mover_t **self_p)
 {
     assert (self_p);
     umbp_mover_t *self = *self_p;
     if (!self)
         return;
-    for (size_t index = 0; index < LINES_MAX; index++)
-        umbp_bulk_client_destroy (&self->lines[index].client);
+    s_hang_up (self);
     free (self->buffer);
     free (self);
     *self_p = NULL;
@@ -122,6 +126,7 @@ static void s_transfer (umbp_mover_t *self, const char *endpoint, transfer_fn *r
         rc = is_new < 0 ? is_new
                         : run (line->client, items, count, statuses, s_soon (deadline_ms, STALL_MS));
     }
+    self->broken |= rc < 0;
     for (size_t index = 0; is_new < 0 && index < count; index++)
         statuses[index] = rc;
 }
@@ -210,9 +215,13 @@ static void s_write (umbp_mover_t *self, const umbp_mover_job_t *job)
             rows[index]->status = statuses[index] < 0 ? statuses[index] : UMBP_EPROTO;
 }
 
-void umbp_mover_run (umbp_mover_t *self, const umbp_mover_job_t *job, umbp_mover_row_t *rows,
+bool umbp_mover_run (umbp_mover_t *self, const umbp_mover_job_t *job, umbp_mover_row_t *rows,
                      size_t count)
 {
+    if (self->session != job->session)
+        s_hang_up (self);
+    self->session = job->session;
+    self->broken = false;
     for (size_t index = 0; index < count; index++)
         rows[index].status = 0;
     size_t row = 0;
@@ -235,4 +244,5 @@ void umbp_mover_run (umbp_mover_t *self, const umbp_mover_job_t *job, umbp_mover
     for (; row < count; row++)
         if (rows[row].status == 0)
             rows[row].status = end;
+    return !self->broken;
 }

@@ -30,17 +30,19 @@ typedef struct {
 
 typedef struct {
     char from[UMBP_TEXT_MAX + 1], to[UMBP_TEXT_MAX + 1];     //  "host:port"
+    uint64_t session;                   //  To read and write as; another one than before closes all
+                                        //  connections
     uint64_t lease;                     //  Token to read under
     int64_t deadline_ms;                //  clock.h
 } umbp_mover_job_t;
 
-//  Everything is read and written as this session
-umbp_mover_t *umbp_mover_new (uint64_t session, size_t buffer_bytes, umbp_mover_stop_fn *stop,
-                              void *arg);
+umbp_mover_t *umbp_mover_new (size_t buffer_bytes, umbp_mover_stop_fn *stop, void *arg);
 void umbp_mover_destroy (umbp_mover_t **self_p);
 
-//  Move the rows, in their order, and set the status of each
-void umbp_mover_run (umbp_mover_t *self, const umbp_mover_job_t *job, umbp_mover_row_t *rows,
+//  Move the rows, in their order, and set the status of each. Returns true if no connection broke. If
+//  one did, a server may hear of it late and end what the session was granted meanwhile: take another
+//  session from then on.
+bool umbp_mover_run (umbp_mover_t *self, const umbp_mover_job_t *job, umbp_mover_row_t *rows,
                      size_t count);
 
 #endif

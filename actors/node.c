@@ -301,7 +301,9 @@ static bool s_start_actors (umbp_node_t *self, int *err)
     umbp_index_args_t index = { &self->home, seed, o->index_keys };
     umbp_eviction_args_t eviction = { &self->home, o->evict_high, o->evict_low };
     umbp_extkv_args_t extkv = { .home = &self->home, .hashes = o->kv_hashes };
-    umbp_router_args_t router = { &self->home, umbp_place_strategy (o->strategy) };
+    umbp_router_args_t router = { .home = &self->home,
+                                  .strategy = umbp_place_strategy (o->strategy),
+                                  .evict_low = o->evict_low };
     umbp_migrator_args_t migrator = { .home = &self->home };
     return s_add (self, umbp_index_new (&index)) && s_add (self, umbp_eviction_new (&eviction))
            && s_start_tier (self, seed, err) && s_add (self, umbp_extkv_new (&extkv))

@@ -7,6 +7,7 @@
 
 typedef struct {
     uint64_t free[UMBP_TIERS], total[UMBP_TIERS];
+    int64_t spare[UMBP_TIERS];          //  Free, or so after an eviction. Below 0: placed beyond that
     bool usable;
 } room_t;
 
@@ -14,6 +15,7 @@ struct umbp_placement {
     uint64_t random;
     size_t count, self;
     int sticky;                         //  Member of the batch, -1 none yet
+    unsigned low;                       //  Percent of a tier: evictions go down to that
     room_t rooms[UMBP_NODES_MAX];
 };
 
@@ -23,6 +25,7 @@ umbp_placement_t *umbp_placement_new (uint64_t seed)
     if (self) {
         self->random = seed;
         self->sticky = -1;
+        self->low = 100;
     }
     return self;
 }
@@ -31,6 +34,11 @@ void umbp_placement_destroy (umbp_placement_t **self_p)
 {
     free (*self_p);
     *self_p = NULL;
+}
+
+void umbp_placement_set_low (umbp_placement_t *self, unsigned percent)
+{
+    self->low = percent < 100 ? percent : 100;
 }
 
 void umbp_placement_topology (umbp_placement_t *self, const umbp_topology_t *topology)
@@ -46,6 +54,8 @@ void umbp_placement_topology (umbp_placement_t *self, const umbp_topology_t *top
             const umbp_tier_room_t *said = &member->tiers[tier];
             room->total[tier] = said->total;
             room->free[tier] = said->total > said->used ? said->total - said->used : 0;
+            uint64_t evicted = said->total / 100 * (100 - self->low);
+            room->spare[tier] = (int64_t) (room->free[tier] > evicted ? room->free[tier] : evicted);
         }
     }
 }
@@ -65,7 +75,7 @@ static int s_most_free (const umbp_placement_t *self, unsigned tier, const umbp_
     int best = -1;
     for (size_t member = 0; member < self->count; member++)
         if (s_may (self, member, tier, tried)
-            && (best < 0 || self->rooms[member].free[tier] > self->rooms[best].free[tier]))
+            && (best < 0 || self->rooms[member].spare[tier] > self->rooms[best].spare[tier]))
             best = (int) member;
     return best;
 }
@@ -107,7 +117,8 @@ static int s_pick (umbp_placement_t *self, umbp_place_strategy_t strategy, unsig
         return s_most_free (self, tier, tried);
     case UMBP_PLACE_WEIGHTED: return s_weighted (self, tier, size, tried);
     case UMBP_PLACE_SAME:
-        if (self->sticky < 0 || !s_may (self, (size_t) self->sticky, tier, tried))
+        if (self->sticky < 0 || !s_may (self, (size_t) self->sticky, tier, tried)
+            || self->rooms[self->sticky].free[tier] < size)
             self->sticky = s_most_free (self, tier, tried);
         return self->sticky;
     case UMBP_PLACE_MOST_FREE: return s_most_free (self, tier, tried);
@@ -122,6 +133,7 @@ int umbp_placement_choose (umbp_placement_t *self, umbp_place_strategy_t strateg
     if (member >= 0) {
         uint64_t *free = &self->rooms[member].free[tier];
         *free = *free > size ? *free - size : 0;
+        self->rooms[member].spare[tier] -= size;
         return member;
     }
     return tried && tried->count > 0 ? UMBP_ENOSPC : UMBP_ENOTSUP;

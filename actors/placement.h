@@ -24,6 +24,11 @@ typedef struct umbp_placement umbp_placement_t;
 umbp_placement_t *umbp_placement_new (uint64_t seed);
 void umbp_placement_destroy (umbp_placement_t **self_p);
 
+//  Members evict down to so many percent of a tier, 100 at first. What they can free that way counts as free for
+//  most_free, so that full members take turns. Otherwise the one that evicted last would have most free, and be
+//  given everything, and evict again: a pool of which only that one member forgets.
+void umbp_placement_set_low (umbp_placement_t *self, unsigned percent);
+
 //  What the members say of themselves now; borrowed for the call
 void umbp_placement_topology (umbp_placement_t *self, const umbp_topology_t *topology);
 

@@ -3,7 +3,7 @@
 
 #define REQUESTS_MAX 4096               //  At once
 #define DEADLINE_MS 5000                //  Of a client that gives none
-#define SETTLE_MS 10000                 //  After a change of the ring all shards of a key are asked
+#define SETTLE_MS 10000                 //  After a change of the ring suspect shards are asked too
 
 //  --------------------------------------------------------------------------------------------------
 //  Requests
@@ -120,7 +120,7 @@ void umbp_router_sub_free (umbp_sub_t *sub)
     free (sub);
 }
 
-//  Returns false, and frees the sub, if it could not even be asked
+//  Returns false if it could not even be asked: its items are to be tried again, and the sub is freed
 bool umbp_router_ask (umbp_sub_t *sub, const char *actor, umbp_msg_t *msg, const void *payload, size_t size,
                       umbp_answer_fn *fn)
 {
@@ -132,6 +132,8 @@ bool umbp_router_ask (umbp_sub_t *sub, const char *actor, umbp_msg_t *msg, const
         return true;
     req->router->unheard++;
     req->pending--;
+    for (uint32_t index = 0; index < sub->count; index++)
+        req->parts[sub->items[index]].status = UMBP_EAGAIN;
     umbp_router_sub_free (sub);
     return false;
 }
@@ -204,18 +206,43 @@ bool umbp_router_take_extents (umbp_req_t *req, umbp_part_t *part, umbp_u16s_t c
                                umbp_u32s_t generations, size_t *at)
 {
     uint16_t count = counts.count ? umbp_u16s_at (counts, index) : 0;
-    if (*at + count > regions.count || req->extent_count + count > UMBP_EXTENTS_MAX)
+    size_t from = *at;
+    *at += count;                       //  Also of an item that gets none: the next one's rows follow
+    if (*at > regions.count || *at > pages.count || *at > page_counts.count
+        || *at > generations.count || req->extent_count + count > UMBP_EXTENTS_MAX)
         return false;
     s_extent_room (req, count);
     part->extent_first = req->extent_count;
     part->extent_count = count;
-    for (uint16_t row = 0; row < count; row++, (*at)++, req->extent_count++) {
-        req->regions[req->extent_count] = umbp_u16s_at (regions, *at);
-        req->pages[req->extent_count] = umbp_u32s_at (pages, *at);
-        req->page_counts[req->extent_count] = umbp_u32s_at (page_counts, *at);
-        req->generations[req->extent_count] = umbp_u32s_at (generations, *at);
+    for (; from < *at; from++, req->extent_count++) {
+        req->regions[req->extent_count] = umbp_u16s_at (regions, from);
+        req->pages[req->extent_count] = umbp_u32s_at (pages, from);
+        req->page_counts[req->extent_count] = umbp_u32s_at (page_counts, from);
+        req->generations[req->extent_count] = umbp_u32s_at (generations, from);
     }
     return true;
+}
+
+uint32_t umbp_router_gather_extents (umbp_req_t *req)
+{
+    umbp_router_t *self = req->router;
+    uint32_t used = 0;
+    for (uint32_t index = 0; index < req->count; index++) {
+        const umbp_part_t *part = &req->parts[index];
+        uint16_t count = part->status == 0 && part->row != UMBP_NO_REF ? part->extent_count : 0;
+        self->counts16[index] = count;
+        if (count == 0)
+            continue;
+        uint32_t first = part->extent_first;
+        memcpy (self->regions + used, req->regions + first, count * sizeof *self->regions);
+        memcpy (self->pages + used, req->pages + first, count * sizeof *self->pages);
+        memcpy (self->page_counts + used, req->page_counts + first,
+                count * sizeof *self->page_counts);
+        memcpy (self->generations + used, req->generations + first,
+                count * sizeof *self->generations);
+        used += count;
+    }
+    return used;
 }
 
 void umbp_router_node_columns (umbp_req_t *req, umbp_column_t *nodes, umbp_column_t *bulks)
@@ -319,8 +346,11 @@ static void s_on_where (void *owner, const umbp_mail_t *mail)
 static void s_remove_answer (umbp_req_t *req)
 {
     umbp_router_t *self = req->router;
-    for (uint32_t index = 0; index < req->count; index++)
-        self->statuses[index] = req->parts[index].status;
+    for (uint32_t index = 0; index < req->count; index++) {
+        const umbp_part_t *part = &req->parts[index];
+        bool unknown = part->status == UMBP_ENOENT && !part->heard;
+        self->statuses[index] = (int8_t) (unknown ? UMBP_EUNREACH : part->status);
+    }
     umbp_msg_t answer;
     umbp_msg_init (&answer, UMBP_MSG_remove_ok, 0);
     answer.remove_ok.statuses = (umbp_s8s_t) { self->statuses, req->count };
@@ -344,8 +374,11 @@ static void s_on_dropped (void *owner, uint64_t tag, int status, const umbp_mail
     umbp_router_sub_done (sub);
 }
 
+//  Whether it may be there: of many replicas we were not told all
 static bool s_is_at (const umbp_part_t *part, uint16_t member, uint8_t tier)
 {
+    if (part->replica_count == UMBP_PLACES_MAX)
+        return true;
     for (uint8_t replica = 0; replica < part->replica_count; replica++)
         if (part->replicas[replica].member == member && part->replicas[replica].tier == tier)
             return true;
@@ -454,7 +487,7 @@ static void s_on_topology (void *owner, const umbp_mail_t *mail)
     if (!topology)
         return;
     if (!self->view || umbp_topology_epoch (self->view->topology) != umbp_topology_epoch (topology))
-        self->settled_at = zclock_mono () + SETTLE_MS;
+        self->settled_at = zclock_mono () + self->settle_ms;
     s_view_release (self->view);
     self->view = zmalloc (sizeof (umbp_view_of_t));
     self->view->topology = topology;
@@ -509,7 +542,9 @@ zactor_t *umbp_router_new (const umbp_router_args_t *args)
     };
     umbp_router_t *self = zmalloc (sizeof (umbp_router_t));
     self->strategy = args->strategy;
+    self->settle_ms = args->settle_ms ? args->settle_ms : SETTLE_MS;
     self->placement = umbp_placement_new (args->home->node_epoch);
+    umbp_placement_set_low (self->placement, args->evict_low ? args->evict_low : 100);
     self->keys = zmalloc (UMBP_BATCH_MAX * UMBP_KEY_MAX);
     umbp_actor_args_t actor = { .name = "router", .home = args->home, .door = true, .ops = ops,
                                 .self = self, .start = s_start, .stat = s_stat, .destroy = s_destroy };

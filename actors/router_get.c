@@ -36,18 +36,18 @@ static void s_answer (umbp_req_t *req)
         self->refs[index] = there ? part->row : UMBP_NO_REF;
         self->sizes[index] = there ? part->size : 0;
         self->sums[index] = there ? part->sum : 0;
-        self->counts16[index] = there ? part->extent_count : 0;
         self->numbers[index] = there ? part->number : 0;
     }
     ok->statuses = (umbp_s8s_t) { self->statuses, count };
     ok->refs = (umbp_u16s_t) { self->refs, count };
     ok->sizes = (umbp_u32s_t) { self->sizes, count };
     ok->sums = (umbp_u64s_t) { self->sums, count };
+    uint32_t extents = umbp_router_gather_extents (req);
     ok->extent_counts = (umbp_u16s_t) { self->counts16, count };
-    ok->regions = (umbp_u16s_t) { req->regions, req->extent_count };
-    ok->pages = (umbp_u32s_t) { req->pages, req->extent_count };
-    ok->page_counts = (umbp_u32s_t) { req->page_counts, req->extent_count };
-    ok->generations = (umbp_u32s_t) { req->generations, req->extent_count };
+    ok->regions = (umbp_u16s_t) { self->regions, extents };
+    ok->pages = (umbp_u32s_t) { self->pages, extents };
+    ok->page_counts = (umbp_u32s_t) { self->page_counts, extents };
+    ok->generations = (umbp_u32s_t) { self->generations, extents };
     ok->items = (umbp_u32s_t) { self->numbers, count };
     umbp_router_node_columns (req, &ok->nodes, &ok->bulks);
     uint32_t page_sizes[UMBP_ROWS_MAX], ttls[UMBP_ROWS_MAX];
@@ -67,16 +67,17 @@ static void s_answer (umbp_req_t *req)
 //  --------------------------------------------------------------------------------------------------
 //  What a tier manager said
 
-//  Copy an inlined value. Returns false if the answer does not hold it.
+//  Copy an inlined value; *offset moves on in any case. Returns false if the answer does not hold it.
 static bool s_take_inlined (umbp_req_t *req, umbp_part_t *part, const umbp_mail_t *mail, size_t *offset)
 {
-    if (*offset + part->size > mail->payload_size || req->payload_size + part->size > req->payload_room)
+    size_t from = *offset;
+    *offset += part->size;
+    if (*offset > mail->payload_size || part->size > req->payload_room - req->payload_size)
         return false;
-    memcpy ((uint8_t *) req->payload + req->payload_size, mail->payload + *offset, part->size);
+    memcpy ((uint8_t *) req->payload + req->payload_size, mail->payload + from, part->size);
     part->inlined = true;
     part->inline_at = req->payload_size;
     req->payload_size += part->size;
-    *offset += part->size;
     return true;
 }
 
@@ -88,7 +89,7 @@ static void s_take (umbp_sub_t *sub, const umbp_mail_t *mail)
                                                 (uint32_t) ok->ttl_ms, ok->lease)
                              : UMBP_NO_REF;
     size_t at = 0, offset = 0;
-    uint32_t number = 0;
+    uint32_t number = 0;                //  Of the items under the lease, whether we can take them or not
     for (uint32_t index = 0; index < sub->count; index++) {
         umbp_part_t *part = &req->parts[sub->items[index]];
         part->status = umbp_s8s_at (ok->statuses, index);
@@ -96,18 +97,17 @@ static void s_take (umbp_sub_t *sub, const umbp_mail_t *mail)
             continue;
         part->size = umbp_u32s_at (ok->sizes, index);
         part->sum = umbp_u64s_at (ok->sums, index);
-        bool fine = umbp_u8s_at (ok->inlined, index)
-                        ? s_take_inlined (req, part, mail, &offset)
-                        : row != UMBP_NO_REF
-                              && umbp_router_take_extents (req, part, ok->extent_counts, index,
-                                                           ok->regions, ok->pages, ok->page_counts,
-                                                           ok->generations, &at);
-        part->status = (int8_t) (fine ? 0 : UMBP_EAGAIN);
-        if (fine && !part->inlined) {
+        bool fine = false;
+        if (umbp_u8s_at (ok->inlined, index))
+            fine = s_take_inlined (req, part, mail, &offset);
+        else {
+            fine = umbp_router_take_extents (req, part, ok->extent_counts, index, ok->regions,
+                                             ok->pages, ok->page_counts, ok->generations, &at)
+                   && row != UMBP_NO_REF;
             part->row = row;
             part->number = number++;
         }
-        part->wanted = !fine;
+        part->status = (int8_t) (fine ? 0 : UMBP_EAGAIN);
     }
 }
 
@@ -139,13 +139,24 @@ static void s_lease (umbp_sub_t *sub, uint64_t inline_max)
     umbp_router_ask (sub, umbp_router_tier_name (sub->tier), &msg, NULL, 0, s_on_leased);
 }
 
-//  Better first: alive, faster tier, on this host, less loaded
+static bool s_is_avoided (const umbp_req_t *req, size_t member)
+{
+    for (uint8_t index = 0; index < req->avoid_count; index++)
+        if (req->avoid[index] == member)
+            return true;
+    return false;
+}
+
+//  Better first: not to be avoided, alive, faster tier, on this host, less loaded
 static bool s_better (const umbp_req_t *req, const umbp_replica_t *one, const umbp_replica_t *other)
 {
     const umbp_topology_t *topology = req->view->topology;
     const umbp_member_t *self = umbp_topology_member (topology, umbp_topology_self (topology));
     const umbp_member_t *a = umbp_topology_member (topology, one->member);
     const umbp_member_t *b = umbp_topology_member (topology, other->member);
+    bool avoid_a = s_is_avoided (req, one->member), avoid_b = s_is_avoided (req, other->member);
+    if (avoid_a != avoid_b)
+        return avoid_b;
     if (a->state != b->state)
         return a->state < b->state;
     if (one->tier != other->tier)
@@ -200,13 +211,28 @@ static void s_try_replicas (umbp_req_t *req)
         s_try_replicas (req);
 }
 
+//  Our own tier, passed over before, is a last resort even if no shard knows of it
+static void s_add_here (umbp_req_t *req, umbp_part_t *part)
+{
+    uint16_t here = (uint16_t) umbp_topology_self (req->view->topology);
+    for (uint8_t index = 0; index < part->replica_count; index++)
+        if (part->replicas[index].member == here)
+            return;
+    if (part->replica_count < UMBP_PLACES_MAX)
+        part->replicas[part->replica_count++] = (umbp_replica_t) { here, UMBP_TIER_DRAM, 0 };
+}
+
 static void s_looked_up (umbp_req_t *req)
 {
+    bool passed_over = s_is_avoided (req, umbp_topology_self (req->view->topology));
     for (uint32_t index = 0; index < req->count; index++) {
         umbp_part_t *part = &req->parts[index];
         if (part->status == 0)
             continue;
-        part->status = (int8_t) (part->heard ? UMBP_ENOENT : UMBP_EUNREACH);
+        if (part->status == UMBP_ENOENT && !part->heard)
+            part->status = UMBP_EUNREACH;            //  What our own tier said else is better known
+        if (passed_over)
+            s_add_here (req, part);
         s_sort_replicas (req, part);
     }
     s_try_replicas (req);
@@ -226,6 +252,33 @@ static void s_local_over (umbp_req_t *req)
         s_answer (req);
 }
 
+//  Ask our own tier about everything, without the help of any other node
+static void s_ask_here (umbp_req_t *req)
+{
+    req->next = s_local_over;
+    req->pending = 1;
+    size_t here = umbp_topology_self (req->view->topology);
+    umbp_sub_t *sub = umbp_router_sub (req, (uint16_t) here, UMBP_TIER_DRAM, req->count);
+    for (uint32_t index = 0; index < req->count; index++)
+        sub->items[sub->count++] = index;
+    s_lease (sub, req->payload_room);
+    if (--req->pending == 0)
+        s_local_over (req);
+}
+
+//  Members among those the reader wants to avoid; of others than members there is nothing to ask
+static void s_take_avoid (umbp_req_t *req, const umbp_column_t *names)
+{
+    size_t offset = 0;
+    for (size_t index = 0; index < names->count && req->avoid_count < UMBP_AVOID_MAX; index++) {
+        umbp_bytes_t name = umbp_column_next (names, index, &offset);
+        int member = umbp_topology_find (req->view->topology,
+                                         (umbp_text_t) { (const char *) name.data, name.size });
+        if (member >= 0)
+            req->avoid[req->avoid_count++] = (uint16_t) member;
+    }
+}
+
 void umbp_router_on_get (void *owner, const umbp_mail_t *mail)
 {
     umbp_router_t *self = owner;
@@ -237,13 +290,9 @@ void umbp_router_on_get (void *owner, const umbp_mail_t *mail)
     req->payload_room = (uint32_t) mail->msg->get.inline_max;
     if (req->payload_room)
         req->payload = zmalloc (req->payload_room);
-    req->next = s_local_over;
-    req->pending = 1;
-    size_t here = umbp_topology_self (req->view->topology);
-    umbp_sub_t *sub = umbp_router_sub (req, (uint16_t) here, UMBP_TIER_DRAM, req->count);
-    for (uint32_t index = 0; index < req->count; index++)
-        sub->items[sub->count++] = index;
-    s_lease (sub, req->payload_room);
-    if (--req->pending == 0)
+    s_take_avoid (req, &mail->msg->get.avoid);
+    if (s_is_avoided (req, umbp_topology_self (req->view->topology)))
         s_local_over (req);
+    else
+        s_ask_here (req);
 }

@@ -1,6 +1,7 @@
 //  actors/router_lookup.c - asking the shards. Each key has R owners on the ring; one that is this node is asked
-//  first, then those that are alive, then suspects. Whoever does not answer, and while the ring is new also whoever
-//  knows nothing, leaves the word to the next owner.
+//  first, then those that are alive, then suspects. Whoever does not answer leaves the word to the next owner, and
+//  so does whoever knows nothing: a block may be got as soon as one shard has heard of it. Only a put does not ask
+//  on, since it finds out anyway, and nobody asks suspects what others denied, unless the ring is new.
 #include "actors/router_self.h"
 
 //  The owners of a part, best first. Returns how many.
@@ -35,6 +36,17 @@ static void s_take_places (umbp_part_t *part, const umbp_msg_lookup_ok_t *ok, ui
     }
 }
 
+//  Whether the next owner of a part that nobody knows of yet is worth asking
+static bool s_ask_on (const umbp_req_t *req, const umbp_part_t *part)
+{
+    uint16_t owners[UMBP_COPIES_MAX];
+    if (zclock_mono () < req->router->settled_at)
+        return true;
+    return req->type != UMBP_MSG_put && part->owners_asked < s_owners (req, part, owners)
+           && umbp_topology_member (req->view->topology, owners[part->owners_asked])->state
+                  == UMBP_MEMBER_ALIVE;
+}
+
 static void s_take (umbp_sub_t *sub, const umbp_msg_lookup_ok_t *ok)
 {
     umbp_req_t *req = sub->req;
@@ -45,7 +57,6 @@ static void s_take (umbp_sub_t *sub, const umbp_msg_lookup_ok_t *ok)
         members[index] = umbp_topology_find (req->view->topology,
                                              (umbp_text_t) { (const char *) name.data, name.size });
     }
-    bool settling = zclock_mono () < req->router->settled_at;
     for (uint32_t index = 0; index < sub->count; index++) {
         umbp_part_t *part = &req->parts[sub->items[index]];
         uint8_t found = umbp_u8s_at (ok->found, index);
@@ -54,7 +65,7 @@ static void s_take (umbp_sub_t *sub, const umbp_msg_lookup_ok_t *ok)
             s_take_places (part, ok, found, members, &row);
         else
             part->replica_count = found > 0;
-        part->wanted = part->replica_count == 0 && settling;
+        part->wanted = part->replica_count == 0 && s_ask_on (req, part);
     }
 }
 

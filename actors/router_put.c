@@ -20,19 +20,19 @@ static void s_answer (umbp_req_t *req)
         const umbp_part_t *part = &req->parts[index];
         bool given = part->status == 0 && part->row != UMBP_NO_REF;
         self->statuses[index] = part->status;
-        self->refs[index] = part->row;
+        self->refs[index] = given ? part->row : UMBP_NO_REF;
         self->slots[index] = given ? part->slot : 0;
-        self->counts16[index] = given ? part->extent_count : 0;
     }
     ok->statuses = (umbp_s8s_t) { self->statuses, count };
     if (!req->by_payload) {
         ok->refs = (umbp_u16s_t) { self->refs, count };
         ok->slots = (umbp_u64s_t) { self->slots, count };
+        uint32_t extents = umbp_router_gather_extents (req);
         ok->extent_counts = (umbp_u16s_t) { self->counts16, count };
-        ok->regions = (umbp_u16s_t) { req->regions, req->extent_count };
-        ok->pages = (umbp_u32s_t) { req->pages, req->extent_count };
-        ok->page_counts = (umbp_u32s_t) { req->page_counts, req->extent_count };
-        ok->generations = (umbp_u32s_t) { req->generations, req->extent_count };
+        ok->regions = (umbp_u16s_t) { self->regions, extents };
+        ok->pages = (umbp_u32s_t) { self->pages, extents };
+        ok->page_counts = (umbp_u32s_t) { self->page_counts, extents };
+        ok->generations = (umbp_u32s_t) { self->generations, extents };
         umbp_router_node_columns (req, &ok->nodes, &ok->bulks);
         for (uint16_t row = 0; row < req->row_count; row++) {
             self->bytes[row] = req->rows[row].tier;
@@ -49,13 +49,11 @@ static void s_answer (umbp_req_t *req)
 //  --------------------------------------------------------------------------------------------------
 //  What a tier manager said
 
-//  Take a member's word for one part. No room, or no answer: another may do better.
-static void s_take_status (umbp_sub_t *sub, umbp_part_t *part, int8_t status)
+//  Take a member's word for one part; 1 is no word at all. No room, or no word: another may do better.
+static void s_take_status (umbp_sub_t *sub, umbp_part_t *part, int8_t said)
 {
-    part->status = status;
-    bool elsewhere = status == UMBP_EAGAIN || status == UMBP_EUNREACH || status == UMBP_ENOSPC
-                     || status == UMBP_ETIMEDOUT;
-    if (!elsewhere)
+    part->status = (int8_t) (said == 1 ? UMBP_EUNREACH : said);
+    if (said != 1 && said != UMBP_EAGAIN && said != UMBP_ENOSPC)
         return;
     part->wanted = part->tried.count < UMBP_PLACE_TRIES;
     if (part->wanted)
@@ -78,7 +76,7 @@ static void s_on_reserved (void *owner, uint64_t tag, int status, const umbp_mai
     size_t at = 0;
     for (uint32_t index = 0; index < sub->count; index++) {
         umbp_part_t *part = &req->parts[sub->items[index]];
-        int8_t said = ok && row != UMBP_NO_REF ? umbp_s8s_at (ok->statuses, index) : UMBP_EUNREACH;
+        int8_t said = ok && row != UMBP_NO_REF ? umbp_s8s_at (ok->statuses, index) : 1;
         if (said == 0
             && !umbp_router_take_extents (req, part, ok->extent_counts, index, ok->regions, ok->pages,
                                           ok->page_counts, ok->generations, &at))
@@ -100,7 +98,7 @@ static void s_on_stored (void *owner, uint64_t tag, int status, const umbp_mail_
                 && mail->msg->store_ok.statuses.count == sub->count;
     for (uint32_t index = 0; index < sub->count; index++) {
         umbp_part_t *part = &sub->req->parts[sub->items[index]];
-        s_take_status (sub, part, fine ? umbp_s8s_at (mail->msg->store_ok.statuses, index) : UMBP_EUNREACH);
+        s_take_status (sub, part, fine ? umbp_s8s_at (mail->msg->store_ok.statuses, index) : 1);
     }
     umbp_router_sub_done (sub);
 }

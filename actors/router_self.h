@@ -11,6 +11,7 @@
 
 #define UMBP_PLACES_MAX 4               //  Replicas of one block that are worth trying
 #define UMBP_ROWS_MAX 64                //  Nodes (or leases) in one answer
+#define UMBP_AVOID_MAX 16               //  Owners that a reader had better not meet again
 
 typedef struct umbp_router umbp_router_t;
 typedef struct umbp_req umbp_req_t;
@@ -54,7 +55,7 @@ typedef struct {
     bool inlined;
     uint8_t replica_count, replica_next;
     umbp_replica_t replicas[UMBP_PLACES_MAX];
-    umbp_tried_t tried;
+    umbp_tried_t tried;                 //  Of a put
 } umbp_part_t;
 
 //  A row of the answer: a node that gave slots or a lease
@@ -78,7 +79,9 @@ struct umbp_req {
     bool places;                        //  Of a lookup
     unsigned rounds;
 
-    uint64_t session, inline_max, bytes, blocks;
+    uint64_t session, bytes, blocks;
+    uint16_t avoid[UMBP_AVOID_MAX];     //  Of a get: members to ask last
+    uint8_t avoid_count;
     umbp_place_strategy_t strategy;
     unsigned tier;
     bool nowait, by_payload;
@@ -100,6 +103,7 @@ struct umbp_router {
     umbp_placement_t *placement;
     umbp_view_of_t *view;               //  NULL until the registry has spoken
     umbp_place_strategy_t strategy;
+    unsigned settle_ms;
     int64_t settled_at;                 //  Until then the ring is new and shards may not know all
     umbp_req_t *requests;
     umbp_sub_t *subs;
@@ -112,6 +116,8 @@ struct umbp_router {
     uint32_t sizes[UMBP_EXTENTS_MAX], numbers[UMBP_BATCH_MAX];
     uint64_t sums[UMBP_BATCH_MAX], slots[UMBP_BATCH_MAX];
     int8_t statuses[UMBP_BATCH_MAX];
+    uint16_t regions[UMBP_EXTENTS_MAX];
+    uint32_t pages[UMBP_EXTENTS_MAX], page_counts[UMBP_EXTENTS_MAX], generations[UMBP_EXTENTS_MAX];
     uint8_t bytes[UMBP_EXTENTS_MAX];
     uint8_t payload[UMBP_INLINE_MAX];
 };
@@ -131,10 +137,13 @@ umbp_column_t umbp_router_keys (umbp_router_t *self, const umbp_sub_t *sub);
 const char *umbp_router_tier_name (unsigned tier);
 uint16_t umbp_router_row (umbp_req_t *req, const umbp_sub_t *sub, umbp_text_t bulk, uint32_t page_size,
                           uint32_t ttl_ms, uint64_t lease);
-//  Rows of extents of an answer, copied to the item; *at moves on. False if they are not there.
+//  Rows of extents of an answer, copied to the item; *at moves on in any case. False if they are not there.
 bool umbp_router_take_extents (umbp_req_t *req, umbp_part_t *part, umbp_u16s_t counts, size_t index,
                                umbp_u16s_t regions, umbp_u32s_t pages, umbp_u32s_t page_counts,
                                umbp_u32s_t generations, size_t *at);
+//  Extents of all items that succeeded, in the order of the items, and their counts, in the router's room.
+//  Returns how many.
+uint32_t umbp_router_gather_extents (umbp_req_t *req);
 //  Columns of the answer's nodes; the texts live in the router's room
 void umbp_router_node_columns (umbp_req_t *req, umbp_column_t *nodes, umbp_column_t *bulks);
 

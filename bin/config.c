@@ -11,6 +11,7 @@
 
 #define FILE_MAX (1 << 20)              //  Bytes of a file
 #define LINE_MAX_BYTES 1024             //  zconfig cuts off what is longer
+#define TEXT_COLUMNS 80                 //  Of a help text, without its indentation
 #define NAME_ROOM 96                    //  Bytes of a path, a flag or a variable
 
 typedef enum { FROM_DEFAULT, FROM_FILE, FROM_ENV, FROM_FLAG } source_t;
@@ -76,7 +77,7 @@ static int s_refuse (umbp_config_t *self, int err, const char *format, ...)
     return err;
 }
 
-//  --------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Names
 
 typedef char name_t[NAME_ROOM];
@@ -143,7 +144,7 @@ static void s_nearest (const umbp_config_t *self, const char *name,
         size_t distance = umbp_suggest_distance (name, known);
         if (distance < best) {
             best = distance;
-            strcpy (out, known);
+            snprintf (out, NAME_ROOM, "%s", known);
         }
     }
 }
@@ -167,7 +168,7 @@ static void s_list (const umbp_config_t *self, const char *section, char *out, s
     }
 }
 
-//  --------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  The file. zconfig knows what ZPL is, but not which line an item came from, and it writes what it
 //  does not like to stdout. So it is given one line at a time, and none that it would not like.
 
@@ -193,7 +194,7 @@ static const char *s_line_fault (const char *line)
     while (s_is_name (*at))
         at++;
     if (at == line)
-        return "not a line of ZPL; allowed: SECTION, or below one KEY = VALUE, indented by 4 spaces";
+        return "not a line of ZPL; allowed: SECTION, or below one KEY = VALUE after 4 spaces";
     if (*line == '/' || at[-1] == '/')
         return "a name begins and ends with a letter or digit";
     if (s_is_rest (at))
@@ -233,9 +234,10 @@ static int s_take_section (umbp_config_t *self, place_t *place, zconfig_t *item,
                          *near ? "?" : "", all);
     }
     if (has_value)
-        return s_refuse (self, UMBP_EINVAL, "%s:%u: %s: a section has no value; its keys follow "
-                         "on lines of their own, indented by 4 spaces", self->file_name,
-                         place->line, name);
+        return s_refuse (self, UMBP_EINVAL,
+                         "%s:%u: %s: a section has no value; its keys follow "
+                         "on lines of their own, indented by 4 spaces",
+                         self->file_name, place->line, name);
     return 0;
 }
 
@@ -262,8 +264,10 @@ static int s_take_key (umbp_config_t *self, const place_t *place, zconfig_t *ite
         return s_unknown_key (self, place, path);
     origin_t *origin = &self->origins[index];
     if (origin->line)
-        return s_refuse (self, UMBP_EINVAL, "%s:%u: %s: stands here for the second time, first on "
-                         "line %u; remove one", self->file_name, place->line, path, origin->line);
+        return s_refuse (self, UMBP_EINVAL,
+                         "%s:%u: %s: stands here for the second time, first on "
+                         "line %u; remove one",
+                         self->file_name, place->line, path, origin->line);
     origin->line = place->line;
     origin->source = FROM_FILE;
     const char *value = zconfig_value (item);
@@ -352,7 +356,7 @@ static int s_read_file (umbp_config_t *self, const char *path)
     return rc;
 }
 
-//  --------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  The environment
 
 //  A variable that we do not know may be somebody else's, unless it looks like a slip of the pen
@@ -360,7 +364,7 @@ static int s_read_variable (umbp_config_t *self, const char *variable)
 {
     const char *value = strchr (variable, '=');
     name_t name, near;
-    if (strncmp (variable, "UMBP_", 5) || !value || value - variable >= NAME_ROOM)
+    if (strncmp (variable, "UMBP_", 5) != 0 || !value || value - variable >= NAME_ROOM)
         return 0;
     snprintf (name, sizeof name, "%.*s", (int) (value - variable), variable);
     value++;
@@ -381,7 +385,7 @@ static int s_read_variable (umbp_config_t *self, const char *variable)
     return s_refuse (self, UMBP_EINVAL, "%s=%.100s in the environment: %s", name, value, why);
 }
 
-//  --------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  The arguments
 
 //  Flags that every program has
@@ -390,8 +394,8 @@ static const struct {
     umbp_config_todo_t todo;
     const char *help;
 } s_own[] = {
-    { "--check-config", UMBP_TODO_CHECK, "check all settings, say ok and exit 0, or what is wrong "
-                                         "and exit 2" },
+    { "--check-config", UMBP_TODO_CHECK,
+      "check all settings: says ok and exits 0, or what is wrong and exits 2" },
     { "--print-config", UMBP_TODO_PRINT, "print the effective settings as a configuration file" },
     { "--help", UMBP_TODO_HELP, "this text" },
     { "--version", UMBP_TODO_VERSION, "the version" },
@@ -412,7 +416,7 @@ static int s_take_argument (umbp_config_t *self, int argc, char *const *argv, in
     const char *value = strchr (argv[at], '=');
     size_t size = value ? (size_t) (value - argv[at]) : strlen (argv[at]);
     name_t name;
-    if (strncmp (argv[at], "--", 2) || size >= sizeof name)
+    if (strncmp (argv[at], "--", 2) != 0 || size >= sizeof name)
         return s_refuse (self, UMBP_EINVAL, "%.60s: not a flag; %s --help lists them", argv[at],
                          self->program);
     snprintf (name, sizeof name, "%.*s", (int) size, argv[at]);
@@ -456,7 +460,8 @@ static int s_apply_flags (umbp_config_t *self)
         s_flag (&self->settings[index], name);
         origin->source = FROM_FLAG;
         if (umbp_config_value_read (&self->settings[index], origin->flag, self->target, why,
-                                    sizeof why) < 0)
+                                    sizeof why)
+            < 0)
             return s_refuse (self, UMBP_EINVAL, "%s %.100s: %s", name, origin->flag, why);
     }
     return 0;
@@ -478,7 +483,7 @@ int umbp_config_read (umbp_config_t *self, int argc, char *const *argv, char *co
     return rc < 0 ? rc : s_apply_flags (self);
 }
 
-//  --------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Print
 
 static void s_origin (const umbp_config_t *self, size_t index, char *out, size_t size)
@@ -499,16 +504,19 @@ const char *umbp_config_blame (umbp_config_t *self, const char *why)
 {
     size_t size = strcspn (why, ",:");
     size_t index = 0;
-    while (index < self->count && (strlen (self->settings[index].member) != size
-                                   || strncmp (self->settings[index].member, why, size)))
+    while (index < self->count
+           && (strlen (self->settings[index].member) != size
+               || strncmp (self->settings[index].member, why, size) != 0))
         index++;
     if (index == self->count) {
         snprintf (self->error, sizeof self->error, "%s", why);
         return self->error;
     }
     char origin[512];
+    const char *text = strchr (why, ':');
     s_origin (self, index, origin, sizeof origin);
-    snprintf (self->error, sizeof self->error, "%s: %s: %s", origin, self->settings[index].path, why);
+    snprintf (self->error, sizeof self->error, "%s: %s%s", origin, self->settings[index].path,
+              text ? text : why);
     return self->error;
 }
 
@@ -532,15 +540,28 @@ void umbp_config_print (const umbp_config_t *self, FILE *out)
     }
 }
 
+//  A text in lines of at most TEXT_COLUMNS, indented
+static void s_wrap (FILE *out, const char *text)
+{
+    while (*text) {
+        size_t size = strlen (text);
+        if (size > TEXT_COLUMNS)
+            for (size = TEXT_COLUMNS; size > 1 && text[size] != ' '; size--)
+                ;
+        fprintf (out, "        %.*s\n", (int) size, text);
+        text += size;
+        text += strspn (text, " ");
+    }
+}
+
 void umbp_config_help (const umbp_config_t *self, FILE *out)
 {
-    fprintf (out,
-             "Usage: %s [FLAG [VALUE]]...\n\n"
-             "Each setting is also a key of the file (dram/capacity: key capacity of section dram)\n"
-             "and a variable of the environment (UMBP_DRAM_CAPACITY). A flag goes before the\n"
-             "environment, that before the file, that before the default, in brackets below.\n\n"
-             "  --config FILE\n        the file to read; also UMBP_CONFIG [none]\n",
-             self->program);
+    static const char usage[] =
+        "Each setting is also a key of the file (dram/capacity: key capacity of section dram)\n"
+        "and a variable of the environment (UMBP_DRAM_CAPACITY). A flag goes before the\n"
+        "environment, that before the file, that before the default, in brackets below.\n\n"
+        "  --config FILE\n        the file to read; also UMBP_CONFIG [none]\n";
+    fprintf (out, "Usage: %s [FLAG [VALUE]]...\n\n%s", self->program, usage);
     for (size_t index = 0; index < sizeof s_own / sizeof *s_own; index++)
         fprintf (out, "  %s\n        %s\n", s_own[index].flag, s_own[index].help);
     for (size_t index = 0; index < self->count; index++) {
@@ -553,7 +574,8 @@ void umbp_config_help (const umbp_config_t *self, FILE *out)
         s_flag (setting, flag);
         umbp_config_value_write (setting, self->target, value, sizeof value);
         umbp_config_value_allowed (setting, allowed, sizeof allowed);
-        fprintf (out, "  %s %s\n        %s\n        %s [%s]\n", flag,
-                 umbp_config_value_word (setting), setting->help, allowed, value);
+        fprintf (out, "  %s %s\n", flag, umbp_config_value_word (setting));
+        s_wrap (out, setting->help);
+        fprintf (out, "        %s [%s]\n", allowed, value);
     }
 }

@@ -1,10 +1,10 @@
-//  bin/config.h - the settings of a program, from one table: each is a key in a ZPL file, a variable
-//  of the environment and a flag, all named after its path. dram/page_bytes is
+//  bin/config.h - the settings of a program, from one table: each is a key in a ZPL file, a
+//  variable of the environment and a flag, all named after its path. dram/huge_pages is
 //
 //      dram                                  in the file
-//          page_bytes = 64KiB
-//      UMBP_DRAM_PAGE_BYTES=64KiB            in the environment, which goes before the file
-//      --dram-page-bytes 64KiB               on the command line, which goes before both
+//          huge_pages = yes
+//      UMBP_DRAM_HUGE_PAGES=yes              in the environment, which goes before the file
+//      --dram-huge-pages=yes                 on the command line, which goes before both
 //
 //  Contract: after umbp_config_read returned 0, every member keeps its range. Whatever is unknown,
 //  twice in a file, or out of its range is refused with where it stands and what is allowed. Every
@@ -36,7 +36,7 @@ typedef enum {
 } umbp_setting_kind_t;
 
 typedef struct {
-    const char *path;                   //  "section/key", lower case; the rows of a section together
+    const char *path;                   //  "section/key", lower case; a section's rows together
     umbp_setting_kind_t kind;
     const char *member;                 //  Its name in C,
     size_t offset, size;                //  ... where it is, and how large
@@ -61,18 +61,18 @@ umbp_config_t *umbp_config_new (const char *program, const umbp_setting_t *setti
 void umbp_config_destroy (umbp_config_t **self_p);
 
 //  Read the file named by --config or $UMBP_CONFIG, then the environment (as environ), then the
-//  arguments. After --help or --version nothing else is read. Returns 0; UMBP_EINVAL, or UMBP_EIO if
-//  the file cannot be read, with umbp_config_error; then target may be half filled.
+//  arguments. After --help or --version nothing else is read. Returns 0; UMBP_EINVAL, or UMBP_EIO
+//  if the file cannot be read, with umbp_config_error; then target may be half filled.
 int umbp_config_read (umbp_config_t *self, int argc, char *const *argv, char *const *env);
 
 //  The same for the text of a file alone; name is how errors call it
 int umbp_config_read_text (umbp_config_t *self, const char *name, const char *text, size_t size);
 
-//  One line about what was refused, "umbp-node.conf:12: dram/capacity = 4Gb: not a size; allowed: ..."
+//  One line about what was refused: "umbp-node.conf:12: dram/capacity = 4Gb: not a size; ..."
 const char *umbp_config_error (const umbp_config_t *self);
 
-//  Say where the settings stand that "member, member: what is wrong" is about: "FILE:LINE: PATH: ..."
-//  for the first of them. Becomes umbp_config_error, which is returned.
+//  Say where the first setting stands that "member, member: what is wrong" is about, as
+//  "FILE:LINE: PATH: what is wrong". Becomes umbp_config_error, which is returned.
 const char *umbp_config_blame (umbp_config_t *self, const char *why);
 
 //  What the arguments ask for

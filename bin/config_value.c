@@ -36,7 +36,7 @@ const char *umbp_config_value_word (const umbp_setting_t *setting)
     return s_kinds[setting->kind].word;
 }
 
-//  --------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Members
 
 static bool s_is_text (const umbp_setting_t *setting)
@@ -74,7 +74,7 @@ static void s_set_number (const umbp_setting_t *setting, void *target, uint64_t 
     }
 }
 
-//  --------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  What is allowed
 
 //  A number of this setting as its file has it
@@ -133,7 +133,7 @@ void umbp_config_value_allowed (const umbp_setting_t *setting, char *out, size_t
     }
 }
 
-//  --------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Texts
 
 //  The port in size bytes at text: digits that make 1..65535, or 0 or * if it may be any
@@ -156,7 +156,7 @@ static bool s_is_endpoint (const char *text, size_t size, bool any)
 {
     static const char scheme[] = "tcp://";
     size_t skip = sizeof scheme - 1;
-    if (size <= skip || strncmp (text, scheme, skip))
+    if (size <= skip || strncmp (text, scheme, skip) != 0)
         return false;
     for (size_t index = skip; index < size; index++)
         if (!isalnum ((unsigned char) text[index]) && !strchr (".-_:*%[]", text[index]))
@@ -190,9 +190,9 @@ static bool s_text_fits (const umbp_setting_t *setting, const char *text)
     if (strchr (text, '"') && strchr (text, '\''))
         return false;
     for (; *text; text++)
-        if (setting->kind == UMBP_SETTING_ID ? !isalnum ((unsigned char) *text)
-                                                   && !strchr ("._-", *text)
-                                             : iscntrl ((unsigned char) *text))
+        if (setting->kind == UMBP_SETTING_ID
+                ? !isalnum ((unsigned char) *text) && !strchr ("._-", *text)
+                : iscntrl ((unsigned char) *text))
             return false;
     return true;
 }
@@ -224,11 +224,12 @@ static const char *s_read_text (const umbp_setting_t *setting, const char *text,
     memset (member, 0, setting->size);
     for (size_t index = 0; text[index]; index++)
         member[index] = setting->kind == UMBP_SETTING_NAME
-                            ? (char) tolower ((unsigned char) text[index]) : text[index];
+                            ? (char) tolower ((unsigned char) text[index])
+                            : text[index];
     return NULL;
 }
 
-//  --------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Numbers
 
 static int s_read_bool (const char *text, uint64_t *value)
@@ -281,10 +282,10 @@ static const char *s_read_number (const umbp_setting_t *setting, const char *tex
     return NULL;
 }
 
-//  --------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 
-int umbp_config_value_read (const umbp_setting_t *setting, const char *text, void *target, char *why,
-                            size_t size)
+int umbp_config_value_read (const umbp_setting_t *setting, const char *text, void *target,
+                            char *why, size_t size)
 {
     const char *fault = s_is_text (setting) ? s_read_text (setting, text, target)
                                             : s_read_number (setting, text, target);

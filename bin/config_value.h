@@ -6,8 +6,8 @@
 
 //  Read into the member of target. Returns 0, or UMBP_EINVAL: then the member is as it was, and why
 //  is "what is wrong; allowed: what would be right".
-int umbp_config_value_read (const umbp_setting_t *setting, const char *text, void *target, char *why,
-                            size_t size);
+int umbp_config_value_read (const umbp_setting_t *setting, const char *text, void *target,
+                            char *why, size_t size);
 
 //  Write the member as a file has it, texts in quotes
 void umbp_config_value_write (const umbp_setting_t *setting, const void *target, char *out,

@@ -44,7 +44,7 @@ const umbp_command_t umbp_commands[] = {
     { NULL, NULL, 0, 0, 0, NULL, NULL },
 };
 
-//  --------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Errors
 
 int umbp_console_usage (const umbp_console_t *self, const char *format, ...)
@@ -98,7 +98,7 @@ bool umbp_console_json (const umbp_console_t *self, const json_t *doc)
     return true;
 }
 
-//  --------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Connections
 
 int umbp_console_talk (umbp_console_t *self)
@@ -111,11 +111,15 @@ int umbp_console_talk (umbp_console_t *self)
         return UMBP_CONSOLE_OK;
     }
     if (err == UMBP_EINVAL)
-        return umbp_console_usage (self, "%.200s: not a list of endpoints; allowed: "
-                                   "tcp://HOST:PORT,...", self->endpoints);
+        return umbp_console_usage (self,
+                                   "%.200s: not a list of endpoints; allowed: "
+                                   "tcp://HOST:PORT,...",
+                                   self->endpoints);
     char what[512];
-    snprintf (what, sizeof what, "no node answers at %.200s, is it running? --endpoint or "
-              "UMBP_ENDPOINTS names another", self->endpoints);
+    snprintf (what, sizeof what,
+              "no node answers at %.200s, is it running? --endpoint or "
+              "UMBP_ENDPOINTS names another",
+              self->endpoints);
     return umbp_console_fail (self, err, what, "");
 }
 
@@ -149,9 +153,10 @@ const umbp_msg_t *umbp_console_ask (umbp_console_t *self, const char *address, u
     if (status == 0)
         return answer;
     char where[1024];
-    bool silent = status == UMBP_ETIMEDOUT || status == UMBP_EUNREACH;
-    snprintf (where, sizeof where, "%s: %s at %s%s", what, address,
-              umbp_talk_endpoint (self->talk), silent ? " does not answer" : "");
+    bool silent =
+        (status == UMBP_ETIMEDOUT || status == UMBP_EUNREACH) && !*umbp_talk_reason (self->talk);
+    snprintf (where, sizeof where, "%s: %s at %s%s", what, address, umbp_talk_endpoint (self->talk),
+              silent ? " does not answer" : "");
     *end = umbp_console_fail (self, status, where, umbp_talk_reason (self->talk));
     return NULL;
 }
@@ -169,7 +174,7 @@ umbp_topology_t *umbp_console_topology (umbp_console_t *self, int *end)
     return topology;
 }
 
-//  --------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Words
 
 static const char *const s_tiers[] = { "any", "hbm", "dram", "nvme", "shared" };
@@ -189,11 +194,11 @@ const char *umbp_console_tier_name (unsigned tier)
 
 size_t umbp_console_actors (const umbp_member_t *member, char (*names)[UMBP_NAME_MAX + 1])
 {
-    static const char *const always[] = { "registry", "router", "index", "extkv", "eviction",
-                                          "migrator" };
+    static const char *const always[] = { "registry", "router", "index",
+                                          "extkv", "eviction", "migrator" };
     size_t count = 0;
     for (; count < sizeof always / sizeof *always; count++)
-        strcpy (names[count], always[count]);
+        snprintf (names[count], sizeof *names, "%s", always[count]);
     for (unsigned tier = UMBP_TIER_HBM; tier < UMBP_TIERS; tier++)
         if (member->tiers[tier].total)
             snprintf (names[count++], sizeof *names, "tier:%s", s_tiers[tier]);
@@ -211,7 +216,8 @@ size_t umbp_console_key (umbp_console_t *self, const char *text, uint8_t *room, 
     size_t size = strlen (text);
     if (!(self->given & UMBP_OPTION_HEX)) {
         if (size >= 1 && size <= max) {
-            memcpy (room, text, size);
+            for (size_t index = 0; index < size; index++)
+                room[index] = (uint8_t) text[index];
             return size;
         }
         umbp_console_usage (self, "%.40s%s: %zu bytes; allowed: 1..%zu", text,
@@ -222,15 +228,16 @@ size_t umbp_console_key (umbp_console_t *self, const char *text, uint8_t *room, 
     for (size_t index = 0; fine && index < size / 2; index++) {
         int high = s_nibble (text[2 * index]), low = s_nibble (text[2 * index + 1]);
         fine = high >= 0 && low >= 0;
-        room[index] = (uint8_t) (high << 4 | low);
+        room[index] = fine ? (uint8_t) (16 * high + low) : 0;
     }
     if (!fine)
-        umbp_console_usage (self, "%.40s%s: not hexadecimal; allowed: 1..%zu bytes, two digits each",
+        umbp_console_usage (self,
+                            "%.40s%s: not hexadecimal; allowed: 1..%zu bytes, two digits each",
                             text, size > 40 ? "..." : "", max);
     return fine ? size / 2 : 0;
 }
 
-//  --------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Command lines
 
 static const umbp_command_t *s_find (const char *name)
@@ -256,6 +263,17 @@ static int s_unknown (const umbp_console_t *self, const char *name)
     return umbp_console_usage (self, "%.40s: unknown command; help lists them", name);
 }
 
+static const char s_usage[] =
+    "Usage: umbp-console [FLAG...] [COMMAND [ARGUMENT...]]\n\n"
+    "Without a command, reads commands line by line.\n\n"
+    "  --endpoint ENDPOINTS  tcp://HOST:PORT,... of nodes, the first that answers is\n"
+    "                        asked; also UMBP_ENDPOINTS [tcp://127.0.0.1:7710]\n"
+    "  --json                one JSON document instead of text\n"
+    "  --timeout TIME        how long to wait for an answer [5s]\n"
+    "  --help, --version\n\n"
+    "Exit status: 0 fine, 1 the answer is no, 2 wrong usage, 3 a node cannot be\n"
+    "reached, 4 another error.\n";
+
 int umbp_console_help (umbp_console_t *self, int argc, char **argv)
 {
     const umbp_command_t *only = argc ? s_find (argv[0]) : NULL;
@@ -265,8 +283,7 @@ int umbp_console_help (umbp_console_t *self, int argc, char **argv)
     for (const umbp_command_t *command = umbp_commands; command->name; command++)
         if (!only || only == command)
             json_array_append_new (rows, json_pack ("{s:s, s:s, s:s}", "command", command->name,
-                                                    "args", command->args, "help",
-                                                    command->help));
+                                                    "args", command->args, "help", command->help));
     json_t *doc = json_pack ("{s:o}", "commands", rows);
     if (umbp_console_json (self, doc)) {
         json_decref (doc);
@@ -281,15 +298,7 @@ int umbp_console_help (umbp_console_t *self, int argc, char **argv)
             { "COMMAND", "command", UMBP_VIEW_TEXT }, { "", "help", UMBP_VIEW_TEXT },
         };
         if (!self->shell)
-            puts ("Usage: umbp-console [FLAG...] [COMMAND [ARGUMENT...]]\n\n"
-                  "Without a command, reads commands line by line.\n\n"
-                  "  --endpoint ENDPOINTS  tcp://HOST:PORT,... of nodes, the first that answers is\n"
-                  "                        asked; also UMBP_ENDPOINTS [tcp://127.0.0.1:7710]\n"
-                  "  --json                one JSON document instead of text\n"
-                  "  --timeout TIME        how long to wait for an answer [5s]\n"
-                  "  --help, --version\n\n"
-                  "Exit status: 0 fine, 1 the answer is no, 2 wrong usage, 3 a node cannot be\n"
-                  "reached, 4 another error.\n");
+            puts (s_usage);
         umbp_view_table (stdout, rows, columns, 2, self->colour);
         puts ("\nhelp COMMAND says how one is used.");
     }
@@ -312,8 +321,8 @@ static int s_take_time (const umbp_console_t *self, const char *flag, const char
 {
     uint64_t ms;
     if (umbp_units_read_ms (text, &ms) < 0 || ms < 1 || ms > TIMEOUT_MS_MAX)
-        return umbp_console_usage (self, "%s %.40s: not a time; allowed: 1ms..10m, like 500ms or 5s",
-                                   flag, text);
+        return umbp_console_usage (
+            self, "%s %.40s: not a time; allowed: 1ms..10m, like 500ms or 5s", flag, text);
     *value = (uint32_t) ms;
     return UMBP_CONSOLE_OK;
 }
@@ -329,15 +338,18 @@ static int s_take_flag (umbp_console_t *self, int flag, asked_t *asked)
     case 'e':
         if (strlen (optarg) >= sizeof self->endpoints)
             return umbp_console_usage (self, "--endpoint %.40s...: too long", optarg);
-        if (strcmp (self->endpoints, optarg))
+        if (strcmp (self->endpoints, optarg) != 0)
             umbp_console_close (self);  //  In a shell: from now on another node
-        strcpy (self->endpoints, optarg);
+        snprintf (self->endpoints, sizeof self->endpoints, "%s", optarg);
         break;
     case 'j': self->json = true; break;
     case 't': return s_take_time (self, "--timeout", optarg, &self->timeout_ms);
     case 'h': asked->help = true; break;
     case 'v': asked->version = true; break;
-    case 'x': self->given |= UMBP_OPTION_TEXT; self->text = optarg; break;
+    case 'x':
+        self->given |= UMBP_OPTION_TEXT;
+        self->text = optarg;
+        break;
     case 'X': self->given |= UMBP_OPTION_HEX; break;
     case 'y': self->given |= UMBP_OPTION_YES; break;
     case 'E': self->given |= UMBP_OPTION_EVERYWHERE; break;

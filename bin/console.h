@@ -63,14 +63,15 @@ int umbp_console_shell (umbp_console_t *self);
 //  Let go of connections
 void umbp_console_close (umbp_console_t *self);
 
-//  --------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  For the commands
 
 //  Connect unless that was done. Return how it ended, and have said why not.
 int umbp_console_talk (umbp_console_t *self);
 int umbp_console_pool (umbp_console_t *self);
 
-//  Say that something failed, and return how the command ends: what is "get: KEY", reason may be empty
+//  Say that something failed, and return how the command ends: what is "get: KEY", reason may be
+//  empty
 int umbp_console_fail (umbp_console_t *self, int err, const char *what, const char *reason);
 
 //  Say what is wrong with the command line. Returns UMBP_CONSOLE_USAGE.
@@ -84,7 +85,8 @@ const umbp_msg_t *umbp_console_ask (umbp_console_t *self, const char *address, u
 //  Who is in the cluster, as the registry of our node sees it. NULL with *end set on failure.
 umbp_topology_t *umbp_console_topology (umbp_console_t *self, int *end);
 
-//  Print the document as JSON if that was asked for. Returns whether it was; the document stays ours.
+//  Print the document as JSON if that was asked for. Returns whether it was; the document stays
+//  ours.
 bool umbp_console_json (const umbp_console_t *self, const json_t *doc);
 
 //  A key or hash of the command line, which is hexadecimal with --hex. Returns its size, 0 if it is
@@ -98,10 +100,6 @@ const char *umbp_console_tier_name (unsigned tier);
 //  Names of the actors that a node has. Returns how many; each has UMBP_NAME_MAX + 1 bytes.
 #define UMBP_CONSOLE_ACTORS_MAX 16
 size_t umbp_console_actors (const umbp_member_t *member, char (*names)[UMBP_NAME_MAX + 1]);
-
-//  A node's line of a document, and the whole cluster's
-json_t *umbp_console_member (const umbp_member_t *member);
-const char *umbp_console_state (const umbp_member_t *member);
 
 //  The commands, each in the file of its kind
 int umbp_console_status (umbp_console_t *self, int argc, char **argv);

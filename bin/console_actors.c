@@ -66,7 +66,7 @@ int umbp_console_ping (umbp_console_t *self, int argc, char **argv)
     return UMBP_CONSOLE_OK;
 }
 
-//  --------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 
 typedef struct {
     json_t *rows;
@@ -120,11 +120,10 @@ int umbp_console_log (umbp_console_t *self, int argc, char **argv)
         return end;
     told_t told = { json_array (), 0 };
     for (size_t index = 0; index < count; index++)
-        json_array_append_new (told.rows,
-                               json_pack ("{s:o, s:s}", "actor",
-                                          umbp_view_text (addresses[index],
-                                                          strlen (addresses[index])),
-                                          "level", levels[level]));
+        json_array_append_new (
+            told.rows, json_pack ("{s:o, s:s}", "actor",
+                                  umbp_view_text (addresses[index], strlen (addresses[index])),
+                                  "level", levels[level]));
     umbp_msg_t question;
     umbp_msg_init (&question, UMBP_MSG_log, 0);
     question.log.level = level;

@@ -1,5 +1,5 @@
-//  bin/console_blocks.c - where, put, get, exists, rm: single blocks; evict, copy, clear: many; match:
-//  the blocks of others
+//  bin/console_blocks.c - where, put, get, exists, rm: single blocks; evict, copy, clear: many;
+//  match: the blocks of others
 #include <czmq.h>
 #include <inttypes.h>
 
@@ -10,7 +10,7 @@
 #define GET_TRIES 3                     //  A block may be replaced by a larger one meanwhile
 #define BLOCK_MAX (UINT64_C (1) << 30)  //  Bytes of a block
 
-//  --------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Where
 
 //  One key as a column, good as long as key
@@ -44,12 +44,11 @@ static json_t *s_places (umbp_console_t *self, const uint8_t *key, uint16_t size
     json_t *rows = json_array ();
     for (size_t index = 0; index < where->refs.count; index++) {
         unsigned tier = umbp_u8s_at (where->tiers, index);
-        json_array_append_new (rows, json_pack ("{s:o, s:s, s:o}", "node",
-                                                s_ref (&where->nodes,
-                                                       umbp_u16s_at (where->refs, index)),
-                                                "tier", umbp_console_tier_name (tier), "bytes",
-                                                umbp_view_number (umbp_u32s_at (where->sizes,
-                                                                                index))));
+        json_array_append_new (rows,
+                               json_pack ("{s:o, s:s, s:o}", "node",
+                                          s_ref (&where->nodes, umbp_u16s_at (where->refs, index)),
+                                          "tier", umbp_console_tier_name (tier), "bytes",
+                                          umbp_view_number (umbp_u32s_at (where->sizes, index))));
     }
     return rows;
 }
@@ -79,7 +78,7 @@ int umbp_console_where (umbp_console_t *self, int argc, char **argv)
     return none ? UMBP_CONSOLE_NO : UMBP_CONSOLE_OK;
 }
 
-//  --------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Put
 
 typedef struct {
@@ -172,7 +171,7 @@ int umbp_console_put (umbp_console_t *self, int argc, char **argv)
     return end;
 }
 
-//  --------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Get
 
 //  Fetch a block into memory that the caller frees. Returns 0 or an error.
@@ -272,7 +271,7 @@ int umbp_console_get (umbp_console_t *self, int argc, char **argv)
     return end;
 }
 
-//  --------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Exists and rm: the same for many keys
 
 //  Keys of the command line. Returns NULL if one is none, which was said then.
@@ -281,8 +280,8 @@ static umbp_key_t *s_keys (umbp_console_t *self, int argc, char **argv)
     umbp_key_t *keys = zmalloc ((size_t) argc * (sizeof (umbp_key_t) + UMBP_KEY_MAX));
     uint8_t *room = (uint8_t *) (keys + argc);
     for (int index = 0; keys && index < argc; index++, room += UMBP_KEY_MAX) {
-        keys[index] = (umbp_key_t) { room, umbp_console_key (self, argv[index], room,
-                                                             UMBP_KEY_MAX) };
+        keys[index] =
+            (umbp_key_t) { room, umbp_console_key (self, argv[index], room, UMBP_KEY_MAX) };
         if (!keys[index].key_size)
             freen (keys);
     }
@@ -290,8 +289,8 @@ static umbp_key_t *s_keys (umbp_console_t *self, int argc, char **argv)
 }
 
 //  Print what became of each key, under the words for yes and no. Returns how the command ends.
-static int s_show_keys (umbp_console_t *self, const umbp_key_t *keys, const int8_t *results, int count,
-                        const char *yes, const char *no)
+static int s_show_keys (umbp_console_t *self, const umbp_key_t *keys, const int8_t *results,
+                        int count, const char *yes, const char *no)
 {
     static const umbp_view_column_t columns[] = {
         { "KEY", "key", UMBP_VIEW_TEXT }, { "", "state", UMBP_VIEW_TEXT },
@@ -302,12 +301,13 @@ static int s_show_keys (umbp_console_t *self, const umbp_key_t *keys, const int8
         bool fine = results[index] > 0;
         missing += results[index] == 0;
         err = err == 0 && results[index] < 0 ? results[index] : err;
-        json_array_append_new (rows, json_pack ("{s:o, s:b, s:s}", "key",
-                                                umbp_view_text (keys[index].key,
-                                                                keys[index].key_size),
-                                                yes, fine, "state",
-                                                results[index] < 0 ? umbp_errname (results[index])
-                                                : fine ? yes : no));
+        json_array_append_new (rows,
+                               json_pack ("{s:o, s:b, s:s}", "key",
+                                          umbp_view_text (keys[index].key, keys[index].key_size),
+                                          yes, fine, "state",
+                                          results[index] < 0 ? umbp_errname (results[index])
+                                          : fine ? yes
+                                                             : no));
     }
     json_t *doc = json_pack ("{s:o, s:i}", "keys", rows, yes, count - missing);
     if (err == 0 && !umbp_console_json (self, doc))
@@ -342,7 +342,8 @@ int umbp_console_rm (umbp_console_t *self, int argc, char **argv)
         int rc = umbp_remove_batch (self->pool, keys, (size_t) argc, results, 0);
         for (int index = 0; index < argc; index++)
             results[index] = results[index] == 0 ? 1
-                             : results[index] == UMBP_ENOENT ? 0 : results[index];
+                             : results[index] == UMBP_ENOENT ? 0
+                                                             : results[index];
         end = rc < 0 ? umbp_console_fail (self, rc, "rm", "")
                      : s_show_keys (self, keys, results, argc, "removed", "missing");
         free (results);
@@ -351,7 +352,7 @@ int umbp_console_rm (umbp_console_t *self, int argc, char **argv)
     return end;
 }
 
-//  --------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Evict, copy, clear
 
 //  "eviction@node-1"
@@ -365,9 +366,9 @@ static const char *s_address (const char *actor, const char *node, char *room, s
 static void s_show_gone (umbp_console_t *self, const char *where, uint64_t blocks, uint64_t bytes)
 {
     char count[UMBP_UNITS_ROOM], room[UMBP_UNITS_ROOM];
-    json_t *doc = json_pack ("{s:o, s:o, s:o}", "node", umbp_view_text (where, strlen (where)),
-                             "blocks", umbp_view_number (blocks), "bytes",
-                             umbp_view_number (bytes));
+    json_t *doc =
+        json_pack ("{s:o, s:o, s:o}", "node", umbp_view_text (where, strlen (where)), "blocks",
+                   umbp_view_number (blocks), "bytes", umbp_view_number (bytes));
     if (!umbp_console_json (self, doc))
         printf ("%s: %s blocks gone, %s free again\n", where, umbp_units_show_count (blocks, count),
                 umbp_units_show_bytes (bytes, room));
@@ -384,8 +385,10 @@ int umbp_console_evict (umbp_console_t *self, int argc, char **argv)
     if (argc > next && umbp_console_tier (argv[next]))
         question.evict.tier = umbp_console_tier (argv[next++]);
     if (argc > next && umbp_units_read_bytes (argv[next++], &bytes) < 0)
-        return umbp_console_usage (self, "%.40s: neither a tier (hbm, dram, nvme, shared) nor a "
-                                   "size, like 512MiB", argv[next - 1]);
+        return umbp_console_usage (self,
+                                   "%.40s: neither a tier (hbm, dram, nvme, shared) nor a "
+                                   "size, like 512MiB",
+                                   argv[next - 1]);
     if (argc > next)
         return umbp_console_usage (self, "%.40s: not a tier; allowed: hbm, dram, nvme, shared",
                                    argv[1]);
@@ -407,9 +410,9 @@ static unsigned s_tier_on (umbp_console_t *self, const uint8_t *key, size_t size
     json_t *row, *rows = s_places (self, key, (uint16_t) size, end);
     if (!rows)
         return 0;
-    json_array_foreach (rows, index, row)
-        if (streq (json_string_value (json_object_get (row, "node")), node))
-            tier = umbp_console_tier (json_string_value (json_object_get (row, "tier")));
+    json_array_foreach (rows, index,
+                        row) if (streq (json_string_value (json_object_get (row, "node")), node))
+        tier = umbp_console_tier (json_string_value (json_object_get (row, "tier")));
     if (!tier) {
         char what[256];
         snprintf (what, sizeof what, "copy: not on %.64s, it has %zu copies elsewhere: see where",
@@ -485,7 +488,7 @@ int umbp_console_clear (umbp_console_t *self, int argc, char **argv)
     return end;
 }
 
-//  --------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Match
 
 //  Hashes of the command line as a column in memory that the caller frees. NULL if one is none.
@@ -496,8 +499,8 @@ static void *s_hashes (umbp_console_t *self, int argc, char **argv, umbp_column_
     uint8_t *to = (uint8_t *) (sizes + argc);
     *column = (umbp_column_t) { to, sizes, 0, (uint32_t) argc };
     for (int index = 0; index < argc; index++) {
-        sizes[index] = (uint16_t) umbp_console_key (self, argv[index], to + column->size,
-                                                    UMBP_HASH_MAX);
+        sizes[index] =
+            (uint16_t) umbp_console_key (self, argv[index], to + column->size, UMBP_HASH_MAX);
         if (sizes[index] == 0) {
             free (bytes);
             return NULL;
@@ -527,12 +530,11 @@ static json_t *s_engines (const umbp_msg_kv_match_ok_t *match, int argc, char **
     for (size_t index = 0; index < match->refs.count; index++) {
         uint16_t ref = umbp_u16s_at (match->refs, index);
         size_t count = umbp_u32s_at (match->counts, index);
-        json_array_append_new (rows, json_pack ("{s:o, s:i, s:o, s:o, s:o}", "engine",
-                                                s_ref (&match->engines, ref), "tier",
-                                                (int) umbp_u8s_at (match->tiers, index), "count",
-                                                umbp_view_number (count), "address",
-                                                s_ref (&match->addresses, ref), "hashes",
-                                                s_matched (match, first, count, argc, argv)));
+        json_array_append_new (
+            rows, json_pack ("{s:o, s:i, s:o, s:o, s:o}", "engine", s_ref (&match->engines, ref),
+                             "tier", (int) umbp_u8s_at (match->tiers, index), "count",
+                             umbp_view_number (count), "address", s_ref (&match->addresses, ref),
+                             "hashes", s_matched (match, first, count, argc, argv)));
         first += count;
     }
     return rows;

@@ -2,20 +2,23 @@
 #include "bin/console_cluster.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdlib.h>
 
 #include "bin/units.h"
 
-#define STATUS_ROWS 16                  //  Members that status shows, so that it stays on one screen
+#define STATUS_ROWS 16                  //  Members that status shows: it is to fit one screen
+#define BAR_CELLS 20                    //  Of the bar of the whole cluster
 #define ADDRESS_ROOM (2 * UMBP_NAME_MAX + 2)
 
-//  --------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Members
 
-const char *umbp_console_state (const umbp_member_t *member)
+static const char *s_state (const umbp_member_t *member)
 {
     return member->state == UMBP_MEMBER_ALIVE ? "alive"
-           : member->state == UMBP_MEMBER_SUSPECT ? "suspect" : "unknown";
+           : member->state == UMBP_MEMBER_SUSPECT ? "suspect"
+                                                  : "unknown";
 }
 
 static umbp_tier_room_t s_sum_tiers (const umbp_member_t *member)
@@ -34,6 +37,14 @@ static json_t *s_text (const char *text)
     return umbp_view_text (text, strlen (text));
 }
 
+//  64 bits that mean no quantity, and that many readers of JSON would round
+static json_t *s_hex (uint64_t value)
+{
+    char text[20];
+    snprintf (text, sizeof text, "%016" PRIx64, value);
+    return json_string (text);
+}
+
 static void s_add_room (json_t *row, const umbp_tier_room_t *room)
 {
     json_object_set_new (row, "used_bytes", umbp_view_number (room->used));
@@ -43,12 +54,12 @@ static void s_add_room (json_t *row, const umbp_tier_room_t *room)
     json_object_set_new (row, "blocks", umbp_view_number (room->blocks));
 }
 
-json_t *umbp_console_member (const umbp_member_t *member)
+static json_t *s_member (const umbp_member_t *member)
 {
     umbp_tier_room_t room = s_sum_tiers (member);
     json_t *row = json_object ();
     json_object_set_new (row, "node", s_text (member->node));
-    json_object_set_new (row, "state", json_string (umbp_console_state (member)));
+    json_object_set_new (row, "state", json_string (s_state (member)));
     json_object_set_new (row, "in_ring", json_boolean (member->in_ring));
     json_object_set_new (row, "silent_ms", umbp_view_number (member->silent_ms));
     json_object_set_new (row, "load_percent", json_real (member->load / 10.0));
@@ -64,7 +75,7 @@ static json_t *s_members (const umbp_topology_t *topology)
 {
     json_t *rows = json_array ();
     for (size_t index = 0; index < umbp_topology_count (topology); index++)
-        json_array_append_new (rows, umbp_console_member (umbp_topology_member (topology, index)));
+        json_array_append_new (rows, s_member (umbp_topology_member (topology, index)));
     return rows;
 }
 
@@ -113,8 +124,7 @@ int umbp_console_tiers (umbp_console_t *self, int argc, char **argv)
             if (!member->tiers[tier].total)
                 continue;
             json_t *row = json_pack ("{s:o, s:s, s:s}", "node", s_text (member->node), "tier",
-                                     umbp_console_tier_name (tier), "state",
-                                     umbp_console_state (member));
+                                     umbp_console_tier_name (tier), "state", s_state (member));
             s_add_room (row, &member->tiers[tier]);
             json_array_append_new (rows, row);
         }
@@ -127,7 +137,7 @@ int umbp_console_tiers (umbp_console_t *self, int argc, char **argv)
     return UMBP_CONSOLE_OK;
 }
 
-//  --------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  The ring
 
 //  How many virtual nodes each member has
@@ -148,12 +158,10 @@ static json_t *s_shares (const umbp_topology_t *topology)
     for (size_t index = 0; index < umbp_topology_count (topology); index++) {
         const umbp_member_t *member = umbp_topology_member (topology, index);
         double share = umbp_ring_share (umbp_topology_ring (topology), (uint16_t) index);
-        json_array_append_new (rows, json_pack ("{s:o, s:s, s:b, s:o, s:f}", "node",
-                                                s_text (member->node), "state",
-                                                umbp_console_state (member), "in_ring",
-                                                member->in_ring, "vnodes",
-                                                umbp_view_number (counts[index]),
-                                                "share_percent", 100 * share));
+        json_array_append_new (
+            rows, json_pack ("{s:o, s:s, s:b, s:o, s:f}", "node", s_text (member->node), "state",
+                             s_state (member), "in_ring", member->in_ring, "vnodes",
+                             umbp_view_number (counts[index]), "share_percent", 100 * share));
     }
     return rows;
 }
@@ -174,19 +182,17 @@ static int s_ring_key (umbp_console_t *self, const umbp_topology_t *topology, co
     json_t *rows = json_array ();
     for (size_t index = 0; index < count; index++) {
         const umbp_member_t *member = umbp_topology_member (topology, owners[index]);
-        json_array_append_new (rows, json_pack ("{s:I, s:o, s:s}", "owner",
-                                                (json_int_t) index + 1, "node",
-                                                s_text (member->node), "state",
-                                                umbp_console_state (member)));
+        json_array_append_new (rows, json_pack ("{s:I, s:o, s:s}", "owner", (json_int_t) index + 1,
+                                                "node", s_text (member->node), "state",
+                                                s_state (member)));
     }
-    char place[20];
-    snprintf (place, sizeof place, "%016" PRIx64, position);
-    json_t *doc = json_pack ("{s:o, s:s, s:f, s:o}", "key", umbp_view_text (key, size), "position",
-                             place, "position_percent", 100 * ((double) position / 0x1p64),
-                             "owners", rows);
+    json_t *doc = json_pack ("{s:o, s:o, s:f, s:o}", "key", umbp_view_text (key, size), "position",
+                             s_hex (position), "position_percent",
+                             100 * ((double) position / 0x1p64), "owners", rows);
     if (!umbp_console_json (self, doc)) {
         printf ("%s is at %s, %.1f %% of the way round\n",
-                json_string_value (json_object_get (doc, "key")), place,
+                json_string_value (json_object_get (doc, "key")),
+                json_string_value (json_object_get (doc, "position")),
                 json_real_value (json_object_get (doc, "position_percent")));
         umbp_view_table (stdout, rows, columns, sizeof columns / sizeof *columns, self->colour);
     }
@@ -209,9 +215,9 @@ int umbp_console_ring (umbp_console_t *self, int argc, char **argv)
         end = s_ring_key (self, topology, argv[0]);
     else {
         json_t *rows = s_shares (topology);
-        json_t *doc = json_pack ("{s:o, s:i, s:o}", "topo_epoch",
-                                 umbp_view_number (umbp_topology_epoch (topology)), "copies",
-                                 (int) umbp_topology_copies (topology), "nodes", rows);
+        json_t *doc =
+            json_pack ("{s:o, s:i, s:o}", "topo_epoch", s_hex (umbp_topology_epoch (topology)),
+                       "copies", (int) umbp_topology_copies (topology), "nodes", rows);
         if (!umbp_console_json (self, doc))
             umbp_view_table (stdout, rows, columns, sizeof columns / sizeof *columns, self->colour);
         json_decref (doc);
@@ -220,7 +226,7 @@ int umbp_console_ring (umbp_console_t *self, int argc, char **argv)
     return end;
 }
 
-//  --------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  The whole
 
 //  Counters of one actor of each member, put into the member's row
@@ -276,8 +282,8 @@ static uint64_t s_sum (const json_t *rows, const char *member)
     uint64_t sum = 0;
     size_t index;
     json_t *row;
-    json_array_foreach (rows, index, row)
-        sum += (uint64_t) json_integer_value (json_object_get (row, member));
+    json_array_foreach (rows, index, row) sum +=
+        (uint64_t) json_integer_value (json_object_get (row, member));
     return sum;
 }
 
@@ -303,7 +309,7 @@ static json_t *s_totals (const umbp_console_t *self, const umbp_topology_t *topo
     json_object_set_new (doc, "summary", s_text (summary));
     json_object_set_new (doc, "cluster", s_text (umbp_talk_cluster (self->talk)));
     json_object_set_new (doc, "self", s_text (us->node));
-    json_object_set_new (doc, "topo_epoch", umbp_view_number (umbp_topology_epoch (topology)));
+    json_object_set_new (doc, "topo_epoch", s_hex (umbp_topology_epoch (topology)));
     json_object_set_new (doc, "nodes", umbp_view_number (count));
     json_object_set_new (doc, "alive", umbp_view_number (alive));
     json_object_set_new (doc, "suspect", umbp_view_number (count - alive));
@@ -349,12 +355,14 @@ void umbp_cluster_rates (json_t *doc, const json_t *earlier, double seconds)
     };
     size_t index, other;
     json_t *row, *old;
-    json_array_foreach (json_object_get (doc, "members"), index, row) {
+    json_array_foreach (json_object_get (doc, "members"), index, row)
+    {
         const json_t *before = NULL;
-        json_array_foreach (json_object_get (earlier, "members"), other, old)
-            if (json_equal (json_object_get (row, "node"), json_object_get (old, "node"))
-                && json_equal (json_object_get (row, "epoch"), json_object_get (old, "epoch")))
-                before = old;
+        json_array_foreach (
+            json_object_get (earlier, "members"), other,
+            old) if (json_equal (json_object_get (row, "node"), json_object_get (old, "node"))
+                     && json_equal (json_object_get (row, "epoch"), json_object_get (old, "epoch")))
+            before = old;
         for (size_t at = 0; at < sizeof members / sizeof *members; at++) {
             double rate = s_rate (row, before, members[at][0], seconds);
             json_object_set_new (row, members[at][1], umbp_view_number ((uint64_t) (rate + 0.5)));
@@ -362,43 +370,55 @@ void umbp_cluster_rates (json_t *doc, const json_t *earlier, double seconds)
     }
 }
 
-//  --------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  The whole, for people
+
+static uint64_t s_int (const json_t *doc, const char *member)
+{
+    return (uint64_t) json_integer_value (json_object_get (doc, member));
+}
+
+//  One line of totals under its name
+static void s_line (const umbp_console_t *self, FILE *out, const char *name, const char *text, ...)
+    __attribute__ ((format (printf, 4, 5)));
+
+static void s_line (const umbp_console_t *self, FILE *out, const char *name, const char *text, ...)
+{
+    fprintf (out, "%s%-10s%s", umbp_view_paint ("dim", self->colour), name,
+             umbp_view_plain (self->colour));
+    va_list args;
+    va_start (args, text);
+    vfprintf (out, text, args);
+    va_end (args);
+    fputc ('\n', out);
+}
 
 static void s_show_totals (const umbp_console_t *self, FILE *out, const json_t *doc)
 {
-    char used[UMBP_UNITS_ROOM], total[UMBP_UNITS_ROOM], blocks[UMBP_UNITS_ROOM];
-    char entries[UMBP_UNITS_ROOM], memory[UMBP_UNITS_ROOM], bar[3 * 20 + 1];
-    const char *plain = umbp_view_plain (self->colour), *name = umbp_view_paint ("dim", self->colour);
-    json_int_t suspect = json_integer_value (json_object_get (doc, "suspect"));
+    char one[UMBP_UNITS_ROOM], two[UMBP_UNITS_ROOM], bar[3 * BAR_CELLS + 1];
+    const char *plain = umbp_view_plain (self->colour);
+    uint64_t suspect = s_int (doc, "suspect");
     double percent = json_number_value (json_object_get (doc, "used_percent"));
     fprintf (out, "%s%s%s\n\n", umbp_view_paint ("title", self->colour),
              json_string_value (json_object_get (doc, "summary")), plain);
-    fprintf (out, "%scluster%s   %s, topology %" JSON_INTEGER_FORMAT ", %" JSON_INTEGER_FORMAT
-             " copies of each index entry\n", name, plain,
-             json_string_value (json_object_get (doc, "cluster")),
-             json_integer_value (json_object_get (doc, "topo_epoch")),
-             json_integer_value (json_object_get (doc, "copies")));
-    fprintf (out, "%smembers%s   %s%" JSON_INTEGER_FORMAT " alive%s, %s%" JSON_INTEGER_FORMAT
-             " suspect%s\n", name, plain, umbp_view_paint ("alive", self->colour),
-             json_integer_value (json_object_get (doc, "alive")), plain,
-             suspect ? umbp_view_paint ("suspect", self->colour) : "", suspect,
-             suspect ? plain : "");
-    umbp_units_show_bytes ((uint64_t) json_integer_value (json_object_get (doc, "used_bytes")), used);
-    umbp_units_show_bytes ((uint64_t) json_integer_value (json_object_get (doc, "total_bytes")),
-                           total);
-    umbp_units_show_count ((uint64_t) json_integer_value (json_object_get (doc, "blocks")), blocks);
-    umbp_units_show_count ((uint64_t) json_integer_value (json_object_get (doc, "index_entries")),
-                           entries);
-    umbp_units_show_bytes ((uint64_t) json_integer_value (json_object_get (doc, "index_bytes")),
-                           memory);
-    fprintf (out, "%scapacity%s  %s  %s of %s used (%.1f %%)\n", name, plain,
-             umbp_view_bar (percent, 20, bar), used, total, percent);
-    fprintf (out, "%sblocks%s    %s\n%sindex%s     %s entries in %s\n\n", name, plain, blocks, name,
-             plain, entries, memory);
+    s_line (self, out, "cluster", "%s, topology %s, %" PRIu64 " copies of each index entry",
+            json_string_value (json_object_get (doc, "cluster")),
+            json_string_value (json_object_get (doc, "topo_epoch")), s_int (doc, "copies"));
+    s_line (self, out, "members", "%s%" PRIu64 " alive%s, %s%" PRIu64 " suspect%s",
+            umbp_view_paint ("alive", self->colour), s_int (doc, "alive"), plain,
+            suspect ? umbp_view_paint ("suspect", self->colour) : "", suspect,
+            suspect ? plain : "");
+    s_line (self, out, "capacity", "%s %s of %s used (%.1f %%)",
+            umbp_view_bar (percent, BAR_CELLS, bar),
+            umbp_units_show_bytes (s_int (doc, "used_bytes"), one),
+            umbp_units_show_bytes (s_int (doc, "total_bytes"), two), percent);
+    s_line (self, out, "blocks", "%s", umbp_units_show_count (s_int (doc, "blocks"), one));
+    s_line (self, out, "index", "%s entries in %s\n",
+            umbp_units_show_count (s_int (doc, "index_entries"), one),
+            umbp_units_show_bytes (s_int (doc, "index_bytes"), two));
 }
 
-size_t umbp_cluster_show (const umbp_console_t *self, FILE *out, const json_t *doc, size_t rows)
+void umbp_cluster_show (const umbp_console_t *self, FILE *out, const json_t *doc, size_t rows)
 {
     static const umbp_view_column_t columns[] = {
         { "NODE", "node", UMBP_VIEW_TEXT }, { "STATE", "state", UMBP_VIEW_STATE },
@@ -420,7 +440,6 @@ size_t umbp_cluster_show (const umbp_console_t *self, FILE *out, const json_t *d
     if (shown < all)
         fprintf (out, "and %zu more: see nodes\n", all - shown);
     json_decref (first);
-    return 9 + shown + (shown < all);
 }
 
 int umbp_console_status (umbp_console_t *self, int argc, char **argv)

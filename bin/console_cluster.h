@@ -4,14 +4,14 @@
 
 #include "bin/console.h"
 
-//  What status and top say: totals, and one row for each member. NULL with *end set on failure; to be
-//  released with json_decref.
+//  What status and top say: totals, and one row for each member. NULL with *end set on failure; to
+//  be released with json_decref.
 json_t *umbp_cluster_document (umbp_console_t *self, int *end);
 
-//  Add the rates since an earlier document to each member: puts, gets and bytes a second
+//  Add the rates since an earlier document to each member: puts, gets and exists a second
 void umbp_cluster_rates (json_t *doc, const json_t *earlier, double seconds);
 
-//  Print the totals and the members for people, at most so many rows. Returns how many lines.
-size_t umbp_cluster_show (const umbp_console_t *self, FILE *out, const json_t *doc, size_t rows);
+//  Print the totals and the members for people, at most so many rows
+void umbp_cluster_show (const umbp_console_t *self, FILE *out, const json_t *doc, size_t rows);
 
 #endif

@@ -1,5 +1,5 @@
-//  bin/console_shell.c - commands line by line: from a terminal with history, editing and completion,
-//  else from whatever stdin is
+//  bin/console_shell.c - commands line by line: from a terminal with history, editing and
+//  completion, else from whatever stdin is
 #include <czmq.h>
 #include <editline/readline.h>
 #include <histedit.h>
@@ -10,11 +10,34 @@
 #define HISTORY_MAX 1000                //  Lines kept
 #define HISTORY_NAME ".umbp_history"
 #define WORDS_AGE_MS 5000               //  How long nodes and actors are believed when completing
-#define WORDS_TIMEOUT_MS 300            //  Nobody waits longer for a completion
+#define MOMENT_MS 300                   //  Nobody waits longer for a completion
 #define PROMPT_ROOM 128
 
-//  --------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Lines
+
+//  Who is there, or NULL if our node does not answer within a moment
+static umbp_topology_t *s_ask_topology (umbp_console_t *self)
+{
+    umbp_msg_t question;
+    const umbp_msg_t *answer;
+    if (!self->talk)
+        return NULL;
+    umbp_msg_init (&question, UMBP_MSG_topology, 0);
+    umbp_talk_set_timeout (self->talk, MOMENT_MS);
+    int status = umbp_talk_ask (self->talk, "registry", &question, &answer);
+    umbp_talk_set_timeout (self->talk, self->timeout_ms);
+    return status == 0 ? umbp_topology_new (&answer->topology_ok) : NULL;
+}
+
+//  Whether our node answers
+static bool s_is_connected (umbp_console_t *self)
+{
+    umbp_topology_t *topology = s_ask_topology (self);
+    bool connected = topology != NULL;
+    umbp_topology_destroy (&topology);
+    return connected;
+}
 
 //  What a line says, run. Returns whether to go on.
 static bool s_line (umbp_console_t *self, Tokenizer *tokenizer, const char *line, int *end)
@@ -38,8 +61,8 @@ static bool s_line (umbp_console_t *self, Tokenizer *tokenizer, const char *line
     *end = umbp_console_run (self, count + 1, argv, &empty);
     self->json = json;                  //  Flags count for one line, but for --endpoint
     self->timeout_ms = timeout_ms;
-    if (*end == UMBP_CONSOLE_UNREACHABLE)
-        umbp_console_close (self);      //  The next command may find another endpoint
+    if (*end == UMBP_CONSOLE_UNREACHABLE && !s_is_connected (self))
+        umbp_console_close (self);      //  It is our node: the next command looks for another
     free (argv);
     return true;
 }
@@ -58,7 +81,7 @@ static int s_read_pipe (umbp_console_t *self, Tokenizer *tokenizer)
     return end;
 }
 
-//  --------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Completion. Its functions take no argument of ours, and so need the one console there is.
 
 static umbp_console_t *s_console;
@@ -83,16 +106,10 @@ static void s_know_member (const umbp_member_t *member, bool us)
 //  Who is there, asked again when it is a while ago. Says nothing if nobody answers.
 static void s_know (void)
 {
-    if (!s_console->talk || zclock_mono () < s_words_until)
+    if (zclock_mono () < s_words_until)
         return;
-    umbp_msg_t question;
-    const umbp_msg_t *answer;
-    umbp_msg_init (&question, UMBP_MSG_topology, 0);
-    umbp_talk_set_timeout (s_console->talk, WORDS_TIMEOUT_MS);
-    int status = umbp_talk_ask (s_console->talk, "registry", &question, &answer);
-    umbp_talk_set_timeout (s_console->talk, s_console->timeout_ms);
+    umbp_topology_t *topology = s_ask_topology (s_console);
     s_words_until = zclock_mono () + WORDS_AGE_MS;
-    umbp_topology_t *topology = status == 0 ? umbp_topology_new (&answer->topology_ok) : NULL;
     if (!topology)
         return;
     zlist_purge (s_nodes);
@@ -128,22 +145,20 @@ static bool s_offer_for (const char *command, size_t place)
     static const char *const tiers[] = { "hbm", "dram", "nvme", "shared", NULL };
     static const char *const quits[] = { "quit", NULL };
     static const char *const clears[] = { "--everywhere", "--yes", NULL };
-    if (place == 0) {
-        s_offer_commands ();
+    if (place == 0)
         s_offer_texts (quits);
-    } else if (streq (command, "help"))
+    bool log = streq (command, "log-level"), evict = streq (command, "evict");
+    if (place == 0 || streq (command, "help"))
         s_offer_commands ();
     else if (streq (command, "clear"))
         s_offer_texts (clears);
-    else if (streq (command, "stat") || streq (command, "ping"))
-        s_offer (s_actors);
-    else if (streq (command, "log-level") && place == 1)
+    else if (log && place == 1)
         s_offer_texts (levels);
-    else if (streq (command, "log-level"))
+    else if (log || streq (command, "stat") || streq (command, "ping"))
         s_offer (s_actors);
-    else if (streq (command, "evict") && place == 2)
+    else if (evict && place == 2)
         s_offer_texts (tiers);
-    else if (streq (command, "evict") || (streq (command, "copy") && place > 1))
+    else if (evict || (streq (command, "copy") && place > 1))
         s_offer (s_nodes);
     return (streq (command, "put") || streq (command, "get")) && place == 2;
 }
@@ -152,7 +167,7 @@ static bool s_offer_for (const char *command, size_t place)
 static char *s_next_word (const char *text, int again)
 {
     char *word = again ? zlist_next (s_words) : zlist_first (s_words);
-    while (word && strncmp (word, text, strlen (text)))
+    while (word && strncmp (word, text, strlen (text)) != 0)
         word = zlist_next (s_words);
     return word ? strdup (word) : NULL;
 }
@@ -183,7 +198,7 @@ static zlist_t *s_list (void)
     return list;
 }
 
-//  --------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  A terminal
 
 static volatile sig_atomic_t s_interrupted;
@@ -241,7 +256,7 @@ static int s_read_terminal (umbp_console_t *self, Tokenizer *tokenizer)
     rl_readline_name = "umbp-console";
     rl_initialize ();
     rl_attempted_completion_function = s_complete;
-    rl_completer_word_break_characters = " \t";
+    rl_basic_word_break_characters = " \t";      //  Not @, which addresses have
     using_history ();
     stifle_history (HISTORY_MAX);
     s_history_path (path, sizeof path);
@@ -249,7 +264,8 @@ static int s_read_terminal (umbp_console_t *self, Tokenizer *tokenizer)
         read_history (path);
     if (umbp_console_talk (self) == UMBP_CONSOLE_OK)
         printf ("Connected to %s of cluster %s at %s. help lists commands, Tab completes, quit or "
-                "Ctrl-D leaves.\n", umbp_talk_node (self->talk), umbp_talk_cluster (self->talk),
+                "Ctrl-D leaves.\n",
+                umbp_talk_node (self->talk), umbp_talk_cluster (self->talk),
                 umbp_talk_endpoint (self->talk));
     for (char *line; more && (line = s_read_line (self));) {
         s_remember (line, last, sizeof last);

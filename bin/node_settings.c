@@ -50,7 +50,8 @@ static const umbp_setting_t s_settings[] = {
     { "network/listen", UMBP_SETTING_LISTEN, MEMBER (listen), 1, 255, NULL,
       "where clients and nodes connect to" },
     { "network/advertise", UMBP_SETTING_ENDPOINT, MEMBER (advertise), 0, 255, NULL,
-      "what others shall connect to; nothing: what listen became" },
+      "what others shall connect to, needed where listen is on all interfaces; nothing: what "
+      "listen became" },
     { "network/bulk_host", UMBP_SETTING_TEXT, MEMBER (bulk_host), 0, 127, NULL,
       "address on which the bytes of blocks are served; nothing: the host of listen" },
     { "network/bulk_port", UMBP_SETTING_PORT, MEMBER (bulk_port), 0, 65535, NULL,

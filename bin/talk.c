@@ -58,7 +58,7 @@ const char *umbp_talk_reason (const umbp_talk_t *self)
     return self->reason;
 }
 
-//  --------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  One question
 
 static int s_send (umbp_talk_t *self, const char *address, umbp_msg_t *question)
@@ -117,10 +117,10 @@ static int s_verdict (umbp_talk_t *self, int type)
     return answer->type == s_expected (type) ? 0 : UMBP_EPROTO;
 }
 
-//  Wait for an answer to one of the ids first..last. Returns its id, with *status; 0 if none came until
-//  then.
-static uint64_t s_receive (umbp_talk_t *self, uint64_t first, uint64_t last, int type, int64_t until,
-                           int *status)
+//  Wait for an answer to one of the ids first..last. Returns its id, with *status; 0 if none came
+//  until then.
+static uint64_t s_receive (umbp_talk_t *self, uint64_t first, uint64_t last, int type,
+                           int64_t until, int *status)
 {
     while (true) {
         int64_t left = until - zclock_mono ();
@@ -155,7 +155,7 @@ int umbp_talk_ask (umbp_talk_t *self, const char *address, umbp_msg_t *question,
     return status;
 }
 
-//  --------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Many questions
 
 void umbp_talk_ask_each (umbp_talk_t *self, const char *const *addresses, size_t count,
@@ -193,7 +193,7 @@ void umbp_talk_ask_each (umbp_talk_t *self, const char *const *addresses, size_t
     free (open);
 }
 
-//  --------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Connect
 
 //  Ask one endpoint who it is, up to so long. Returns 0 or an error, without a socket then.

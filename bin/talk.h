@@ -1,6 +1,6 @@
-//  bin/talk.h - a client that asks the actors of a cluster, in messages of the table, through the link
-//  of one node. Contract: every call ends by its deadline, and what comes back keeps the table's
-//  limits and is of the type that answers the question. One thread at a time.
+//  bin/talk.h - a client that asks the actors of a cluster, in messages of the table, through the
+//  link of one node. Contract: every call ends by its deadline, and what comes back keeps the
+//  table's limits and is of the type that answers the question. One thread at a time.
 #ifndef UMBP_TALK_H
 #define UMBP_TALK_H
 
@@ -8,8 +8,8 @@
 
 typedef struct umbp_talk umbp_talk_t;
 
-//  Connect to the first of the endpoints ("tcp://host:port,...") whose registry answers. Blocks up to
-//  timeout_ms, which is also the deadline of each question later on. Returns NULL and *err:
+//  Connect to the first of the endpoints ("tcp://host:port,...") whose registry answers. Blocks up
+//  to timeout_ms, which is also the deadline of each question later on. Returns NULL and *err:
 //  UMBP_EINVAL if that is no list of endpoints, UMBP_EUNREACH if nobody answers.
 umbp_talk_t *umbp_talk_new (const char *endpoints, uint32_t timeout_ms, int *err);
 void umbp_talk_destroy (umbp_talk_t **self_p);
@@ -23,8 +23,8 @@ const char *umbp_talk_node (const umbp_talk_t *self);
 const char *umbp_talk_cluster (const umbp_talk_t *self);
 
 //  Ask "actor" or "actor@node". The id and the deadline of the question are set here. Returns 0 and
-//  *answer, good until the next call; or an error: what the other end said, UMBP_ETIMEDOUT if it said
-//  nothing, UMBP_EPROTO if it said something else.
+//  *answer, good until the next call; or an error: what the other end said, UMBP_ETIMEDOUT if it
+//  said nothing, UMBP_EPROTO if it said something else.
 int umbp_talk_ask (umbp_talk_t *self, const char *address, umbp_msg_t *question,
                    const umbp_msg_t **answer);
 

@@ -13,6 +13,7 @@ int main (int argc, char **argv)
     if (MB_CUR_MAX == 1)
         setlocale (LC_CTYPE, "C.UTF-8");
     signal (SIGPIPE, SIG_IGN);
+    zsys_init ();                       //  First, as it would undo what follows
     zsys_handler_set (NULL);            //  Ctrl-C ends us
     zsys_set_logstream (stderr);
 

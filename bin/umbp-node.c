@@ -1,5 +1,5 @@
-//  bin/umbp-node.c - a node as a process of its own: reads its settings, starts the actors, and waits
-//  for the signal to stop.
+//  bin/umbp-node.c - a node as a process of its own: reads its settings, starts the actors, and
+//  waits for the signal to stop.
 //
 //  Exit status: 0 after SIGINT or SIGTERM, 1 if the node could not start, 2 if a setting is wrong.
 #include <czmq.h>
@@ -31,26 +31,48 @@ static sigset_t s_block_signals (void)
     return signals;
 }
 
-static int s_run (const umbp_node_options_t *options)
+//  Our own way to stdout. All others are sent to stderr, where the log belongs: czmq's gossip would
+//  set it back to stdout. Returns NULL if there is no descriptor left.
+static FILE *s_take_stdout (void)
 {
-    sigset_t signals = s_block_signals ();
-    zsys_handler_set (NULL);            //  Signals are ours
-    zsys_set_logstream (stderr);
-    zsys_set_logident ("umbp-node");
+    int fd = dup (STDOUT_FILENO);
+    FILE *out = fd == -1 ? NULL : fdopen (fd, "w");
+    if (out && dup2 (STDERR_FILENO, STDOUT_FILENO) == -1) {
+        fclose (out);
+        out = NULL;
+    }
+    return out;
+}
 
+static int s_serve (const umbp_node_options_t *options, FILE *out, const sigset_t *signals)
+{
     int err = 0, number = 0;
     umbp_node_t *node = umbp_node_new (options, &err);
     if (!node)
         return s_complain (EXIT_START, "cannot start: ", umbp_strerror (err));
-    printf ("umbp-node: ready node=%s endpoint=%s inproc=%s\n", umbp_node_id (node),
-            umbp_node_endpoint (node), umbp_node_endpoint_inproc (node));
-    fflush (stdout);
+    fprintf (out, "umbp-node: ready node=%s endpoint=%s inproc=%s\n", umbp_node_id (node),
+             umbp_node_endpoint (node), umbp_node_endpoint_inproc (node));
+    fflush (out);
 
-    sigwait (&signals, &number);
+    sigwait (signals, &number);
     zsys_info ("umbp-node: stopping after signal=%d, once more ends at once", number);
-    sigprocmask (SIG_UNBLOCK, &signals, NULL);
+    sigprocmask (SIG_UNBLOCK, signals, NULL);
     umbp_node_destroy (&node);
     return 0;
+}
+
+static int s_run (const umbp_node_options_t *options)
+{
+    sigset_t signals = s_block_signals ();
+    FILE *out = s_take_stdout ();
+    if (!out)
+        return s_complain (EXIT_START, "cannot start: ", strerror (errno));
+    zsys_init ();                       //  First, as it would take the signals back
+    zsys_handler_set (NULL);            //  They are ours
+    zsys_set_logident ("umbp-node");
+    int status = s_serve (options, out, &signals);
+    fclose (out);
+    return status;
 }
 
 static int s_main (umbp_config_t *config, const umbp_node_options_t *options, int argc, char **argv)

@@ -60,7 +60,7 @@ static int s_read (const char *text, const unit_t *units, uint64_t *value)
             scale *= 10;
     }
     text += strspn (text, " ");
-    while (units->name && strcasecmp (units->name, text))
+    while (units->name && strcasecmp (units->name, text) != 0)
         units++;
     if (!units->name || __builtin_mul_overflow (whole, units->factor, &whole)
         || __builtin_mul_overflow (part, units->factor, &part) || part % scale

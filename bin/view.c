@@ -13,7 +13,7 @@
 #define COLUMNS_MAX 16
 #define GAP 2                           //  Spaces between columns
 
-//  --------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Values
 
 //  Bytes of the printable character at data, 0 if there is none
@@ -60,7 +60,7 @@ double umbp_view_percent (uint64_t part, uint64_t whole)
     return whole ? round (1000.0 * (double) part / (double) whole) / 10 : 0;
 }
 
-//  --------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Cells
 
 char *umbp_view_bar (double percent, size_t cells, char *out)
@@ -133,7 +133,7 @@ static size_t s_width (const char *text)
     return width;
 }
 
-//  --------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Tables
 
 static void s_pad (FILE *out, size_t width)
@@ -161,15 +161,16 @@ static bool s_is_right (const umbp_view_column_t *column)
     return column->form >= UMBP_VIEW_COUNT && column->form != UMBP_VIEW_BAR;
 }
 
-void umbp_view_table (FILE *out, const json_t *rows, const umbp_view_column_t *columns, size_t count,
-                      bool colour)
+void umbp_view_table (FILE *out, const json_t *rows, const umbp_view_column_t *columns,
+                      size_t count, bool colour)
 {
     size_t widths[COLUMNS_MAX], index;
     char cell[CELL_ROOM];
     json_t *row;
     for (size_t column = 0; column < count && column < COLUMNS_MAX; column++) {
         widths[column] = s_width (columns[column].title);
-        json_array_foreach (rows, index, row) {
+        json_array_foreach (rows, index, row)
+        {
             s_cell (row, &columns[column], cell);
             if (s_width (cell) > widths[column])
                 widths[column] = s_width (cell);
@@ -180,7 +181,8 @@ void umbp_view_table (FILE *out, const json_t *rows, const umbp_view_column_t *c
         s_put (out, columns[column].title, widths[column], s_is_right (&columns[column]),
                column + 1 == count, title, plain);
     fputc ('\n', out);
-    json_array_foreach (rows, index, row) {
+    json_array_foreach (rows, index, row)
+    {
         for (size_t column = 0; column < count && column < COLUMNS_MAX; column++) {
             bool state = columns[column].form == UMBP_VIEW_STATE;
             s_cell (row, &columns[column], cell);

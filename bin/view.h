@@ -1,5 +1,6 @@
-//  bin/view.h - what a program says, as JSON for programs and as aligned tables for people, both from
-//  one document. Text that came over the network reaches no terminal with control characters in it.
+//  bin/view.h - what a program says, as JSON for programs and as aligned tables for people, both
+//  from one document. Text that came over the network reaches no terminal with control characters
+//  in it.
 #ifndef UMBP_VIEW_H
 #define UMBP_VIEW_H
 
@@ -26,9 +27,10 @@ typedef struct {
     umbp_view_form_t form;
 } umbp_view_column_t;
 
-//  Print an array of objects as a table with a line of titles. A member that a row lacks stays empty.
-void umbp_view_table (FILE *out, const json_t *rows, const umbp_view_column_t *columns, size_t count,
-                      bool colour);
+//  Print an array of objects as a table with a line of titles. A member that a row lacks stays
+//  empty.
+void umbp_view_table (FILE *out, const json_t *rows, const umbp_view_column_t *columns,
+                      size_t count, bool colour);
 
 //  A string of these bytes, where \xNN stands for what is no printable UTF-8
 json_t *umbp_view_text (const void *data, size_t size);
@@ -39,8 +41,8 @@ json_t *umbp_view_number (uint64_t value);
 //  part of whole in percent, 0 of nothing
 double umbp_view_percent (uint64_t part, uint64_t whole);
 
-//  A bar of so many cells for a percentage, as bytes of UTF-8. Returns out, which has room for 3 bytes
-//  a cell and 1.
+//  A bar of so many cells for a percentage, as bytes of UTF-8. Returns out, which has room for 3
+//  bytes a cell and 1.
 char *umbp_view_bar (double percent, size_t cells, char *out);
 
 //  Begin and end a colour on a terminal; nothing unless colour is true

@@ -102,11 +102,11 @@ void umbp_door_close (umbp_lane_t *lane, int number)
     s_close (lane, door);
     lane->doubts = true;
     if (tied)
-        umbp_lane_new_session (lane);
+        umbp_lane_renew (lane);
 }
 
 //  Doors that the session is tied to go with it
-void umbp_lane_new_session (umbp_lane_t *lane)
+void umbp_lane_renew (umbp_lane_t *lane)
 {
     for (size_t index = 0; index < lane->door_count; index++)
         if (lane->doors[index].memory)

@@ -56,7 +56,7 @@ int umbp_get_ask (umbp_lane_t *lane, const umbp_key_t *keys, size_t stride, size
     const umbp_answer_t *answer = umbp_wire_ask (lane, UMBP_WAY_ANY, "router", NULL, &msg, NULL, 0,
                                                  UMBP_MSG_get_ok, lane->deadline_ms, &rc);
     if (!answer && umbp_is_silence (rc))
-        umbp_lane_new_session (lane);
+        umbp_lane_renew (lane);
     if (!answer)
         return rc;
     const umbp_msg_get_ok_t *ok = found->msg = &answer->msg.get_ok;

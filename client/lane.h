@@ -131,7 +131,7 @@ uint64_t umbp_lane_draw (void);
 
 //  Go on as another session: what connections the old one had are closed, and with them end slots and
 //  leases that it may have been given without our hearing of it
-void umbp_lane_new_session (umbp_lane_t *self);
+void umbp_lane_renew (umbp_lane_t *self);
 
 //  Ask the registry who is in the cluster. Returns 0 or an error.
 int umbp_lane_refresh (umbp_lane_t *self, int64_t deadline_ms);
@@ -178,7 +178,7 @@ int umbp_door_find (umbp_lane_t *lane, const char *actor, const char *node);
 int umbp_door_open (umbp_lane_t *lane, const char *actor, const char *node);
 
 //  Close it. Open questions through it are lost. Memory that came through it stays in sight until
-//  umbp_memory_tidy, but a session that was tied to it is over: see umbp_lane_new_session.
+//  umbp_memory_tidy, but a session that was tied to it is over: see umbp_lane_renew.
 void umbp_door_close (umbp_lane_t *lane, int number);
 
 //  -------------------------------------------------------------------------------------------------

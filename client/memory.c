@@ -90,8 +90,10 @@ static umbp_memory_t *s_borrow (umbp_lane_t *lane, int number, int64_t deadline_
 
 void umbp_memory_attach (umbp_lane_t *lane, const char *node)
 {
+    if (umbp_memory_of (lane, node))
+        return;
     int number = umbp_door_open (lane, UMBP_SHARED_ACTOR, node);
-    if (number == UMBP_NO_DOOR || lane->doors[number].memory)
+    if (number == UMBP_NO_DOOR)
         return;
     umbp_memory_t *memory = s_borrow (lane, number, umbp_lane_slice (lane, 0));
     lane->doors[number].memory = memory;

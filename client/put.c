@@ -380,7 +380,7 @@ static size_t s_put_message (call_t *call, job_t *jobs, size_t count)
         count = 0;
     } else {
         if (!inlined && umbp_is_silence (rc))
-            umbp_lane_new_session (lane);
+            umbp_lane_renew (lane);
         for (size_t index = 0; index < count; index++) {
             bool waited = *jobs[index].status == UMBP_EAGAIN || call->full;
             *jobs[index].status = waited && rc == UMBP_ETIMEDOUT ? UMBP_EAGAIN : rc;

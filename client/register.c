@@ -29,6 +29,9 @@ umbp_ranges_t *umbp_ranges_new (void)
 
 void umbp_ranges_destroy (umbp_ranges_t **self_p)
 {
+    for (size_t index = 0; index < (*self_p)->count; index++)
+        if ((*self_p)->ranges[index].locked)
+            munlock ((void *) (*self_p)->ranges[index].base, (*self_p)->ranges[index].size);
     free (*self_p);
     *self_p = NULL;
 }

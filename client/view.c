@@ -78,12 +78,13 @@ umbp_view_t *umbp_view_get (umbp_t *self, umbp_key_t key, uint32_t timeout_ms, i
         rc = umbp_pool_enter (self, timeout_ms, &lane);
     if (rc == 0) {
         umbp_mark_t mark = umbp_lane_mark (lane);
-        for (unsigned tries = 0; tries < TRIES_MAX; tries++) {
+        bool again = true;
+        for (unsigned tries = 0; again; tries++) {
             umbp_lane_rewind (lane, mark);
             rc = s_try (lane, &key, &view);
             lane->stats.checksum_errors += rc == UMBP_ECHECKSUM;
-            if (!umbp_is_passing (rc) || !umbp_lane_pause (lane, tries))
-                break;
+            again = rc == UMBP_EAGAIN || (umbp_is_passing (rc) && tries + 1 < TRIES_MAX);
+            again = again && umbp_lane_pause (lane, tries);
         }
         lane->stats.gets++;
         lane->stats.hits += rc == 0;

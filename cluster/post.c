@@ -661,6 +661,7 @@ static int s_on_listener (zloop_t *loop, zmq_pollitem_t *item, void *arg)
     self->stats.doors_open++;
     zmq_pollitem_t reader = { .fd = fd, .events = ZMQ_POLLIN };
     zloop_poller (loop, &reader, s_on_door, self);
+    zloop_poller_set_tolerant (loop, &reader);  //  A hang-up is an error to it, while requests may still wait
     return 0;
 }
 

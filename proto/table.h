@@ -191,7 +191,7 @@
     F (m, 5, keys, COLUMN, MUST, 1, 1, UMBP_KEY_MAX, "one key per block") \
     F (m, 6, sizes, U32S, MUST, 1, 0, UMBP_BATCH_MAX, "bytes of each block, more than 0") \
     F (m, 7, sums, U64S, MAY, 1, 0, UMBP_BATCH_MAX, \
-       "XXH3-64 of each; the values come as payload. Without, and without session: the node's task") \
+       "XXH3-64 of each; values then are payload, as with session 0") \
     F (m, 8, depths, U16S, MAY, 1, 0, UMBP_BATCH_MAX, \
        "depth in the prefix tree: deeper ones leave first") \
     F (m, 9, strategy, U64, MAY, 0, 0, 4, \

@@ -43,6 +43,7 @@ struct umbp_announce {
     umbp_verdict_fn *verdict;
     char node[UMBP_NAME_MAX + 1];
     uint64_t node_epoch, turns;
+    uint64_t floor;                     //  No number below this is said for the first time: a member may come back
     unsigned tier;
     umbp_topology_t *now, *before;      //  before: while keys whose owners changed are said again
     uint32_t move_cursor;
@@ -72,10 +73,15 @@ umbp_announce_t *umbp_announce_new (umbp_post_t *post, umbp_store_t *store, cons
 
 static void s_stream_free (stream_t **stream_p)
 {
-    if (*stream_p) {
-        free ((*stream_p)->queue);
-        freen (*stream_p);
-    }
+    stream_t *stream = *stream_p;
+    if (!stream)
+        return;
+    umbp_announce_t *self = stream->parent;
+    uint64_t end = stream->next + stream->count;
+    self->floor = end > self->floor ? end : self->floor;
+    self->stats.waiting -= stream->count;
+    free (stream->queue);
+    freen (*stream_p);
 }
 
 void umbp_announce_destroy (umbp_announce_t **self_p)
@@ -114,6 +120,7 @@ static stream_t *s_stream_new (umbp_announce_t *self, const umbp_member_t *membe
     stream_t *stream = zmalloc (sizeof (stream_t));
     stream->parent = self;
     stream->queue = zmalloc (QUEUE_MAX * sizeof (change_t));
+    stream->next = self->floor;
     stream->epoch = member->epoch;
     snprintf (stream->node, sizeof stream->node, "%s", member->node);
     s_account (stream);
@@ -312,9 +319,16 @@ void umbp_announce_drop (umbp_announce_t *self, const umbp_block_t *block)
 //  --------------------------------------------------------------------------------------------------
 //  Topology
 
-//  One block whose owners may have changed: say it to those who are new, unsay it to those who were
-static void s_move (umbp_announce_t *self, const umbp_block_t *block)
+//  Whether the account that is being given to a member will come to an item: then it is not said twice
+static bool s_comes (const stream_t *stream, uint32_t item)
 {
+    return stream->account && !stream->end && stream->cursor <= item;
+}
+
+//  One block whose owners may have changed: say it to those who are new, unsay it to those who were
+static void s_move (umbp_announce_t *self, uint32_t item)
+{
+    const umbp_block_t *block = umbp_store_block (self->store, item);
     uint16_t owners[UMBP_COPIES_MAX], old[UMBP_COPIES_MAX], kept[UMBP_COPIES_MAX];
     size_t count = s_owners (self->now, block, owners);
     size_t old_count = s_owners (self->before, block, old), kept_count = 0;
@@ -328,7 +342,8 @@ static void s_move (umbp_announce_t *self, const umbp_block_t *block)
             s_push (self->streams[member], block, DROPPED, false, 0);
     }
     for (size_t index = 0; index < count; index++)
-        if (!s_is_owner (kept, kept_count, owners[index]))
+        if (!s_is_owner (kept, kept_count, owners[index])
+            && !s_comes (self->streams[owners[index]], item))
             s_push (self->streams[owners[index]], block, HOLDS, index == 0, 0);
 }
 
@@ -337,9 +352,9 @@ static void s_walk_move (umbp_announce_t *self)
 {
     uint32_t reach = umbp_store_reach (self->store), limit = self->move_cursor + WALK_MAX;
     while (self->move_cursor < reach && self->move_cursor < limit) {
-        const umbp_block_t *block = umbp_store_block (self->store, self->move_cursor++);
-        if (block->state == UMBP_BLOCK_LIVE)
-            s_move (self, block);
+        uint32_t item = self->move_cursor++;
+        if (umbp_store_block (self->store, item)->state == UMBP_BLOCK_LIVE)
+            s_move (self, item);
     }
     if (self->move_cursor >= reach)
         umbp_topology_destroy (&self->before);
@@ -364,10 +379,7 @@ static void s_restream (umbp_announce_t *self, const umbp_topology_t *fresh)
             self->streams[index] = s_stream_new (self, member);
     }
     for (size_t index = 0; index < UMBP_NODES_MAX; index++)
-        if (old[index]) {
-            self->stats.waiting -= old[index]->count;
-            s_stream_free (&old[index]);
-        }
+        s_stream_free (&old[index]);
 }
 
 void umbp_announce_topology (umbp_announce_t *self, umbp_topology_t **topology_p)
@@ -411,9 +423,9 @@ bool umbp_announce_pump (umbp_announce_t *self)
 
 bool umbp_announce_quiet (const umbp_announce_t *self)
 {
-    if (self->before)
+    if (!self->now || self->before)
         return false;
-    for (size_t index = 0; self->now && index < umbp_topology_count (self->now); index++) {
+    for (size_t index = 0; index < umbp_topology_count (self->now); index++) {
         const stream_t *stream = self->streams[index];
         if (stream && (stream->count > 0 || stream->account)
             && umbp_topology_member (self->now, index)->state == UMBP_MEMBER_ALIVE)

@@ -377,6 +377,12 @@ zactor_t *umbp_manager_new (const umbp_manager_args_t *args)
         pages[index] = (uint32_t) (umbp_region_bytes (args->regions[index]) / args->page_size);
     self->store = umbp_store_new (args->page_size, pages, args->region_count, args->seed);
     self->leases = umbp_leases_new (LEASES_MAX);
+    if (!self->store) {
+        zsys_error ("%s: impossible pages: page_size=%u", args->name, args->page_size);
+        void *value = self;
+        s_destroy (&value);
+        return NULL;
+    }
     umbp_actor_args_t actor = { .name = args->name, .home = args->home, .door = true, .ops = ops,
                                 .self = self, .start = s_start, .stat = s_stat, .closed = s_closed,
                                 .tick = s_tick, .tick_ms = TICK_MS, .destroy = s_destroy };

@@ -56,7 +56,7 @@ void umbp_manager_on_reserve (void *owner, const umbp_mail_t *mail)
     for (size_t index = 0; index < ask->keys.count; index++) {
         umbp_bytes_t key = umbp_column_next (&ask->keys, index, &offset);
         uint16_t depth = ask->depths.count ? umbp_u16s_at (ask->depths, index) : 0;
-        uint32_t item;
+        uint32_t item, extents = self->extents;
         int rc = s_reserve (self, key, umbp_u32s_at (ask->sizes, index), depth, ask->session, &item);
         umbp_block_t *block = rc == 0 ? umbp_store_block (self->store, item) : NULL;
         if (block && !umbp_manager_add_extents (self, block, index))
@@ -66,6 +66,7 @@ void umbp_manager_on_reserve (void *owner, const umbp_mail_t *mail)
         self->slots[index] = rc == 0 ? block->token : 0;
         if (rc != 0) {
             self->extent_counts[index] = 0;
+            self->extents = extents;
             if (block)
                 umbp_store_drop (self->store, item);
         }

@@ -35,13 +35,14 @@ void umbp_conn_open (umbp_conn_t *self, int sock, const umbp_conn_env_t *env)
 
 void umbp_conn_close (umbp_conn_t *self)
 {
-    close (self->sock);
-    self->sock = -1;
+    //  In this order, so that who sees the effect of one line can rely on those before it
     if (self->card)
         umbp_desk_release (self->env->desk, &self->card);
+    umbp_bulk_count (&self->env->stats->connections, -1);
+    close (self->sock);
+    self->sock = -1;
     if (self->entered)
         umbp_desk_leave (self->env->desk, self->session);
-    umbp_bulk_count (&self->env->stats->connections, -1);
 }
 
 bool umbp_conn_is_new (const umbp_conn_t *self)

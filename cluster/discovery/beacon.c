@@ -73,7 +73,6 @@ static void s_destroy (void **self_p)
 //  Returns false if there is no interface to shout on
 static bool s_configure (zactor_t *beacon, const umbp_beacon_args_t *args)
 {
-    zsys_set_interface (args->interface ? args->interface : "");
     zsock_set_rcvtimeo (beacon, 5000);
     zsock_send (beacon, "si", "CONFIGURE", (int) args->port);
     char *host = zstr_recv (beacon);
@@ -96,10 +95,12 @@ zactor_t *umbp_beacon_new (const umbp_beacon_args_t *args)
     s_write_head (shout, args->cluster);
     memcpy (shout + HEAD_SIZE, where, strlen (where));
 
+    const char *interface = args->interface ? args->interface : "";
+    if (strneq (zsys_interface (), interface))
+        zsys_set_interface (interface); //  Other beacons read it at any time, so never without need
     zactor_t *beacon = zactor_new (zbeacon, NULL);
     if (!s_configure (beacon, args)) {
-        zsys_error ("beacon: cannot broadcast on interface '%s'",
-                    args->interface ? args->interface : "");
+        zsys_error ("beacon: cannot broadcast on interface '%s'", interface);
         zactor_destroy (&beacon);
         return NULL;
     }

@@ -6,7 +6,8 @@
 //  its "tcp://".
 //
 //  IPv4 only, and not on loopback, which has no broadcast. The interface is a setting of the whole
-//  process (zsys_set_interface): all beacons of a process, and other zbeacons in it, use the last one.
+//  process (zsys_set_interface): all beacons of a process have to name the same one, and it must not
+//  be changed while one of them runs.
 #ifndef UMBP_BEACON_H
 #define UMBP_BEACON_H
 

@@ -23,8 +23,10 @@ typedef struct {
     char *node, *endpoint, *bind, *connect;
     const char *at;                     //  The rest of the list to connect to
     bool missed;                        //  A name of the list was not found
+    zhashx_t *connected;                //  Endpoints that zgossip was told
     zhashx_t *heard;                    //  Node -> its endpoint
     int port;
+    unsigned repeat_ms;
 } self_t;
 
 static void s_text_free (void **item)
@@ -49,6 +51,17 @@ static int s_port (zactor_t *gossip)
     return number;
 }
 
+//  Had we left the choice of the port to zgossip, it has to stay the same from now on
+static void s_keep_port (self_t *self)
+{
+    char endpoint[2 * UMBP_TEXT_MAX];
+    char *colon = strrchr (self->bind, ':');
+    int host_size = (int) (colon ? colon - self->bind : 0);
+    snprintf (endpoint, sizeof endpoint, "%.*s:%d", host_size, self->bind, self->port);
+    free (self->bind);
+    self->bind = strdup (endpoint);
+}
+
 //  Starts zgossip, and binds and publishes. Returns false if it cannot bind.
 static bool s_open (self_t *self)
 {
@@ -64,6 +77,9 @@ static bool s_open (self_t *self)
         zactor_destroy (&self->gossip);
         return false;
     }
+    if (*self->bind)
+        s_keep_port (self);
+    zhashx_purge (self->connected);
     zstr_sendx (self->gossip, "PUBLISH", self->node, value, NULL);
     self->at = self->connect;
     return true;
@@ -122,10 +138,10 @@ static bool s_connect_next (self_t *self)
         return false;
     char name[UMBP_TEXT_MAX + 1], endpoint[UMBP_TEXT_MAX + 1];
     umbp_text_copy (peer, name, sizeof name);
-    if (umbp_endpoint_resolve (name, endpoint, sizeof endpoint) == 0)
-        zstr_sendx (self->gossip, "CONNECT", endpoint, NULL);   //  Twice is fine: it knows them
-    else
+    if (umbp_endpoint_resolve (name, endpoint, sizeof endpoint) < 0)
         self->missed = true;
+    else if (zhashx_insert (self->connected, endpoint, self) == 0)
+        zstr_sendx (self->gossip, "CONNECT", endpoint, NULL);
     return true;
 }
 
@@ -169,7 +185,7 @@ static void s_start (void *owner, zloop_t *loop)
     self_t *self = owner;
     zloop_reader (loop, zactor_sock (self->gossip), s_on_gossip, self);
     zloop_timer (loop, 0, 1, s_on_turn, self);
-    zloop_timer (loop, REPEAT_MS, 0, s_on_repeat, self);
+    zloop_timer (loop, self->repeat_ms, 0, s_on_repeat, self);
 }
 
 static void s_destroy (void **self_p)
@@ -178,6 +194,7 @@ static void s_destroy (void **self_p)
     zactor_destroy (&self->gossip);
     umbp_finder_destroy (&self->finder);
     zhashx_destroy (&self->heard);
+    zhashx_destroy (&self->connected);
     free (self->node);
     free (self->endpoint);
     free (self->bind);
@@ -208,6 +225,8 @@ zactor_t *umbp_gossip_new (const umbp_gossip_args_t *args, int *port_p)
     self->endpoint = strdup (args->endpoint);
     self->bind = strdup (args->bind ? args->bind : "");
     self->connect = strdup (connect);
+    self->repeat_ms = args->repeat_ms ? args->repeat_ms : REPEAT_MS;
+    self->connected = zhashx_new ();
     self->heard = zhashx_new ();
     zhashx_set_destructor (self->heard, s_text_free);
     if (!s_open (self)) {

@@ -1,6 +1,6 @@
 //  cluster/discovery/gossip.h - nodes found by zgossip, where broadcast is blocked. Each node
 //  publishes where it is; who connects to one of them hears of all. An actor that says found to the
-//  registry of its node for each, and repeats it every 10 s: tuples of zgossip never expire, and the
+//  registry of its node for each, again and again: tuples of zgossip never expire, and the
 //  registry finds out who still lives.
 //
 //  zgossip has no limits of its own and trusts its peers: bind it in a network that you trust. A
@@ -16,6 +16,7 @@ typedef struct {
     const char *endpoint;               //  Our own: published, never said to our registry
     const char *bind;                   //  "tcp://host:port", port may be *; NULL or empty: do not listen
     const char *connect;                //  "tcp://host:port,..." to connect to; NULL or empty: nowhere
+    unsigned repeat_ms;                 //  How often all are said again; 0: 10000
 } umbp_gossip_args_t;
 
 //  Returns NULL if it cannot bind or the list is malformed; the reason is logged. With *port_p,

@@ -1,4 +1,4 @@
-//  test/unit/test_config.c - the settings of a program: what is read, from where, and what is refused
+//  test/unit/test_config.c - the settings of a program: what is read, and what is refused
 #include <CUnit/Basic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +24,7 @@ static const set_t s_defaults = {
     .spin_us = 50, .percent = 90, .bytes = 1 << 30, .count = 7,
 };
 
-#define MEMBER(name) #name, offsetof (set_t, name), sizeof (((set_t *) 0)->name)
+#define MEMBER(name) #name, offsetof(set_t, name), sizeof(((set_t *) 0)->name)
 
 static const umbp_setting_t s_table[] = {
     { "node/name", UMBP_SETTING_ID, MEMBER (name), 1, 16, NULL, "who" },
@@ -43,6 +43,16 @@ static const umbp_setting_t s_table[] = {
     { "mark/port", UMBP_SETTING_PORT, MEMBER (port), 0, 65535, NULL, "door" },
 };
 #define SETTINGS (sizeof s_table / sizeof *s_table)
+
+static bool s_same (const set_t *one, const set_t *other)
+{
+    return !strcmp (one->name, other->name) && !strcmp (one->listen, other->listen)
+           && !strcmp (one->peers, other->peers) && !strcmp (one->order, other->order)
+           && !strcmp (one->note, other->note) && one->level == other->level
+           && one->wait_ms == other->wait_ms && one->spin_us == other->spin_us
+           && one->percent == other->percent && one->port == other->port && one->fast == other->fast
+           && one->bytes == other->bytes && one->count == other->count;
+}
 
 static unsigned s_seed;
 static char *s_no_env[] = { NULL };
@@ -83,8 +93,24 @@ static void test_units (void)
         { "18446744073709551615", UINT64_MAX }, { "7 B", 7 }, { "0.5k", 512 },
     };
     static const char *const bad[] = {
-        "", " 1", "1 2", "4Gb", "4GB", "-1", "+1", "1e3", "1.GiB", ".5k", "1.3B", "0x10", "KiB",
-        "18446744073709551616", "16777216TiB", "1,5k", "1 KiB x", "0.12345678901k",
+        "",
+        " 1",
+        "1 2",
+        "4Gb",
+        "4GB",
+        "-1",
+        "+1",
+        "1e3",
+        "1.GiB",
+        ".5k",
+        "1.3B",
+        "0x10",
+        "KiB",
+        "18446744073709551616",
+        "16777216TiB",
+        "1,5k",
+        "1 KiB x",
+        "0.12345678901k",
     };
     uint64_t value;
     for (size_t index = 0; index < sizeof fine / sizeof *fine; index++) {
@@ -106,7 +132,8 @@ static void test_units_come_back (void)
     char text[UMBP_UNITS_ROOM];
     uint64_t value;
     for (int round = 0; round < 20000; round++) {
-        uint64_t number = ((uint64_t) (unsigned) rand () << 32 | (unsigned) rand ()) >> rand () % 64;
+        uint64_t number =
+            ((uint64_t) (unsigned) rand () << 32 | (unsigned) rand ()) >> rand () % 64;
         number = number << rand () % 20 >> rand () % 20;
         CU_ASSERT (umbp_units_read_bytes (umbp_units_write_bytes (number, text), &value) == 0);
         CU_ASSERT (value == number);
@@ -149,27 +176,26 @@ static void test_suggest (void)
 
 static void test_reads_a_file (void)
 {
-    static const char text[] =
-        "#  A comment\n"
-        "\n"
-        "node                            #  and another\r\n"
-        "    name = node-1\r\n"
-        "    listen = tcp://*:*          #  any\n"
-        "    peers = \"tcp://a:1,tcp://[::1]:2\"\n"
-        "    note = 'say \"x # y\"'  # quoted\n"
-        "    level = HIGH\n"
-        "dram\n"
-        "    capacity = 1.5GiB\n"
-        "    huge_pages = on\n"
-        "#\n"
-        "    order = Best\n"
-        "time\n"
-        "    wait = 2s\n"
-        "    spin = 0\n"
-        "mark\n"
-        "    high = 75%\n"
-        "    count = 12\n"
-        "    port = 80";
+    static const char text[] = "#  A comment\n"
+                               "\n"
+                               "node                            #  and another\r\n"
+                               "    name = node-1\r\n"
+                               "    listen = tcp://*:*          #  any\n"
+                               "    peers = \"tcp://a:1,tcp://[::1]:2\"\n"
+                               "    note = 'say \"x # y\"'  # quoted\n"
+                               "    level = HIGH\n"
+                               "dram\n"
+                               "    capacity = 1.5GiB\n"
+                               "    huge_pages = on\n"
+                               "#\n"
+                               "    order = Best\n"
+                               "time\n"
+                               "    wait = 2s\n"
+                               "    spin = 0\n"
+                               "mark\n"
+                               "    high = 75%\n"
+                               "    count = 12\n"
+                               "    port = 80";
     set_t set;
     char error[1024];
     CU_ASSERT (s_read_text (text, sizeof text - 1, &set, error) == 0);
@@ -183,7 +209,7 @@ static void test_reads_a_file (void)
     CU_ASSERT (set.wait_ms == 2000 && set.spin_us == 0 && set.percent == 75);
     CU_ASSERT (set.count == 12 && set.port == 80);
     CU_ASSERT (s_read_text ("", 0, &set, error) == 0);
-    CU_ASSERT (memcmp (&set, &s_defaults, sizeof set) == 0);
+    CU_ASSERT (s_same (&set, &s_defaults));
 }
 
 //  What is refused in a file, and how
@@ -245,7 +271,7 @@ static const struct { const char *text, *error; } s_refused[] = {
     { "node\n    name = # a\n", "test.conf:2: name = # a: no value; "
                                 "allowed: KEY = VALUE, where \"\" is an empty one" },
     { "node\n    = a\n", "test.conf:2: = a: not a line of ZPL; "
-                         "allowed: SECTION, or below one KEY = VALUE, indented by 4 spaces" },
+                         "allowed: SECTION, or below one KEY = VALUE after 4 spaces" },
     { "node\n    name =\r\"a\n", "test.conf:2: name =\r\"a: a control character" },
     { "node/\n", "test.conf:1: node/: a name begins and ends with a letter or digit" },
 };
@@ -258,7 +284,7 @@ static void test_refuses (void)
         const char *text = s_refused[index].text;
         CU_ASSERT (s_read_text (text, strlen (text), &set, error) == UMBP_EINVAL);
         CU_ASSERT_STRING_EQUAL (error, s_refused[index].error);
-        if (strcmp (error, s_refused[index].error))
+        if (strcmp (error, s_refused[index].error) != 0)
             printf ("\n%s\n", error);
     }
 }
@@ -279,8 +305,10 @@ static void test_refuses_what_is_no_text (void)
 static void test_survives_any_bytes (void)
 {
     static const char *const pieces[] = {
-        "node", "dram", "    ", "\n", " = ", "name", "capacity", "1GiB", "\"", "'", "#", "\t", "=",
-        "listen", "tcp://a:1", ",", "peers", "order", "best", "/", "99999999999999999999", "\r",
+        "node", "dram", " ", "\n", " = ", "name", "capacity",
+        "1GiB", "\"", "'", "#", "\t", "=", "listen",
+        "tcp://a:1", ",", "peers", "order", "best", "/", "99999999999999999999",
+        "\r",
     };
     for (int round = 0; round < 20000; round++) {
         char text[400], error[1024];
@@ -290,8 +318,8 @@ static void test_survives_any_bytes (void)
             char byte[2] = { (char) rand (), 0 };
             if (rand () % 10 == 0)
                 piece = byte;
-            memcpy (text + size, piece, strlen (piece));
-            size += strlen (piece);
+            while (*piece)
+                text[size++] = *piece++;
         }
         set_t set;
         int rc = s_read_text (text, size, &set, error);
@@ -331,9 +359,15 @@ static void test_flag_before_env_before_file (void)
 //  What print writes, read back, is the same again
 static void test_print_comes_back (void)
 {
-    char *argv[] = { "umbp-test", "--print-config", "--node-note", "it's # \t", "--node-peers",
-                     "tcp://host-number-one:7710,tcp://host-number-two:7710", "--time-wait=90s",
-                     "--dram-order=best", NULL };
+    char *argv[] = { "umbp-test",
+                     "--print-config",
+                     "--node-note",
+                     "it's # \t",
+                     "--node-peers",
+                     "tcp://host-number-one:7710,tcp://host-number-two:7710",
+                     "--time-wait=90s",
+                     "--dram-order=best",
+                     NULL };
     char *env[] = { "UMBP_NODE_LEVEL=high", NULL };
     set_t set = s_defaults, back;
     umbp_config_t *config = umbp_config_new ("umbp-test", s_table, SETTINGS, &set);
@@ -352,7 +386,7 @@ static void test_print_comes_back (void)
     umbp_config_print (config, out);
     fclose (out);
     CU_ASSERT (s_read_text (text, size, &back, error) == 0);
-    CU_ASSERT (memcmp (&set, &back, sizeof set) == 0);
+    CU_ASSERT (s_same (&set, &back));
     CU_ASSERT (strstr (text, "    note           = \"it's # it\"") != NULL);
     CU_ASSERT (strstr (text, "#  --node-note\n") != NULL);
     CU_ASSERT (strstr (text, "    #  --node-peers\n") != NULL);
@@ -366,7 +400,7 @@ static void test_refuses_arguments (void)
 {
     static const struct { const char *flag, *value, *error; } refused[] = {
         { "--dram-capcity", "4GiB", "--dram-capcity: unknown flag, did you mean --dram-capacity?; "
-                                    "umbp-test --help lists them" },
+          "umbp-test --help lists them" },
         { "--zz", NULL, "--zz: unknown flag; umbp-test --help lists them" },
         { "node", NULL, "node: not a flag; umbp-test --help lists them" },
         { "-x", NULL, "-x: not a flag; umbp-test --help lists them" },
@@ -428,7 +462,8 @@ static void test_help_and_version (void)
         umbp_config_help (config, out);
         fclose (out);
         CU_ASSERT (strstr (text, "  --dram-capacity SIZE\n        memory\n"
-                                 "        1MiB..16TiB, like 512MiB or 4GiB [1GiB]\n") != NULL);
+                                 "        1MiB..16TiB, like 512MiB or 4GiB [1GiB]\n")
+                   != NULL);
         CU_ASSERT (strstr (text, "  --mark-port PORT\n") != NULL);
         free (text);
         umbp_config_destroy (&config);
@@ -443,9 +478,9 @@ static void test_blames (void)
     umbp_config_t *config = umbp_config_new ("umbp-test", s_table, SETTINGS, &set);
     CU_ASSERT (umbp_config_read_text (config, "test.conf", text, sizeof text - 1) == 0);
     CU_ASSERT_STRING_EQUAL (umbp_config_blame (config, "wait_ms, level: too much"),
-                            "test.conf:4: time/wait: wait_ms, level: too much");
+                            "test.conf:4: time/wait: too much");
     CU_ASSERT_STRING_EQUAL (umbp_config_blame (config, "count: too many"),
-                            "default: mark/count: count: too many");
+                            "default: mark/count: too many");
     CU_ASSERT_STRING_EQUAL (umbp_config_blame (config, "nobody: is wrong"), "nobody: is wrong");
     umbp_config_destroy (&config);
 }
@@ -470,27 +505,43 @@ static void test_node_settings_are_complete (void)
     }
 }
 
+//  The text that a configuration prints, without where it comes from; to be freed
+static char *s_print (const umbp_config_t *config)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream (&text, &size);
+    umbp_config_print (config, out);
+    fclose (out);
+    char *to = text;
+    for (const char *from = text; *from;)
+        if (*from == '#')
+            from += strcspn (from, "\n");
+        else
+            *to++ = *from++;
+    *to = 0;
+    return text;
+}
+
 //  The defaults are settings like any other: printed and read back, they are what they were
 static void test_node_defaults (void)
 {
     umbp_node_options_t options, back;
-    memset (&options, 0, sizeof options);
     umbp_node_options_init (&options);
-    back = options;
-    size_t count, size = 0;
+    memset (&back, 0, sizeof back);
+    size_t count;
     const umbp_setting_t *settings = umbp_node_settings (&count);
-    char *text = NULL;
-    FILE *out = open_memstream (&text, &size);
     umbp_config_t *config = umbp_config_new ("umbp-node", settings, count, &options);
-    umbp_config_print (config, out);
-    fclose (out);
-    umbp_config_destroy (&config);
-    config = umbp_config_new ("umbp-node", settings, count, &back);
-    CU_ASSERT (umbp_config_read_text (config, "defaults", text, size) == 0);
-    CU_ASSERT_STRING_EQUAL (umbp_config_error (config), "");
-    CU_ASSERT (memcmp (&options, &back, sizeof options) == 0);
-    umbp_config_destroy (&config);
+    umbp_config_t *other = umbp_config_new ("umbp-node", settings, count, &back);
+    char *text = s_print (config);
+    CU_ASSERT (umbp_config_read_text (other, "defaults", text, strlen (text)) == 0);
+    CU_ASSERT_STRING_EQUAL (umbp_config_error (other), "");
+    char *again = s_print (other);
+    CU_ASSERT_STRING_EQUAL (text, again);
     free (text);
+    free (again);
+    umbp_config_destroy (&config);
+    umbp_config_destroy (&other);
 }
 
 int main (void)

@@ -1,0 +1,58 @@
+//  bin/bench_options.h - what umbp-bench is told on its command line. A value: no threads, nothing
+//  blocks. After umbp_bench_options_read returned 0 every member keeps its range.
+#ifndef UMBP_BENCH_OPTIONS_H
+#define UMBP_BENCH_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#define UMBP_BENCH_BATCH_MAX 1024       //  Blocks in a call
+#define UMBP_BENCH_THREADS_MAX 64
+#define UMBP_BENCH_CLIENTS_MAX 64
+#define UMBP_BENCH_ENDPOINTS_MAX 64
+#define UMBP_BENCH_TEXT 1024            //  Room for a text
+
+typedef struct {
+    //  All
+    char endpoints[UMBP_BENCH_TEXT];    //  "tcp://host:port,..."; empty: as umbp_connect finds one
+    uint64_t timeout_ms;                //  Of a call
+    uint64_t seed;
+    bool json;
+    //  Calls
+    uint64_t threads, batch, block_bytes, keys;
+    uint64_t seconds_ms, count;         //  The first of both ends it. count 0: keys
+    uint64_t gets_percent;              //  Of mixed calls
+    bool no_shm;
+    char strategy[16];
+    //  Replay
+    char trace[UMBP_BENCH_TEXT];        //  Empty: the generator
+    uint64_t clients, requests, talks, lru_blocks;
+    bool wait_full;                     //  Put again until the deadline what found no room
+    //  Suite
+    char out[UMBP_BENCH_TEXT];
+    uint64_t samples;
+    char rows[64];                      //  Only rows whose name holds this; empty: all
+} umbp_bench_options_t;
+
+//  The defaults of a command. Returns 0, or UMBP_EINVAL if there is no such command.
+int umbp_bench_options_init (umbp_bench_options_t *self, const char *command);
+
+//  Read arguments, "--name value" or "--name=value", into a set that init has made. Returns 0, or
+//  UMBP_EINVAL, and error, of error_size bytes, says which and what is allowed.
+int umbp_bench_options_read (umbp_bench_options_t *self, const char *command, int argc,
+                             char *const *argv, char *error, size_t error_size);
+
+//  All commands and their options
+void umbp_bench_options_help (FILE *out);
+
+//  The n-th of the endpoints, from the front again after the last, written to out; "" if none is
+//  given. Returns out.
+char *umbp_bench_options_endpoint (const umbp_bench_options_t *self, size_t number, char *out,
+                                   size_t size);
+
+//  Number of the strategy, as umbp.h has it
+int umbp_bench_options_strategy (const umbp_bench_options_t *self);
+
+#endif

@@ -1,0 +1,163 @@
+//  test/unit/nodes.h - a small cluster inside a test: nodes of this process, found through seeds, with
+//  doors in a folder of their own, and clients of them.
+#ifndef UMBP_TEST_NODES_H
+#define UMBP_TEST_NODES_H
+
+#include "actors/umbp_node.h"
+#include "client/pool.h"
+#include "cluster/bulk/clock.h"
+
+#include <CUnit/Basic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define NODES_MAX 3
+#define PAGE 4096
+
+//  Random numbers
+static inline uint64_t nodes_mix (uint64_t value)
+{
+    value = (value ^ value >> 30) * 0xbf58476d1ce4e5b9;
+    value = (value ^ value >> 27) * 0x94d049bb133111eb;
+    return value ^ value >> 31;
+}
+
+static inline uint64_t nodes_random (uint64_t *stream)
+{
+    return nodes_mix (*stream += 0x9e3779b97f4a7c15);
+}
+
+static inline uint64_t nodes_seed (const char *test)
+{
+    const char *text = getenv ("UMBP_SEED");
+    uint64_t seed = text ? strtoull (text, NULL, 10)
+                         : (uint64_t) time (NULL) ^ (uint64_t) getpid () << 32;
+    printf ("[%s seed=%llu] ", test, (unsigned long long) seed);
+    return seed;
+}
+
+typedef struct {
+    umbp_node_t *nodes[NODES_MAX];
+    umbp_node_options_t options[NODES_MAX];
+    size_t count;
+    char run_dir[64];
+} nodes_t;
+
+typedef enum { WITH_DOORS, WITHOUT_DOORS } doors_t;
+
+static inline void nodes_options (nodes_t *self, size_t number, doors_t doors, uint64_t dram_bytes)
+{
+    umbp_node_options_t *options = &self->options[number];
+    umbp_node_options_init (options);
+    snprintf (options->node, sizeof options->node, "node-%zu", number);
+    snprintf (options->cluster, sizeof options->cluster, "test-%d", (int) getpid ());
+    if (doors == WITH_DOORS)
+        snprintf (options->run_dir, sizeof options->run_dir, "%s", self->run_dir);
+    if (number > 0)
+        snprintf (options->seeds, sizeof options->seeds, "%s",
+                  umbp_node_endpoint (self->nodes[0]));
+    options->heartbeat_ms = 50;
+    options->suspect_ms = 500;
+    options->gone_ms = 2000;
+    options->dram_bytes = dram_bytes;
+    options->region_bytes = dram_bytes / 2;
+    options->page_bytes = PAGE;
+    options->index_keys = 100000;
+    options->kv_hashes = 10000;
+    options->log_level = 1;
+}
+
+//  A client of one of the nodes. inproc or tcp; NULL if it cannot connect.
+static inline umbp_t *nodes_connect (const nodes_t *self, size_t number, umbp_options_t options)
+{
+    if (!options.endpoints)
+        options.endpoints = umbp_node_endpoint_inproc (self->nodes[number]);
+    return umbp_connect (&options, NULL);
+}
+
+//  How many nodes are in the ring that a client was told of
+static inline size_t nodes_in_ring (const umbp_t *pool)
+{
+    return umbp_ring_node_count (umbp_topology_ring (pool->cluster->topology));
+}
+
+//  Wait until all nodes see each other in the ring and take blocks
+static inline bool nodes_meet (const nodes_t *self)
+{
+    int64_t deadline_ms = umbp_clock_ms () + 20000;
+    for (size_t number = 0; number < self->count && umbp_clock_ms () < deadline_ms;) {
+        umbp_t *pool = nodes_connect (self, number, (umbp_options_t) { .no_shm = true });
+        number += pool && nodes_in_ring (pool) == self->count
+                  && umbp_put (pool, "are you there", "yes", 3) == 0
+                  && umbp_remove (pool, "are you there") == 0;
+        umbp_close (&pool);
+    }
+    return umbp_clock_ms () < deadline_ms;
+}
+
+//  A node where its options say, or where it was. Somebody may be there for a moment.
+static inline umbp_node_t *nodes_again (const umbp_node_options_t *options)
+{
+    umbp_node_t *node = NULL;
+    int64_t deadline_ms = umbp_clock_ms () + 5000;
+    while (!node && umbp_clock_ms () < deadline_ms)
+        node = umbp_node_new (options, NULL);
+    return node;
+}
+
+//  On a port of its own, below those that the system gives to others
+static inline umbp_node_t *nodes_new (umbp_node_options_t *options)
+{
+    uint64_t stream = (uint64_t) umbp_clock_ms () << 20 ^ (uint64_t) getpid ();
+    unsigned port = 20000 + (unsigned) (nodes_random (&stream) % 12000);
+    snprintf (options->listen, sizeof options->listen, "tcp://127.0.0.1:%u", port);
+    return nodes_again (options);
+}
+
+static inline bool nodes_start (nodes_t *self, size_t count, doors_t doors, uint64_t dram_bytes)
+{
+    *self = (nodes_t) { .count = count };
+    snprintf (self->run_dir, sizeof self->run_dir, "/tmp/umbp-test-XXXXXX");
+    if (!mkdtemp (self->run_dir))
+        return false;
+    for (size_t number = 0; number < count; number++) {
+        nodes_options (self, number, doors, dram_bytes);
+        self->nodes[number] = nodes_new (&self->options[number]);
+        if (!self->nodes[number])
+            return false;
+    }
+    return nodes_meet (self);
+}
+
+static inline void nodes_stop (nodes_t *self)
+{
+    for (size_t number = self->count; number-- > 0;)
+        umbp_node_destroy (&self->nodes[number]);
+    rmdir (self->run_dir);
+}
+
+//  The bytes of the block under a number
+static inline void nodes_fill (void *out, size_t size, uint64_t number)
+{
+    uint8_t *bytes = out;
+    for (size_t at = 0; at < size; at += 8) {
+        uint64_t word = nodes_mix (number * 1000003 + at);
+        memcpy (bytes + at, &word, size - at < 8 ? size - at : 8);
+    }
+}
+
+static inline bool nodes_is_filled (const void *data, size_t size, uint64_t number)
+{
+    const uint8_t *bytes = data;
+    for (size_t at = 0; at < size; at += 8) {
+        uint64_t word = nodes_mix (number * 1000003 + at);
+        if (memcmp (bytes + at, &word, size - at < 8 ? size - at : 8) != 0)
+            return false;
+    }
+    return true;
+}
+
+#endif

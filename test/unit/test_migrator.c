@@ -1,0 +1,927 @@
+//  test/unit/test_migrator.c - moving blocks between bulk servers; and the migrator actor between two real
+//  nodes, and between tiers that the test plays: silent ones, late ones, and ones that lie
+#include "actors/migrator.h"
+#include "actors/mover.h"
+#include "actors/tier/manager.h"
+#include "cluster/bulk/clock.h"
+#include "cluster/bulk/copy.h"
+#include "cluster/bulk/tcp_client.h"
+#include "cluster/bulk/tcp_server.h"
+#include "cluster/bulk/tcp_sock.h"
+#include "cluster/link.h"
+#include "cluster/topology.h"
+#include "test/unit/peer.h"
+
+#include <poll.h>
+#include <unistd.h>
+
+#define PAGE 4096u
+#define SESSION 77u
+
+static uint64_t s_state;                //  Of random numbers
+
+static void s_fill (uint8_t *data, size_t size)
+{
+    for (size_t at = 0; at < size; at += 8) {
+        uint64_t number = random_next (&s_state);
+        memcpy (data + at, &number, size - at < 8 ? size - at : 8);
+    }
+}
+
+//  --------------------------------------------------------------------------------------------------
+//  A bulk server with one region. Blocks lie in it one after the other, from a page on each.
+
+typedef struct {
+    uint8_t *memory;
+    size_t pages, used;
+    umbp_bulk_server_t *server;
+} store_t;
+
+static void s_store_serve (store_t *self, const char *endpoint)
+{
+    umbp_piece_t piece = { self->memory, self->pages * PAGE };
+    umbp_bulk_server_config_t config = {
+        .endpoint = endpoint,
+        .regions = &piece,
+        .region_count = 1,
+        .page_size = PAGE,
+    };
+    self->server = umbp_bulk_server_new (&config, NULL);
+    CU_ASSERT_FATAL (self->server != NULL);
+}
+
+static void s_store_start (store_t *self, size_t pages)
+{
+    *self = (store_t) { .memory = aligned_alloc (PAGE, pages * PAGE), .pages = pages };
+    assert (self->memory);
+    memset (self->memory, 0, pages * PAGE);
+    s_store_serve (self, "127.0.0.1:0");
+}
+
+static void s_store_end (store_t *self)
+{
+    umbp_bulk_server_destroy (&self->server);
+    free (self->memory);
+}
+
+//  Room for a block: where it lies, and its extent
+static uint8_t *s_store_take (store_t *self, uint32_t size, umbp_extent_t *extent)
+{
+    uint32_t pages = (uint32_t) umbp_extent_page_count (size, PAGE);
+    CU_ASSERT_FATAL (self->used + pages <= self->pages);
+    *extent = (umbp_extent_t) { 0, (uint32_t) self->used, pages, 1 };
+    self->used += pages;
+    return self->memory + (size_t) extent->page * PAGE;
+}
+
+static void s_store_grant (store_t *self, uint64_t token, uint64_t session, bool write,
+                           const umbp_extent_t *extents, const uint32_t *sizes, uint32_t count)
+{
+    umbp_grant_item_t items[256];
+    for (uint32_t index = 0; index < count; index++)
+        items[index] = (umbp_grant_item_t) { &extents[index], 1, sizes[index] };
+    umbp_grant_t grant = { .token = token, .session = session, .write = write, .items = items };
+    grant.item_count = count;
+    grant.deadline_ms = umbp_clock_ms () + 60000;
+    CU_ASSERT_EQUAL (umbp_bulk_server_grant (self->server, &grant), 0);
+}
+
+//  --------------------------------------------------------------------------------------------------
+//  The mover
+
+#define BLOCKS 40
+#define LEASE 500u
+
+typedef struct {
+    store_t from, to;
+    umbp_mover_t *mover;
+    umbp_mover_job_t job;
+    umbp_mover_row_t rows[BLOCKS];
+    uint8_t *source[BLOCKS], *target[BLOCKS];
+    int stops_after;                    //  Questions whether to stop, until the answer is yes
+} moving_t;
+
+static bool s_stop (void *arg)
+{
+    return ((moving_t *) arg)->stops_after-- == 0;
+}
+
+//  Blocks of random sizes in one lease, and slots for all of them
+static void s_moving_start (moving_t *self, size_t buffer_bytes)
+{
+    umbp_extent_t extents[BLOCKS], extent;
+    uint32_t sizes[BLOCKS];
+    memset (self, 0, sizeof *self);
+    self->stops_after = -1;
+    s_store_start (&self->from, 4096);
+    s_store_start (&self->to, 4096);
+    for (uint32_t index = 0; index < BLOCKS; index++) {
+        uint32_t size = sizes[index] = 1 + (uint32_t) (random_next (&s_state) % (200 << 10));
+        self->source[index] = s_store_take (&self->from, size, &extents[index]);
+        s_fill (self->source[index], size);
+        self->target[index] = s_store_take (&self->to, size, &extent);
+        self->rows[index] = (umbp_mover_row_t) { umbp_sum (self->source[index], size), 1000 + index,
+                                                 index, size, 99, index };
+        s_store_grant (&self->to, 1000 + index, SESSION, true, &extent, &size, 1);
+    }
+    s_store_grant (&self->from, LEASE, SESSION, false, extents, sizes, BLOCKS);
+    snprintf (self->job.from, sizeof self->job.from, "%s",
+              umbp_bulk_server_endpoint (self->from.server));
+    snprintf (self->job.to, sizeof self->job.to, "%s", umbp_bulk_server_endpoint (self->to.server));
+    self->job.lease = LEASE;
+    self->job.deadline_ms = umbp_clock_ms () + PEER_MS;
+    self->job.session = SESSION;
+    self->mover = umbp_mover_new (buffer_bytes, s_stop, self);
+}
+
+static void s_moving_end (moving_t *self)
+{
+    umbp_mover_destroy (&self->mover);
+    s_store_end (&self->from);
+    s_store_end (&self->to);
+}
+
+//  All blocks arrived, but for those whose status is another
+static void s_moving_check (moving_t *self, const int *statuses)
+{
+    size_t wrong = 0;
+    for (size_t index = 0; index < BLOCKS; index++) {
+        const umbp_mover_row_t *row = &self->rows[index];
+        wrong += row->status != (statuses ? statuses[index] : 0);
+        wrong += row->status == 0
+                 && memcmp (self->source[index], self->target[index], row->size) != 0;
+    }
+    CU_ASSERT_EQUAL (wrong, 0);
+}
+
+static void test_mover_moves (void)
+{
+    static const size_t buffers[] = { 1 << 20, 64 << 10, 10000, 64 << 20 };
+    for (size_t index = 0; index < COUNT_OF (buffers); index++) {
+        moving_t moving;
+        s_moving_start (&moving, buffers[index]);
+        umbp_mover_run (moving.mover, &moving.job, moving.rows, BLOCKS);
+        s_moving_check (&moving, NULL);
+        s_moving_end (&moving);
+    }
+}
+
+static void test_mover_failures (void)
+{
+    moving_t moving;
+    int statuses[BLOCKS] = { 0 };
+    s_moving_start (&moving, 64 << 10);
+    moving.rows[3].sum ^= 1;
+    statuses[3] = UMBP_ECHECKSUM;
+    moving.rows[5].slot = 4711;         //  No such slot
+    statuses[5] = UMBP_ESTALE;
+    moving.rows[7].item = 1u << 20;     //  Not in the lease
+    statuses[7] = UMBP_EDENIED;
+    moving.rows[9].size += PAGE;        //  More than there is
+    statuses[9] = UMBP_EDENIED;
+    CU_ASSERT_EQUAL (umbp_bulk_server_revoke (moving.to.server, moving.rows[39].slot), 0);
+    statuses[39] = UMBP_ESTALE;
+    umbp_mover_run (moving.mover, &moving.job, moving.rows, BLOCKS);
+    s_moving_check (&moving, statuses);
+
+    //  The lease ends: nothing can be read any more
+    CU_ASSERT_EQUAL (umbp_bulk_server_revoke (moving.from.server, LEASE), 0);
+    for (size_t index = 0; index < BLOCKS; index++)
+        statuses[index] = UMBP_ESTALE;
+    umbp_mover_run (moving.mover, &moving.job, moving.rows, BLOCKS);
+    s_moving_check (&moving, statuses);
+    s_moving_end (&moving);
+}
+
+static void test_mover_ends (void)
+{
+    moving_t moving;
+    s_moving_start (&moving, 1 << 20);
+    moving.stops_after = 1;
+    umbp_mover_run (moving.mover, &moving.job, moving.rows, BLOCKS);
+    CU_ASSERT_EQUAL (moving.rows[0].status, 0);
+    CU_ASSERT_EQUAL (moving.rows[BLOCKS - 1].status, UMBP_ECLOSED);
+    moving.stops_after = -1;
+    moving.job.deadline_ms = umbp_clock_ms ();
+    umbp_mover_run (moving.mover, &moving.job, moving.rows, BLOCKS);
+    CU_ASSERT_EQUAL (moving.rows[0].status, UMBP_ETIMEDOUT);
+    CU_ASSERT_EQUAL (moving.rows[BLOCKS - 1].status, UMBP_ETIMEDOUT);
+    s_moving_end (&moving);
+}
+
+//  A connection that was kept and closed meanwhile costs nothing; a server that is gone, its blocks
+static void test_mover_connects_again (void)
+{
+    moving_t moving;
+    s_moving_start (&moving, 1 << 20);
+    CU_ASSERT (umbp_mover_run (moving.mover, &moving.job, moving.rows, 1));
+    CU_ASSERT_EQUAL (moving.rows[0].status, 0);
+    umbp_bulk_server_destroy (&moving.from.server);
+    s_store_serve (&moving.from, moving.job.from);
+    CU_ASSERT (umbp_mover_run (moving.mover, &moving.job, moving.rows, 1));
+    CU_ASSERT_EQUAL (moving.rows[0].status, UMBP_ESTALE);    //  It was heard: a new server knows no token
+    umbp_bulk_server_destroy (&moving.from.server);
+    CU_ASSERT (!umbp_mover_run (moving.mover, &moving.job, moving.rows, BLOCKS));
+    size_t unreached = 0;
+    for (size_t index = 0; index < BLOCKS; index++)
+        unreached += moving.rows[index].status == UMBP_EUNREACH;
+    CU_ASSERT_EQUAL (unreached, BLOCKS);
+    //  As somebody else, nothing is allowed, and our own connections end
+    s_store_serve (&moving.from, moving.job.from);
+    moving.job.session++;
+    CU_ASSERT (umbp_mover_run (moving.mover, &moving.job, moving.rows, 1));
+    CU_ASSERT_EQUAL (moving.rows[0].status, UMBP_ESTALE);
+    umbp_bulk_event_t event = { 0, 0 };
+    struct pollfd poll_fd = { .fd = umbp_bulk_server_fd (moving.to.server), .events = POLLIN };
+    CU_ASSERT_EQUAL (poll (&poll_fd, 1, PEER_MS), 1);
+    CU_ASSERT_EQUAL (umbp_bulk_server_event (moving.to.server, &event), 1);
+    CU_ASSERT (event.type == UMBP_BULK_CLOSED && event.id == SESSION);
+    s_moving_end (&moving);
+}
+
+//  --------------------------------------------------------------------------------------------------
+//  Real nodes
+
+static zactor_t *s_tier_new (const umbp_home_t *home, size_t bytes)
+{
+    umbp_region_t **regions = zmalloc (sizeof *regions);
+    regions[0] = umbp_region_new ("test-migrator", bytes, false, true, NULL);
+    assert (regions[0]);
+    umbp_piece_t piece = { umbp_region_base (regions[0]), umbp_region_bytes (regions[0]) };
+    umbp_bulk_server_config_t bulk = {
+        .endpoint = "127.0.0.1:0",
+        .regions = &piece,
+        .region_count = 1,
+        .page_size = PAGE,
+    };
+    umbp_bulk_server_t *server = umbp_bulk_server_new (&bulk, NULL);
+    assert (server);
+    umbp_manager_args_t args = {
+        .home = home,
+        .name = "tier:dram",
+        .tier = UMBP_TIER_DRAM,
+        .regions = regions,
+        .region_count = 1,
+        .bulk = server,
+        .bulk_endpoint = umbp_bulk_server_endpoint (server),
+        .page_size = PAGE,
+        .slot_ttl_ms = 20000,
+        .lease_ttl_ms = 20000,
+        .evict_high = 100,
+    };
+    return umbp_manager_new (&args);
+}
+
+typedef struct {
+    umbp_home_t home;
+    zactor_t *link, *manager;
+    asker_t tier;
+    char endpoint[UMBP_TEXT_MAX];
+} node_t;
+
+static void s_node_start (node_t *self, const char *instance, const char *name, size_t bytes)
+{
+    home_of (&self->home, instance, name);
+    umbp_link_args_t link = { .instance = instance, .node = name, .listen = "tcp://127.0.0.1:*" };
+    self->link = umbp_link_new (&link, self->endpoint, sizeof self->endpoint);
+    self->manager = s_tier_new (&self->home, bytes);
+    CU_ASSERT_FATAL (self->link && self->manager);
+    asker_start (&self->tier, instance, "tier:dram");
+}
+
+static void s_node_end (node_t *self)
+{
+    asker_end (&self->tier);
+    zactor_destroy (&self->manager);
+    zactor_destroy (&self->link);
+}
+
+static void s_introduce (const node_t *a, const node_t *b)
+{
+    char endpoints[2 * UMBP_TEXT_MAX];
+    snprintf (endpoints, sizeof endpoints, "%s %s", a->endpoint, b->endpoint);
+    const node_t *nodes[] = { a, b };
+    for (size_t index = 0; index < 2; index++) {
+        asker_t link;
+        asker_start (&link, nodes[index]->home.instance, "link");
+        asker_push (&link, "a b", nodes[index]->home.node, endpoints, 1, 0);
+        asker_end (&link);
+    }
+}
+
+static words_t s_keys;
+static uint64_t s_session = 1000000;    //  A new one for each connection: a session may end with any
+
+//  Put a block into a tier, over its bulk server if it is large
+static void s_put (asker_t *tier, const char *key, const uint8_t *data, uint32_t size)
+{
+    umbp_msg_t msg;
+    uint64_t sum = umbp_sum (data, size);
+    if (size <= 1000) {
+        umbp_msg_init (&msg, UMBP_MSG_store, 0);
+        msg.store.keys = words (&s_keys, key);
+        msg.store.sizes = (umbp_u32s_t) { &size, 1 };
+        msg.store.sums = (umbp_u64s_t) { &sum, 1 };
+        asker_say (tier, &msg, data, size, PEER_MS);
+        CU_ASSERT_FATAL (asker_hear (tier, PEER_MS) && tier->msg.status == 0);
+        CU_ASSERT_EQUAL (umbp_s8s_at (tier->msg.store_ok.statuses, 0), 0);
+        return;
+    }
+    umbp_msg_init (&msg, UMBP_MSG_reserve, 0);
+    msg.reserve.session = ++s_session;
+    msg.reserve.keys = words (&s_keys, key);
+    msg.reserve.sizes = (umbp_u32s_t) { &size, 1 };
+    CU_ASSERT_EQUAL_FATAL (asker_ask (tier, &msg, PEER_MS), 0);
+    CU_ASSERT_EQUAL_FATAL (umbp_s8s_at (tier->msg.reserve_ok.statuses, 0), 0);
+    uint64_t slot = umbp_u64s_at (tier->msg.reserve_ok.slots, 0);
+    char endpoint[UMBP_TEXT_MAX + 1];
+    umbp_text_copy (tier->msg.reserve_ok.bulk, endpoint, sizeof endpoint);
+    umbp_bulk_client_t *client =
+        umbp_bulk_client_new (endpoint, s_session, umbp_clock_ms () + PEER_MS, NULL);
+    CU_ASSERT_FATAL (client != NULL);
+    umbp_piece_t piece = { (void *) data, size };
+    umbp_bulk_io_t io = { .token = slot, .pieces = &piece, .piece_count = 1 };
+    int status;
+    CU_ASSERT_EQUAL (umbp_bulk_client_write (client, &io, 1, &status, umbp_clock_ms () + PEER_MS), 1);
+    umbp_msg_init (&msg, UMBP_MSG_commit, 0);
+    msg.commit.slots = (umbp_u64s_t) { &slot, 1 };
+    msg.commit.sums = (umbp_u64s_t) { &sum, 1 };
+    CU_ASSERT_EQUAL (asker_ask (tier, &msg, PEER_MS), 0);
+    CU_ASSERT_EQUAL (umbp_s8s_at (tier->msg.commit_ok.statuses, 0), 0);
+    umbp_bulk_client_destroy (&client);
+}
+
+//  Read a block over the bulk server, under a lease. Returns true if it has these bytes.
+static bool s_has (asker_t *tier, const char *key, const uint8_t *data, uint32_t size)
+{
+    umbp_msg_t msg;
+    umbp_msg_init (&msg, UMBP_MSG_lease, 0);
+    msg.lease.session = ++s_session;
+    msg.lease.keys = words (&s_keys, key);
+    if (asker_ask (tier, &msg, PEER_MS) != 0)
+        return false;
+    const umbp_msg_lease_ok_t *ok = &tier->msg.lease_ok;
+    if (umbp_s8s_at (ok->statuses, 0) != 0 || umbp_u32s_at (ok->sizes, 0) != size)
+        return false;
+    uint64_t lease = ok->lease;
+    char endpoint[UMBP_TEXT_MAX + 1];
+    umbp_text_copy (ok->bulk, endpoint, sizeof endpoint);
+    int64_t deadline = umbp_clock_ms () + PEER_MS;
+    umbp_bulk_client_t *client = umbp_bulk_client_new (endpoint, s_session, deadline, NULL);
+    uint8_t *read = zmalloc (size);
+    umbp_piece_t piece = { read, size };
+    umbp_bulk_io_t io = { .token = lease, .pieces = &piece, .piece_count = 1 };
+    int status, got = client ? umbp_bulk_client_read (client, &io, 1, &status, deadline) : 0;
+    bool same = got == 1 && memcmp (read, data, size) == 0;
+    umbp_bulk_client_destroy (&client);
+    free (read);
+    umbp_msg_init (&msg, UMBP_MSG_release, 0);
+    msg.release.leases = (umbp_u64s_t) { &lease, 1 };
+    asker_ask (tier, &msg, PEER_MS);
+    return same;
+}
+
+static uint64_t s_say_copy (asker_t *peer, umbp_column_t keys, const char *node, uint32_t deadline_ms)
+{
+    umbp_msg_t msg;
+    umbp_msg_init (&msg, UMBP_MSG_copy, 0);
+    msg.copy.keys = keys;
+    msg.copy.node = umbp_text (node);
+    msg.copy.tier = UMBP_TIER_DRAM;
+    return asker_say (peer, &msg, NULL, 0, deadline_ms);
+}
+
+static int s_copy (asker_t *peer, umbp_column_t keys, const char *node, uint32_t deadline_ms)
+{
+    uint64_t id = s_say_copy (peer, keys, node, deadline_ms);
+    CU_ASSERT_EQUAL_FATAL (asker_hear (peer, (int) deadline_ms + PEER_MS), id);
+    return peer->msg.status;
+}
+
+static int s_status (const asker_t *peer, size_t index)
+{
+    return peer->msg.type == UMBP_MSG_copy_ok && index < peer->msg.copy_ok.statuses.count
+               ? umbp_s8s_at (peer->msg.copy_ok.statuses, index)
+               : 1;
+}
+
+//  How many of the last answer have this status
+static size_t s_count (const asker_t *peer, int status)
+{
+    size_t count = 0;
+    for (size_t index = 0; index < peer->msg.copy_ok.statuses.count; index++)
+        count += s_status (peer, index) == status;
+    return count;
+}
+
+static void s_wait_for (asker_t *peer, const char *gauge, uint64_t value)
+{
+    int64_t end = zclock_mono () + PEER_MS;
+    while (asker_gauge (peer, gauge) != value && zclock_mono () < end)
+        ;
+    CU_ASSERT_EQUAL (asker_gauge (peer, gauge), value);
+}
+
+static void test_between_nodes (void)
+{
+    static const uint32_t sizes[] = { 1, 100, 4096, 65536, 65537, (1 << 20) + 3, 5 << 20, 30000, 30000,
+                                      30000 };
+    node_t a, b;
+    s_node_start (&a, "mig-1a", "a", 32 << 20);
+    s_node_start (&b, "mig-1b", "b", 32 << 20);
+    s_introduce (&a, &b);
+    umbp_migrator_args_t args = { &a.home, 4 << 20 };
+    zactor_t *migrator = umbp_migrator_new (&args);
+    CU_ASSERT_FATAL (migrator != NULL);
+    asker_t peer;
+    asker_start (&peer, "mig-1a", "migrator");
+    asker_push (&peer, "a b", "a", NULL, 1, 0);
+    uint8_t *data[COUNT_OF (sizes)];
+    uint64_t bytes = 0;
+    for (size_t index = 0; index < COUNT_OF (sizes); index++) {
+        char key[16];
+        snprintf (key, sizeof key, "k%zu", index);
+        data[index] = zmalloc (sizes[index]);
+        s_fill (data[index], sizes[index]);
+        s_put (&b.tier, key, data[index], sizes[index]);
+        bytes += index == 1 ? 0 : sizes[index];
+    }
+    s_put (&a.tier, "k1", data[1], sizes[1]);        //  One is here already
+    umbp_column_t keys = words_numbered (&s_keys, "k", 0, COUNT_OF (sizes) + 1);
+    CU_ASSERT_EQUAL_FATAL (s_copy (&peer, keys, "b", PEER_MS), 0);
+    for (size_t index = 0; index <= COUNT_OF (sizes); index++)
+        CU_ASSERT_EQUAL (s_status (&peer, index),
+                         index == 1 ? UMBP_EEXIST : index == COUNT_OF (sizes) ? UMBP_ENOENT : 0);
+    CU_ASSERT_EQUAL (peer.msg.copy_ok.bytes, bytes);
+    for (size_t index = 0; index < COUNT_OF (sizes); index++) {
+        char key[16];
+        snprintf (key, sizeof key, "k%zu", index);
+        CU_ASSERT (s_has (&a.tier, key, data[index], sizes[index]));
+        CU_ASSERT (s_has (&b.tier, key, data[index], sizes[index]));
+        free (data[index]);
+    }
+    keys = words_numbered (&s_keys, "k", 0, COUNT_OF (sizes));
+    CU_ASSERT_EQUAL (s_copy (&peer, keys, "b", PEER_MS), 0);         //  And now all are
+    CU_ASSERT_EQUAL (s_count (&peer, UMBP_EEXIST), COUNT_OF (sizes));
+    CU_ASSERT_EQUAL (peer.msg.copy_ok.bytes, 0);
+    s_wait_for (&a.tier, "slots", 0);
+    s_wait_for (&b.tier, "leases", 0);
+    CU_ASSERT_EQUAL (asker_gauge (&peer, "bytes"), bytes);
+    CU_ASSERT_EQUAL (asker_gauge (&peer, "copies"), COUNT_OF (sizes) - 1);
+    CU_ASSERT_EQUAL (asker_gauge (&peer, "misses"), 1);
+    CU_ASSERT_EQUAL (asker_gauge (&peer, "failures"), 0);
+    asker_end (&peer);
+    zactor_destroy (&migrator);
+    s_node_end (&a);
+    s_node_end (&b);
+}
+
+//  Many keys in many rounds, several copies at a time, and not enough room for all of them
+static void test_many_and_full (void)
+{
+    enum { KEYS = 700, SIZE = 20000 };
+    node_t a, b;
+    s_node_start (&a, "mig-2a", "a", 10 << 20);
+    s_node_start (&b, "mig-2b", "b", 32 << 20);
+    s_introduce (&a, &b);
+    umbp_migrator_args_t args = { &a.home, 1 << 20 };
+    zactor_t *migrator = umbp_migrator_new (&args);
+    asker_t peer;
+    asker_start (&peer, "mig-2a", "migrator");
+    uint8_t *data = zmalloc (KEYS * SIZE);
+    s_fill (data, KEYS * SIZE);
+    char key[16];
+    for (size_t index = 0; index < KEYS; index++) {
+        snprintf (key, sizeof key, "k%zu", index);
+        s_put (&b.tier, key, data + index * SIZE, SIZE);
+    }
+    uint64_t first = s_say_copy (&peer, words_numbered (&s_keys, "k", 0, 300), "b", 20000);
+    s_say_copy (&peer, words_numbered (&s_keys, "k", 100, 300), "b", 20000);
+    s_say_copy (&peer, words_numbered (&s_keys, "k", 300, KEYS - 300), "b", 20000);
+    size_t here = 0, full = 0, others = 0;
+    for (size_t count = 0; count < 3; count++) {
+        uint64_t id = asker_hear (&peer, 25000);
+        CU_ASSERT_FATAL (id >= first && id < first + 3 && peer.msg.status == 0);
+        here += s_count (&peer, 0);
+        full += s_count (&peer, UMBP_EAGAIN);
+        others += s_count (&peer, UMBP_EEXIST);
+        CU_ASSERT_EQUAL (peer.msg.copy_ok.bytes, s_count (&peer, 0) * SIZE);
+for (int x=-16;x<2;x++) if (s_count (&peer,x)) printf ("[%zu: %d: %zu]\n", count, x, s_count (&peer, x));
+    }
+    CU_ASSERT_EQUAL (here + full + others, 300 + 300 + KEYS - 300);
+    CU_ASSERT_EQUAL (here, (10u << 20) / (5 * PAGE));        //  What fits
+    CU_ASSERT_EQUAL (asker_gauge (&a.tier, "blocks"), here);
+    size_t held = 0;
+    for (size_t index = 0; index < KEYS; index++) {
+        snprintf (key, sizeof key, "k%zu", index);
+        held += s_has (&a.tier, key, data + index * SIZE, SIZE);
+    }
+    CU_ASSERT_EQUAL (held, here);
+    s_wait_for (&a.tier, "slots", 0);
+    s_wait_for (&b.tier, "leases", 0);
+    free (data);
+    asker_end (&peer);
+    zactor_destroy (&migrator);
+    s_node_end (&a);
+    s_node_end (&b);
+}
+
+//  --------------------------------------------------------------------------------------------------
+//  An owner that the test plays, and a real tier of our own
+
+#define SMALL 500u
+#define LARGE 100000u
+
+typedef struct {
+    umbp_home_t home;
+    asked_t link;                       //  The owner, b
+    store_t pages;                      //  ... and its bulk server
+    zactor_t *manager, *migrator;
+    asker_t peer, tier;
+} stage_t;
+
+static void s_open (stage_t *self, const char *instance, bool real_tier)
+{
+    memset (self, 0, sizeof *self);
+    home_of (&self->home, instance, "a");
+    asked_start (&self->link, instance, "link");
+    s_store_start (&self->pages, 256);
+    if (real_tier)
+        self->manager = s_tier_new (&self->home, 4 << 20);
+    umbp_migrator_args_t args = { &self->home, 0 };
+    self->migrator = umbp_migrator_new (&args);
+    CU_ASSERT_FATAL (self->migrator && (self->manager || !real_tier));
+    asker_start (&self->peer, instance, "migrator");
+    if (real_tier)
+        asker_start (&self->tier, instance, "tier:dram");
+}
+
+static void s_close (stage_t *self)
+{
+    asker_end (&self->peer);
+    if (self->manager)
+        asker_end (&self->tier);
+    zactor_destroy (&self->migrator);
+    zactor_destroy (&self->manager);
+    s_store_end (&self->pages);
+    asked_end (&self->link);
+}
+
+//  What the owner says of a key: a status, or a small block that comes along, or a large one in its pages
+typedef struct {
+    int8_t status;
+    uint32_t size;
+    bool inlined, wrong_sum;
+} block_t;
+
+typedef struct {
+    const block_t *blocks;
+    uint32_t count;
+    const char *bulk;                   //  NULL: where the pages are really served
+    uint32_t payload_cut;               //  So much of the payload is missing
+} said_t;
+
+//  Wait for the lease of a round. Returns its id.
+static uint64_t s_hear_lease (stage_t *self)
+{
+    uint64_t id = asked_hear (&self->link, PEER_MS);
+    CU_ASSERT_FATAL (id != 0);
+    CU_ASSERT_STRING_EQUAL (self->link.address, "tier:dram@b");
+    CU_ASSERT_EQUAL_FATAL (self->link.msg.type, UMBP_MSG_lease);
+    CU_ASSERT_EQUAL (self->link.msg.lease.inline_max, UMBP_INLINE_MAX);
+    CU_ASSERT_NOT_EQUAL (self->link.msg.lease.session, 0);
+    return id;
+}
+
+//  Answer the lease that was heard last
+static void s_lend (stage_t *self, const said_t *said)
+{
+    int8_t statuses[16];
+    uint8_t inlined[16], *payload = zmalloc (UMBP_INLINE_MAX);
+    uint32_t sizes[16], held_sizes[16], held = 0, used = 0;
+    uint64_t sums[16];
+    umbp_extent_t extents[16];
+    for (uint32_t index = 0; index < said->count; index++) {
+        const block_t *block = &said->blocks[index];
+        statuses[index] = block->status;
+        inlined[index] = block->inlined;
+        sizes[index] = block->size;
+        uint8_t *bytes = payload + used;
+        if (block->inlined)
+            used += block->size;
+        else if (block->status == 0 && block->size) {
+            bytes = s_store_take (&self->pages, block->size, &extents[held]);
+            held_sizes[held++] = block->size;
+        }
+        if (block->status == 0)
+            s_fill (bytes, block->size);
+        sums[index] = umbp_sum (bytes, block->status == 0 ? block->size : 0) ^ block->wrong_sum;
+    }
+    umbp_msg_t msg;
+    umbp_msg_init (&msg, UMBP_MSG_lease_ok, 0);
+    umbp_msg_lease_ok_t *ok = &msg.lease_ok;
+    ok->statuses = (umbp_s8s_t) { statuses, said->count };
+    ok->inlined = (umbp_u8s_t) { inlined, said->count };
+    ok->sizes = (umbp_u32s_t) { sizes, said->count };
+    ok->sums = (umbp_u64s_t) { sums, said->count };
+    ok->lease = held ? LEASE : 0;
+    ok->page_size = PAGE;
+    ok->ttl_ms = 20000;
+    ok->bulk = umbp_text (said->bulk ? said->bulk : umbp_bulk_server_endpoint (self->pages.server));
+    if (held)
+        s_store_grant (&self->pages, LEASE, self->link.msg.lease.session, false, extents, held_sizes,
+                       held);
+    asked_answer (&self->link, &msg, payload, used - said->payload_cut);
+    free (payload);
+}
+
+//  The migrator must end the lease
+static void s_hear_release (stage_t *self)
+{
+    CU_ASSERT_EQUAL_FATAL (asked_hear (&self->link, PEER_MS), UINT64_MAX);
+    CU_ASSERT_EQUAL (self->link.msg.type, UMBP_MSG_release);
+    CU_ASSERT_EQUAL (umbp_u64s_at (self->link.msg.release.leases, 0), LEASE);
+    CU_ASSERT (umbp_bulk_server_revoke (self->pages.server, LEASE) >= 0);
+}
+
+static void test_owner_lies (void)
+{
+    stage_t stage;
+    s_open (&stage, "mig-3", true);
+    uint64_t id = s_say_copy (&stage.peer, words_numbered (&s_keys, "k", 0, 8), "b", PEER_MS);
+    s_hear_lease (&stage);
+    CU_ASSERT_EQUAL (stage.link.msg.lease.keys.count, 8);
+    static const block_t blocks[] = {
+        { 0, SMALL, true, false }, { 0, SMALL, true, true }, { 0, LARGE, false, true },
+        { 0, LARGE, false, false }, { UMBP_ENOENT, 0, false, false }, { 0, 0, false, false },
+        { 100, 5, false, false }, { 0, SMALL, true, false },
+    };
+    static const int statuses[] = { 0, UMBP_ECHECKSUM, UMBP_ECHECKSUM, 0, UMBP_ENOENT, UMBP_EPROTO,
+                                    UMBP_EPROTO, UMBP_EPROTO };
+    s_lend (&stage, &(said_t) { blocks, 8, NULL, 1 });
+    CU_ASSERT_EQUAL_FATAL (asker_hear (&stage.peer, PEER_MS), id);
+    for (size_t index = 0; index < 8; index++)
+        CU_ASSERT_EQUAL (s_status (&stage.peer, index), statuses[index]);
+    CU_ASSERT_EQUAL (stage.peer.msg.copy_ok.bytes, SMALL + LARGE);
+    s_hear_release (&stage);
+    CU_ASSERT_EQUAL (asker_gauge (&stage.tier, "blocks"), 2);
+    CU_ASSERT_EQUAL (asker_gauge (&stage.tier, "slots"), 0);         //  What was wrong has gone
+    CU_ASSERT_EQUAL (asker_gauge (&stage.tier, "used_bytes"), PAGE + 25 * PAGE);
+    CU_ASSERT_EQUAL (asker_gauge (&stage.peer, "failures"), 5);
+    s_close (&stage);
+}
+
+//  Answers that are none
+static void test_owner_talks_nonsense (void)
+{
+    static const block_t block = { 0, SMALL, true, false };
+    stage_t stage;
+    s_open (&stage, "mig-4", true);
+    for (int turn = 0; turn < 4; turn++) {
+        uint64_t id = s_say_copy (&stage.peer, words (&s_keys, "x y"), "b", PEER_MS);
+        s_hear_lease (&stage);
+        umbp_msg_t msg;
+        umbp_msg_init (&msg, turn == 1 ? UMBP_MSG_exists_ok : UMBP_MSG_ok, 0);
+        msg.status = (int16_t) (turn == 2 ? UMBP_EAGAIN : 0);
+        if (turn == 0)
+            s_lend (&stage, &(said_t) { &block, 1, NULL, 0 });
+        else
+            asked_answer (&stage.link, &msg, NULL, 0);
+        CU_ASSERT_EQUAL_FATAL (asker_hear (&stage.peer, PEER_MS), id);
+        CU_ASSERT_EQUAL (s_count (&stage.peer, turn == 2 ? UMBP_EAGAIN : UMBP_EPROTO), 2);
+    }
+    s_close (&stage);
+}
+
+static void test_owner_is_silent (void)
+{
+    stage_t stage;
+    s_open (&stage, "mig-5", true);
+    int64_t start = zclock_mono ();
+    CU_ASSERT_EQUAL (s_copy (&stage.peer, words (&s_keys, "x y"), "b", 300), 0);
+    CU_ASSERT (zclock_mono () - start < 300);
+    CU_ASSERT_EQUAL (s_count (&stage.peer, UMBP_EUNREACH), 2);
+    uint64_t late = s_hear_lease (&stage);
+
+    //  What it says too late is not taken for an answer to the next question
+    uint64_t id = s_say_copy (&stage.peer, words (&s_keys, "x y"), "b", PEER_MS);
+    static const block_t small[] = { { 0, SMALL, true, false }, { UMBP_ENOENT, 0, false, false } };
+    uint64_t question = s_hear_lease (&stage);
+    CU_ASSERT_NOT_EQUAL (late, question);
+    umbp_msg_t msg;
+    umbp_msg_init (&msg, UMBP_MSG_ok, 0);
+    asked_answer_id (&stage.link, late, &msg, NULL, 0);
+    s_lend (&stage, &(said_t) { small, 2, NULL, 0 });
+    CU_ASSERT_EQUAL_FATAL (asker_hear (&stage.peer, PEER_MS), id);
+    CU_ASSERT_EQUAL (s_status (&stage.peer, 0), 0);
+    CU_ASSERT_EQUAL (s_status (&stage.peer, 1), UMBP_ENOENT);
+    s_close (&stage);
+}
+
+//  Its bulk server is not there, or takes the connection and says nothing
+static void test_bulk_fails (void)
+{
+    static const block_t blocks[] = { { 0, LARGE, false, false }, { 0, SMALL, true, false } };
+    stage_t stage;
+    s_open (&stage, "mig-6", true);
+    int sock = umbp_tcp_listen ("127.0.0.1:0", 16);
+    struct sockaddr_storage address;
+    socklen_t size = sizeof address;
+    char silent[64];
+    CU_ASSERT_FATAL (sock >= 0 && getsockname (sock, (struct sockaddr *) &address, &size) == 0);
+    CU_ASSERT_EQUAL (umbp_tcp_endpoint (&address, silent, sizeof silent), 0);
+    const char *const bulks[] = { "127.0.0.1:1", silent, "nowhere", "", "" };
+    static const int statuses[] = { UMBP_EUNREACH, UMBP_ETIMEDOUT, UMBP_EINVAL, UMBP_EUNREACH,
+                                    UMBP_EUNREACH };
+    uint64_t session = 0;
+    for (size_t index = 0; index < COUNT_OF (bulks); index++) {
+        char keys[32];
+        snprintf (keys, sizeof keys, "x%zu y%zu", index, index);
+        int64_t start = zclock_mono ();
+        uint64_t id = s_say_copy (&stage.peer, words (&s_keys, keys), "b", 600);
+        s_hear_lease (&stage);          //  A session whose connection broke is not used again
+        CU_ASSERT_EQUAL (session == stage.link.msg.lease.session, index > 3);
+        session = stage.link.msg.lease.session;
+        s_lend (&stage, &(said_t) { blocks, 2, bulks[index], 0 });
+        CU_ASSERT_EQUAL_FATAL (asker_hear (&stage.peer, PEER_MS), id);
+        CU_ASSERT (zclock_mono () - start < 600);
+        CU_ASSERT_EQUAL (s_status (&stage.peer, 0), statuses[index]);
+        CU_ASSERT_EQUAL (s_status (&stage.peer, 1), 0);
+        s_hear_release (&stage);
+    }
+    s_wait_for (&stage.tier, "slots", 0);
+
+    //  Nor does it hold up our end for long
+    s_say_copy (&stage.peer, words (&s_keys, "x y"), "b", 60000);
+    s_hear_lease (&stage);
+    s_lend (&stage, &(said_t) { blocks, 2, silent, 0 });
+    s_wait_for (&stage.tier, "slots", 1);
+    int64_t start = zclock_mono ();
+    s_close (&stage);
+    CU_ASSERT (zclock_mono () - start < 4000);
+    close (sock);
+}
+
+static void test_bounds (void)
+{
+    stage_t stage;
+    s_open (&stage, "mig-7", true);
+    CU_ASSERT_EQUAL (s_copy (&stage.peer, words (&s_keys, "x"), "a", PEER_MS), UMBP_EINVAL);
+    asker_push (&stage.peer, "a b", "a", NULL, 1, 0);
+    CU_ASSERT_EQUAL (s_copy (&stage.peer, words (&s_keys, "x"), "z", PEER_MS), UMBP_EUNREACH);
+    CU_ASSERT_EQUAL (stage.peer.msg.type, UMBP_MSG_refused);
+    CU_ASSERT_EQUAL (s_copy (&stage.peer, words (&s_keys, "x y"), "b", 1), 0);       //  No time at all
+    CU_ASSERT_EQUAL (s_count (&stage.peer, UMBP_ETIMEDOUT), 2);
+    CU_ASSERT_EQUAL (s_copy (&stage.peer, words (&s_keys, ""), "b", PEER_MS), 0);
+    CU_ASSERT_EQUAL (stage.peer.msg.copy_ok.statuses.count, 0);
+
+    //  All lanes are held up by a silent owner; the others wait, and are answered in time
+    uint64_t first = s_say_copy (&stage.peer, words (&s_keys, "x y"), "b", 20000);
+    for (size_t count = 1; count < UMBP_MIGRATOR_COPIES_MAX; count++)
+        s_say_copy (&stage.peer, words (&s_keys, "x y"), "b", count < 10 ? 20000 : 300);
+    CU_ASSERT_EQUAL (s_copy (&stage.peer, words (&s_keys, "x"), "b", PEER_MS), UMBP_EAGAIN);
+    for (size_t count = 10; count < UMBP_MIGRATOR_COPIES_MAX; count++) {
+        CU_ASSERT_EQUAL_FATAL (asker_hear (&stage.peer, 1000), first + count);
+        CU_ASSERT_EQUAL (s_count (&stage.peer, UMBP_ETIMEDOUT), 2);
+    }
+    CU_ASSERT_EQUAL (asker_gauge (&stage.peer, "requests_open"), 10);
+    //  Once the owner speaks, they are served one after the other
+    static const block_t none[] = { { UMBP_ENOENT, 0, false, false }, { UMBP_ENOENT, 0, false, false } };
+    for (size_t count = 0; count < 10; count++) {
+        s_hear_lease (&stage);
+        s_lend (&stage, &(said_t) { none, 2, NULL, 0 });
+        uint64_t id = asker_hear (&stage.peer, PEER_MS);
+        CU_ASSERT_FATAL (id >= first && id < first + 10);
+        CU_ASSERT_EQUAL (s_count (&stage.peer, UMBP_ENOENT), 2);
+    }
+    CU_ASSERT_EQUAL (asker_gauge (&stage.peer, "requests_open"), 0);
+    CU_ASSERT_EQUAL (asker_gauge (&stage.peer, "busy"), 1);
+    s_close (&stage);
+}
+
+//  --------------------------------------------------------------------------------------------------
+//  A tier of our own that the test plays too
+
+//  What went wrong with the own tier: it fails the keys that it was asked about, and nothing else
+static void test_own_tier_fails (void)
+{
+    static const block_t blocks[] = { { 0, LARGE, false, false }, { 0, SMALL, true, false } };
+    stage_t stage;
+    asked_t tier;
+    s_open (&stage, "mig-8", false);
+    asked_start (&tier, "mig-8", "tier:dram");
+    static const int8_t full = UMBP_EAGAIN, exists = UMBP_EEXIST, wrong[2] = { 0, 0 };
+    static const uint64_t slots[2] = { 0, 0 };
+    for (int turn = 0; turn < 4; turn++) {
+        uint64_t id = s_say_copy (&stage.peer, words (&s_keys, "x y"), "b", turn == 3 ? 400 : PEER_MS);
+        s_hear_lease (&stage);
+        s_lend (&stage, &(said_t) { blocks, 2, NULL, 0 });
+        umbp_msg_t msg;
+        for (int question = 0; question < 2; question++) {
+            CU_ASSERT_FATAL (asked_hear (&tier, PEER_MS) != 0);
+            bool store = tier.msg.type == UMBP_MSG_store;
+            CU_ASSERT (store || tier.msg.type == UMBP_MSG_reserve);
+            CU_ASSERT (column_is (store ? tier.msg.store.keys : tier.msg.reserve.keys, 0,
+                                  store ? "y" : "x"));
+            CU_ASSERT (!store || tier.msg.store.keep);
+            umbp_msg_init (&msg, store ? UMBP_MSG_store_ok : UMBP_MSG_reserve_ok, 0);
+            umbp_s8s_t statuses = { turn == 0 ? &full : turn == 1 ? wrong : &exists,
+                                    turn == 1 ? 2 : 1 };
+            if (store)
+                msg.store_ok.statuses = statuses;
+            else {
+                msg.reserve_ok.statuses = statuses;
+                msg.reserve_ok.slots = (umbp_u64s_t) { slots, statuses.count };
+                msg.reserve_ok.page_size = msg.reserve_ok.ttl_ms = 1;
+            }
+            if (turn == 2 && !store) {
+                umbp_msg_init (&msg, UMBP_MSG_refused, 0);
+                msg.status = UMBP_EIO;
+            }
+            if (turn < 3)               //  And then it is silent
+                asked_answer (&tier, &msg, NULL, 0);
+        }
+        CU_ASSERT_EQUAL_FATAL (asker_hear (&stage.peer, PEER_MS), id);
+        static const int statuses[4][2] = {
+            { UMBP_EAGAIN, UMBP_EAGAIN },
+            { UMBP_EPROTO, UMBP_EPROTO },
+            { UMBP_EIO, UMBP_EEXIST },
+            { UMBP_ETIMEDOUT, UMBP_ETIMEDOUT },
+        };
+        CU_ASSERT_EQUAL (s_status (&stage.peer, 0), statuses[turn][0]);
+        CU_ASSERT_EQUAL (s_status (&stage.peer, 1), statuses[turn][1]);
+        s_hear_release (&stage);
+    }
+    s_close (&stage);
+    asked_end (&tier);
+}
+
+//  The commit names the slot and the sum, says that the copy is to stay, and its answer is the key's
+static void test_commit (void)
+{
+    static const block_t block = { 0, LARGE, false, false };
+    stage_t stage;
+    asked_t tier;
+    s_open (&stage, "mig-9", false);
+    asked_start (&tier, "mig-9", "tier:dram");
+    store_t own;
+    s_store_start (&own, 64);
+    uint64_t id = s_say_copy (&stage.peer, words (&s_keys, "x"), "b", PEER_MS);
+    s_hear_lease (&stage);
+    s_lend (&stage, &(said_t) { &block, 1, NULL, 0 });
+    CU_ASSERT_FATAL (asked_hear (&tier, PEER_MS) && tier.msg.type == UMBP_MSG_reserve);
+    uint64_t slot = 4242;
+    uint32_t size = LARGE;
+    umbp_extent_t extent;
+    uint8_t *bytes = s_store_take (&own, size, &extent);
+    s_store_grant (&own, slot, tier.msg.reserve.session, true, &extent, &size, 1);
+    umbp_msg_t msg;
+    umbp_msg_init (&msg, UMBP_MSG_reserve_ok, 0);
+    int8_t status = 0;
+    msg.reserve_ok.statuses = (umbp_s8s_t) { &status, 1 };
+    msg.reserve_ok.slots = (umbp_u64s_t) { &slot, 1 };
+    msg.reserve_ok.page_size = PAGE;
+    msg.reserve_ok.ttl_ms = 10000;
+    msg.reserve_ok.bulk = umbp_text (umbp_bulk_server_endpoint (own.server));
+    asked_answer (&tier, &msg, NULL, 0);
+    CU_ASSERT_FATAL (asked_hear (&tier, PEER_MS) && tier.msg.type == UMBP_MSG_commit);
+    CU_ASSERT_EQUAL (umbp_u64s_at (tier.msg.commit.slots, 0), slot);
+    CU_ASSERT_EQUAL (umbp_u64s_at (tier.msg.commit.sums, 0), umbp_sum (bytes, size));
+    CU_ASSERT (tier.msg.commit.keep);
+    s_hear_release (&stage);            //  As soon as the bytes are here
+    umbp_msg_init (&msg, UMBP_MSG_commit_ok, 0);
+    status = UMBP_ESTALE;
+    msg.commit_ok.statuses = (umbp_s8s_t) { &status, 1 };
+    asked_answer (&tier, &msg, NULL, 0);
+    CU_ASSERT_EQUAL_FATAL (asker_hear (&stage.peer, PEER_MS), id);
+    CU_ASSERT_EQUAL (s_status (&stage.peer, 0), UMBP_ESTALE);
+    CU_ASSERT_EQUAL (stage.peer.msg.copy_ok.bytes, 0);
+    s_close (&stage);
+    s_store_end (&own);
+    asked_end (&tier);
+}
+
+int main (void)
+{
+    alarm (240);
+    zsys_set_logstream (NULL);
+    s_state = (uint64_t) zclock_usecs ();
+    printf ("seed %llu\n", (unsigned long long) s_state);
+    CU_initialize_registry ();
+    CU_pSuite suite = CU_add_suite ("migrator", NULL, NULL);
+    CU_ADD_TEST (suite, test_mover_moves);
+    CU_ADD_TEST (suite, test_mover_failures);
+    CU_ADD_TEST (suite, test_mover_ends);
+    CU_ADD_TEST (suite, test_mover_connects_again);
+    CU_ADD_TEST (suite, test_between_nodes);
+    CU_ADD_TEST (suite, test_many_and_full);
+    CU_ADD_TEST (suite, test_owner_lies);
+    CU_ADD_TEST (suite, test_owner_talks_nonsense);
+    CU_ADD_TEST (suite, test_owner_is_silent);
+    CU_ADD_TEST (suite, test_bulk_fails);
+    CU_ADD_TEST (suite, test_bounds);
+    CU_ADD_TEST (suite, test_own_tier_fails);
+    CU_ADD_TEST (suite, test_commit);
+    CU_basic_run_tests ();
+    return CU_get_number_of_failures () > 0;
+}
