@@ -63,6 +63,9 @@ $(B)/packages.mk: deploy/setup.sh Makefile
 	@deploy/setup.sh build
 	@cflags=$$(pkg-config --cflags $(PACKAGES)) && libs=$$(pkg-config --libs $(PACKAGES)) \
 	    && printf 'PACKAGE_CFLAGS := %s\nPACKAGE_LIBS := %s -lm\n' "$$cflags" "$$libs" >$@
+	@! pkg-config --exists hiredis \
+	    || printf 'HIREDIS_CFLAGS := -DUMBP_HIREDIS %s\nHIREDIS_LIBS := %s\n' \
+	        "$$(pkg-config --cflags hiredis)" "$$(pkg-config --libs hiredis)" >>$@
 
 $(B)/obj/%.o: %.c $(B)/packages.mk
 	@mkdir -p $(@D)
@@ -91,7 +94,9 @@ $(B)/lib/%.so.$(SOVERSION): $(B)/lib/%.map
 $(B)/lib/%.so: $(B)/lib/%.so.$(SOVERSION)
 	@ln -sf $(<F) $@
 
-#  Programs, tests and fuzzers
+#  Programs, tests and fuzzers. Only umbp-bench talks to redis, and says so if it cannot
+$(B)/obj/bin/bench_redis.o: PACKAGE_CFLAGS += $(HIREDIS_CFLAGS)
+$(B)/bin/umbp-bench: PACKAGE_LIBS += $(HIREDIS_LIBS)
 $(B)/bin/%: $(B)/obj/bin/%.o $(B)/lib/libhelpers.a $(LIBS)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) $^ $(PACKAGE_LIBS) -o $@
@@ -105,8 +110,11 @@ $(B)/test/fuzz_%: $(B)/obj/test/fuzz/fuzz_%.o $(B)/lib/libhelpers.a $(LIBS)
 run: all                                    #  a small cluster on this host, until Ctrl-C
 	deploy/run-demo.sh
 
-bench: all                                  #  umbp-bench with $BENCH_ARGS
-	$(B)/bin/umbp-bench $(BENCH_ARGS)
+bench:                                      #  umbp-bench suite with $BENCH_ARGS
+	@deploy/setup.sh build check
+	@grep -qs HIREDIS $(B)/packages.mk || rm -f $(B)/packages.mk $(B)/obj/bin/bench_redis.o
+	@$(MAKE) all
+	$(B)/bin/umbp-bench suite --out $(B)/bench.json $(BENCH_ARGS)
 
 #  Tests. A test succeeds with 0, is skipped with 77 (its last line says why), fails with all else
 define RUN_TEST

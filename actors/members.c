@@ -4,10 +4,10 @@
 #include <czmq.h>
 #include <xxhash.h>
 
+#include "actors/sheet.h"
 #include "cluster/endpoint.h"
 
 #define LEFT_MAX 64                     //  Nodes that shut down lately
-#define TIER_ROWS_MAX (UMBP_NODES_MAX * (UMBP_TIERS - 1))
 #define HEARTBEATS_MIN 3                //  Of silence before a node is suspect
 #define CLASH_QUIET_MS 60000            //  After that a clash of ids is news again
 
@@ -23,25 +23,6 @@ typedef struct {
     uint64_t epoch;
     int64_t until;
 } left_t;
-
-//  A column of texts under construction
-typedef struct {
-    uint32_t used, count;
-    uint16_t sizes[UMBP_NODES_MAX];
-    uint8_t bytes[UMBP_NODES_MAX * UMBP_TEXT_MAX];
-} texts_t;
-
-//  What the views of a message point into
-typedef struct {
-    texts_t nodes, endpoints, bulks, hosts, doors;
-    uint64_t epochs[UMBP_NODES_MAX];
-    uint8_t states[UMBP_NODES_MAX], rings[UMBP_NODES_MAX], tier_counts[UMBP_NODES_MAX];
-    uint16_t loads[UMBP_NODES_MAX];
-    uint32_t silent_ms[UMBP_NODES_MAX];
-    uint32_t rows;
-    uint8_t tiers[TIER_ROWS_MAX];
-    uint64_t totals[TIER_ROWS_MAX], useds[TIER_ROWS_MAX], blocks[TIER_ROWS_MAX];
-} sheet_t;
 
 struct umbp_members {
     char cluster[UMBP_NAME_MAX + 1];
@@ -64,7 +45,7 @@ struct umbp_members {
     uint64_t stalls, stalled_ms;
     const umbp_refusal_t *refusal;
     uint64_t refused[UMBP_REFUSED_KINDS];
-    sheet_t *sheet;
+    umbp_sheet_t *sheet;                //  What messages made here point into
 };
 
 static const umbp_refusal_t s_refusals[UMBP_REFUSED_KINDS] = {
@@ -74,7 +55,7 @@ static const umbp_refusal_t s_refusals[UMBP_REFUSED_KINDS] = {
     [UMBP_REFUSED_NAME] = { UMBP_EINVAL, "node", "letters, digits, '.', '_' and '-' only",
                             "refused_name" },
     [UMBP_REFUSED_ID] = { UMBP_EEXIST, "node", "that id is taken", "refused_id" },
-    [UMBP_REFUSED_STALE] = { UMBP_ESTALE, "node_epoch", "a later one was here, or this one has left",
+    [UMBP_REFUSED_STALE] = { UMBP_ESTALE, "node_epoch", "a later one came, or this one has left",
                              "refused_stale" },
     [UMBP_REFUSED_ENDPOINT] = { UMBP_EINVAL, "endpoint", "must be tcp://host:port",
                                 "refused_endpoint" },
@@ -153,7 +134,7 @@ umbp_members_t *umbp_members_new (const umbp_members_args_t *args, int64_t now)
     self->tiers_expected = args->tiers_expected;
     self->ticked = now;
     self->by_endpoint = zhashx_new ();
-    self->sheet = zmalloc (sizeof (sheet_t));
+    self->sheet = umbp_sheet_new ();
 
     entry_t *entry = zmalloc (sizeof (entry_t));
     s_copy (entry->seen.node, sizeof entry->seen.node, args->node);
@@ -179,7 +160,7 @@ void umbp_members_destroy (umbp_members_t **self_p)
     for (size_t index = 0; index < self->count; index++)
         free (self->entries[index]);
     zhashx_destroy (&self->by_endpoint);
-    free (self->sheet);
+    umbp_sheet_destroy (&self->sheet);
     freen (*self_p);
 }
 
@@ -345,11 +326,11 @@ static void s_read_tiers (umbp_member_t *seen, const umbp_msg_beat_t *beat)
     memset (seen->tiers, 0, sizeof seen->tiers);
     for (size_t index = 0; index < beat->tiers.count; index++) {
         unsigned tier = umbp_u8s_at (beat->tiers, index);
-        if (tier > 0 && tier < UMBP_TIERS && index < beat->totals.count
-            && index < beat->useds.count && index < beat->blocks.count)
+        if (tier > 0 && tier < UMBP_TIERS && index < beat->totals.count && index < beat->useds.count
+            && index < beat->blocks.count)
             seen->tiers[tier] = (umbp_tier_room_t) { umbp_u64s_at (beat->totals, index),
-                                                     umbp_u64s_at (beat->useds, index),
-                                                     umbp_u64s_at (beat->blocks, index) };
+                                                    umbp_u64s_at (beat->useds, index),
+                                                    umbp_u64s_at (beat->blocks, index) };
     }
 }
 
@@ -444,8 +425,7 @@ int umbp_members_capacity (umbp_members_t *self, const umbp_msg_capacity_t *capa
     umbp_member_t *seen = &self->self->seen;
     seen->tiers[capacity->tier] =
         (umbp_tier_room_t) { capacity->total, capacity->used, capacity->blocks };
-    self->tier_loads[capacity->tier] =
-        (unsigned) (capacity->load < 1000 ? capacity->load : 1000);
+    self->tier_loads[capacity->tier] = (unsigned) (capacity->load < 1000 ? capacity->load : 1000);
     self->tiers_reported |= 1u << capacity->tier;
     seen->load = 0;
     for (size_t tier = 1; tier < UMBP_TIERS; tier++)
@@ -474,7 +454,8 @@ static void s_excuse (umbp_members_t *self, int64_t late_ms)
     self->stalled_ms += (uint64_t) late_ms;
 }
 
-static void s_judge (umbp_members_t *self, size_t number, int64_t now, umbp_gone_fn *gone, void *arg)
+static void s_judge (umbp_members_t *self, size_t number, int64_t now, umbp_gone_fn *gone,
+                     void *arg)
 {
     entry_t *entry = self->entries[number];
     int64_t silent_ms = now - entry->heard;
@@ -573,52 +554,9 @@ uint64_t umbp_members_stalls (const umbp_members_t *self, uint64_t *stalled_ms)
 //  -----------------------------------------------------------------------------------------------
 //  Messages
 
-static void s_restart (texts_t *texts)
-{
-    texts->used = texts->count = 0;
-}
-
-static void s_add (texts_t *texts, const char *text)
-{
-    size_t size = strlen (text);
-    memcpy (texts->bytes + texts->used, text, size);
-    texts->sizes[texts->count++] = (uint16_t) size;
-    texts->used += (uint32_t) size;
-}
-
-static umbp_column_t s_column (const texts_t *texts)
-{
-    return (umbp_column_t) { texts->bytes, texts->sizes, texts->used, texts->count };
-}
-
-//  A row for each tier that the member has. Returns how many.
-static uint8_t s_add_tiers (sheet_t *sheet, const umbp_member_t *member)
-{
-    uint8_t rows = 0;
-    for (unsigned tier = 1; tier < UMBP_TIERS; tier++) {
-        const umbp_tier_room_t *room = &member->tiers[tier];
-        if (room->total == 0)
-            continue;
-        sheet->tiers[sheet->rows] = (uint8_t) tier;
-        sheet->totals[sheet->rows] = room->total;
-        sheet->useds[sheet->rows] = room->used;
-        sheet->blocks[sheet->rows] = room->blocks;
-        sheet->rows++;
-        rows++;
-    }
-    return rows;
-}
-
 void umbp_members_beat (umbp_members_t *self, umbp_msg_beat_t *beat, bool with_known)
 {
     const umbp_member_t *me = &self->self->seen;
-    sheet_t *sheet = self->sheet;
-    sheet->rows = 0;
-    uint32_t rows = s_add_tiers (sheet, me);
-    s_restart (&sheet->endpoints);
-    for (size_t index = 0; with_known && index < self->count; index++)
-        if (self->entries[index] != self->self)
-            s_add (&sheet->endpoints, self->entries[index]->seen.endpoint);
     *beat = (umbp_msg_beat_t) {
         .cluster = umbp_text (self->cluster),
         .node = umbp_text (me->node),
@@ -631,65 +569,28 @@ void umbp_members_beat (umbp_members_t *self, umbp_msg_beat_t *beat, bool with_k
         .doors = umbp_text (me->doors),
         .ready = self->self->ready,
         .load = me->load,
-        .tiers = { sheet->tiers, rows },
-        .totals = { sheet->totals, rows },
-        .useds = { sheet->useds, rows },
-        .blocks = { sheet->blocks, rows },
-        .known = s_column (&sheet->endpoints),
     };
-}
-
-static void s_fill (umbp_members_t *self, size_t index, int64_t now)
-{
-    sheet_t *sheet = self->sheet;
-    const entry_t *entry = self->entries[index];
-    const umbp_member_t *seen = &entry->seen;
-    int64_t silent_ms = entry == self->self || now < entry->heard ? 0 : now - entry->heard;
-    s_add (&sheet->nodes, seen->node);
-    s_add (&sheet->endpoints, seen->endpoint);
-    s_add (&sheet->bulks, seen->bulk);
-    s_add (&sheet->hosts, seen->host);
-    s_add (&sheet->doors, seen->doors);
-    sheet->epochs[index] = seen->epoch;
-    sheet->states[index] = seen->state;
-    sheet->rings[index] = seen->in_ring;
-    sheet->loads[index] = seen->load;
-    sheet->silent_ms[index] = (uint32_t) (silent_ms < UINT32_MAX ? silent_ms : UINT32_MAX);
-    sheet->tier_counts[index] = s_add_tiers (sheet, seen);
+    umbp_sheet_clear (self->sheet);
+    umbp_sheet_add_tiers (self->sheet, me);
+    for (size_t index = 0; with_known && index < self->count; index++)
+        if (self->entries[index] != self->self)
+            umbp_sheet_add_endpoint (self->sheet, &self->entries[index]->seen);
+    umbp_sheet_beat (self->sheet, beat);
 }
 
 void umbp_members_topology (umbp_members_t *self, umbp_msg_topology_ok_t *out, int64_t now)
 {
-    sheet_t *sheet = self->sheet;
-    s_restart (&sheet->nodes);
-    s_restart (&sheet->endpoints);
-    s_restart (&sheet->bulks);
-    s_restart (&sheet->hosts);
-    s_restart (&sheet->doors);
-    sheet->rows = 0;
-    for (size_t index = 0; index < self->count; index++)
-        s_fill (self, index, now);
-    uint32_t count = (uint32_t) self->count;
     *out = (umbp_msg_topology_ok_t) {
         .topo_epoch = self->epoch,
         .self = umbp_text (self->self->seen.node),
-        .nodes = s_column (&sheet->nodes),
-        .epochs = { sheet->epochs, count },
-        .endpoints = s_column (&sheet->endpoints),
-        .bulks = s_column (&sheet->bulks),
-        .hosts = s_column (&sheet->hosts),
-        .doors = s_column (&sheet->doors),
-        .states = { sheet->states, count },
-        .rings = { sheet->rings, count },
-        .loads = { sheet->loads, count },
-        .silent_ms = { sheet->silent_ms, count },
-        .tier_counts = { sheet->tier_counts, count },
-        .tiers = { sheet->tiers, sheet->rows },
-        .totals = { sheet->totals, sheet->rows },
-        .useds = { sheet->useds, sheet->rows },
-        .blocks = { sheet->blocks, sheet->rows },
         .copies = self->copies,
         .vnodes = self->vnodes,
         .hash = self->ring_plain ? UMBP_RING_PLAIN : UMBP_RING_MIXED,
     };
+    umbp_sheet_clear (self->sheet);
+    for (size_t index = 0; index < self->count; index++) {
+        const entry_t *entry = self->entries[index];
+        umbp_sheet_add (self->sheet, &entry->seen, entry == self->self ? 0 : now - entry->heard);
+    }
+    umbp_sheet_topology (self->sheet, out);
 }

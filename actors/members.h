@@ -48,12 +48,12 @@ int umbp_members_check (const umbp_members_args_t *args, const char **why);
 umbp_members_t *umbp_members_new (const umbp_members_args_t *args, int64_t now);
 void umbp_members_destroy (umbp_members_t **self_p);
 
-//  A beat reached us. Returns 0 if it is from a member, which thereby was heard; 1 if the sender has
-//  to be asked at the endpoint in it; or the status of umbp_members_refusal.
+//  A beat reached us. Returns 0 if it is from a member, which thereby was heard; 1 if the sender
+//  has to be asked at the endpoint in it; or the status of umbp_members_refusal.
 int umbp_members_greet (umbp_members_t *self, const umbp_msg_beat_t *beat, int64_t now);
 
-//  Somebody answered at the endpoint in this beat. Returns 0 if that is a member now, maybe in place
-//  of a former incarnation; 1 if it is ourselves; or the status of umbp_members_refusal.
+//  Somebody answered at the endpoint in this beat. Returns 0 if that is a member now, maybe in
+//  place of a former incarnation; 1 if it is ourselves; or the status of umbp_members_refusal.
 int umbp_members_meet (umbp_members_t *self, const umbp_msg_beat_t *beat, int64_t now);
 
 //  Why the last one was refused

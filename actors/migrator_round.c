@@ -6,7 +6,7 @@
 
 #include "cluster/bulk/copy.h"
 
-#define ASK_MS 2000                     //  For a tier to answer
+#define ASK_MS 5000                     //  For a tier to answer
 
 static const char *const s_tiers[UMBP_TIERS] = {
     [UMBP_TIER_HBM] = "tier:hbm",

@@ -303,7 +303,7 @@ static bool s_start_actors (umbp_node_t *self, int *err)
     umbp_extkv_args_t extkv = { .home = &self->home, .hashes = o->kv_hashes };
     umbp_router_args_t router = { .home = &self->home,
                                   .strategy = umbp_place_strategy (o->strategy),
-                                  .evict_low = o->evict_low };
+                                  .evict_low = o->evict_low, .page_bytes = o->page_bytes };
     umbp_migrator_args_t migrator = { .home = &self->home };
     return s_add (self, umbp_index_new (&index)) && s_add (self, umbp_eviction_new (&eviction))
            && s_start_tier (self, seed, err) && s_add (self, umbp_extkv_new (&extkv))

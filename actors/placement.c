@@ -16,6 +16,7 @@ struct umbp_placement {
     size_t count, self;
     int sticky;                         //  Member of the batch, -1 none yet
     unsigned low;                       //  Percent of a tier: evictions go down to that
+    uint32_t page_bytes;                //  What a block takes is a multiple of this
     room_t rooms[UMBP_NODES_MAX];
 };
 
@@ -26,6 +27,7 @@ umbp_placement_t *umbp_placement_new (uint64_t seed)
         self->random = seed;
         self->sticky = -1;
         self->low = 100;
+        self->page_bytes = 1;
     }
     return self;
 }
@@ -39,6 +41,11 @@ void umbp_placement_destroy (umbp_placement_t **self_p)
 void umbp_placement_set_low (umbp_placement_t *self, unsigned percent)
 {
     self->low = percent < 100 ? percent : 100;
+}
+
+void umbp_placement_set_page (umbp_placement_t *self, uint32_t bytes)
+{
+    self->page_bytes = bytes ? bytes : 1;
 }
 
 void umbp_placement_topology (umbp_placement_t *self, const umbp_topology_t *topology)
@@ -132,8 +139,10 @@ int umbp_placement_choose (umbp_placement_t *self, umbp_place_strategy_t strateg
     int member = s_pick (self, strategy, tier, size, tried);
     if (member >= 0) {
         uint64_t *free = &self->rooms[member].free[tier];
-        *free = *free > size ? *free - size : 0;
-        self->rooms[member].spare[tier] -= size;
+        uint64_t pages = ((uint64_t) size + self->page_bytes - 1) / self->page_bytes;
+        uint64_t taken = pages * self->page_bytes;
+        *free = *free > taken ? *free - taken : 0;
+        self->rooms[member].spare[tier] -= (int64_t) taken;
         return member;
     }
     return tried && tried->count > 0 ? UMBP_ENOSPC : UMBP_ENOTSUP;

@@ -29,6 +29,9 @@ void umbp_placement_destroy (umbp_placement_t **self_p);
 //  given everything, and evict again: a pool of which only that one member forgets.
 void umbp_placement_set_low (umbp_placement_t *self, unsigned percent);
 
+//  Blocks take whole pages of so many bytes, 1 at first. All members are taken to have such pages.
+void umbp_placement_set_page (umbp_placement_t *self, uint32_t bytes);
+
 //  What the members say of themselves now; borrowed for the call
 void umbp_placement_topology (umbp_placement_t *self, const umbp_topology_t *topology);
 

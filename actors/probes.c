@@ -10,7 +10,7 @@
 
 typedef struct {
     char endpoint[UMBP_TEXT_MAX + 1];
-    char node[UMBP_NAME_MAX + 1];       //  Who lives behind it under another endpoint; empty: nobody
+    char node[UMBP_NAME_MAX + 1];       //  Who is behind it, at home elsewhere; empty: nobody
     int64_t next;                       //  Not before
     int64_t until;                      //  Tried by ourselves up to then
     unsigned wait_ms;

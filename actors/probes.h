@@ -1,6 +1,6 @@
-//  actors/probes.h - which endpoints to try, and when: the registry's memory of places where somebody
-//  may live. A place that stays silent is tried ever more rarely, at most every 10 s; a bounded
-//  number is tried at once. A value: no thread, no socket, time comes in as monotonic ms.
+//  actors/probes.h - which endpoints to try, and when: the registry's memory of places where
+//  somebody may live. A place that stays silent is tried ever more rarely, at most every 10 s; a
+//  bounded number is tried at once. A value: no thread, no socket, time comes in as monotonic ms.
 #ifndef UMBP_PROBES_H
 #define UMBP_PROBES_H
 
@@ -23,8 +23,8 @@ uint64_t umbp_probes_tag (const char *endpoint);
 //  May it be tried now? If true it counts as being tried until one of the ends below.
 bool umbp_probes_begin (umbp_probes_t *self, const char *endpoint, int64_t now);
 
-//  Nobody answered, or the answer was a refusal: the status says which. Returns true if this is news
-//  about that endpoint, so that it is logged once. Unknown tags are fine here and below.
+//  Nobody answered, or the answer was a refusal: the status says which. Returns true if this is
+//  news about that endpoint, so that it is logged once. Unknown tags are fine here and below.
 bool umbp_probes_failed (umbp_probes_t *self, uint64_t tag, int status, int64_t now);
 
 //  Its node answered and lives at this very endpoint: nothing more to remember

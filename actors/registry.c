@@ -10,7 +10,7 @@
 #define LOST_MS 3600000                 //  So long we look for a member that fell silent
 
 //  A beat and its answer say the same, so one is read and written as the other
-_Static_assert (sizeof (umbp_msg_beat_t) == sizeof (umbp_msg_beat_ok_t), "same fields");
+static_assert (sizeof (umbp_msg_beat_t) == sizeof (umbp_msg_beat_ok_t), "same fields");
 
 typedef struct {
     umbp_post_t *post;

@@ -1,6 +1,6 @@
 //  actors/registry.h - the registry of a node: who is in the cluster. Its address is "registry".
 //  It beats to the registries of all other members, and tells the actors of its own node whenever
-//  the topology changes and at each heartbeat (topology_ok, unasked). Discovery only proposes to it.
+//  the topology changes and at each heartbeat (topology_ok, unasked). Discovery only proposes.
 //
 //  Takes who, topology and beat, from anyone; leave, from the node itself; found and capacity, from
 //  this node only.
@@ -23,8 +23,8 @@ typedef struct {
     unsigned copies;                    //  R: 2
     unsigned vnodes;                    //  150
     bool ring_plain;
-    unsigned tiers;                     //  We enter the ring once so many tiers reported; 0: at once
-    const char *const *actors;          //  To be told of the topology, after the link; ends with NULL
+    unsigned tiers;                     //  We enter the ring once so many reported; 0: at once
+    const char *const *actors;          //  To tell of the topology, after the link; ends with NULL
 } umbp_registry_args_t;
 
 //  Returns NULL if the settings are impossible or the name is taken; the reason is logged. Destroy

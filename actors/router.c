@@ -545,6 +545,7 @@ zactor_t *umbp_router_new (const umbp_router_args_t *args)
     self->settle_ms = args->settle_ms ? args->settle_ms : SETTLE_MS;
     self->placement = umbp_placement_new (args->home->node_epoch);
     umbp_placement_set_low (self->placement, args->evict_low ? args->evict_low : 100);
+    umbp_placement_set_page (self->placement, args->page_bytes);
     self->keys = zmalloc (UMBP_BATCH_MAX * UMBP_KEY_MAX);
     umbp_actor_args_t actor = { .name = "router", .home = args->home, .door = true, .ops = ops,
                                 .self = self, .start = s_start, .stat = s_stat, .destroy = s_destroy };

@@ -11,6 +11,7 @@ typedef struct {
     umbp_place_strategy_t strategy;     //  For puts that do not say
     unsigned settle_ms;                 //  A ring is new for so long; 0: 10000
     unsigned evict_low;                 //  Percent of a tier: evictions go down to that; 0: 100
+    uint32_t page_bytes;                //  Of the memory tiers; 0: not known
 } umbp_router_args_t;
 
 //  Answers put, get, exists, remove, where and clear; takes topology_ok. Has a door. NULL if it cannot start.

@@ -41,7 +41,7 @@ static void s_become (char *const *argv, int out, int err)
     prctl (PR_SET_PDEATHSIG, SIGKILL);
     dup2 (out, STDOUT_FILENO);
     dup2 (err, STDERR_FILENO);
-    execv (argv[0], argv);
+    execvp (argv[0], argv);
     _exit (127);
 }
 
@@ -199,6 +199,8 @@ int umbp_bench_cluster_start (umbp_bench_cluster_t *self, size_t count, const ch
     fprintf (stderr, "umbp-bench: the nodes did not come up, their logs are in %s\n", self->folder);
     for (size_t number = 0; number < self->count; number++)
         umbp_bench_end_process (self->nodes[number].pid, SIGKILL, STOP_MS);
+    self->count = 0;
+    *self->folder = 0;                  //  The logs stay
     return -1;
 }
 
@@ -213,7 +215,7 @@ int umbp_bench_cluster_stop (umbp_bench_cluster_t *self)
             rc = -1;
         }
     }
-    if (rc == 0)
+    if (rc == 0 && *self->folder)
         s_remove_folder (self->folder);
     return rc;
 }

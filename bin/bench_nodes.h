@@ -13,7 +13,7 @@
 
 #define UMBP_BENCH_NODES_MAX 8
 
-//  Start a program; its stderr goes to the file log. *out is where its stdout can be read, unless out is
+//  Start a program, by its path or found in $PATH; its stderr goes to the file log. *out is where its stdout can be read, unless out is
 //  NULL: then that goes to log too. Returns its process, or -1.
 pid_t umbp_bench_start_process (char *const *argv, const char *log, int *out);
 

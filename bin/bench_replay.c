@@ -234,10 +234,15 @@ static umbp_stats_t s_stats (const self_t *self)
     return sum;
 }
 
+static double s_percent (const self_t *self, uint64_t blocks)
+{
+    return self->blocks ? 100.0 * (double) blocks / (double) self->blocks : 0;
+}
+
 //  Blocks that were there when their request came: got, or found by put
 static double s_block_rate (const self_t *self)
 {
-    return umbp_view_percent (self->tally.hits + self->tally.already, self->blocks);
+    return s_percent (self, self->tally.hits + self->tally.already);
 }
 
 static void s_show_json (const self_t *self, json_t *nodes)
@@ -250,10 +255,10 @@ static void s_show_json (const self_t *self, json_t *nodes)
     json_object_set_new (doc, "block_hit_percent", json_real (s_block_rate (self)));
     json_object_set_new (doc, "prefix_blocks", umbp_view_number (self->prefix));
     json_object_set_new (doc, "prefix_hit_percent",
-                         json_real (umbp_view_percent (self->prefix, self->blocks)));
+                         json_real (s_percent (self, self->prefix)));
     if (self->lru)
         json_object_set_new (doc, "lru_prefix_hit_percent",
-                             json_real (umbp_view_percent (self->lru_prefix, self->blocks)));
+                             json_real (s_percent (self, self->lru_prefix)));
     json_object_set_new (doc, "stored", umbp_view_number (self->stored));
     json_object_set_new (doc, "full", umbp_view_number (self->full));
     json_object_set_new (doc, "lost", umbp_view_number (self->lost));
@@ -274,7 +279,7 @@ static void s_show_text (const self_t *self, json_t *nodes)
     };
     char requests[UMBP_UNITS_ROOM], blocks[UMBP_UNITS_ROOM], size[UMBP_UNITS_ROOM];
     umbp_stats_t stats = s_stats (self);
-    double prefix = umbp_view_percent (self->prefix, self->blocks);
+    double prefix = s_percent (self, self->prefix);
     printf ("\n%s requests, %s blocks of %s, %.1f s\n",
             umbp_units_show_count (self->requests, requests),
             umbp_units_show_count (self->blocks, blocks),
@@ -283,7 +288,7 @@ static void s_show_text (const self_t *self, json_t *nodes)
             prefix);
     printf ("  block hit rate  %6.2f %%   of all blocks, those that were there\n", s_block_rate (self));
     if (self->lru) {
-        double lru = umbp_view_percent (self->lru_prefix, self->blocks);
+        double lru = s_percent (self, self->lru_prefix);
         printf ("  an LRU's prefix %6.2f %%   one cache of %" PRIu64 " blocks; ours is %+.2f points\n",
                 lru, self->options->lru_blocks, prefix - lru);
     }

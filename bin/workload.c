@@ -350,8 +350,7 @@ static bool s_talks_start (umbp_workload_t *self)
     return true;
 }
 
-umbp_workload_t *umbp_workload_new_talks (const umbp_talks_t *talks, char *error,
-                                          size_t error_size)
+umbp_workload_t *umbp_workload_new_talks (const umbp_talks_t *talks, char *error, size_t error_size)
 {
     const char *wrong = s_talks_check (talks);
     umbp_workload_t *self = wrong ? NULL : calloc (1, sizeof (umbp_workload_t));

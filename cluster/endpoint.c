@@ -60,8 +60,8 @@ static bool s_split (umbp_text_t text, parts_t *parts)
     parts->host = (umbp_text_t) { at, (uint32_t) (colon - at) };
     if (parts->brackets)
         parts->host = (umbp_text_t) { at + 1, (uint32_t) (colon - at - 2) };
-    if (parts->host.size == 0 || parts->host.size > HOST_MAX || umbp_text_is (parts->host, "0.0.0.0")
-        || umbp_text_is (parts->host, "::"))
+    if (parts->host.size == 0 || parts->host.size > HOST_MAX
+        || umbp_text_is (parts->host, "0.0.0.0") || umbp_text_is (parts->host, "::"))
         return false;
     for (size_t index = 0; index < parts->host.size; index++)
         if (!s_is_host_char (parts->host.data[index], parts->brackets))

@@ -8,10 +8,11 @@
 #define DRAIN_MAX 256
 #define FRAMES_MAX 6
 #define QUEUE_MAX 20000
+#define PARCEL_MAX (UMBP_MESSAGE_MAX + UMBP_INLINE_MAX)     //  Bytes in a frame
 #define STRANGERS_MAX 64                //  Ways to endpoints of no member
 #define STRANGER_IDLE_MS 30000          //  They are closed when nobody used them for so long
 #define LINGER_MS 250                   //  At the end, for what was said last
-#define SIDE_LOCAL 'L'                  //  On the origin stack: which of our two ROUTERs the way back begins at
+#define SIDE_LOCAL 'L'                  //  On the origin stack: which ROUTER the way back begins at
 #define SIDE_WIRE 'W'
 
 typedef enum {
@@ -82,9 +83,9 @@ static zsock_t *s_dealer (void)
     zsock_set_linger (sock, 0);
     zsock_set_sndhwm (sock, QUEUE_MAX);
     zsock_set_rcvhwm (sock, QUEUE_MAX);
-    zsock_set_maxmsgsize (sock, UMBP_MESSAGE_MAX + UMBP_INLINE_MAX);
+    zsock_set_maxmsgsize (sock, PARCEL_MAX);
     zsock_set_reconnect_ivl_max (sock, 1000);
-    zsock_set_heartbeat_ivl (sock, 2000);                    //  A silent wire is given up and made anew
+    zsock_set_heartbeat_ivl (sock, 2000);       //  A silent wire is given up and made anew
     zsock_set_heartbeat_timeout (sock, 6000);
     return sock;
 }
@@ -123,7 +124,7 @@ static int s_on_sweep (zloop_t *loop, int timer, void *arg)
     return 0;
 }
 
-//  --------------------------------------------------------------------------------------------------
+//  -----------------------------------------------------------------------------------------------
 //  Frames
 
 typedef struct {
@@ -157,12 +158,14 @@ static void s_discard (parcel_t *parcel)
         zmq_msg_close (&parcel->frames[index]);
 }
 
-//  The frames from first on, as they are, the last of them without MORE. Returns false if the queue is full.
+//  The frames from first on, as they are, the last of them without MORE. Returns false if the queue
+//  is full.
 static bool s_pass_on (void *handle, parcel_t *parcel, size_t first)
 {
     for (size_t index = first; index < parcel->count; index++)
         if (zmq_msg_send (&parcel->frames[index], handle,
-                          ZMQ_DONTWAIT | (index + 1 < parcel->count ? ZMQ_SNDMORE : 0)) == -1)
+                          ZMQ_DONTWAIT | (index + 1 < parcel->count ? ZMQ_SNDMORE : 0))
+            == -1)
             return false;
     return true;
 }
@@ -186,7 +189,7 @@ static size_t s_push (const parcel_t *parcel, char side, uint8_t *origin)
     return 2 + id_size + rest;
 }
 
-//  --------------------------------------------------------------------------------------------------
+//  -----------------------------------------------------------------------------------------------
 //  Requests: [sender][address][origin][message][payload]
 
 //  Answer in the place of somebody who cannot be reached
@@ -221,16 +224,19 @@ static bool s_is_listed (const char *list, const char *name)
     return false;
 }
 
-//  The way to an actor; node NULL or our own is here. Only our own actors may name an endpoint in place of a
-//  node, or anybody could make us connect anywhere. Returns NULL if there is none, and says why.
-static way_t *s_route (link_t *self, const char *actor, const char *node, char side, const char **why)
+//  The way to an actor; node NULL or our own is here. Only our own actors may name an endpoint in
+//  place of a node, or anybody could make us connect anywhere. Returns NULL if there is none, and
+//  says why.
+static way_t *s_route (link_t *self, const char *actor, const char *node, char side,
+                       const char **why)
 {
     char inproc[2 * UMBP_TEXT_MAX];
     if (!node || streq (node, self->node)) {
         *why = "address: no such actor";
         if (!s_is_listed (self->actors, actor))
             return NULL;
-        return s_way (self, umbp_post_inproc (self->instance, actor, inproc, sizeof inproc), WAY_ACTOR);
+        return s_way (self, umbp_post_inproc (self->instance, actor, inproc, sizeof inproc),
+                      WAY_ACTOR);
     }
     *why = "address: no such node in this cluster";
     const char *endpoint = zhashx_lookup (self->nodes, node);
@@ -243,7 +249,8 @@ static way_t *s_route (link_t *self, const char *actor, const char *node, char s
 
 static void s_learn (link_t *self, zmq_msg_t *frame);
 
-//  Split [address] at the @ into actor and node, which is NULL if there is none. Returns false if it is malformed.
+//  Split [address] at the @ into actor and node, which is NULL if there is none. Returns false if
+//  it is malformed.
 static bool s_read_address (parcel_t *parcel, char *room, const char **node)
 {
     size_t size = parcel->count > 1 ? zmq_msg_size (&parcel->frames[1]) : 0;
@@ -265,7 +272,8 @@ static void s_request (link_t *self, void *handle, char side, parcel_t *parcel)
     uint8_t origin[UMBP_ORIGIN_MAX];
     const char *node, *why = NULL;
     size_t origin_size = 0;
-    if (!s_read_address (parcel, actor, &node) || (origin_size = s_push (parcel, side, origin)) == 0) {
+    if (!s_read_address (parcel, actor, &node)
+        || (origin_size = s_push (parcel, side, origin)) == 0) {
         self->malformed++;
         return;
     }
@@ -295,14 +303,15 @@ static int s_on_router (zloop_t *loop, zsock_t *sock, void *arg)
     return 0;
 }
 
-//  --------------------------------------------------------------------------------------------------
-//  Answers: [origin][message][payload] from our actors, with an empty address before them from other nodes
+//  -----------------------------------------------------------------------------------------------
+//  Answers: [origin][message][payload] from our actors, behind an empty address from other nodes
 
 static void s_answer (link_t *self, parcel_t *parcel, size_t first)
 {
     size_t size = parcel->count > first ? zmq_msg_size (&parcel->frames[first]) : 0;
     const uint8_t *origin = size ? zmq_msg_data (&parcel->frames[first]) : NULL;
-    if (size < 2 || size < 2u + origin[1] || parcel->count < first + 2 || parcel->count > first + 3) {
+    if (size < 2 || size < 2u + origin[1] || parcel->count < first + 2
+        || parcel->count > first + 3) {
         self->malformed++;
         return;
     }
@@ -326,10 +335,10 @@ static int s_on_way (zloop_t *loop, zsock_t *sock, void *arg)
     return 0;
 }
 
-//  --------------------------------------------------------------------------------------------------
+//  -----------------------------------------------------------------------------------------------
 //  The topology
 
-//  Which ways lead to members now. Those to former ones are closed, unless another member is at that endpoint.
+//  Which ways lead to members now. Those to former ones are closed, unless another member is there.
 static void s_sort_ways (link_t *self, zhashx_t *fresh)
 {
     for (const char *old = zhashx_first (self->nodes); old; old = zhashx_next (self->nodes)) {
@@ -352,7 +361,7 @@ static void s_sort_ways (link_t *self, zhashx_t *fresh)
     }
 }
 
-//  Where the members are. Ways to those who left are closed, and what still waited there is lost with them.
+//  Where the members are. Ways to those who left are closed, and what still waited there is lost.
 static void s_learn (link_t *self, zmq_msg_t *frame)
 {
     umbp_msg_t *msg = &self->msg;
@@ -366,10 +375,12 @@ static void s_learn (link_t *self, zmq_msg_t *frame)
     size_t node_offset = 0, endpoint_offset = 0;
     for (size_t index = 0; index < msg->topology_ok.nodes.count; index++) {
         umbp_bytes_t node = umbp_column_next (&msg->topology_ok.nodes, index, &node_offset);
-        umbp_bytes_t endpoint = umbp_column_next (&msg->topology_ok.endpoints, index, &endpoint_offset);
+        umbp_bytes_t endpoint =
+            umbp_column_next (&msg->topology_ok.endpoints, index, &endpoint_offset);
         char id[UMBP_NAME_MAX + 1], where[UMBP_TEXT_MAX + 1];
         umbp_text_copy ((umbp_text_t) { (const char *) node.data, node.size }, id, sizeof id);
-        umbp_text_copy ((umbp_text_t) { (const char *) endpoint.data, endpoint.size }, where, sizeof where);
+        umbp_text_copy ((umbp_text_t){ (const char *) endpoint.data, endpoint.size }, where,
+                        sizeof where);
         zhashx_insert (fresh, id, strdup (where));
     }
     s_sort_ways (self, fresh);
@@ -377,7 +388,7 @@ static void s_learn (link_t *self, zmq_msg_t *frame)
     self->nodes = fresh;
 }
 
-//  --------------------------------------------------------------------------------------------------
+//  -----------------------------------------------------------------------------------------------
 //  Life
 
 static int s_on_pipe (zloop_t *loop, zsock_t *pipe, void *arg)
@@ -420,8 +431,8 @@ static void s_actor (zsock_t *pipe, void *args)
     s_finish (self);
     zloop_destroy (&self->loop);
     if (self->malformed + self->unreachable + self->lost > 0)
-        zsys_info ("link: malformed=%" PRIu64 " unreachable=%" PRIu64 " lost=%" PRIu64, self->malformed,
-                   self->unreachable, self->lost);
+        zsys_info ("link: malformed=%" PRIu64 " unreachable=%" PRIu64 " lost=%" PRIu64,
+                   self->malformed, self->unreachable, self->lost);
     zhashx_destroy (&self->ways);
     zhashx_destroy (&self->nodes);
     zsock_destroy (&self->local);
@@ -436,7 +447,7 @@ static zsock_t *s_router (void)
     zsock_set_router_mandatory (sock, 1);
     zsock_set_sndhwm (sock, QUEUE_MAX);
     zsock_set_rcvhwm (sock, QUEUE_MAX);
-    zsock_set_maxmsgsize (sock, UMBP_MESSAGE_MAX + UMBP_INLINE_MAX);     //  Drops a peer that sends more
+    zsock_set_maxmsgsize (sock, PARCEL_MAX);    //  Drops a peer that sends more
     return sock;
 }
 
@@ -445,7 +456,8 @@ zactor_t *umbp_link_new (const umbp_link_args_t *args, char *endpoint, size_t si
     link_t *self = zmalloc (sizeof (link_t));
     snprintf (self->instance, sizeof self->instance, "%s", args->instance);
     snprintf (self->node, sizeof self->node, "%s", args->node);
-    snprintf (self->actors, sizeof self->actors, "%s", args->actors ? args->actors : UMBP_LINK_ACTORS);
+    snprintf (self->actors, sizeof self->actors, "%s",
+              args->actors ? args->actors : UMBP_LINK_ACTORS);
     self->ways = zhashx_new ();
     zhashx_set_destructor (self->ways, s_way_free);
     self->nodes = zhashx_new ();
@@ -453,12 +465,14 @@ zactor_t *umbp_link_new (const umbp_link_args_t *args, char *endpoint, size_t si
     self->local = s_router ();
     self->wire = s_router ();
     zsock_set_backlog (self->wire, 256);
-    zsock_set_tcp_keepalive (self->wire, 1);                 //  A host that vanished leaves nothing behind
+    zsock_set_tcp_keepalive (self->wire, 1);    //  A host that vanished leaves nothing behind
     zsock_set_tcp_keepalive_idle (self->wire, 30);
     zsock_set_tcp_keepalive_intvl (self->wire, 10);
     zsock_set_tcp_keepalive_cnt (self->wire, 3);
     char inproc[2 * UMBP_TEXT_MAX];
-    if (zsock_bind (self->local, "%s", umbp_post_inproc (args->instance, "link", inproc, sizeof inproc)) != -1
+    if (zsock_bind (self->local, "%s",
+                    umbp_post_inproc (args->instance, "link", inproc, sizeof inproc))
+            != -1
         && zsock_bind (self->wire, "%s", args->listen) != -1) {
         snprintf (endpoint, size, "%s", zsock_endpoint (self->wire));
         return zactor_new (s_actor, self);

@@ -474,7 +474,8 @@ static void s_take_request (umbp_post_t *self, umbp_origin_t *origin, const void
         return;
     }
     if (msg->type == UMBP_MSG_topology_ok && (origin->door || origin->origin_size > 0)) {
-        umbp_post_refuse (self, origin, UMBP_EDENIED, "type", "only the registry of this node says so");
+        umbp_post_refuse (self, origin, UMBP_EDENIED, "type",
+                          "only the registry of this node says so");
         return;
     }
     if (payload_size > UMBP_INLINE_MAX) {
@@ -661,7 +662,7 @@ static int s_on_listener (zloop_t *loop, zmq_pollitem_t *item, void *arg)
     self->stats.doors_open++;
     zmq_pollitem_t reader = { .fd = fd, .events = ZMQ_POLLIN };
     zloop_poller (loop, &reader, s_on_door, self);
-    zloop_poller_set_tolerant (loop, &reader);  //  A hang-up is an error to it, while requests may still wait
+    zloop_poller_set_tolerant (loop, &reader);  //  Else a hang-up ends the reading
     return 0;
 }
 

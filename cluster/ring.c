@@ -119,14 +119,13 @@ void umbp_ring_positions (const umbp_ring_t *self, const uint8_t *const *keys,
             if (next < count) {
                 lanes[lane++] = (lane_t) { keys[next], sizes[next], FNV_OFFSET, next };
                 next++;
-            }
-            else
+            } else
                 lanes[lane] = lanes[--live];
         }
     }
     for (size_t lane = 0; lane < live; lane++)
-        out[lanes[lane].index] = s_place (self, s_fnv1a_more (lanes[lane].hash, lanes[lane].data,
-                                                              lanes[lane].left));
+        out[lanes[lane].index] =
+            s_place (self, s_fnv1a_more (lanes[lane].hash, lanes[lane].data, lanes[lane].left));
 }
 
 umbp_ring_t *umbp_ring_new (umbp_ring_hash_t hash, unsigned vnodes)
@@ -206,8 +205,7 @@ static void s_merge (umbp_ring_t *self, const vnode_t *made, size_t count)
     size_t old = 0, fresh = 0;
     for (size_t index = 0; index < total; index++) {
         if (fresh == count
-            || (old < self->vnode_count
-                && s_compare (&self->vnodes[old], &made[fresh], self) < 0))
+            || (old < self->vnode_count && s_compare (&self->vnodes[old], &made[fresh], self) < 0))
             merged[index] = self->vnodes[old++];
         else
             merged[index] = made[fresh++];
@@ -243,8 +241,8 @@ static size_t s_member (const umbp_ring_t *self, const char *id)
 
 int umbp_ring_add (umbp_ring_t *self, const char *id, unsigned weight_percent, uint16_t member)
 {
-    if (!id || !*id || strnlen (id, UMBP_RING_ID_MAX + 1) > UMBP_RING_ID_MAX
-        || weight_percent < 1 || weight_percent > WEIGHT_MAX)
+    if (!id || !*id || strnlen (id, UMBP_RING_ID_MAX + 1) > UMBP_RING_ID_MAX || weight_percent < 1
+        || weight_percent > WEIGHT_MAX)
         return UMBP_EINVAL;
     if (s_member (self, id) < self->member_limit
         || (member < self->member_limit && self->ids[member]))

@@ -25,7 +25,8 @@ void umbp_topology_destroy (umbp_topology_t **self_p)
 }
 
 //  The next item of a column of texts
-static void s_text (const umbp_column_t *column, size_t index, size_t *offset, char *out, size_t size)
+static void s_text (const umbp_column_t *column, size_t index, size_t *offset, char *out,
+                    size_t size)
 {
     umbp_bytes_t item = umbp_column_next (column, index, offset);
     umbp_text_copy ((umbp_text_t) { (const char *) item.data, item.size }, out, size);
@@ -60,7 +61,7 @@ static bool s_read_numbers (umbp_topology_t *self, const umbp_msg_topology_ok_t 
                 return false;
             member->tiers[umbp_u8s_at (msg->tiers, row)] =
                 (umbp_tier_room_t) { umbp_u64s_at (msg->totals, row), umbp_u64s_at (msg->useds, row),
-                                     umbp_u64s_at (msg->blocks, row) };
+                                    umbp_u64s_at (msg->blocks, row) };
         }
     }
     return row == msg->tiers.count;
@@ -77,13 +78,15 @@ umbp_topology_t *umbp_topology_new (const umbp_msg_topology_ok_t *msg)
     self->copies = (unsigned) msg->copies;
     self->count = msg->nodes.count;
     self->members = calloc (self->count, sizeof (umbp_member_t));
-    self->ring = umbp_ring_new (msg->hash ? UMBP_RING_PLAIN : UMBP_RING_MIXED, (unsigned) msg->vnodes);
+    self->ring =
+        umbp_ring_new (msg->hash ? UMBP_RING_PLAIN : UMBP_RING_MIXED, (unsigned) msg->vnodes);
     bool fine = self->members && self->ring && s_read_numbers (self, msg);
     if (fine)
         s_read_texts (self, msg);
     for (size_t index = 0; fine && index < self->count; index++)
         if (self->members[index].in_ring)
-            fine = umbp_ring_add (self->ring, self->members[index].node, 100, (uint16_t) index) == 0;
+            fine =
+                umbp_ring_add (self->ring, self->members[index].node, 100, (uint16_t) index) == 0;
     int number = fine ? umbp_topology_find (self, msg->self) : -1;
     if (number < 0)
         umbp_topology_destroy (&self);

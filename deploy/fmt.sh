@@ -39,13 +39,29 @@ layout () {
         | sed '/^ *\/\* clang-format o[nf]* \*\/$/d'
 }
 
+#  The file with the lines of its layout where its plain form differs, and as it is elsewhere
+merge () {
+    diff --unchanged-group-format='keep %df %dl;' --old-group-format='' \
+         --new-group-format='take %dF %dL;' --changed-group-format='take %dF %dL;' \
+         <(plain <"$1") <(layout "$1" | plain) | tr ';' '\n' \
+        | while read -r what first last; do
+              case $what in
+                  keep) sed -n "${first},${last}p" "$1" ;;
+                  take) layout "$1" | sed -n "${first},${last}p" ;;
+              esac
+          done
+}
+
 status=0
 for file; do
     changes=$(diff -U0 --label "$file" --label "$file, formatted" \
               <(plain <"$file") <(layout "$file" | plain)) || [[ $? == 1 ]]
     [[ $changes ]] || continue
     if [[ $action == write ]]; then
-        patch --silent --ignore-whitespace --no-backup-if-mismatch "$file" <<<"$changes"
+        merged=$(mktemp)
+        merge "$file" >"$merged" || [[ $? == 1 ]]
+        cat "$merged" >"$file"
+        rm "$merged"
         echo "formatted $file"
     else
         printf '%s\n' "$changes"

@@ -161,16 +161,30 @@ static void s_waiter_free (umbp_waiter_t *waiter)
     *waiter = (umbp_waiter_t) { .turn = waiter->turn + 1 };
 }
 
+//  A free place. If all are taken, one whose commit is answered: a word about it may still come, from a shard that
+//  is slow or gone, and finds nobody. NULL if all wait for their answer.
+static umbp_waiter_t *s_waiter_place (umbp_manager_t *self)
+{
+    umbp_waiter_t *oldest = NULL;
+    for (size_t index = 0; index < UMBP_WAITERS_MAX; index++) {
+        umbp_waiter_t *waiter = &self->waiters[index];
+        if (!waiter->used)
+            return waiter;
+        if (waiter->answered && (!oldest || waiter->expires < oldest->expires))
+            oldest = waiter;
+    }
+    if (oldest)
+        s_waiter_free (oldest);
+    return oldest;
+}
+
 //  Room for what a commit of count items has to remember. Returns NULL if too many wait.
 static umbp_waiter_t *s_waiter_new (umbp_manager_t *self, const umbp_mail_t *mail, uint16_t answer_type,
                                     bool keep, uint32_t count)
 {
-    size_t index = 0;
-    while (index < UMBP_WAITERS_MAX && self->waiters[index].used)
-        index++;
-    if (index == UMBP_WAITERS_MAX)
+    umbp_waiter_t *waiter = s_waiter_place (self);
+    if (!waiter)
         return NULL;
-    umbp_waiter_t *waiter = &self->waiters[index];
     uint32_t wait = mail->msg->deadline_ms ? mail->msg->deadline_ms : COMMIT_MS;
     waiter->origin = *mail->origin;
     waiter->used = true;

@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#if defined (__x86_64__)
+#if defined(__x86_64__)
 #define XXH_DISPATCH_DISABLE_REPLACE
 #include <immintrin.h>
 #include <xxh_x86dispatch.h>
@@ -31,20 +31,20 @@ typedef struct {
     bool stream;                        //  Copies go past the caches
 } state_t;
 
-_Static_assert (sizeof (state_t) <= sizeof (umbp_sum_t), "umbp_sum_t is too small");
-_Static_assert (_Alignof (state_t) <= _Alignof (umbp_sum_t), "umbp_sum_t is not aligned enough");
+_Static_assert(sizeof (state_t) <= sizeof (umbp_sum_t), "umbp_sum_t is too small");
+_Static_assert(_Alignof(state_t) <= _Alignof(umbp_sum_t), "umbp_sum_t is not aligned enough");
 
-#if defined (__x86_64__)
+#if defined(__x86_64__)
 //  dst is on a cache line, size a multiple of one
-__attribute__ ((target ("avx512f")))
-static void s_stream_avx512 (char *dst, const char *src, size_t size)
+__attribute__ ((target ("avx512f"))) static void s_stream_avx512 (char *dst, const char *src,
+                                                                  size_t size)
 {
     for (size_t at = 0; at < size; at += LINE_BYTES)
         _mm512_stream_si512 ((void *) (dst + at), _mm512_loadu_si512 ((const void *) (src + at)));
 }
 
-__attribute__ ((target ("avx2")))
-static void s_stream_avx2 (char *dst, const char *src, size_t size)
+__attribute__ ((target ("avx2"))) static void s_stream_avx2 (char *dst, const char *src,
+                                                             size_t size)
 {
     for (size_t at = 0; at < size; at += LINE_BYTES) {
         __m256i low = _mm256_loadu_si256 ((const void *) (src + at));

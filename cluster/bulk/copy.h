@@ -27,9 +27,9 @@ typedef struct {
 #ifdef __cplusplus
     alignas (64)
 #else
-    _Alignas (64)
+    _Alignas(64)
 #endif
-    unsigned char state[640];
+        unsigned char state[640];
 } umbp_sum_t;
 
 //  Start anew. total is how many bytes will come, 0 if that is not known: it decides, as above,

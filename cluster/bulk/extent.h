@@ -44,8 +44,8 @@ static inline uint64_t umbp_extent_page_count (uint64_t size, uint32_t page_size
 }
 
 //  Whether these extents are exactly right for a block: no page missing, none to spare
-static inline bool umbp_extents_fit (const umbp_extent_t *extents, size_t count,
-                                     uint32_t page_size, uint64_t size)
+static inline bool umbp_extents_fit (const umbp_extent_t *extents, size_t count, uint32_t page_size,
+                                     uint64_t size)
 {
     uint64_t pages = 0;
     for (size_t index = 0; index < count; index++)

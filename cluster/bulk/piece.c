@@ -77,8 +77,8 @@ size_t umbp_cursor_put (umbp_cursor_t *self, const void *data, size_t size)
     if (size > self->left)
         size = self->left;
     for (size_t done = 0; done < size;) {
-        struct iovec vector;
-        size_t bytes;
+        struct iovec vector = { 0 };
+        size_t bytes = 0;
         umbp_cursor_vectors (self, &vector, 1, size - done, &bytes);
         memcpy (vector.iov_base, (const char *) data + done, bytes);
         umbp_cursor_skip (self, bytes);

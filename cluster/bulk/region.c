@@ -36,8 +36,7 @@ static int s_code (int error)
     case ENOSPC:
     case EFAULT:                        //  MADV_POPULATE_WRITE: the huge pages ran out
         return UMBP_ENOSPC;
-    default:
-        return UMBP_EIO;
+    default: return UMBP_EIO;
     }
 }
 

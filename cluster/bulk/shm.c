@@ -143,19 +143,15 @@ int umbp_shm_accept (int listener, pid_t *pid_p)
 static int s_connect_code (int error)
 {
     switch (error) {
-    case ENOENT:
-        return UMBP_ENOENT;
+    case ENOENT: return UMBP_ENOENT;
     case ECONNREFUSED:
     case EPROTOTYPE:                    //  A socket of another type
         return UMBP_EUNREACH;
     case EAGAIN:
-    case EINTR:
-        return UMBP_ETIMEDOUT;
+    case EINTR: return UMBP_ETIMEDOUT;
     case EACCES:
-    case EPERM:
-        return UMBP_EDENIED;
-    default:
-        return UMBP_EIO;
+    case EPERM: return UMBP_EDENIED;
+    default: return UMBP_EIO;
     }
 }
 
@@ -201,10 +197,8 @@ static int s_io_code (int error)
         return UMBP_EAGAIN;
     case EPIPE:
     case ECONNRESET:
-    case ENOTCONN:
-        return UMBP_ECLOSED;
-    default:
-        return UMBP_EIO;
+    case ENOTCONN: return UMBP_ECLOSED;
+    default: return UMBP_EIO;
     }
 }
 

@@ -61,15 +61,12 @@ static int s_blocked (ssize_t rc)
         return UMBP_ECLOSED;
     switch (errno) {
     case EAGAIN:
-    case EINTR:
-        return 0;
+    case EINTR: return 0;
     case EPIPE:
-    case ECONNRESET:
-        return UMBP_ECLOSED;
+    case ECONNRESET: return UMBP_ECLOSED;
     case ETIMEDOUT:                     //  The kernel gave up on a silent peer
         return UMBP_ETIMEDOUT;
-    default:
-        return UMBP_EIO;
+    default: return UMBP_EIO;
     }
 }
 
@@ -191,8 +188,7 @@ static void s_finish (batch_t *batch, int status)
 static bool s_is_sent (const batch_t *batch)
 {
     bool under_way = batch->out_at < batch->out_size || batch->out_cursor.left;
-    return batch->op == UMBP_BULK_READ || !under_way
-           || &batch->items[batch->at] != batch->out_item;
+    return batch->op == UMBP_BULK_READ || !under_way || &batch->items[batch->at] != batch->out_item;
 }
 
 //  A whole reply header is here
@@ -227,13 +223,13 @@ static size_t s_room (batch_t *batch, struct iovec *vectors, size_t *body_p)
     *body_p = 0;
     bool more = true;
     if (batch->in_body) {
-        count = umbp_cursor_vectors (&batch->in_cursor, vectors, VECTORS_MAX - 1, CHUNK_BYTES,
-                                     body_p);
+        count =
+            umbp_cursor_vectors (&batch->in_cursor, vectors, VECTORS_MAX - 1, CHUNK_BYTES, body_p);
         more = *body_p == batch->in_cursor.left && s_skip (batch, batch->at + 1) < batch->count;
     }
     if (more)
-        vectors[count++] = (struct iovec) { batch->in + batch->in_size,
-                                            sizeof batch->in - batch->in_size };
+        vectors[count++] =
+            (struct iovec){ batch->in + batch->in_size, sizeof batch->in - batch->in_size };
     return count;
 }
 
@@ -289,13 +285,11 @@ static int s_move (batch_t *batch, int64_t deadline_ms)
                 return s_last_words (batch, rc);
             if (rc == 0)
                 ready &= ~POLLOUT;
-        }
-        else if (ready & POLLIN && batch->at < batch->count) {
+        } else if (ready & POLLIN && batch->at < batch->count) {
             rc = s_recv_step (batch);
             if (rc == 0)
                 ready &= ~POLLIN;
-        }
-        else
+        } else
             rc = ready = s_wait (batch, deadline_ms);
         if (rc < 0)
             return rc;

@@ -78,8 +78,8 @@ static umbp_conn_rc_t s_gather (umbp_conn_t *self, size_t size)
     memmove (self->in, self->in + self->in_at, s_input (self));
     self->in_size = s_input (self);
     self->in_at = 0;
-    ssize_t rc = recv (self->sock, self->in + self->in_size, sizeof self->in - self->in_size,
-                       MSG_DONTWAIT);
+    ssize_t rc =
+        recv (self->sock, self->in + self->in_size, sizeof self->in - self->in_size, MSG_DONTWAIT);
     if (rc <= 0)
         return s_blocked (rc, UMBP_CONN_IN);
     self->in_size += rc;
@@ -193,8 +193,8 @@ static umbp_conn_rc_t s_send (umbp_conn_t *self, size_t *budget)
     size_t header = self->out_size - self->out_at, count = 0;
     if (header)
         vectors[count++] = (struct iovec) { self->out + self->out_at, header };
-    count += umbp_cursor_vectors (&self->cursor, vectors + count, VECTORS_MAX - count, *budget,
-                                  NULL);
+    count +=
+        umbp_cursor_vectors (&self->cursor, vectors + count, VECTORS_MAX - count, *budget, NULL);
     struct msghdr message = { .msg_iov = vectors, .msg_iovlen = count };
     ssize_t rc = sendmsg (self->sock, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (rc <= 0)
@@ -221,8 +221,8 @@ static umbp_conn_rc_t s_fill (umbp_conn_t *self, size_t *budget)
     if (self->cursor.left && size == 0) {
         struct iovec vectors[VECTORS_MAX];
         struct msghdr message = { .msg_iov = vectors };
-        message.msg_iovlen = umbp_cursor_vectors (&self->cursor, vectors, VECTORS_MAX, *budget,
-                                                  NULL);
+        message.msg_iovlen =
+            umbp_cursor_vectors (&self->cursor, vectors, VECTORS_MAX, *budget, NULL);
         ssize_t rc = recvmsg (self->sock, &message, MSG_DONTWAIT);
         if (rc <= 0)
             return s_blocked (rc, UMBP_CONN_IN);

@@ -44,8 +44,10 @@ void umbp_grants_destroy (umbp_grants_t **self_p)
     if (!self)
         return;
     for (size_t index = 0; index < self->bucket_count; index++)
-        while (self->buckets[index])
-            umbp_grants_remove (self, self->buckets[index]);
+        for (umbp_card_t *card = self->buckets[index], *next; card; card = next) {
+            next = card->next;
+            free (card);
+        }
     free (self->buckets);
     free (self);
     *self_p = NULL;
@@ -121,8 +123,8 @@ int umbp_grants_add (umbp_grants_t *self, const umbp_grant_t *grant)
     if (umbp_grants_find (self, grant->token))
         return UMBP_EEXIST;
     umbp_card_t *card = NULL;
-    size_t bytes = sizeof *card + grant->item_count * sizeof *card->items
-                   + extents * sizeof (umbp_piece_t);
+    size_t bytes =
+        sizeof *card + grant->item_count * sizeof *card->items + extents * sizeof (umbp_piece_t);
     if (self->count == self->cards_max || bytes > self->bytes_max - self->bytes)
         return UMBP_EAGAIN;
     card = malloc (bytes);

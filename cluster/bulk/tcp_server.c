@@ -235,9 +235,9 @@ static void s_make_seats (umbp_bulk_server_t *self, size_t count)
 static void s_make_desk (umbp_bulk_server_t *self, const umbp_bulk_server_config_t *config)
 {
     size_t tokens_max = s_or (config->tokens_max, 4096);
-    umbp_grants_t *grants = umbp_grants_new (config->regions, config->region_count,
-                                             config->page_size, tokens_max,
-                                             s_or (config->grant_bytes_max, (size_t) 64 << 20));
+    umbp_grants_t *grants =
+        umbp_grants_new (config->regions, config->region_count, config->page_size, tokens_max,
+                         s_or (config->grant_bytes_max, (size_t) 64 << 20));
     //  Twice as many sessions as connections: half of them may be gone and not yet reported
     self->desk = umbp_desk_new (&grants, tokens_max, 2 * self->seat_count);
     self->env = (umbp_conn_env_t) {

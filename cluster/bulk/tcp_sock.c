@@ -118,12 +118,9 @@ static int s_connect_code (int error)
     case ENETUNREACH:
     case EHOSTDOWN:
     case ENETDOWN:
-    case EADDRNOTAVAIL:
-        return UMBP_EUNREACH;
-    case ETIMEDOUT:
-        return UMBP_ETIMEDOUT;
-    default:
-        return UMBP_EIO;
+    case EADDRNOTAVAIL: return UMBP_EUNREACH;
+    case ETIMEDOUT: return UMBP_ETIMEDOUT;
+    default: return UMBP_EIO;
     }
 }
 

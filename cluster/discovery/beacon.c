@@ -6,7 +6,6 @@
 #include "cluster/discovery/finder.h"
 #include "cluster/endpoint.h"
 
-#define MAGIC "UMBP"
 #define HEAD_SIZE 13                    //  Magic, version, hash of the cluster's name
 #define BEACON_MAX 255                  //  What zbeacon can carry
 #define SCHEME "tcp://"
@@ -20,9 +19,9 @@ typedef struct {
 
 static void s_write_head (byte *head, const char *cluster)
 {
+    static const byte magic[] = { 'U', 'M', 'B', 'P', UMBP_BEACON_VERSION };
     uint64_t hash = XXH3_64bits (cluster, strlen (cluster));
-    memcpy (head, MAGIC, 4);
-    head[4] = UMBP_BEACON_VERSION;
+    memcpy (head, magic, sizeof magic);
     for (int index = 0; index < 8; index++)
         head[5 + index] = (byte) (hash >> (56 - 8 * index));
 }
@@ -91,9 +90,9 @@ zactor_t *umbp_beacon_new (const umbp_beacon_args_t *args)
                     args->endpoint);
         return NULL;
     }
-    const char *where = args->endpoint + strlen (SCHEME);
+    umbp_text_t where = umbp_text (args->endpoint + strlen (SCHEME));
     s_write_head (shout, args->cluster);
-    memcpy (shout + HEAD_SIZE, where, strlen (where));
+    memcpy (shout + HEAD_SIZE, where.data, where.size);
 
     const char *interface = args->interface ? args->interface : "";
     if (strneq (zsys_interface (), interface))
@@ -105,7 +104,7 @@ zactor_t *umbp_beacon_new (const umbp_beacon_args_t *args)
         return NULL;
     }
     zsock_send (beacon, "sb", "SUBSCRIBE", shout, (size_t) HEAD_SIZE);
-    zsock_send (beacon, "sbi", "PUBLISH", shout, HEAD_SIZE + strlen (where),
+    zsock_send (beacon, "sbi", "PUBLISH", shout, (size_t) HEAD_SIZE + where.size,
                 args->interval_ms ? (int) args->interval_ms : 1000);
     self_t *self = zmalloc (sizeof (self_t));
     memcpy (self->head, shout, HEAD_SIZE);

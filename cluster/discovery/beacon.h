@@ -6,8 +6,8 @@
 //  its "tcp://".
 //
 //  IPv4 only, and not on loopback, which has no broadcast. The interface is a setting of the whole
-//  process (zsys_set_interface): all beacons of a process have to name the same one, and it must not
-//  be changed while one of them runs.
+//  process (zsys_set_interface): all its beacons have to name the same one, and it must not be
+//  changed while one of them runs.
 #ifndef UMBP_BEACON_H
 #define UMBP_BEACON_H
 
@@ -24,8 +24,8 @@ typedef struct {
     unsigned interval_ms;               //  0: 1000
 } umbp_beacon_args_t;
 
-//  Returns NULL if there is no such interface or the endpoint is too long (242 bytes behind tcp://);
-//  the reason is logged.
+//  Returns NULL if there is no such interface or the endpoint is too long: 242 bytes behind
+//  tcp://. The reason is logged.
 zactor_t *umbp_beacon_new (const umbp_beacon_args_t *args);
 
 #endif

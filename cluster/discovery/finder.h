@@ -1,5 +1,5 @@
-//  cluster/discovery/finder.h - the shape all ways of discovery share: a thread with a loop, and one
-//  thing to say, found, to one actor, the registry of its node. Nobody speaks to it.
+//  cluster/discovery/finder.h - the shape all ways of discovery share: a thread with a loop, and
+//  one thing to say, found, to one actor, the registry of its node. Nobody speaks to it.
 #ifndef UMBP_FINDER_H
 #define UMBP_FINDER_H
 

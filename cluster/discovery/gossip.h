@@ -14,14 +14,14 @@ typedef struct {
     const char *instance;               //  Prefix of this node's inproc names
     const char *cluster, *node;
     const char *endpoint;               //  Our own: published, never said to our registry
-    const char *bind;                   //  "tcp://host:port", port may be *; NULL or empty: do not listen
-    const char *connect;                //  "tcp://host:port,..." to connect to; NULL or empty: nowhere
+    const char *bind;                   //  "tcp://host:port", port may be *; NULL or empty: nowhere
+    const char *connect;                //  "tcp://host:port,..." of peers; NULL or empty: none
     unsigned repeat_ms;                 //  How often all are said again; 0: 10000
 } umbp_gossip_args_t;
 
 //  Returns NULL if it cannot bind or the list is malformed; the reason is logged. With *port_p,
-//  unless NULL, the port that it bound. Destroying it may take some seconds while a name server does
-//  not answer.
+//  unless NULL, the port that it bound. Destroying it may take some seconds while a name server
+//  does not answer.
 zactor_t *umbp_gossip_new (const umbp_gossip_args_t *args, int *port_p);
 
 #endif

@@ -9,7 +9,7 @@
 
 #include "actors/actor.h"
 
-#define PEER_MS 5000                    //  Longer than anything here takes
+#define PEER_MS 20000                   //  Longer than anything here takes, on a busy machine too
 #define COUNT_OF(array) (sizeof (array) / sizeof *(array))
 
 //  --------------------------------------------------------------------------------------------------

@@ -332,12 +332,12 @@ static void test_client_in_a_hurry (void)
     s_open (&stage, "evict-5");
     asker_push (&stage.peer, "a", "a", NULL, 1000, 800);
     int64_t start = zclock_mono ();
-    uint64_t id = s_say_evict (&stage.peer, 500, 200);
+    uint64_t id = s_say_evict (&stage.peer, 500, 1500);
     CU_ASSERT_EQUAL (s_asked (&stage, PEER_MS), 500);
     s_freed (&stage, 10, 1);
     CU_ASSERT_EQUAL (s_asked (&stage, PEER_MS), 490);
     CU_ASSERT (s_hears (&stage.peer, id, UMBP_ETIMEDOUT, 10, 1));
-    CU_ASSERT (zclock_mono () - start < 200);
+    CU_ASSERT (zclock_mono () - start < 1500);
     s_freed (&stage, 10, 1);
     while (asker_gauge (&stage.peer, "bytes") < 20)
         ;
@@ -350,10 +350,10 @@ static void test_too_many_clients (void)
     stage_t stage;
     s_open (&stage, "evict-6");
     asker_push (&stage.peer, "a", "a", NULL, 1000, 800);
-    uint64_t first = s_say_evict (&stage.peer, 100, 20000);
+    uint64_t first = s_say_evict (&stage.peer, 100, PEER_MS);
     for (int count = 1; count < 64; count++)
-        s_say_evict (&stage.peer, 100, 20000);
-    uint64_t late = s_say_evict (&stage.peer, 100, 20000);
+        s_say_evict (&stage.peer, 100, PEER_MS);
+    uint64_t late = s_say_evict (&stage.peer, 100, PEER_MS);
     CU_ASSERT_EQUAL (asker_hear (&stage.peer, PEER_MS), late);
     CU_ASSERT_EQUAL (stage.peer.msg.status, UMBP_EAGAIN);
     CU_ASSERT_EQUAL (s_asked (&stage, PEER_MS), 100);
@@ -465,7 +465,7 @@ static void test_with_a_tier (void)
 
 int main (void)
 {
-    alarm (120);
+    alarm (240);
     zsys_set_logstream (NULL);
     CU_initialize_registry ();
     CU_pSuite suite = CU_add_suite ("eviction", NULL, NULL);

@@ -346,7 +346,7 @@ static void test_sums_hits (void)
     s_report (&stage, "e1", "", 1, words (&s_words, "x"));
     s_match (&stage, words (&s_words, "x"), true, false);
     asker_push (&stage.peer, "a b c d", "a", NULL, 1, 0);
-    uint64_t id = s_say_hits (&stage, words (&s_words, "x y x z"), false, 400);
+    uint64_t id = s_say_hits (&stage, words (&s_words, "x y x z"), false, 500);
     uint64_t to_b = s_hear_question (&stage, "extkv@b", UMBP_MSG_kv_hits);
     uint64_t to_c = s_hear_question (&stage, "extkv@c", UMBP_MSG_kv_hits);
     s_hear_question (&stage, "extkv@d", UMBP_MSG_kv_hits);   //  Who stays silent
@@ -375,14 +375,14 @@ static void test_silent_nodes (void)
     asker_push (&stage.peer, "a b c", "a", NULL, 1, 0);
     s_report (&stage, "e1", "", 1, words (&s_words, "h0"));
     int64_t start = zclock_mono ();
-    uint64_t id = s_say_match (&stage, words (&s_words, "h0 h1"), false, false, 400);
+    uint64_t id = s_say_match (&stage, words (&s_words, "h0 h1"), false, false, 2000);
     uint64_t to_b = s_hear_question (&stage, "extkv@b", UMBP_MSG_kv_match);
     uint64_t to_c = s_hear_question (&stage, "extkv@c", UMBP_MSG_kv_match);
     const said_t said = { "e2", "x", { 0 }, { 1 }, { 1 }, 1, { 1 }, 1 };
     s_answer_match (&stage, to_b, &said);
     CU_ASSERT_EQUAL_FATAL (asker_hear (&stage.peer, PEER_MS), id);
     int64_t took = zclock_mono () - start;
-    CU_ASSERT (took >= 250 && took < 400);
+    CU_ASSERT (took >= 1400 && took < 2000);
     CU_ASSERT (s_row_is (&stage, "e1", 1, "0"));
     CU_ASSERT (s_row_is (&stage, "e2", 1, "1"));
     CU_ASSERT_EQUAL (stage.peer.msg.kv_match_ok.nodes_asked, 2);
@@ -450,7 +450,7 @@ static void test_bound_on_questions (void)
     asker_push (&stage.peer, "a b", "a", NULL, 1, 0);
     uint64_t ids[UMBP_EXTKV_MATCHES_MAX], questions[UMBP_EXTKV_MATCHES_MAX];
     for (size_t index = 0; index < UMBP_EXTKV_MATCHES_MAX; index++) {
-        ids[index] = s_say_match (&stage, words (&s_words, "h0"), index & 1, false, 20000);
+        ids[index] = s_say_match (&stage, words (&s_words, "h0"), index & 1, false, 60000);
         questions[index] = s_hear_question (&stage, "extkv@b", UMBP_MSG_kv_match);
     }
     CU_ASSERT_EQUAL (s_match (&stage, words (&s_words, "h0"), false, false), UMBP_EAGAIN);
@@ -550,7 +550,7 @@ static void test_merge_model (void)
 
 int main (void)
 {
-    alarm (120);
+    alarm (240);
     zsys_set_logstream (NULL);
     CU_initialize_registry ();
     CU_pSuite suite = CU_add_suite ("extkv", NULL, NULL);

@@ -506,7 +506,6 @@ static void test_many_and_full (void)
         full += s_count (&peer, UMBP_EAGAIN);
         others += s_count (&peer, UMBP_EEXIST);
         CU_ASSERT_EQUAL (peer.msg.copy_ok.bytes, s_count (&peer, 0) * SIZE);
-for (int x=-16;x<2;x++) if (s_count (&peer,x)) printf ("[%zu: %d: %zu]\n", count, x, s_count (&peer, x));
     }
     CU_ASSERT_EQUAL (here + full + others, 300 + 300 + KEYS - 300);
     CU_ASSERT_EQUAL (here, (10u << 20) / (5 * PAGE));        //  What fits

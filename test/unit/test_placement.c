@@ -74,6 +74,18 @@ static void test_full_take_turns (void)
     umbp_placement_destroy (&placement);
 }
 
+//  Small blocks count as what they take, whole pages
+static void test_pages (void)
+{
+    static const crowd_t rows[] = { CROWD ("a", 1000, 0), CROWD ("b", 1000, 600) };
+    umbp_placement_t *placement = s_placement (rows, 2, "a");
+    umbp_placement_set_page (placement, 100);
+    for (int block = 0; block < 10; block++)
+        CU_ASSERT (umbp_placement_choose (placement, UMBP_PLACE_MOST_FREE, DRAM, 1, NULL)
+                   == (block < 6 || block % 2 == 0 ? 0 : 1));
+    umbp_placement_destroy (&placement);
+}
+
 //  A batch goes to the one member that has room for all of it, as long as it has
 static void test_same (void)
 {
@@ -184,6 +196,7 @@ int main (void)
     CU_ADD_TEST (suite, test_local);
     CU_ADD_TEST (suite, test_most_free);
     CU_ADD_TEST (suite, test_full_take_turns);
+    CU_ADD_TEST (suite, test_pages);
     CU_ADD_TEST (suite, test_same);
     CU_ADD_TEST (suite, test_weighted);
     CU_ADD_TEST (suite, test_tried_and_full);

@@ -399,7 +399,8 @@ static void test_many_in_flight (void)
         uint64_t value = tag * 7919;
         s_store (&msg, &value, sizeof value);
         CU_ASSERT (umbp_post_ask (s_post, "echo", tag < MANY ? "b" : NULL, &msg, &value,
-                                  sizeof value, WAIT_MS, s_on_answer, tag) == 0);
+                                  sizeof value, WAIT_MS, s_on_answer, tag)
+                   == 0);
     }
     int64_t took_ms = s_run (2 * MANY);
     printf ("%d questions in %d ms ", 2 * MANY, (int) took_ms);
@@ -573,9 +574,21 @@ static void test_malformed_inbox (void)
 static void test_forged (void)
 {
     static const char *const nowhere[] = {
-        "nobody", "link", "echo@nobody", "link@a", "echo@tcp://127.0.0.1:1", "tester@ipc:///tmp/x",
-        "echo@inproc://umbp/post-a/echo", "echo@", "registry", "echo@@a", "ech",
-        "echo,tester", "echo@pgm://x", "echo@tcp://", "%s%n@%s",
+        "nobody",
+        "link",
+        "echo@nobody",
+        "link@a",
+        "echo@tcp://127.0.0.1:1",
+        "tester@ipc:///tmp/x",
+        "echo@inproc://umbp/post-a/echo",
+        "echo@",
+        "registry",
+        "echo@@a",
+        "ech",
+        "echo,tester",
+        "echo@pgm://x",
+        "echo@tcp://",
+        "%s%n@%s",
     };
     zsock_t *raw = s_raw (s_a.endpoint);
     byte wire[64], origin[UMBP_ORIGIN_MAX];
@@ -599,7 +612,7 @@ static void test_forged (void)
         s_check_answer (raw, true, id, UMBP_EUNREACH, NULL, 0);
     }
 
-    //  An origin is ours: it comes back untouched, whatever it says; L and W are the link's own marks
+    //  An origin is ours: it comes back untouched, even if it looks like the link's own, L and W
     for (size_t origin_size = 0; origin_size <= UMBP_ORIGIN_MAX - 7; origin_size++, id++) {
         memset (origin, "LW\0\5\xff"[origin_size % 5], sizeof origin);
         size_t size = s_ping_wire (id, wire, sizeof wire);
@@ -670,6 +683,9 @@ static void test_garbage_on_tcp (void)
     struct sockaddr_in address = { .sin_family = AF_INET };
     address.sin_addr.s_addr = htonl (INADDR_LOOPBACK);
     address.sin_port = htons ((uint16_t) atoi (strrchr (s_b.endpoint, ':') + 1));
+    static const byte greeting[32] = {
+        0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0x7f, 3, 0, 'N', 'U', 'L', 'L'
+    };
     uint64_t seed = 42;
     for (int times = 0; times < 20; times++) {
         int fd = socket (AF_INET, SOCK_STREAM, 0);
@@ -680,7 +696,7 @@ static void test_garbage_on_tcp (void)
             bytes[index] = (byte) (seed >> 56);
         }
         if (times % 2)                                  //  A greeting, then garbage
-            memcpy (bytes, "\xff\0\0\0\0\0\0\0\1\x7f\3\0NULL\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 32);
+            memcpy (bytes, greeting, sizeof greeting);
         send (fd, bytes, sizeof bytes, MSG_NOSIGNAL);
         close (fd);
     }
@@ -692,7 +708,7 @@ static void test_garbage_on_tcp (void)
     size_t size = s_ping_wire (1, wire, sizeof wire);
     s_frame (raw, "echo", 4, true);
     s_frame (raw, "", 0, true);
-    s_frame (raw, big, sizeof big, false);              //  The connection is given up, and made anew
+    s_frame (raw, big, sizeof big, false);              //  The connection is given up, and renewed
     s_frame (raw, "echo", 4, true);
     s_frame (raw, "", 0, true);
     s_frame (raw, wire, size, false);

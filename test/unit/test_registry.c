@@ -99,8 +99,10 @@ static int64_t s_pass (umbp_members_t *members, int64_t now, int64_t until, umbp
 
 static void test_settings (void)
 {
-    static const struct { unsigned heartbeat_ms, suspect_ms, gone_ms, copies, vnodes; int rc; }
-    cases[] = {
+    static const struct {
+        unsigned heartbeat_ms, suspect_ms, gone_ms, copies, vnodes;
+        int rc;
+    } cases[] = {
         { 1000, 3000, 30000, 2, 150, 0 },
         { 1000, 3000, 3000, 1, 1, 0 },
         { 4, 12, 12, 3, 4096, 0 },
@@ -292,8 +294,9 @@ static void test_refusals (void)
     beat = s_beat ("node-m", 100, "tcp://10.0.0.2:1");
     s_check_refused (members, &beat, UMBP_EEXIST, "node");
     static const char *const endpoints[] = {
-        "ipc:///tmp/x", "inproc://umbp/x/index", "tcp://*:1", "tcp://0.0.0.0:1", "tcp://h:0",
-        "tcp://h:65536", "tcp://h", "tcp://:1", "tcp://[::]:1", "tcp://a;b:1", "tcp://h:1;h:2", "x",
+        "ipc:///tmp/x", "inproc://umbp/x/index", "tcp://*:1",     "tcp://0.0.0.0:1",
+        "tcp://h:0",    "tcp://h:65536",         "tcp://h",       "tcp://:1",
+        "tcp://[::]:1", "tcp://a;b:1",           "tcp://h:1;h:2", "x",
     };
     for (size_t index = 0; index < sizeof endpoints / sizeof *endpoints; index++) {
         beat = s_beat ("node-a", 1, endpoints[index]);

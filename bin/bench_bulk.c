@@ -1,0 +1,343 @@
+//  bin/bench_bulk.c - rows of the suite about large blocks: how much of a memcpy and of a plain socket
+//  is left when the bytes go through the pool, are named, leased and verified.
+//
+//  Two nodes, processes of their own. Blocks of 2 MiB are drawn at random from a set of 1 GiB, far more
+//  than any cache, 32 in a call; what is compared moves as many bytes between as large buffers. Times are
+//  those of the calls alone. Bytes are compared with what was put in the first round, which is not timed.
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "bin/bench_loop.h"
+#include "bin/bench_nodes.h"
+#include "bin/bench_socket.h"
+#include "bin/bench_suite.h"
+#include "bin/bench_tally.h"
+#include "bin/workload.h"
+#include "client/umbp.h"
+#include "proto/splitmix.h"
+
+#define BLOCK ((size_t) 2 << 20)
+#define BATCH 32
+#define BLOCKS 512                      //  1 GiB
+#define ROUNDS 4                        //  Calls in a measurement: 256 MiB
+#define SPARE_BLOCKS (2 * ROUNDS * BATCH)           //  Room for puts
+#define TIMEOUT_MS 30000
+#define CONGESTION "cubic"              //  As the bulk connections have it
+
+typedef struct {
+    umbp_bench_cluster_t cluster;
+    umbp_t *near;                       //  To the first node, with shared memory
+    umbp_t *far;                        //  To the first node, without; its blocks are on the second
+    umbp_t *over;                       //  To the second node, without
+    umbp_bench_socket_t socket;
+    int file;                           //  A memfd of 1 GiB: what is compared moves its bytes
+    uint8_t *map;
+    uint8_t *rooms[BATCH];              //  Buffers of a batch
+    umbp_item_t items[BATCH];
+    char names[BATCH][UMBP_BENCH_KEY_SIZE];
+    uint64_t seeds[BATCH], random, next;
+    bool checked[2];                    //  Whether the bytes of near and of far have been compared
+} self_t;
+
+typedef struct {
+    double start_cpu;
+    uint64_t ns;                        //  Of the calls
+    uint64_t moved;
+} clock_work_t;
+
+//  CPU time of all processes that take part
+static double s_cpu (const self_t *self)
+{
+    return umbp_bench_suite_cpu () + umbp_bench_cluster_cpu (&self->cluster)
+           + umbp_bench_cpu (self->socket.pid);
+}
+
+static umbp_bench_probe_t s_probe (const self_t *self, const clock_work_t *work)
+{
+    double gb = (double) work->moved / 1e9;
+    return (umbp_bench_probe_t) { .value = gb / ((double) work->ns / 1e9), .gb = gb,
+                                  .cpu_s = s_cpu (self) - work->start_cpu };
+}
+
+static umbp_bench_probe_t s_failed (const char *what, int status)
+{
+    fprintf (stderr, "umbp-bench: %s: %s\n", what, umbp_errname (status));
+    return (umbp_bench_probe_t) { .value = -1 };
+}
+
+//  -------------------------------------------------------------------------------------------------
+//  Blocks
+
+//  Make a block, by its number, an item of the batch
+static void s_set_item (self_t *self, uint64_t run, size_t index, uint64_t number)
+{
+    self->seeds[index] = umbp_bench_key (run, number, self->names[index]);
+    self->items[index] = (umbp_item_t) {
+        .key = { self->names[index], UMBP_BENCH_KEY_SIZE - 1 }, .data = self->rooms[index],
+        .size = BLOCK };
+}
+
+static int s_worst (const self_t *self)
+{
+    for (size_t index = 0; index < BATCH; index++)
+        if (self->items[index].status != 0)
+            return self->items[index].status;
+    return 0;
+}
+
+static int s_load (self_t *self, umbp_t *pool, uint64_t run)
+{
+    umbp_put_options_t how = { .strategy = UMBP_STRATEGY_LOCAL };
+    for (uint64_t first = 0; first < BLOCKS; first += BATCH) {
+        for (size_t index = 0; index < BATCH; index++) {
+            s_set_item (self, run, index, first + index);
+            umbp_workload_fill (self->seeds[index], self->rooms[index], BLOCK);
+        }
+        umbp_put_batch (pool, self->items, BATCH, &how, TIMEOUT_MS);
+        if (s_worst (self) != 0)
+            return s_worst (self);
+    }
+    return 0;
+}
+
+static bool s_bytes_right (const self_t *self)
+{
+    for (size_t index = 0; index < BATCH; index++)
+        if (!umbp_workload_verify (self->seeds[index], self->rooms[index], BLOCK))
+            return false;
+    return true;
+}
+
+//  -------------------------------------------------------------------------------------------------
+//  Ours
+
+static umbp_bench_probe_t s_get (self_t *self, umbp_t *pool, uint64_t run, bool *checked)
+{
+    clock_work_t work = { .start_cpu = s_cpu (self) };
+    for (int round = 0; round < ROUNDS; round++) {
+        uint64_t first = umbp_splitmix (&self->random);
+        for (size_t index = 0; index < BATCH; index++)        //  Odd steps visit each once
+            s_set_item (self, run, index, (first + index * 37) % BLOCKS);
+        uint64_t start_ns = umbp_bench_now_ns ();
+        umbp_get_batch (pool, self->items, BATCH, TIMEOUT_MS);
+        work.ns += umbp_bench_now_ns () - start_ns;
+        work.moved += BATCH * BLOCK;
+        if (s_worst (self) != 0)
+            return s_failed ("get", s_worst (self));
+        if (!*checked && !s_bytes_right (self))
+            return s_failed ("get: WRONG BYTES", UMBP_ECHECKSUM);
+    }
+    *checked = true;
+    return s_probe (self, &work);
+}
+
+static umbp_bench_probe_t s_get_near (void *arg)
+{
+    self_t *self = arg;
+    return s_get (self, self->near, 1, &self->checked[0]);
+}
+
+static umbp_bench_probe_t s_get_far (void *arg)
+{
+    self_t *self = arg;
+    return s_get (self, self->far, 2, &self->checked[1]);
+}
+
+//  New blocks, which are removed again behind the clock
+static umbp_bench_probe_t s_put (self_t *self, umbp_t *pool)
+{
+    clock_work_t work = { .start_cpu = s_cpu (self) };
+    umbp_put_options_t how = { .strategy = UMBP_STRATEGY_LOCAL };
+    uint64_t first = self->next;
+    for (int round = 0; round < ROUNDS; round++) {
+        for (size_t index = 0; index < BATCH; index++)
+            s_set_item (self, 3, index, self->next++);
+        uint64_t start_ns = umbp_bench_now_ns ();
+        umbp_put_batch (pool, self->items, BATCH, &how, TIMEOUT_MS);
+        work.ns += umbp_bench_now_ns () - start_ns;
+        work.moved += BATCH * BLOCK;
+        if (s_worst (self) != 0)
+            return s_failed ("put", s_worst (self));
+    }
+    umbp_bench_probe_t probe = s_probe (self, &work);
+    for (; first < self->next; first += BATCH) {
+        umbp_key_t keys[BATCH];
+        for (size_t index = 0; index < BATCH; index++) {
+            s_set_item (self, 3, index, first + index);
+            keys[index] = self->items[index].key;
+        }
+        int gone = umbp_remove_batch (pool, keys, BATCH, NULL, TIMEOUT_MS);
+        if (gone != BATCH)
+            return s_failed ("remove", gone);
+    }
+    return probe;
+}
+
+static umbp_bench_probe_t s_put_near (void *arg)
+{
+    self_t *self = arg;
+    return s_put (self, self->near);
+}
+
+static umbp_bench_probe_t s_put_over (void *arg)
+{
+    self_t *self = arg;
+    return s_put (self, self->over);
+}
+
+//  -------------------------------------------------------------------------------------------------
+//  What is compared
+
+static umbp_bench_probe_t s_memcpy (self_t *self, bool to_file)
+{
+    clock_work_t work = { .start_cpu = s_cpu (self) };
+    for (int round = 0; round < ROUNDS; round++) {
+        uint64_t first = umbp_splitmix (&self->random), start_ns = umbp_bench_now_ns ();
+        for (size_t index = 0; index < BATCH; index++) {
+            uint8_t *there = self->map + (first + index * 37) % BLOCKS * BLOCK;
+            memcpy (to_file ? there : self->rooms[index], to_file ? self->rooms[index] : there,
+                    BLOCK);
+        }
+        work.ns += umbp_bench_now_ns () - start_ns;
+        work.moved += BATCH * BLOCK;
+    }
+    return s_probe (self, &work);
+}
+
+static umbp_bench_probe_t s_memcpy_in (void *arg)
+{
+    return s_memcpy (arg, false);
+}
+
+static umbp_bench_probe_t s_memcpy_out (void *arg)
+{
+    return s_memcpy (arg, true);
+}
+
+static umbp_bench_probe_t s_socket (self_t *self, umbp_bench_socket_way_t way)
+{
+    clock_work_t work = { .start_cpu = s_cpu (self) };
+    for (int round = 0; round < ROUNDS; round++) {
+        uint64_t first = umbp_splitmix (&self->random), offsets[BATCH];
+        for (size_t index = 0; index < BATCH; index++)
+            offsets[index] = (first + index * 37) % BLOCKS * BLOCK;
+        uint64_t start_ns = umbp_bench_now_ns ();
+        if (!umbp_bench_socket_move (&self->socket, way, offsets, self->rooms, BATCH, BLOCK))
+            return s_failed ("plain socket", UMBP_EIO);
+        work.ns += umbp_bench_now_ns () - start_ns;
+        work.moved += BATCH * BLOCK;
+    }
+    return s_probe (self, &work);
+}
+
+static umbp_bench_probe_t s_socket_sendfile (void *arg)
+{
+    return s_socket (arg, UMBP_BENCH_SENDFILE);
+}
+
+static umbp_bench_probe_t s_socket_send (void *arg)
+{
+    return s_socket (arg, UMBP_BENCH_SEND);
+}
+
+static umbp_bench_probe_t s_socket_receive (void *arg)
+{
+    return s_socket (arg, UMBP_BENCH_RECEIVE);
+}
+
+//  -------------------------------------------------------------------------------------------------
+//  The part
+
+static const umbp_bench_row_t s_rows[] = {
+    { "get 2 MiB x 32, shared memory, verified", "GB/s", "memcpy", 0.60, false, s_get_near,
+      s_memcpy_in },
+    { "put 2 MiB x 32, shared memory", "GB/s", "memcpy", 0, false, s_put_near, s_memcpy_out },
+    { "get 2 MiB x 32, tcp, verified", "GB/s", "sendfile and recv", 0.70, false, s_get_far,
+      s_socket_sendfile },
+    { "get 2 MiB x 32, tcp, verified, again", "GB/s", "send and recv", 0, false, s_get_far,
+      s_socket_send },
+    { "put 2 MiB x 32, tcp", "GB/s", "send and recv", 0, false, s_put_over, s_socket_receive },
+};
+
+#define ROWS (sizeof s_rows / sizeof *s_rows)
+
+//  The buffers, all faulted in
+static bool s_make_room (self_t *self)
+{
+    size_t bytes = BLOCKS * BLOCK;
+    self->file = memfd_create ("umbp-bench", MFD_CLOEXEC);
+    if (self->file == -1 || ftruncate (self->file, (off_t) bytes) == -1)
+        return false;
+    self->map = mmap (NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, self->file, 0);
+    uint8_t *room = aligned_alloc (4096, BATCH * BLOCK);
+    if (self->map == MAP_FAILED || !room)
+        return false;
+    memset (self->map, 7, bytes);
+    memset (room, 7, BATCH * BLOCK);
+    for (size_t index = 0; index < BATCH; index++)
+        self->rooms[index] = room + index * BLOCK;
+    return true;
+}
+
+static umbp_t *s_connect (const self_t *self, size_t node, bool no_shm)
+{
+    int err = 0;
+    umbp_options_t how = { .endpoints = self->cluster.nodes[node].endpoint, .no_shm = no_shm,
+                           .timeout_ms = TIMEOUT_MS };
+    umbp_t *pool = umbp_connect (&how, &err);
+    if (!pool)
+        fprintf (stderr, "umbp-bench: %s: %s\n", how.endpoints, umbp_errname (err));
+    return pool;
+}
+
+static bool s_start (self_t *self)
+{
+    static const char *const args[] = { "--dram-capacity", "1792MiB", "--dram-region", "2GiB",
+                                        "--eviction-high", "100", "--eviction-low", "99", NULL };
+    _Static_assert ((BLOCKS + SPARE_BLOCKS) * BLOCK <= (size_t) 1792 << 20, "all blocks find room");
+    if (!umbp_bench_socket_start (&self->socket, self->file, BLOCKS * BLOCK, CONGESTION)
+        || umbp_bench_cluster_start (&self->cluster, 2, args) != 0)
+        return false;
+    self->near = s_connect (self, 0, false);
+    self->far = s_connect (self, 0, true);
+    self->over = s_connect (self, 1, true);
+    return self->near && self->far && self->over && s_load (self, self->near, 1) == 0
+           && s_load (self, self->over, 2) == 0;
+}
+
+static void s_stop (umbp_bench_suite_t *suite, self_t *self)
+{
+    umbp_close (&self->near);
+    umbp_close (&self->far);
+    umbp_close (&self->over);
+    umbp_bench_socket_stop (&self->socket);
+    if (umbp_bench_cluster_stop (&self->cluster) != 0)
+        suite->failed = true;
+    free (self->rooms[0]);
+    if (self->map && self->map != MAP_FAILED)
+        munmap (self->map, BLOCKS * BLOCK);
+    if (self->file >= 0)
+        close (self->file);
+    free (self);
+}
+
+void umbp_bench_bulk_rows (umbp_bench_suite_t *suite)
+{
+    bool any = false;
+    for (size_t index = 0; index < ROWS; index++)
+        any |= umbp_bench_suite_wants (suite, s_rows[index].name);
+    self_t *self = any ? calloc (1, sizeof *self) : NULL;
+    if (!self)
+        return;
+    self->socket.sock = -1;
+    if (s_make_room (self) && s_start (self))
+        for (size_t index = 0; index < ROWS; index++)
+            umbp_bench_suite_row (suite, &s_rows[index], self);
+    else
+        umbp_bench_suite_miss (suite, "large blocks", "could not start");
+    s_stop (suite, self);
+}
