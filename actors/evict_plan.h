@@ -1,10 +1,11 @@
 //  actors/evict_plan.h - how much each tier of a node should let go of, and when to ask it. Three
-//  things call for eviction: a tier over its high mark, which is then brought down to the low one; a
-//  reservation that found no room; and whoever asks for it. A round goes on, step by step, until none
-//  of them is left. A step that frees nothing, since all that is left is leased, ends the round and
-//  rests the tier for a moment.
+//  things call for eviction: a tier over its high mark, which is then brought down to the low one;
+//  a reservation that found no room; and whoever asks for it. A round goes on, step by step, until
+//  none of them is left. A step that frees nothing, since all that is left is leased, ends the
+//  round and rests the tier for a moment.
 //
-//  A value: no thread, no sockets, and the time is the caller's, in milliseconds of a monotonic clock.
+//  A value: no thread, no sockets, and the time is the caller's, in milliseconds of a monotonic
+//  clock.
 #ifndef UMBP_EVICT_PLAN_H
 #define UMBP_EVICT_PLAN_H
 
@@ -35,8 +36,8 @@ void umbp_evict_plan_destroy (umbp_evict_plan_t **self_p);
 //  In all calls a tier is UMBP_TIER_*; another is ignored, or as one that nobody heard of.
 
 //  The tier says how full it is, and how much a reservation did not get (0: none failed). Shortly
-//  after a round it may still speak of the time before that, so then only the failure counts; a tier
-//  that is over its mark says so again.
+//  after a round it may still speak of the time before that, so then only the failure counts; a
+//  tier that is over its mark says so again.
 void umbp_evict_plan_pressure (umbp_evict_plan_t *self, unsigned tier, uint64_t total,
                                uint64_t used, uint64_t need, int64_t now_ms);
 
@@ -51,8 +52,8 @@ uint64_t umbp_evict_plan_excess (const umbp_evict_plan_t *self, unsigned tier);
 //  So many bytes are asked for, from now on. Replaces what was said here before.
 void umbp_evict_plan_demand (umbp_evict_plan_t *self, unsigned tier, uint64_t bytes);
 
-//  Bytes to ask the tier for now; 0: nothing, since there is no reason, or a step is under way, or the
-//  tier rests. Else the step is under way until umbp_evict_plan_freed.
+//  Bytes to ask the tier for now; 0: nothing, since there is no reason, or a step is under way, or
+//  the tier rests. Else the step is under way until umbp_evict_plan_freed.
 uint64_t umbp_evict_plan_step (umbp_evict_plan_t *self, unsigned tier, int64_t now_ms);
 
 //  The step is over, and freed so much; 0 bytes also if it failed

@@ -11,7 +11,7 @@
 
 #define HIGH_DEFAULT 90
 #define LOW_DEFAULT 70
-#define STEP_MS 1000                    //  For a tier to answer
+#define STEP_MS 2000                    //  For a tier to answer
 #define TIMER_MS 10
 #define MARGIN_MS 20                    //  For our answer to reach the asker
 #define WAITERS_MAX 64
@@ -40,7 +40,7 @@ static const char *const s_names[UMBP_TIERS] = {
     [UMBP_TIER_SHARED] = "tier:shared",
 };
 
-//  --------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Who waits
 
 static void s_answer (self_t *self, waiter_t *waiter, int status)
@@ -103,7 +103,7 @@ static bool s_expire (self_t *self, int64_t now)
     return any;
 }
 
-//  --------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Steps
 
 static void s_step (self_t *self, unsigned tier);
@@ -166,7 +166,7 @@ static void s_step (self_t *self, unsigned tier)
         s_wake_later (self);
 }
 
-//  --------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Messages
 
 static void s_on_pressure (void *arg, const umbp_mail_t *mail)
@@ -231,7 +231,7 @@ static void s_on_topology (void *arg, const umbp_mail_t *mail)
     umbp_topology_destroy (&topology);
 }
 
-//  --------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  The actor
 
 static void s_start (void *arg, umbp_post_t *post, zloop_t *loop)

@@ -1,7 +1,8 @@
 //  actors/extkv.c - the external-KV actor.
 //
-//  State   a table: hash -> engines and tiers, for the engines of this node (kv_table.h); hit counts
-//          of the matches that were asked here; one flight per question that other nodes were asked.
+//  State   a table: hash -> engines and tiers, for the engines of this node (kv_table.h); hit
+//          counts of the matches that were asked here; one flight per question that other nodes
+//          were asked.
 //  Rules   Reports add up. A question is answered by its asker's deadline, with what came until
 //          then: a node that is silent, or answers nonsense, is counted and not waited for. What is
 //          asked on behalf of another node is answered from the table alone, so no question goes
@@ -30,7 +31,6 @@ typedef struct {
     uint64_t counts[UMBP_BATCH_MAX];
     uint8_t hashes[UMBP_BATCH_MAX * UMBP_HASH_MAX];      //  Of the request, when hits are counted
     uint16_t sizes[UMBP_BATCH_MAX];
-    uint32_t hashes_size;
 } flight_t;
 
 typedef struct {
@@ -38,8 +38,8 @@ typedef struct {
     umbp_kv_table_t *table;
     umbp_topology_t *topology;
 
-    //  Flights are made when first needed and then kept. Number 0 is for questions that are answered
-    //  at once; the free ones are a stack, so few are ever touched.
+    //  Flights are made when first needed and then kept. Number 0 is for questions that are
+    //  answered at once; the free ones are a stack, so few are ever touched.
     flight_t *flights[UMBP_EXTKV_MATCHES_MAX + 1];
     uint16_t free[UMBP_EXTKV_MATCHES_MAX];
     size_t free_count;
@@ -52,7 +52,7 @@ typedef struct {
     uint64_t reports, revokes, matches, matched, asked, silent, busy, full;
 } self_t;
 
-//  --------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Reports
 
 //  Make room for an engine by forgetting those that hold nothing
@@ -123,7 +123,7 @@ static void s_on_revoke_all (void *arg, const umbp_mail_t *mail)
     umbp_post_answer (self->post, mail->origin, &msg, NULL, 0);
 }
 
-//  --------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Flights
 
 static flight_t *s_flight (self_t *self, size_t number)
@@ -143,13 +143,12 @@ static void s_begin (flight_t *flight, const umbp_mail_t *mail, const umbp_colum
     flight->hash_count = hashes->count;
     flight->open = flight->asked = flight->silent = 0;
     flight->too_big = false;
-    flight->hashes_size = 0;
     if (flight->is_match)
         umbp_kv_merge_reset (flight->merge, hashes->count);
-    if (flight->count_as_hit) {         //  They are needed again when all nodes have answered
+    if (flight->count_as_hit
+        && hashes->count) { //  They are needed again when all nodes have answered
         memcpy (flight->hashes, hashes->bytes, hashes->size);
         memcpy (flight->sizes, hashes->sizes, hashes->count * sizeof *flight->sizes);
-        flight->hashes_size = hashes->size;
     }
 }
 
@@ -230,7 +229,7 @@ static void s_ask_others (self_t *self, size_t number, umbp_msg_t *question, int
     }
 }
 
-//  --------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  kv_match
 
 //  Our number of an engine in the merge, or UMBP_ETOOBIG
@@ -288,17 +287,18 @@ static bool s_is_new (self_t *self, const uint8_t *const *items, const uint16_t 
 //  One hit for each hash that matched anywhere, however often the request names it
 static void s_count_hits (self_t *self, const flight_t *flight)
 {
-    const umbp_column_t hashes = { flight->hashes, flight->sizes, flight->hashes_size,
-                                   flight->hash_count };
     const uint8_t *items[UMBP_BATCH_MAX];
-    uint16_t sizes[UMBP_BATCH_MAX];
-    umbp_column_split (&hashes, items, sizes);
+    size_t at = 0;
     memset (self->unique, 0, sizeof self->unique);
     uint64_t now = (uint64_t) zclock_mono ();
-    for (size_t index = 0; index < flight->hash_count; index++)
-        if (umbp_kv_merge_has (flight->merge, index) && s_is_new (self, items, sizes, index)
-            && umbp_kv_table_hit (self->table, items[index], sizes[index], now) == UMBP_ENOSPC)
+    for (size_t index = 0; index < flight->hash_count; index++) {
+        items[index] = flight->hashes + at;
+        at += flight->sizes[index];
+        if (umbp_kv_merge_has (flight->merge, index) && s_is_new (self, items, flight->sizes, index)
+            && umbp_kv_table_hit (self->table, items[index], flight->sizes[index], now)
+                   == UMBP_ENOSPC)
             self->full++;
+    }
 }
 
 static void s_answer_match (self_t *self, flight_t *flight)
@@ -320,7 +320,7 @@ static void s_answer_match (self_t *self, flight_t *flight)
     umbp_post_answer (self->post, &flight->origin, &msg, NULL, 0);
 }
 
-//  --------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  kv_hits
 
 static void s_hits_here (self_t *self, flight_t *flight, const umbp_column_t *hashes)
@@ -342,11 +342,11 @@ static void s_answer_hits (self_t *self, flight_t *flight)
     umbp_post_answer (self->post, &flight->origin, &msg, NULL, 0);
 }
 
-//  --------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Questions
 
-//  Answer a question from the table, and from the other nodes unless it says only_here. They get the
-//  same question, with only_here.
+//  Answer a question from the table, and from the other nodes unless it says only_here. They get
+//  the same question, with only_here.
 static void s_question (self_t *self, const umbp_mail_t *mail, const umbp_column_t *hashes,
                         umbp_msg_t *question, bool only_here)
 {
@@ -391,7 +391,7 @@ static void s_on_hits (void *arg, const umbp_mail_t *mail)
     s_question (arg, mail, &hits->hashes, &question, hits->only_here);
 }
 
-//  --------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  The actor
 
 static void s_on_topology (void *arg, const umbp_mail_t *mail)

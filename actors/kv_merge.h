@@ -35,7 +35,8 @@ void umbp_kv_merge_reset (umbp_kv_merge_t *self, size_t hash_count);
 //  that is not empty stays. Sizes are within those of kv_match_ok.
 int umbp_kv_merge_engine (umbp_kv_merge_t *self, umbp_text_t id, umbp_text_t address);
 
-//  The engine holds a hash of the request, by its number, in a tier, 1..8. Returns 0 or UMBP_ETOOBIG.
+//  The engine holds a hash of the request, by its number, in a tier, 1..8. Returns 0 or
+//  UMBP_ETOOBIG.
 int umbp_kv_merge_add (umbp_kv_merge_t *self, int engine, unsigned tier, size_t hash);
 
 //  Add all that another node answered. Returns 0, or UMBP_EPROTO if its columns contradict each

@@ -1,7 +1,7 @@
 //  actors/migrator.c - the migrator actor.
 //
-//  State   copies: the requests, in a queue; a few lanes, each with a worker thread and the round of
-//          one copy that is under way.
+//  State   copies: the requests, in a queue; a few lanes, each with a worker thread and the round
+//          of one copy that is under way.
 //  Rules   A copy goes round by round, a bounded number of keys and bytes at a time, and after each
 //          round to the end of the queue. A round leases blocks at the owner; the small ones come
 //          along and are stored; for the others room is reserved here, the worker moves the bytes
@@ -13,7 +13,7 @@
 #define BUFFER_BYTES (4u << 20)         //  Of a worker, at most
 #define TIMER_MS 20
 
-//  --------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Copies
 
 static void s_count (umbp_migrator_t *self, const umbp_copy_t *copy)
@@ -104,7 +104,7 @@ void umbp_migrator_round_over (umbp_migrator_t *self, umbp_lane_t *lane, int res
     s_dispatch (self);
 }
 
-//  --------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Messages
 
 //  0 if a copy can be tried; else the error, and why
@@ -176,7 +176,7 @@ static void s_on_topology (void *arg, const umbp_mail_t *mail)
     umbp_post_answer_status (self->post, mail->origin, topology ? UMBP_OK : UMBP_EINVAL);
 }
 
-//  --------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  The actor
 
 //  A lane and its worker. The name is ours alone, as that of our inbox is.

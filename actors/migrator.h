@@ -9,8 +9,8 @@
 
 typedef struct {
     const umbp_home_t *home;
-    size_t flight_bytes;                //  Room reserved here and not committed yet, at most, unless a
-                                        //  single block is larger; 0: 64 MiB
+    size_t flight_bytes;                //  Room reserved here and not committed yet, at most,
+                                        //  unless a single block is larger; 0: 64 MiB
 } umbp_migrator_args_t;
 
 //  Answers copy, by its deadline, with a status for each key: 0 it is here now, UMBP_EEXIST it was,

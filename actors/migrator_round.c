@@ -1,5 +1,5 @@
-//  actors/migrator_round.c - one round of a copy: some of its keys, from the lease at the owner to the
-//  commit here. Each answer leads to the next question; nothing waits.
+//  actors/migrator_round.c - one round of a copy: some of its keys, from the lease at the owner to
+//  the commit here. Each answer leads to the next question; nothing waits.
 #include "actors/migrator_self.h"
 
 #include <sys/random.h>
@@ -93,7 +93,7 @@ static umbp_column_t s_gather (umbp_migrator_t *self, const umbp_round_t *round,
     return (umbp_column_t) { self->keys, self->key_sizes, used, count };
 }
 
-//  --------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Small blocks: they came with the lease
 
 static void s_on_stored (void *arg, uint64_t number, int status, const umbp_mail_t *mail)
@@ -125,7 +125,7 @@ static void s_store (umbp_migrator_t *self, umbp_lane_t *lane, size_t payload_si
     }
 }
 
-//  --------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Large blocks: reserve, move, commit
 
 static void s_on_committed (void *arg, uint64_t number, int status, const umbp_mail_t *mail)
@@ -278,11 +278,11 @@ static void s_reserve (umbp_migrator_t *self, umbp_lane_t *lane)
     }
 }
 
-//  --------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  The lease
 
-//  A block that came along: its bytes must be right, and go to self->payload behind used. Returns its
-//  size, or 0 if it is no good.
+//  A block that came along: its bytes must be right, and go to self->payload behind used. Returns
+//  its size, or 0 if it is no good.
 static uint32_t s_add_small (umbp_migrator_t *self, umbp_round_t *round, uint32_t index,
                              umbp_bytes_t *left, size_t used)
 {
@@ -304,8 +304,8 @@ static uint32_t s_add_small (umbp_migrator_t *self, umbp_round_t *round, uint32_
     return size;
 }
 
-//  Sort the round's keys: small blocks go to self->payload, large ones are to be fetched. The round ends
-//  early where its share of bytes would be passed. Returns the size of the payload.
+//  Sort the round's keys: small blocks go to self->payload, large ones are to be fetched. The round
+//  ends early where its share of bytes would be passed. Returns the size of the payload.
 static size_t s_sort (umbp_migrator_t *self, umbp_round_t *round, const umbp_mail_t *mail)
 {
     const umbp_msg_lease_ok_t *ok = &mail->msg->lease_ok;

@@ -1,5 +1,6 @@
-//  actors/migrator_self.h - the state of a migrator, shared by the files that make it up: migrator.c
-//  (its requests) and migrator_round.c (how the blocks of one are fetched). Nobody else includes this.
+//  actors/migrator_self.h - the state of a migrator, shared by the files that make it up:
+//  migrator.c (its requests) and migrator_round.c (how the blocks of one are fetched). Nobody else
+//  includes this.
 #ifndef UMBP_MIGRATOR_SELF_H
 #define UMBP_MIGRATOR_SELF_H
 
@@ -11,7 +12,8 @@
 #define UMBP_ROUND_MAX UMBP_TRANSFER_ROWS_MAX  //  Keys
 #define UMBP_ANSWER_MARGIN_MS 20        //  For an answer to reach its asker, and for late timers
 
-//  A request. Copying is no hot path, so each has memory of its own size: one piece, with its columns.
+//  A request. Copying is no hot path, so each has memory of its own size: one piece, with its
+//  columns.
 typedef struct {
     umbp_origin_t origin;
     int64_t answer_by;
@@ -63,7 +65,8 @@ typedef struct {
     size_t copy_count;                  //  In the queue and in lanes
     int timer;                          //  -1: not running
 
-    uint8_t keys[UMBP_ROUND_MAX * UMBP_KEY_MAX];  //  Columns of a question, while it is put together
+    //  Columns of a question, while it is put together
+    uint8_t keys[UMBP_ROUND_MAX * UMBP_KEY_MAX];
     uint16_t key_sizes[UMBP_ROUND_MAX];
     uint32_t sizes[UMBP_ROUND_MAX];
     uint64_t sums[UMBP_ROUND_MAX], slots[UMBP_ROUND_MAX], aborted[UMBP_ROUND_MAX];
@@ -72,7 +75,8 @@ typedef struct {
     uint64_t requests, rounds, copies, bytes, misses, failures, busy;
 } umbp_migrator_t;
 
-//  migrator.c: the lane's round is over. rest is 0, or why there is no use in going on with its copy.
+//  migrator.c: the lane's round is over. rest is 0, or why there is no use in going on with its
+//  copy.
 void umbp_migrator_round_over (umbp_migrator_t *self, umbp_lane_t *lane, int rest);
 
 //  migrator_round.c: begin a round of a copy in an idle lane; the worker has answered

@@ -17,9 +17,9 @@ typedef struct {
     umbp_mover_row_t rows[UMBP_TRANSFER_ROWS_MAX];
 } umbp_transfer_t;
 
-//  Starts the thread. It takes transfers from sock, one frame each, and answers each with one frame,
-//  as it came but for the statuses. sock is its from now on: the other end of a PAIR. Ask again only
-//  when it has answered.
+//  Starts the thread. It takes transfers from sock, one frame each, and answers each with one
+//  frame, as it came but for the statuses. sock is its from now on: the other end of a PAIR. Ask
+//  again only when it has answered.
 zactor_t *umbp_migrator_worker_new (zsock_t **sock_p, size_t buffer_bytes);
 
 #endif

@@ -1,5 +1,6 @@
-//  actors/mover.c - moves blocks between bulk servers. See mover.h. The buffer is filled with as many
-//  blocks, or as much of one, as it takes; these are read in one batch, checked, and written in one.
+//  actors/mover.c - moves blocks between bulk servers. See mover.h. The buffer is filled with as
+//  many blocks, or as much of one, as it takes; these are read in one batch, checked, and written
+//  in one.
 #include "actors/mover.h"
 
 #include <assert.h>
@@ -47,7 +48,7 @@ struct umbp_mover {
 umbp_mover_t *umbp_mover_new (size_t buffer_bytes, umbp_mover_stop_fn *stop, void *arg)
 {
     assert (buffer_bytes && stop);
-    umbp_mover_t *self = aligned_alloc (_Alignof (umbp_mover_t), sizeof (umbp_mover_t));
+    umbp_mover_t *self = aligned_alloc (_Alignof(umbp_mover_t), sizeof (umbp_mover_t));
     assert (self);
     memset (self, 0, sizeof *self);
     self->buffer = malloc (buffer_bytes);
@@ -76,7 +77,7 @@ void umbp_mover_destroy (umbp_mover_t **self_p)
     *self_p = NULL;
 }
 
-//  --------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Transfers
 
 static int64_t s_soon (int64_t deadline_ms, int64_t limit_ms)
@@ -108,8 +109,8 @@ static int s_connect (umbp_mover_t *self, line_t *line, const char *endpoint, in
     umbp_bulk_client_destroy (&line->client);
     snprintf (line->endpoint, sizeof line->endpoint, "%s", endpoint);
     int rc = 0;
-    line->client = umbp_bulk_client_new (endpoint, self->session,
-                                         s_soon (deadline_ms, CONNECT_MS), &rc);
+    line->client =
+        umbp_bulk_client_new (endpoint, self->session, s_soon (deadline_ms, CONNECT_MS), &rc);
     return line->client ? 1 : rc;
 }
 
@@ -123,15 +124,16 @@ static void s_transfer (umbp_mover_t *self, const char *endpoint, transfer_fn *r
     int rc = UMBP_ECLOSED, is_new = 0;
     while (rc == UMBP_ECLOSED && !is_new) {
         is_new = s_connect (self, line, endpoint, deadline_ms);
-        rc = is_new < 0 ? is_new
-                        : run (line->client, items, count, statuses, s_soon (deadline_ms, STALL_MS));
+        rc = is_new < 0
+                 ? is_new
+                 : run (line->client, items, count, statuses, s_soon (deadline_ms, STALL_MS));
     }
     self->broken |= rc < 0;
     for (size_t index = 0; is_new < 0 && index < count; index++)
         statuses[index] = rc;
 }
 
-//  --------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  One bufferful
 
 //  Take parts from the rows, from this row and offset on, until the buffer is full; both move on.
@@ -162,10 +164,11 @@ static void s_fill (umbp_mover_t *self, umbp_mover_row_t *rows, size_t count, si
 static void s_read (umbp_mover_t *self, const umbp_mover_job_t *job)
 {
     umbp_bulk_io_t items[PARTS_MAX] = { 0 };
-    int statuses[PARTS_MAX];
+    int statuses[PARTS_MAX] = { 0 };
     for (size_t index = 0; index < self->part_count; index++) {
         const part_t *part = &self->parts[index];
-        items[index] = (umbp_bulk_io_t) { .token = job->lease, .item = part->row->item,
+        items[index] = (umbp_bulk_io_t){ .token = job->lease,
+                                         .item = part->row->item,
                                           .offset = part->offset, .pieces = &part->piece,
                                           .piece_count = 1 };
     }
@@ -197,14 +200,15 @@ static void s_write (umbp_mover_t *self, const umbp_mover_job_t *job)
 {
     umbp_bulk_io_t items[PARTS_MAX] = { 0 };
     umbp_mover_row_t *rows[PARTS_MAX];
-    int statuses[PARTS_MAX];
+    int statuses[PARTS_MAX] = { 0 };
     size_t count = 0;
     for (size_t index = 0; index < self->part_count; index++) {
         const part_t *part = &self->parts[index];
         if (part->row->status < 0)
             continue;
         rows[count] = part->row;
-        items[count++] = (umbp_bulk_io_t) { .token = part->row->slot, .offset = part->offset,
+        items[count++] = (umbp_bulk_io_t){ .token = part->row->slot,
+                                           .offset = part->offset,
                                             .pieces = &part->piece, .piece_count = 1 };
     }
     if (count == 0)

@@ -2,8 +2,9 @@
 //  buffer of its own, and compares the checksum of every block on the way. A block in a slot whose
 //  row ended well has the bytes that its sum says; of one whose row failed, nothing is known.
 //
-//  For one thread. umbp_mover_run blocks, until its deadline at most, and no longer than about three
-//  seconds after stop says true, whatever the servers do. Connections are kept for the next run.
+//  For one thread. umbp_mover_run blocks, until its deadline at most, and no longer than about
+//  three seconds after stop says true, whatever the servers do. Connections are kept for the next
+//  run.
 #ifndef UMBP_MOVER_H
 #define UMBP_MOVER_H
 
@@ -23,8 +24,8 @@ typedef struct {
     uint64_t slot;                      //  Token to write under
     uint32_t item;                      //  Of the lease
     uint32_t size;                      //  Bytes
-    int32_t status;                     //  Out: 0, UMBP_ECHECKSUM, UMBP_ECLOSED if it was stopped, or
-                                        //  what the transfer says (tcp_client.h)
+    int32_t status;                     //  Out: 0, UMBP_ECHECKSUM, UMBP_ECLOSED if it was stopped,
+                                        //  or what the transfer says (tcp_client.h)
     uint32_t key;                       //  The caller's own, not looked at
 } umbp_mover_row_t;
 
@@ -39,9 +40,9 @@ typedef struct {
 umbp_mover_t *umbp_mover_new (size_t buffer_bytes, umbp_mover_stop_fn *stop, void *arg);
 void umbp_mover_destroy (umbp_mover_t **self_p);
 
-//  Move the rows, in their order, and set the status of each. Returns true if no connection broke. If
-//  one did, a server may hear of it late and end what the session was granted meanwhile: take another
-//  session from then on.
+//  Move the rows, in their order, and set the status of each. Returns true if no connection broke.
+//  If one did, a server may hear of it late and end what the session was granted meanwhile: take
+//  another session from then on.
 bool umbp_mover_run (umbp_mover_t *self, const umbp_mover_job_t *job, umbp_mover_row_t *rows,
                      size_t count);
 

@@ -133,16 +133,24 @@ static int s_pick (umbp_placement_t *self, umbp_place_strategy_t strategy, unsig
     return -1;
 }
 
+//  Count off what was placed, in whole pages. What does not fit may well be refused there, and what never does is.
+static void s_count_off (umbp_placement_t *self, room_t *room, unsigned tier, uint32_t size)
+{
+    uint64_t pages = ((uint64_t) size + self->page_bytes - 1) / self->page_bytes;
+    uint64_t taken = pages * self->page_bytes;
+    if (taken > room->total[tier])
+        return;
+    if (room->free[tier] >= size)
+        room->free[tier] -= room->free[tier] > taken ? taken : room->free[tier];
+    room->spare[tier] -= (int64_t) taken;
+}
+
 int umbp_placement_choose (umbp_placement_t *self, umbp_place_strategy_t strategy, unsigned tier,
                            uint32_t size, const umbp_tried_t *tried)
 {
     int member = s_pick (self, strategy, tier, size, tried);
     if (member >= 0) {
-        uint64_t *free = &self->rooms[member].free[tier];
-        uint64_t pages = ((uint64_t) size + self->page_bytes - 1) / self->page_bytes;
-        uint64_t taken = pages * self->page_bytes;
-        *free = *free > taken ? *free - taken : 0;
-        self->rooms[member].spare[tier] -= (int64_t) taken;
+        s_count_off (self, &self->rooms[member], tier, size);
         return member;
     }
     return tried && tried->count > 0 ? UMBP_ENOSPC : UMBP_ENOTSUP;

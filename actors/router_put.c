@@ -70,20 +70,20 @@ static void s_on_reserved (void *owner, uint64_t tag, int status, const umbp_mai
         status == 0 && mail && mail->msg->type == UMBP_MSG_reserve_ok ? &mail->msg->reserve_ok : NULL;
     if (ok && ok->statuses.count != sub->count)
         ok = NULL;
-    uint16_t row = ok ? umbp_router_row (req, sub, ok->bulk, (uint32_t) ok->page_size,
-                                         (uint32_t) ok->ttl_ms, 0)
-                      : UMBP_NO_REF;
+    uint16_t row = UMBP_NO_REF;         //  Made for the first slot
     size_t at = 0;
     for (uint32_t index = 0; index < sub->count; index++) {
         umbp_part_t *part = &req->parts[sub->items[index]];
-        int8_t said = ok && row != UMBP_NO_REF ? umbp_s8s_at (ok->statuses, index) : 1;
-        if (said == 0
-            && !umbp_router_take_extents (req, part, ok->extent_counts, index, ok->regions, ok->pages,
-                                          ok->page_counts, ok->generations, &at))
-            said = UMBP_ETOOBIG;        //  Its slot ends with its time
+        int8_t said = ok ? umbp_s8s_at (ok->statuses, index) : 1;
+        if (said == 0 && row == UMBP_NO_REF)
+            row = umbp_router_row (req, sub, ok->bulk, (uint32_t) ok->page_size, (uint32_t) ok->ttl_ms, 0);
         if (said == 0) {
             part->row = row;
             part->slot = umbp_u64s_at (ok->slots, index);
+            bool fits = umbp_router_take_extents (req, part, ok->extent_counts, index, ok->regions,
+                                                  ok->pages, ok->page_counts, ok->generations, &at);
+            if (!fits || row == UMBP_NO_REF)
+                said = UMBP_ETOOBIG;    //  Its slot ends with its time
         }
         s_take_status (sub, part, said);
     }

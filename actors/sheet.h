@@ -1,4 +1,4 @@
-//  actors/sheet.h - members as columns: what the views of a topology_ok, beat or beat_ok point into.
+//  actors/sheet.h - members as columns: what views of a topology_ok, beat or beat_ok point into.
 //  A value: no thread, no socket. Its room is fixed.
 #ifndef UMBP_SHEET_H
 #define UMBP_SHEET_H

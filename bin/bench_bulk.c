@@ -1,9 +1,10 @@
-//  bin/bench_bulk.c - rows of the suite about large blocks: how much of a memcpy and of a plain socket
-//  is left when the bytes go through the pool, are named, leased and verified.
+//  bin/bench_bulk.c - rows of the suite about large blocks: how much of a memcpy and of a plain
+//  socket is left when the bytes go through the pool, are named, leased and verified.
 //
-//  Two nodes, processes of their own. Blocks of 2 MiB are drawn at random from a set of 1 GiB, far more
-//  than any cache, 32 in a call; what is compared moves as many bytes between as large buffers. Times are
-//  those of the calls alone. Bytes are compared with what was put in the first round, which is not timed.
+//  Two nodes, processes of their own. Blocks of 2 MiB are drawn at random from a set of 1 GiB, far
+//  more than any cache, 32 in a call; what is compared moves as many bytes between as large
+//  buffers. Times are those of the calls alone. Bytes are compared with what was put in the first
+//  round, which is not timed.
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,9 +23,8 @@
 
 #define BLOCK ((size_t) 2 << 20)
 #define BATCH 32
-#define BLOCKS 512                      //  1 GiB
+#define BLOCKS 512                      //  1 GiB; nodes have room for 384 more, which are put
 #define ROUNDS 4                        //  Calls in a measurement: 256 MiB
-#define SPARE_BLOCKS (2 * ROUNDS * BATCH)           //  Room for puts
 #define TIMEOUT_MS 30000
 #define CONGESTION "cubic"              //  As the bulk connections have it
 
@@ -59,8 +59,8 @@ static double s_cpu (const self_t *self)
 static umbp_bench_probe_t s_probe (const self_t *self, const clock_work_t *work)
 {
     double gb = (double) work->moved / 1e9;
-    return (umbp_bench_probe_t) { .value = gb / ((double) work->ns / 1e9), .gb = gb,
-                                  .cpu_s = s_cpu (self) - work->start_cpu };
+    double seconds = (double) work->ns / 1e9, cpu_s = s_cpu (self) - work->start_cpu;
+    return (umbp_bench_probe_t) { .value = gb / seconds, .gb = gb, .cpu_s = cpu_s };
 }
 
 static umbp_bench_probe_t s_failed (const char *what, int status)
@@ -69,14 +69,14 @@ static umbp_bench_probe_t s_failed (const char *what, int status)
     return (umbp_bench_probe_t) { .value = -1 };
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Blocks
 
 //  Make a block, by its number, an item of the batch
 static void s_set_item (self_t *self, uint64_t run, size_t index, uint64_t number)
 {
     self->seeds[index] = umbp_bench_key (run, number, self->names[index]);
-    self->items[index] = (umbp_item_t) {
+    self->items[index] = (umbp_item_t){ /* clang-format off */
         .key = { self->names[index], UMBP_BENCH_KEY_SIZE - 1 }, .data = self->rooms[index],
         .size = BLOCK };
 }
@@ -112,7 +112,7 @@ static bool s_bytes_right (const self_t *self)
     return true;
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Ours
 
 static umbp_bench_probe_t s_get (self_t *self, umbp_t *pool, uint64_t run, bool *checked)
@@ -189,7 +189,7 @@ static umbp_bench_probe_t s_put_over (void *arg)
     return s_put (self, self->over);
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  What is compared
 
 static umbp_bench_probe_t s_memcpy (self_t *self, bool to_file)
@@ -249,7 +249,7 @@ static umbp_bench_probe_t s_socket_receive (void *arg)
     return s_socket (arg, UMBP_BENCH_RECEIVE);
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  The part
 
 static const umbp_bench_row_t s_rows[] = {
@@ -286,8 +286,8 @@ static bool s_make_room (self_t *self)
 static umbp_t *s_connect (const self_t *self, size_t node, bool no_shm)
 {
     int err = 0;
-    umbp_options_t how = { .endpoints = self->cluster.nodes[node].endpoint, .no_shm = no_shm,
-                           .timeout_ms = TIMEOUT_MS };
+    const char *endpoint = self->cluster.nodes[node].endpoint;
+    umbp_options_t how = { .endpoints = endpoint, .no_shm = no_shm, .timeout_ms = TIMEOUT_MS };
     umbp_t *pool = umbp_connect (&how, &err);
     if (!pool)
         fprintf (stderr, "umbp-bench: %s: %s\n", how.endpoints, umbp_errname (err));
@@ -296,11 +296,10 @@ static umbp_t *s_connect (const self_t *self, size_t node, bool no_shm)
 
 static bool s_start (self_t *self)
 {
-    static const char *const args[] = { "--dram-capacity", "1792MiB", "--dram-region", "2GiB",
-                                        "--eviction-high", "100", "--eviction-low", "99", NULL };
-    _Static_assert ((BLOCKS + SPARE_BLOCKS) * BLOCK <= (size_t) 1792 << 20, "all blocks find room");
+    static const char flags[] =
+        "--dram-capacity 1792MiB --dram-region 2GiB --eviction-high 100 --eviction-low 99";
     if (!umbp_bench_socket_start (&self->socket, self->file, BLOCKS * BLOCK, CONGESTION)
-        || umbp_bench_cluster_start (&self->cluster, 2, args) != 0)
+        || umbp_bench_cluster_start (&self->cluster, 2, flags) != 0)
         return false;
     self->near = s_connect (self, 0, false);
     self->far = s_connect (self, 0, true);

@@ -1,9 +1,11 @@
-//  bin/bench_keys.c - rows of the suite about many small blocks: how fast one asks which are there, what
-//  the index of one costs in memory, how fast small ones come. Compared with redis on a UNIX socket.
+//  bin/bench_keys.c - rows of the suite about many small blocks: how fast one asks which are there,
+//  what the index of one costs in memory, how fast small ones come. Compared with redis on a UNIX
+//  socket.
 //
-//  Three nodes, processes of their own, with a million blocks of 64 bytes spread over them; keys of 64
-//  hex digits. Redis has the same keys, with a value that takes no memory. Both are asked for the same
-//  keys, drawn at random, all of which are there. One client, which waits for each answer.
+//  Three nodes, processes of their own, with a million blocks of 64 bytes spread over them; keys of
+//  64 hex digits. Redis has the same keys, with a value that takes no memory. Both are asked for
+//  the same keys, drawn at random, all of which are there. One client, which waits for each answer.
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +29,11 @@
 #define SMALL_BLOCKS 8192
 #define SMALL_CALLS 64
 #define LOAD_BATCH 512
+#define RUN_TINY 1                      //  Which keys: tiny blocks, small ones here, and spread
+#define RUN_HERE 2
+#define RUN_SPREAD 3
 #define TIMEOUT_MS 30000
+#define SPIN "50us"                     //  Of the nodes and the client, before they sleep
 
 typedef char name_t[UMBP_BENCH_KEY_SIZE];
 
@@ -45,10 +51,10 @@ typedef struct {
     uint64_t random;
     size_t at;                          //  The next batch
     uint8_t *room;                      //  Of a batch of small blocks
-    bool checked[2];
+    bool checked[3];
 } self_t;
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Exists
 
 static umbp_bench_probe_t s_failed (const char *what, long got)
@@ -121,8 +127,8 @@ static umbp_bench_probe_t s_redis_exists_of (self_t *self, bool pipelined)
 {
     uint64_t start_ns = umbp_bench_now_ns ();
     for (int call = 0; call < CALLS; call++) {
-        long got = umbp_bench_redis_exists (self->redis, self->texts + s_next (self), BATCH,
-                                            pipelined);
+        long got =
+            umbp_bench_redis_exists (self->redis, self->texts + s_next (self), BATCH, pipelined);
         if (got != BATCH)
             return s_failed ("redis EXISTS", got);
     }
@@ -139,7 +145,7 @@ static umbp_bench_probe_t s_redis_exists (void *arg)
     return at_once.value < 0 || at_once.value > pipelined.value ? at_once : pipelined;
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  One key
 
 static umbp_bench_probe_t s_one (self_t *self, bool redis, double percent)
@@ -179,27 +185,28 @@ static umbp_bench_probe_t s_redis_one_p99 (void *arg)
     return s_one (arg, true, 99);
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Small blocks
 
 //  Keys of a batch of small blocks, drawn at random, as items
-static void s_draw_small (self_t *self, umbp_item_t *items, name_t *names, uint64_t *seeds)
+static void s_draw_small (self_t *self, uint64_t run, umbp_item_t *items, name_t *names,
+                          uint64_t *seeds)
 {
     uint64_t first = umbp_splitmix (&self->random);
     for (size_t index = 0; index < BATCH; index++) {
-        seeds[index] = umbp_bench_key (2, (first + index * 61) % SMALL_BLOCKS, names[index]);
+        seeds[index] = umbp_bench_key (run, (first + index * 61) % SMALL_BLOCKS, names[index]);
         items[index] = (umbp_item_t) { .key = { names[index], UMBP_BENCH_KEY_SIZE - 1 },
                                        .data = self->room + index * SMALL, .size = SMALL };
     }
 }
 
-static umbp_bench_probe_t s_small (self_t *self, umbp_t *pool, bool *checked)
+static umbp_bench_probe_t s_small (self_t *self, umbp_t *pool, uint64_t run, bool *checked)
 {
     umbp_item_t items[BATCH];
     name_t names[BATCH];
     uint64_t seeds[BATCH], ns = 0;
     for (int call = 0; call < SMALL_CALLS; call++) {
-        s_draw_small (self, items, names, seeds);
+        s_draw_small (self, run, items, names, seeds);
         uint64_t start_ns = umbp_bench_now_ns ();
         int got = umbp_get_batch (pool, items, BATCH, TIMEOUT_MS);
         ns += umbp_bench_now_ns () - start_ns;
@@ -216,13 +223,19 @@ static umbp_bench_probe_t s_small (self_t *self, umbp_t *pool, bool *checked)
 static umbp_bench_probe_t s_small_near (void *arg)
 {
     self_t *self = arg;
-    return s_small (self, self->near, &self->checked[0]);
+    return s_small (self, self->near, RUN_HERE, &self->checked[0]);
 }
 
 static umbp_bench_probe_t s_small_far (void *arg)
 {
     self_t *self = arg;
-    return s_small (self, self->far, &self->checked[1]);
+    return s_small (self, self->far, RUN_HERE, &self->checked[1]);
+}
+
+static umbp_bench_probe_t s_small_spread (void *arg)
+{
+    self_t *self = arg;
+    return s_small (self, self->near, RUN_SPREAD, &self->checked[2]);
 }
 
 static umbp_bench_probe_t s_redis_small (void *arg)
@@ -233,7 +246,7 @@ static umbp_bench_probe_t s_redis_small (void *arg)
     uint64_t seeds[BATCH], ns = 0;
     for (int call = 0; call < SMALL_CALLS; call++) {
         const char *texts[BATCH];
-        s_draw_small (self, items, names, seeds);
+        s_draw_small (self, RUN_HERE, items, names, seeds);
         for (size_t index = 0; index < BATCH; index++)
             texts[index] = names[index];
         uint64_t start_ns = umbp_bench_now_ns ();
@@ -245,16 +258,19 @@ static umbp_bench_probe_t s_redis_small (void *arg)
     return (umbp_bench_probe_t) { .value = SMALL_CALLS * BATCH / ((double) ns / 1e9) };
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Load
 
-//  So many blocks of a run and size, into the pool and into redis. redis_value NULL: the same bytes.
-static bool s_load (self_t *self, uint64_t run, uint64_t blocks, size_t size, const char *redis_value)
+//  So many blocks of a run and size, into the pool and into redis. redis_value NULL: the same
+//  bytes.
+static bool s_load (self_t *self, uint64_t run, uint64_t blocks, size_t size,
+                    const char *redis_value)
 {
+    umbp_strategy_t strategy = run == RUN_HERE ? UMBP_STRATEGY_LOCAL : UMBP_STRATEGY_MOST_FREE;
     static umbp_item_t items[LOAD_BATCH];
     static name_t names[LOAD_BATCH];
     const char *texts[LOAD_BATCH];
-    umbp_put_options_t how = { .strategy = UMBP_STRATEGY_MOST_FREE, .nowait = true };
+    umbp_put_options_t how = { .strategy = strategy, .nowait = true };
     for (uint64_t first = 0; first < blocks; first += LOAD_BATCH) {
         size_t count = blocks - first < LOAD_BATCH ? blocks - first : LOAD_BATCH;
         for (size_t index = 0; index < count; index++) {
@@ -285,7 +301,7 @@ static bool s_load (self_t *self, uint64_t run, uint64_t blocks, size_t size, co
 static void s_draw_keys (self_t *self)
 {
     for (size_t index = 0; index < (size_t) DRAWN * BATCH; index++) {
-        umbp_bench_key (1, umbp_splitmix (&self->random) % self->keys, self->names[index]);
+        umbp_bench_key (RUN_TINY, umbp_splitmix (&self->random) % self->keys, self->names[index]);
         self->texts[index] = self->names[index];
         self->asked[index] = (umbp_key_t) { self->names[index], UMBP_BENCH_KEY_SIZE - 1 };
     }
@@ -304,8 +320,8 @@ static bool s_make_room (self_t *self)
 static umbp_t *s_connect (const self_t *self, bool no_shm)
 {
     int err = 0;
-    umbp_options_t how = { .endpoints = self->cluster.nodes[0].endpoint, .no_shm = no_shm,
-                           .timeout_ms = TIMEOUT_MS };
+    const char *endpoint = self->cluster.nodes[0].endpoint;
+    umbp_options_t how = { .endpoints = endpoint, .no_shm = no_shm, .timeout_ms = TIMEOUT_MS };
     umbp_t *pool = umbp_connect (&how, &err);
     if (!pool)
         s_failed ("connect", err);
@@ -316,27 +332,26 @@ static umbp_t *s_connect (const self_t *self, bool no_shm)
 static bool s_fill (self_t *self)
 {
     uint64_t before = self->redis ? umbp_bench_redis_memory (self->redis) : 0;
-    if (!s_load (self, 1, self->keys, TINY, "1"))
+    if (!s_load (self, RUN_TINY, self->keys, TINY, "1"))
         return false;
-    if (self->redis)
-        self->redis_key_bytes = (double) (umbp_bench_redis_memory (self->redis) - before)
-                                / (double) self->keys;
+    uint64_t after = self->redis ? umbp_bench_redis_memory (self->redis) : 0;
+    self->redis_key_bytes = (double) (after - before) / (double) self->keys;
     s_draw_keys (self);
-    return s_load (self, 2, SMALL_BLOCKS, SMALL, NULL);
+    return s_load (self, RUN_HERE, SMALL_BLOCKS, SMALL, NULL)
+           && s_load (self, RUN_SPREAD, SMALL_BLOCKS, SMALL, NULL);
 }
 
-//  A page for each block, and a tenth to spare
+//  A page for each block and a tenth to spare
 static bool s_start (self_t *self)
 {
-    char capacity[32];
-    uint64_t pages = self->keys + SMALL_BLOCKS;
-    snprintf (capacity, sizeof capacity, "%llu",
-              (unsigned long long) (pages * SMALL / NODES * 11 / 10 + (16 << 20)));
-    const char *const args[] = { "--dram-page", "4KiB", "--dram-capacity", capacity,
-                                 "--dram-region", "64GiB", "--dram-prefault=no",
-                                 "--eviction-high", "100", "--eviction-low", "99", NULL };
+    char flags[256];
+    uint64_t pages = self->keys + 4 * SMALL_BLOCKS;        //  Those here are not spread
+    snprintf (flags, sizeof flags,
+              "--dram-page 4KiB --dram-capacity %" PRIu64 " --dram-region 64GiB --dram-prefault=no "
+              "--eviction-high 100 --eviction-low 99 --node-spin " SPIN,
+              pages * SMALL / NODES * 11 / 10 + (16 << 20));
     int err;
-    if (umbp_bench_cluster_start (&self->cluster, NODES, args) != 0)
+    if (umbp_bench_cluster_start (&self->cluster, NODES, flags) != 0)
         return false;
     self->redis = umbp_bench_redis_new (self->cluster.folder, &self->why);
     self->talk = umbp_talk_new (self->cluster.nodes[0].endpoint, TIMEOUT_MS, &err);
@@ -360,7 +375,7 @@ static void s_stop (umbp_bench_suite_t *suite, self_t *self)
     free (self);
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  The part
 
 static const umbp_bench_row_t s_rows[] = {
@@ -376,14 +391,23 @@ static const umbp_bench_row_t s_rows[] = {
       s_small_near, s_redis_small },
     { "get 4 KiB x 128, tcp, verified", "keys/s", "redis MGET x 128", 0, false, s_small_far,
       s_redis_small },
+    { "get 4 KiB x 128, shared memory of 3 nodes", "keys/s", "redis MGET x 128", 0, false,
+      s_small_spread, s_redis_small },
 };
 
-static const umbp_bench_row_t s_memory = { "index entry", "bytes", "redis key", 125.0 / 80, true,
-                                           NULL, NULL };
-static const umbp_bench_row_t s_memory_all = { "index of a key, all its copies", "bytes", "redis key",
-                                               0, true, NULL, NULL };
+//  80 bytes, if a key of redis takes 125
+static const umbp_bench_row_t s_memory[] = {
+    { "index entry", "bytes", "redis key", 125.0 / 80, true, NULL, NULL },
+    { "index of a key, all its copies", "bytes", "redis key", 0, true, NULL, NULL },
+};
 
 #define ROWS (sizeof s_rows / sizeof *s_rows)
+
+static bool s_wants_memory (const umbp_bench_suite_t *suite)
+{
+    return umbp_bench_suite_wants (suite, s_memory[0].name)
+           || umbp_bench_suite_wants (suite, s_memory[1].name);
+}
 
 //  What the index actors say of themselves
 static void s_memory_rows (umbp_bench_suite_t *suite, self_t *self)
@@ -402,9 +426,9 @@ static void s_memory_rows (umbp_bench_suite_t *suite, self_t *self)
         entries += more;
     }
     double peer = self->redis ? self->redis_key_bytes : -1;
-    umbp_bench_suite_fact (suite, &s_memory, (double) bytes / (double) entries, peer);
-    umbp_bench_suite_fact (suite, &s_memory_all,
-                           (double) bytes / (double) (self->keys + SMALL_BLOCKS), peer);
+    umbp_bench_suite_fact (suite, &s_memory[0], (double) bytes / (double) entries, peer);
+    umbp_bench_suite_fact (suite, &s_memory[1],
+                           (double) bytes / (double) (self->keys + 2 * SMALL_BLOCKS), peer);
 }
 
 static void s_measure (umbp_bench_suite_t *suite, self_t *self)
@@ -416,15 +440,13 @@ static void s_measure (umbp_bench_suite_t *suite, self_t *self)
         row.peer = self->redis ? row.peer : NULL;
         umbp_bench_suite_row (suite, &row, self);
     }
-    if (umbp_bench_suite_wants (suite, s_memory.name)
-        || umbp_bench_suite_wants (suite, s_memory_all.name))
+    if (s_wants_memory (suite))
         s_memory_rows (suite, self);
 }
 
 void umbp_bench_keys_rows (umbp_bench_suite_t *suite)
 {
-    bool any = umbp_bench_suite_wants (suite, s_memory.name)
-               || umbp_bench_suite_wants (suite, s_memory_all.name);
+    bool any = s_wants_memory (suite);
     for (size_t index = 0; index < ROWS; index++)
         any |= umbp_bench_suite_wants (suite, s_rows[index].name);
     self_t *self = any ? calloc (1, sizeof *self) : NULL;

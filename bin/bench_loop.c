@@ -1,7 +1,7 @@
 //  bin/bench_loop.c - closed loops of put, get and exists, see bench_loop.h
 //
-//  Only calls are timed: filling blocks before a put and comparing them after a get is not. Blocks are
-//  numbered; a number and the run's seed give its key and its bytes.
+//  Only calls are timed: filling blocks before a put and comparing them after a get is not. Blocks
+//  are numbered; a number and the run's seed give its key and its bytes.
 #include "bin/bench_loop.h"
 
 #include <assert.h>
@@ -52,7 +52,7 @@ uint64_t umbp_bench_key (uint64_t seed, uint64_t number, char key[UMBP_BENCH_KEY
     return first;
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Batches
 
 //  Name the blocks of a batch, whose numbers are there already
@@ -60,8 +60,8 @@ static void s_name (worker_t *self, size_t count)
 {
     const umbp_bench_options_t *options = self->run->options;
     for (size_t index = 0; index < count; index++) {
-        self->seeds[index] = umbp_bench_key (options->seed, self->numbers[index],
-                                             self->names[index]);
+        self->seeds[index] =
+            umbp_bench_key (options->seed, self->numbers[index], self->names[index]);
         self->keys[index] = (umbp_key_t) { self->names[index], UMBP_BENCH_KEY_SIZE - 1 };
         self->items[index] = (umbp_item_t) { .key = self->keys[index],
                                              .data = self->room + index * options->block_bytes,
@@ -114,8 +114,8 @@ static void s_check (worker_t *self, size_t index)
         umbp_bench_tally_wrong (&self->tally, self->names[index]);
 }
 
-//  Get the batch and compare every byte. What is not there comes to the front of the batch; returns how
-//  much that is, or an error of all.
+//  Get the batch and compare every byte. What is not there comes to the front of the batch; returns
+//  how much that is, or an error of all.
 static int s_get (worker_t *self, size_t count)
 {
     uint64_t start_ns = umbp_bench_now_ns ();
@@ -149,7 +149,7 @@ static int s_exists (worker_t *self, size_t count)
     return rc < 0 ? rc : 0;
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Steps: one round of each command
 
 //  So many of the next blocks of the run; fewer at its end
@@ -217,7 +217,7 @@ static int s_step_load (void *thread, size_t count)
     return rc == 0 && missing ? s_put (self, missing) : rc;
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Threads
 
 //  How many blocks may be asked for now; 0 ends the thread
@@ -258,7 +258,7 @@ static worker_t *s_new_worker (run_t *run, size_t number, step_fn *step)
     self->random = options->seed + number * 0x9e3779b97f4a7c15u;
     self->room = malloc (options->batch * options->block_bytes);
     assert (self->room);
-    memset (self->room, 0, options->batch * options->block_bytes);    //  Faulted in before the clock runs
+    memset (self->room, 0, options->batch * options->block_bytes);    //  Faulted in ahead of time
     umbp_bench_tally_init (&self->tally);
     return self;
 }
@@ -289,7 +289,7 @@ static int s_run (run_t *run, step_fn *step, umbp_bench_tally_t *tally)
     return end;
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  The commands
 
 static const struct {
@@ -320,8 +320,9 @@ static size_t s_connect (run_t *run)
                                .lanes = (unsigned) options->threads, .no_shm = options->no_shm };
         run->pools[index] = index < pools ? umbp_connect (&how, &err) : run->pools[index % pools];
         if (!run->pools[index]) {
-            fprintf (stderr, "umbp-bench: %s: %s (%s)\n", *endpoint ? endpoint : "no endpoint given",
-                     umbp_strerror (err), umbp_errname (err));
+            fprintf (stderr, "umbp-bench: %s: %s (%s)\n",
+                     *endpoint ? endpoint : "no endpoint given", umbp_strerror (err),
+                     umbp_errname (err));
             return 0;
         }
     }

@@ -1,5 +1,5 @@
-//  bin/bench_loop.h - the commands put, get, exists and mixed of umbp-bench: threads that call, each
-//  the next once the last returned, until the time is over or all is done.
+//  bin/bench_loop.h - the commands put, get, exists and mixed of umbp-bench: threads that call,
+//  each the next once the last returned, until the time is over or all is done.
 #ifndef UMBP_BENCH_LOOP_H
 #define UMBP_BENCH_LOOP_H
 

@@ -29,7 +29,7 @@ static void s_pause (void)
     nanosleep (&(struct timespec) { .tv_nsec = POLL_MS * 1000000 }, NULL);
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Processes
 
 //  In the child: nothing but calls that are safe between fork and exec
@@ -98,13 +98,15 @@ double umbp_bench_cpu (pid_t pid)
     fclose (file);
     text[got] = 0;
     const char *after = strrchr (text, ')');        //  The name may hold anything
-    if (after && sscanf (after + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
-                         &system) != 2)
+    if (!after
+        || sscanf (after + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
+                   &system)
+               < 2)
         return 0;
     return (double) (user + system) / (double) sysconf (_SC_CLK_TCK);
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Nodes
 
 //  The line that a node prints when it is ready. Returns false if none comes.
@@ -138,31 +140,38 @@ static bool s_program (char *out, size_t size)
     return true;
 }
 
-static bool s_start_node (umbp_bench_cluster_t *self, size_t number, const char *const *args)
+//  Cut a line at its spaces
+static void s_cut (char *line, char **argv)
 {
-    char program[256], log[128], line[512] = "", seeds[160];
-    char *argv[ARGS_MAX];
-    size_t argc = 0;
+    char *rest = line;
+    size_t count = 0;
+    while (count < ARGS_MAX && (argv[count] = strtok_r (rest, " ", &rest)))
+        count++;
+    argv[count] = NULL;
+}
+
+static bool s_start_node (umbp_bench_cluster_t *self, size_t number, const char *flags)
+{
+    char program[256], log[128], line[1024];
+    char *argv[ARGS_MAX + 1];
     int out;
-    snprintf (self->nodes[number].id, sizeof self->nodes[number].id, "bench-%zu", number + 1);
-    snprintf (log, sizeof log, "%s/%s.log", self->folder, self->nodes[number].id);
-    snprintf (seeds, sizeof seeds, "%s", number ? self->nodes[0].endpoint : "");
-    const char *own[] = { program, "--node-id", self->nodes[number].id, "--cluster-name", "bench",
-                          "--network-listen", "tcp://127.0.0.1:*", "--node-run-dir", self->folder,
-                          "--cluster-seeds", seeds, "--cluster-heartbeat", "200ms",
-                          "--cluster-suspect", "10s", "--node-log", "warning" };
-    for (size_t index = 0; index < sizeof own / sizeof *own; index++)
-        argv[argc++] = (char *) own[index];
-    for (size_t index = 0; args[index] && argc < ARGS_MAX - 1; index++)
-        argv[argc++] = (char *) args[index];
-    argv[argc] = NULL;
     if (!s_program (program, sizeof program))
         return false;
+    snprintf (self->nodes[number].id, sizeof self->nodes[number].id, "bench-%zu", number + 1);
+    snprintf (log, sizeof log, "%s/%s.log", self->folder, self->nodes[number].id);
+    snprintf (line, sizeof line,
+              "%s --node-id %s --cluster-name bench --network-listen tcp://127.0.0.1:* "
+              "--node-run-dir %s --cluster-heartbeat 200ms --cluster-suspect 10s "
+              "--node-log warning %s%s %s",
+              program, self->nodes[number].id, self->folder, number ? "--cluster-seeds " : "",
+              number ? self->nodes[0].endpoint : "", flags);
+    s_cut (line, argv);
     pid_t pid = umbp_bench_start_process (argv, log, &out);
     if (pid == -1)
         return false;
     self->nodes[number].pid = pid;
     self->count = number + 1;
+    line[0] = 0;
     bool ready = s_read_ready (out, line, sizeof line);
     close (out);
     const char *endpoint = strstr (line, "endpoint=");
@@ -180,7 +189,7 @@ static void s_remove_folder (const char *folder)
         umbp_bench_end_process (pid, 0, STOP_MS);
 }
 
-int umbp_bench_cluster_start (umbp_bench_cluster_t *self, size_t count, const char *const *args)
+int umbp_bench_cluster_start (umbp_bench_cluster_t *self, size_t count, const char *flags)
 {
     *self = (umbp_bench_cluster_t) { .folder = "/tmp/umbp-bench-XXXXXX" };
     if (!mkdtemp (self->folder)) {
@@ -189,7 +198,7 @@ int umbp_bench_cluster_start (umbp_bench_cluster_t *self, size_t count, const ch
     }
     bool fine = true;
     for (size_t number = 0; number < count && fine; number++)
-        fine = s_start_node (self, number, args);
+        fine = s_start_node (self, number, flags);
     int err = 0;
     umbp_talk_t *talk = fine ? umbp_talk_new (self->nodes[0].endpoint, ASK_MS, &err) : NULL;
     fine = talk && umbp_bench_wait_members (talk, count, MEET_MS) == 0;
@@ -228,7 +237,7 @@ double umbp_bench_cluster_cpu (const umbp_bench_cluster_t *self)
     return sum;
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Questions
 
 static umbp_topology_t *s_topology (umbp_talk_t *talk)

@@ -13,12 +13,13 @@
 
 #define UMBP_BENCH_NODES_MAX 8
 
-//  Start a program, by its path or found in $PATH; its stderr goes to the file log. *out is where its stdout can be read, unless out is
-//  NULL: then that goes to log too. Returns its process, or -1.
+//  Start a program, by its path or found in $PATH; its stderr goes to the file log. *out is where
+//  its stdout can be read, unless out is NULL: then that goes to log too. Returns its process, or
+//  -1.
 pid_t umbp_bench_start_process (char *const *argv, const char *log, int *out);
 
-//  Send a signal, unless that is 0, and wait up to so long; then kill. Returns the exit status, 128 and
-//  the signal that ended it, or -1 if it had to be killed.
+//  Send a signal, unless that is 0, and wait up to so long; then kill. Returns the exit status, 128
+//  and the signal that ended it, or -1 if it had to be killed.
 int umbp_bench_end_process (pid_t pid, int signal, int timeout_ms);
 
 //  CPU seconds that a process has used; 0 if there is none
@@ -33,10 +34,10 @@ typedef struct {
     } nodes[UMBP_BENCH_NODES_MAX];
 } umbp_bench_cluster_t;
 
-//  Start so many nodes of build/bin/umbp-node, which is where this program is, with these arguments
-//  besides those that make them one cluster; a list that ends with NULL. Returns 0 once all see each
-//  other, or -1 after saying why not; then nothing runs.
-int umbp_bench_cluster_start (umbp_bench_cluster_t *self, size_t count, const char *const *args);
+//  Start so many umbp-node, the one next to this program, with these flags, between spaces, besides
+//  those that make them one cluster. Returns 0 once all see each other, or -1 after saying why not;
+//  then nothing runs.
+int umbp_bench_cluster_start (umbp_bench_cluster_t *self, size_t count, const char *flags);
 
 //  End them in good order. Returns 0 if each exited with 0.
 int umbp_bench_cluster_stop (umbp_bench_cluster_t *self);

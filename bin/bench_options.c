@@ -70,6 +70,8 @@ static const row_t s_rows[] = {
       "requests in Mooncake's JSONL format; without it they are made up" },
     { "clients", REPLAY, KIND_COUNT, MEMBER (clients), 1, UMBP_BENCH_CLIENTS_MAX,
       "processes that take requests in turn" },
+    { "far-clients", REPLAY, KIND_COUNT, MEMBER (far_clients), 0, UMBP_BENCH_CLIENTS_MAX,
+      "so many of them, the last ones, as if on other hosts than the nodes" },
     { "requests", REPLAY, KIND_COUNT, MEMBER (requests), 1, UINT32_MAX,
       "how many to take, or to make" },
     { "talks", REPLAY, KIND_COUNT, MEMBER (talks), 1, 16384, "conversations at once, made up" },
@@ -78,7 +80,7 @@ static const row_t s_rows[] = {
     { "wait-full", REPLAY, KIND_FLAG, MEMBER (wait_full), 0, 0,
       "while a pool is full wait up to the deadline, not 500 ms" },
     { "out", SUITE, KIND_TEXT, MEMBER (out), 0, 0, "file for the rows as JSON; nothing: none" },
-    { "samples", SUITE, KIND_COUNT, MEMBER (samples), 1, 101, "of each row, of which the median counts" },
+    { "samples", SUITE, KIND_COUNT, MEMBER (samples), 1, 101, "of each row; the median counts" },
     { "rows", SUITE, KIND_TEXT, MEMBER (rows), 0, 0, "only rows whose name holds this" },
 };
 
@@ -122,7 +124,7 @@ int umbp_bench_options_init (umbp_bench_options_t *self, const char *command)
     return bit ? 0 : UMBP_EINVAL;
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Values
 
 static const char *const s_strategies[] = {
@@ -175,7 +177,8 @@ static int s_set (umbp_bench_options_t *self, const row_t *row, const char *text
         *(bool *) member = true;
     else if (row->kind == KIND_TEXT) {
         if (strlen (text) >= row->size)
-            return s_fail (error, error_size, "--%s: more than %zu bytes", row->name, row->size - 1);
+            return s_fail (error, error_size, "--%s: more than %zu bytes", row->name,
+                           row->size - 1);
         strcpy (member, text);
     } else {
         uint64_t number = 0;
@@ -205,8 +208,9 @@ int umbp_bench_options_read (umbp_bench_options_t *self, const char *command, in
         size_t length = strcspn (name, "=");
         const row_t *row = s_find (name, length, s_command (command));
         if (!row)
-            return s_fail (error, error_size, "%s: %s has no such option; umbp-bench help tells all",
-                           argv[index], command);
+            return s_fail (error, error_size,
+                           "%s: %s has no such option; umbp-bench help tells all", argv[index],
+                           command);
         if (name[length] == '=')
             value = name + length + 1;
         else if (row->kind != KIND_FLAG && index + 1 < argc)
@@ -218,13 +222,18 @@ int umbp_bench_options_read (umbp_bench_options_t *self, const char *command, in
         if (rc < 0)
             return rc;
     }
+    uint64_t side_by_side = s_command (command) == REPLAY ? self->clients : self->threads;
+    if (self->block_bytes > UMBP_BENCH_ROOM_MAX / self->batch / side_by_side)
+        return s_fail (error, error_size,
+                       "--block-bytes * --batch, for each thread or client: allowed are 16GiB");
     if (s_strategy (self->strategy) < 0)
-        return s_fail (error, error_size, "--strategy %s: allowed are default, local, most_free, "
-                       "weighted, same", self->strategy);
+        return s_fail (error, error_size,
+                       "--strategy: allowed are default, local, most_free, "
+                       "weighted, same");
     return 0;
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  The rest
 
 char *umbp_bench_options_endpoint (const umbp_bench_options_t *self, size_t number, char *out,
@@ -253,6 +262,6 @@ void umbp_bench_options_help (FILE *out)
                 fprintf (out, "%s ", s_commands[at].name);
         fputc ('\n', out);
     }
-    fputs ("\nExit status: 0, 1 if a byte was wrong or the run failed, 2 if it was asked for wrongly\n",
+    fputs ("\nExit status: 0, 1 if a byte was wrong or the run failed, 2 for wrong arguments\n",
            out);
 }

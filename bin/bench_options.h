@@ -11,7 +11,7 @@
 #define UMBP_BENCH_BATCH_MAX 1024       //  Blocks in a call
 #define UMBP_BENCH_THREADS_MAX 64
 #define UMBP_BENCH_CLIENTS_MAX 64
-#define UMBP_BENCH_ENDPOINTS_MAX 64
+#define UMBP_BENCH_ROOM_MAX (UINT64_C (16) << 30)     //  Bytes of all buffers together
 #define UMBP_BENCH_TEXT 1024            //  Room for a text
 
 typedef struct {
@@ -22,13 +22,13 @@ typedef struct {
     bool json;
     //  Calls
     uint64_t threads, batch, block_bytes, keys;
-    uint64_t seconds_ms, count;         //  The first of both ends it. count 0: keys
+    uint64_t seconds_ms, count;         //  The first of both ends it. count 0: time alone
     uint64_t gets_percent;              //  Of mixed calls
     bool no_shm;
     char strategy[16];
     //  Replay
     char trace[UMBP_BENCH_TEXT];        //  Empty: the generator
-    uint64_t clients, requests, talks, lru_blocks;
+    uint64_t clients, far_clients, requests, talks, lru_blocks;
     bool wait_full;                     //  Put again until the deadline what found no room
     //  Suite
     char out[UMBP_BENCH_TEXT];

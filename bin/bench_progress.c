@@ -12,7 +12,8 @@
 
 void umbp_bench_progress_start (umbp_bench_progress_t *self, uint64_t total)
 {
-    *self = (umbp_bench_progress_t) { .total = total ? total : 1, .start_ns = umbp_bench_now_ns (),
+    *self = (umbp_bench_progress_t){ .total = total ? total : 1,
+                                     .start_ns = umbp_bench_now_ns (),
                                       .terminal = isatty (STDERR_FILENO) };
 }
 
@@ -22,8 +23,8 @@ static void s_draw (const umbp_bench_progress_t *self, uint64_t done, const char
     double percent = umbp_view_percent (done, self->total);
     double seconds = (double) (umbp_bench_now_ns () - self->start_ns) / 1e9;
     if (self->terminal)
-        fprintf (stderr, "\r\033[K  %s %3.0f %%  %.1f s  %s",
-                 umbp_view_bar (percent, CELLS, bar), percent, seconds, note);
+        fprintf (stderr, "\r\033[K  %s %3.0f %%  %.1f s  %s", umbp_view_bar (percent, CELLS, bar),
+                 percent, seconds, note);
     else
         fprintf (stderr, "  %3.0f %%  %6.1f s  %s\n", percent, seconds, note);
     fflush (stderr);
@@ -33,8 +34,8 @@ void umbp_bench_progress_show (umbp_bench_progress_t *self, uint64_t done, const
 {
     uint64_t now_ns = umbp_bench_now_ns ();
     unsigned tenth = (unsigned) (10 * done / self->total);
-    bool due = self->terminal ? now_ns >= self->drawn_ns + REDRAW_NS
-                              : tenth > self->tenth && tenth < 10;
+    bool due =
+        self->terminal ? now_ns >= self->drawn_ns + REDRAW_NS : tenth > self->tenth && tenth < 10;
     if (!due)
         return;
     self->drawn_ns = now_ns;

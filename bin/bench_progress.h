@@ -1,5 +1,5 @@
-//  bin/bench_progress.h - how far a long run is: on a terminal one line that is drawn again and again,
-//  elsewhere a line for each tenth. Goes to stderr.
+//  bin/bench_progress.h - how far a long run is: on a terminal one line that is drawn again and
+//  again, elsewhere a line for each tenth. Goes to stderr.
 #ifndef UMBP_BENCH_PROGRESS_H
 #define UMBP_BENCH_PROGRESS_H
 

@@ -135,8 +135,8 @@ long umbp_bench_redis_exists (umbp_bench_redis_t *self, const char *const *keys,
     return found;
 }
 
-long umbp_bench_redis_get (umbp_bench_redis_t *self, const char *const *keys, size_t count, void *out,
-                           size_t size)
+long umbp_bench_redis_get (umbp_bench_redis_t *self, const char *const *keys, size_t count,
+                           void *out, size_t size)
 {
     s_append (self, "MGET", keys, count);
     redisReply *reply = s_take (self, REDIS_REPLY_ARRAY);
@@ -192,8 +192,8 @@ long umbp_bench_redis_exists (umbp_bench_redis_t *self, const char *const *keys,
     return -1;
 }
 
-long umbp_bench_redis_get (umbp_bench_redis_t *self, const char *const *keys, size_t count, void *out,
-                           size_t size)
+long umbp_bench_redis_get (umbp_bench_redis_t *self, const char *const *keys, size_t count,
+                           void *out, size_t size)
 {
     (void) self, (void) keys, (void) count, (void) out, (void) size;
     return -1;

@@ -1,5 +1,5 @@
-//  bin/bench_redis.h - a redis-server of our own on a UNIX socket, without persistence, to compare with.
-//  Calls block for 10 s at most. One thread.
+//  bin/bench_redis.h - a redis-server of our own on a UNIX socket, without persistence, to compare
+//  with. Calls block for 10 s at most. One thread.
 #ifndef UMBP_BENCH_REDIS_H
 #define UMBP_BENCH_REDIS_H
 
@@ -20,13 +20,15 @@ void umbp_bench_redis_destroy (umbp_bench_redis_t **self_p);
 bool umbp_bench_redis_set (umbp_bench_redis_t *self, const char *const *keys, size_t count,
                            const void *value, size_t size);
 
-//  How many of the keys are there: asked one by one in a pipeline, or all in one command; -1 on failure
+//  How many of the keys are there: asked one by one in a pipeline, or all in one command; -1 on
+//  failure
 long umbp_bench_redis_exists (umbp_bench_redis_t *self, const char *const *keys, size_t count,
                               bool pipelined);
 
-//  The values, copied one behind the other. Returns how many there are, all of that size; -1 on failure.
-long umbp_bench_redis_get (umbp_bench_redis_t *self, const char *const *keys, size_t count, void *out,
-                           size_t size);
+//  The values, copied one behind the other. Returns how many there are, all of that size; -1 on
+//  failure.
+long umbp_bench_redis_get (umbp_bench_redis_t *self, const char *const *keys, size_t count,
+                           void *out, size_t size);
 
 //  used_memory of its INFO; 0 on failure
 uint64_t umbp_bench_redis_memory (umbp_bench_redis_t *self);

@@ -51,7 +51,7 @@ static bool s_complain (self_t *self, const char *what, const char *why)
     return false;
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Client processes
 
 //  The other clients' sockets are closed there, or these would not see the end of their streams
@@ -87,7 +87,7 @@ static void s_stop_client (self_t *self, client_t *client)
         s_complain (self, "client", "did not end well");
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Down
 
 //  The next request that is one. Returns false at the end.
@@ -119,7 +119,7 @@ static void s_deal (self_t *self, client_t *client)
     client->busy = true;
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Up
 
 static void s_add (self_t *self, const umbp_bench_done_t *done)
@@ -163,7 +163,7 @@ static void s_take (self_t *self, client_t *client)
     s_add (self, &done);
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  The run
 
 static void s_note (const self_t *self, char *out, size_t size)
@@ -191,8 +191,8 @@ static bool s_poll (self_t *self)
     return !self->failed;
 }
 
-//  Deal to all that are idle: these read, so that writing to them never blocks for long. Returns whether
-//  any is at work.
+//  Deal to all that are idle: these read, so that writing to them never blocks for long. Returns
+//  whether any is at work.
 static bool s_deal_all (self_t *self)
 {
     bool busy = false;
@@ -219,7 +219,7 @@ static void s_run (self_t *self)
     self->seconds = (double) (umbp_bench_now_ns () - start_ns) / 1e9;
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Show
 
 static umbp_stats_t s_stats (const self_t *self)
@@ -254,8 +254,7 @@ static void s_show_json (const self_t *self, json_t *nodes)
     json_object_set_new (doc, "blocks", umbp_view_number (self->blocks));
     json_object_set_new (doc, "block_hit_percent", json_real (s_block_rate (self)));
     json_object_set_new (doc, "prefix_blocks", umbp_view_number (self->prefix));
-    json_object_set_new (doc, "prefix_hit_percent",
-                         json_real (s_percent (self, self->prefix)));
+    json_object_set_new (doc, "prefix_hit_percent", json_real (s_percent (self, self->prefix)));
     if (self->lru)
         json_object_set_new (doc, "lru_prefix_hit_percent",
                              json_real (s_percent (self, self->lru_prefix)));
@@ -286,10 +285,12 @@ static void s_show_text (const self_t *self, json_t *nodes)
             umbp_units_show_bytes (self->options->block_bytes, size), self->seconds);
     printf ("  prefix hit rate %6.2f %%   of all blocks, those that an engine need not compute\n",
             prefix);
-    printf ("  block hit rate  %6.2f %%   of all blocks, those that were there\n", s_block_rate (self));
+    printf ("  block hit rate  %6.2f %%   of all blocks, those that were there\n",
+            s_block_rate (self));
     if (self->lru) {
         double lru = s_percent (self, self->lru_prefix);
-        printf ("  an LRU's prefix %6.2f %%   one cache of %" PRIu64 " blocks; ours is %+.2f points\n",
+        printf ("  an LRU's prefix %6.2f %%   one cache of %" PRIu64
+                " blocks; ours is %+.2f points\n",
                 lru, self->options->lru_blocks, prefix - lru);
     }
     printf ("\nCalls\n");
@@ -307,8 +308,8 @@ static void s_show_text (const self_t *self, json_t *nodes)
 static void s_show (self_t *self)
 {
     char endpoint[UMBP_BENCH_TEXT];
-    json_t *nodes = umbp_bench_tiers (umbp_bench_options_endpoint (self->options, 0, endpoint,
-                                                                   sizeof endpoint));
+    json_t *nodes = umbp_bench_tiers (
+        umbp_bench_options_endpoint (self->options, 0, endpoint, sizeof endpoint));
     if (!nodes)
         nodes = json_array ();
     if (self->options->json)
@@ -318,7 +319,7 @@ static void s_show (self_t *self)
     json_decref (nodes);
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Life
 
 //  Lines of a trace, for the progress bar

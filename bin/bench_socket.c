@@ -61,7 +61,7 @@ static bool s_sendfile (int sock, int file, uint64_t offset, size_t size)
     return true;
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  The other process
 
 static bool s_follow (int sock, int file, uint8_t *map, const order_t *order)
@@ -94,7 +94,7 @@ static int s_serve (int listener, int file, size_t bytes)
     return 0;
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Ours
 
 static int s_listen (struct sockaddr_in *address, const char *congestion)
@@ -132,8 +132,8 @@ bool umbp_bench_socket_start (umbp_bench_socket_t *self, int file, size_t bytes,
         setsockopt (self->sock, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
         setsockopt (self->sock, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
     }
-    bool fine = self->pid > 0
-                && connect (self->sock, (struct sockaddr *) &address, sizeof address) == 0;
+    bool fine =
+        self->pid > 0 && connect (self->sock, (struct sockaddr *) &address, sizeof address) == 0;
     if (!fine)
         fprintf (stderr, "umbp-bench: plain socket: %s\n", strerror (errno));
     close (listener);

@@ -1,5 +1,5 @@
-//  bin/bench_socket.h - the least that moving bytes over tcp costs: another process that sends parts of
-//  a file, or takes them, on one connection over loopback. To compare with.
+//  bin/bench_socket.h - the least that moving bytes over tcp costs: another process that sends
+//  parts of a file, or takes them, on one connection over loopback. To compare with.
 #ifndef UMBP_BENCH_SOCKET_H
 #define UMBP_BENCH_SOCKET_H
 
@@ -19,8 +19,8 @@ typedef struct {
     pid_t pid;
 } umbp_bench_socket_t;
 
-//  Start the other process, with a memfd of so many bytes. congestion is the algorithm of both ends.
-//  Returns false if that cannot be done, and has said why.
+//  Start the other process, with a memfd of so many bytes. congestion is the algorithm of both
+//  ends. Returns false if that cannot be done, and has said why.
 bool umbp_bench_socket_start (umbp_bench_socket_t *self, int file, size_t bytes,
                               const char *congestion);
 void umbp_bench_socket_stop (umbp_bench_socket_t *self);

@@ -32,7 +32,7 @@ void umbp_bench_suite_miss (umbp_bench_suite_t *self, const char *part, const ch
     self->failed = true;
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Measure
 
 static int s_compare (const void *left, const void *right)
@@ -57,7 +57,7 @@ static bool s_sample (side_t *side, umbp_bench_probe_fn *probe, void *arg)
     return got.value >= 0;
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Show and keep
 
 static void s_print (const umbp_bench_row_t *row, double ours, double peer, double ratio,
@@ -109,7 +109,8 @@ void umbp_bench_suite_row (umbp_bench_suite_t *self, const umbp_bench_row_t *row
     if (!umbp_bench_suite_wants (self, row->name))
         return;
     side_t warm = { .count = 0 }, ours = { .count = 0 }, peer = { .count = 0 };
-    bool fine = s_sample (&warm, row->ours, arg) && (!row->peer || s_sample (&warm, row->peer, arg));
+    bool fine =
+        s_sample (&warm, row->ours, arg) && (!row->peer || s_sample (&warm, row->peer, arg));
     for (uint64_t turn = 0; turn < self->options->samples && fine; turn++)
         fine = s_sample (&ours, row->ours, arg) && (!row->peer || s_sample (&peer, row->peer, arg));
     if (!fine) {
@@ -120,7 +121,7 @@ void umbp_bench_suite_row (umbp_bench_suite_t *self, const umbp_bench_row_t *row
     s_keep (self, row, value, row->peer ? s_median (&peer) : -1, &ours, &peer);
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  The suite
 
 static void s_write (umbp_bench_suite_t *self)
@@ -133,8 +134,9 @@ static void s_write (umbp_bench_suite_t *self)
 int umbp_bench_suite (const umbp_bench_options_t *options)
 {
     umbp_bench_suite_t self = { .options = options, .rows = json_array () };
-    printf ("Medians of %d, in turns with what is compared. A ratio above 1 is better than that.\n\n",
-            (int) options->samples);
+    printf (
+        "Medians of %d, in turns with what is compared. A ratio above 1 is better than that.\n\n",
+        (int) options->samples);
     umbp_bench_bulk_rows (&self);
     umbp_bench_keys_rows (&self);
     s_write (&self);

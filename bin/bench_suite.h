@@ -1,5 +1,5 @@
-//  bin/bench_suite.h - the command suite of umbp-bench: rows that compare the pool with what it cannot
-//  beat, a memcpy and a socket, and with what others use, redis. Starts all it needs itself.
+//  bin/bench_suite.h - the command suite of umbp-bench: rows that compare the pool with what it
+//  cannot beat, a memcpy and a socket, and with what others use, redis. Starts all it needs itself.
 #ifndef UMBP_BENCH_SUITE_H
 #define UMBP_BENCH_SUITE_H
 
@@ -8,11 +8,11 @@
 
 #include "bin/bench_options.h"
 
-//  Runs, prints a table and writes the rows to options->out. Returns the exit status: 1 if a byte was
-//  wrong or something could not be started; a floor that is missed is said, and no failure.
+//  Runs, prints a table and writes the rows to options->out. Returns the exit status: 1 if a byte
+//  was wrong or something could not be started; a floor that is missed is said, and no failure.
 int umbp_bench_suite (const umbp_bench_options_t *options);
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  For the rows
 
 typedef struct {
@@ -39,8 +39,8 @@ typedef struct {
 //  Whether the row was asked for
 bool umbp_bench_suite_wants (const umbp_bench_suite_t *self, const char *name);
 
-//  Measure both in turns after one of each for nothing, and print and keep the medians. arg goes to the
-//  probes. Nothing if the row was not asked for.
+//  Measure both in turns after one of each for nothing, and print and keep the medians. arg goes to
+//  the probes. Nothing if the row was not asked for.
 void umbp_bench_suite_row (umbp_bench_suite_t *self, const umbp_bench_row_t *row, void *arg);
 
 //  Keep a row of one measurement; peer below 0: there is none

@@ -73,7 +73,7 @@ const char *umbp_bench_tally_error_name (size_t place)
     return place ? umbp_errname (-(int) place) : "E?";
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Show
 
 static double s_us (const umbp_histogram_t *calls, double percent)

@@ -1,5 +1,5 @@
-//  bin/bench_tally.h - what a bench counts: calls and how long they took, blocks and bytes, hits and
-//  misses, errors by name, wrong bytes. One per thread, merged at the end. Nothing blocks.
+//  bin/bench_tally.h - what a bench counts: calls and how long they took, blocks and bytes, hits
+//  and misses, errors by name, wrong bytes. One per thread, merged at the end. Nothing blocks.
 #ifndef UMBP_BENCH_TALLY_H
 #define UMBP_BENCH_TALLY_H
 
@@ -13,7 +13,7 @@
 
 typedef enum { UMBP_BENCH_PUT, UMBP_BENCH_GET, UMBP_BENCH_EXISTS, UMBP_BENCH_OPS } umbp_bench_op_t;
 
-#define UMBP_BENCH_ERRORS (1 - UMBP_ERR_LAST)       //  By number without its sign; 0 is any unknown one
+#define UMBP_BENCH_ERRORS (1 - UMBP_ERR_LAST)       //  By number without its sign; 0: unknown
 #define UMBP_BENCH_KEY_SIZE 65          //  64 hex digits and a zero, as in workload.h
 
 typedef struct {

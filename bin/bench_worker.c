@@ -53,12 +53,13 @@ bool umbp_bench_write_all (int fd, const void *data, size_t size)
     return true;
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  A request
 
 static void s_sample (self_t *self, umbp_bench_op_t op, uint64_t start_ns, size_t items)
 {
-    self->samples[self->done.samples++] = (umbp_bench_sample_t) {
+    self->samples[self->done.samples++] =
+        (umbp_bench_sample_t){ /* clang-format off */
         .op = op, .items = (uint32_t) items, .ns = umbp_bench_now_ns () - start_ns };
 }
 
@@ -78,7 +79,8 @@ static void s_add_item (self_t *self, size_t index, uint32_t number)
 {
     uint64_t bytes = self->options->block_bytes;
     self->numbers[index] = number;
-    self->items[index] = (umbp_item_t) {
+    self->items[index] =
+        (umbp_item_t){ /* clang-format off */
         .key = self->keys[number], .data = self->room + index * bytes, .size = bytes,
         .depth = (uint16_t) (number < UINT16_MAX ? number : UINT16_MAX) };
 }
@@ -109,7 +111,8 @@ static void s_get (self_t *self, size_t count)
             self->done.lost++;
         else if (item->status != 0)
             s_error (self, item->status);
-        else if (item->size != bytes || !umbp_workload_verify (self->ids[number], item->data, bytes))
+        else if (item->size != bytes
+                 || !umbp_workload_verify (self->ids[number], item->data, bytes))
             s_wrong (self, number);
         else
             self->done.hits++;
@@ -123,8 +126,7 @@ static void s_put (self_t *self, size_t count)
     for (size_t index = 0; index < count; index++)
         umbp_workload_fill (self->ids[self->numbers[index]], self->items[index].data, bytes);
     uint64_t start_ns = umbp_bench_now_ns ();
-    umbp_put_batch (self->pool, self->items, count, &how,
-                    self->options->wait_full ? 0 : FULL_MS);
+    umbp_put_batch (self->pool, self->items, count, &how, self->options->wait_full ? 0 : FULL_MS);
     s_sample (self, UMBP_BENCH_PUT, start_ns, count);
     for (size_t index = 0; index < count; index++) {
         int status = self->items[index].status;
@@ -139,7 +141,8 @@ static void s_put (self_t *self, size_t count)
     }
 }
 
-//  Call with all blocks from..until that were or were not got, in batches from the last to the first
+//  Call with all blocks from..until that were or were not got, in batches from the last to the
+//  first
 static void s_in_batches (self_t *self, uint32_t from, uint32_t until, bool got,
                           void (*call) (self_t *, size_t))
 {
@@ -170,7 +173,7 @@ static void s_request (self_t *self, uint32_t blocks)
     umbp_stats (self->pool, &self->done.stats);
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Life
 
 static bool s_next (self_t *self, uint32_t *blocks)
@@ -219,9 +222,10 @@ static int s_connect (self_t *self, size_t number)
     char endpoint[UMBP_BENCH_TEXT];
     int err = 0;
     umbp_bench_options_endpoint (self->options, number, endpoint, sizeof endpoint);
+    bool far = number + self->options->far_clients >= self->options->clients;
     umbp_options_t how = { .endpoints = *endpoint ? endpoint : NULL,
                            .timeout_ms = (uint32_t) self->options->timeout_ms,
-                           .no_shm = self->options->no_shm, .lanes = 1 };
+                           .no_shm = self->options->no_shm || far, .lanes = 1 };
     self->pool = umbp_connect (&how, &err);
     if (!self->pool)
         fprintf (stderr, "umbp-bench: client %zu: %s: %s (%s)\n", number, endpoint,

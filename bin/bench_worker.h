@@ -1,13 +1,13 @@
-//  bin/bench_worker.h - a client process of the replay, and what it and its parent say to each other
-//  over a socket pair, in the byte order of this host.
+//  bin/bench_worker.h - a client process of the replay, and what it and its parent say to each
+//  other over a socket pair, in the byte order of this host.
 //
-//  Down: an umbp_bench_task_t, then that many ids, then that many keys; a task of 0 blocks is fine, and
-//  the end of the stream is the end of the work. Up: an umbp_bench_done_t for each task, in their order,
-//  then that many samples.
+//  Down: an umbp_bench_task_t, then that many ids, then that many keys; a task of 0 blocks is fine,
+//  and the end of the stream is the end of the work. Up: an umbp_bench_done_t for each task, in
+//  their order, then that many samples.
 //
-//  What is done with a request is what an engine does: ask how long a prefix of its blocks is there,
-//  get that, compute and put all others. Batches go from the last to the first, so that a prefix
-//  outlives its suffix where the pool goes by age.
+//  What is done with a request is what an engine does: ask how long a prefix of its blocks is
+//  there, get that, compute and put all others. Batches go from the last to the first, so that a
+//  prefix outlives its suffix where the pool goes by age.
 #ifndef UMBP_BENCH_WORKER_H
 #define UMBP_BENCH_WORKER_H
 
@@ -43,13 +43,13 @@ typedef struct {
     umbp_stats_t stats;                 //  Of the client since its start
 } umbp_bench_done_t;
 
-//  Read or write all of it. Returns false at the end of the stream or after an error; a blocking write
-//  raises no SIGPIPE.
+//  Read or write all of it. Returns false at the end of the stream or after an error; a blocking
+//  write raises no SIGPIPE.
 bool umbp_bench_read_all (int fd, void *data, size_t size);
 bool umbp_bench_write_all (int fd, const void *data, size_t size);
 
-//  Work until the stream ends. Returns the exit status of the process: 0, 1 if it cannot connect or is
-//  not understood.
+//  Work until the stream ends. Returns the exit status of the process: 0, 1 if it cannot connect or
+//  is not understood.
 int umbp_bench_worker (const umbp_bench_options_t *options, size_t number, int fd);
 
 #endif

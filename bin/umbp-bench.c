@@ -1,5 +1,5 @@
-//  bin/umbp-bench.c - measures a pool: closed loops of calls, the replay of a workload, and a suite that
-//  compares with what a pool cannot beat. See umbp-bench help.
+//  bin/umbp-bench.c - measures a pool: closed loops of calls, the replay of a workload, and a suite
+//  that compares with what a pool cannot beat. See umbp-bench help.
 //
 //  Exit status: 0, 1 if a byte was wrong or the run failed, 2 if it was asked for wrongly.
 #include <signal.h>

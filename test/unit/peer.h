@@ -1,6 +1,6 @@
-//  test/unit/peer.h - the other side of an actor under test: somebody who asks it, and somebody whom it
-//  asks. Both live in the test's own thread, so a test decides who answers what, when, or never.
-//  Nothing here waits longer than it is told.
+//  test/unit/peer.h - the other side of an actor under test: somebody who asks it, and somebody
+//  whom it asks. Both live in the test's own thread, so a test decides who answers what, when, or
+//  never. Nothing here waits longer than it is told.
 #ifndef UMBP_TEST_PEER_H
 #define UMBP_TEST_PEER_H
 
@@ -12,7 +12,7 @@
 #define PEER_MS 20000                   //  Longer than anything here takes, on a busy machine too
 #define COUNT_OF(array) (sizeof (array) / sizeof *(array))
 
-//  --------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Columns
 
 typedef struct {
@@ -66,7 +66,7 @@ static inline bool column_is (umbp_column_t column, size_t index, const char *te
            && memcmp (item.data, text, item.size) == 0;
 }
 
-//  --------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Frames
 
 typedef struct {
@@ -96,7 +96,8 @@ static inline bool mail_recv (mail_t *self, zsock_t *sock, int timeout_ms)
     return true;
 }
 
-static inline void mail_send (zsock_t *sock, const umbp_msg_t *msg, const void *payload, size_t size)
+static inline void mail_send (zsock_t *sock, const umbp_msg_t *msg, const void *payload,
+                              size_t size)
 {
     static uint8_t wire[UMBP_MESSAGE_MAX];
     int used = umbp_msg_encode (msg, wire, sizeof wire);
@@ -107,7 +108,7 @@ static inline void mail_send (zsock_t *sock, const umbp_msg_t *msg, const void *
     assert (rc != -1);
 }
 
-//  --------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Who asks
 
 typedef struct {
@@ -186,8 +187,8 @@ static inline uint64_t asker_gauge (asker_t *self, const char *name)
     return UINT64_MAX;
 }
 
-//  Push a topology as the registry does: node names sorted, in one text. bulks may be NULL; the tier is
-//  that of self, a dram of so many bytes.
+//  Push a topology as the registry does: node names sorted, in one text. bulks may be NULL; the
+//  tier is that of self, a dram of so many bytes.
 static inline void asker_push (asker_t *peer, const char *nodes, const char *self,
                                const char *endpoints, uint64_t total, uint64_t used)
 {
@@ -222,7 +223,7 @@ static inline void asker_push (asker_t *peer, const char *nodes, const char *sel
     asker_say (peer, &msg, NULL, 0, 0);
 }
 
-//  --------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Who is asked: an actor of the node, or, as its link, all actors of all other nodes
 
 typedef struct {
@@ -251,7 +252,8 @@ static inline void asked_end (asked_t *self)
     zsock_destroy (&self->sock);
 }
 
-//  The next request. Returns its id (for one that wants no answer: UINT64_MAX), 0 if none came in time.
+//  The next request. Returns its id (for one that wants no answer: UINT64_MAX), 0 if none came in
+//  time.
 static inline uint64_t asked_hear (asked_t *self, int timeout_ms)
 {
     if (!mail_recv (&self->mail, self->sock, timeout_ms))
@@ -260,7 +262,7 @@ static inline uint64_t asked_hear (asked_t *self, int timeout_ms)
     assert (self->mail.count > body);
     if (self->link)
         umbp_text_copy ((umbp_text_t) { zmq_msg_data (&self->mail.frames[1]),
-                                        (uint32_t) zmq_msg_size (&self->mail.frames[1]) },
+                                       (uint32_t) zmq_msg_size (&self->mail.frames[1]) },
                         self->address, sizeof self->address);
     zmq_msg_t *frame = &self->mail.frames[body];
     int rc = umbp_msg_decode (&self->msg, zmq_msg_data (frame), zmq_msg_size (frame));
@@ -270,8 +272,8 @@ static inline uint64_t asked_hear (asked_t *self, int timeout_ms)
 }
 
 //  Answer the last request, or, since all come from the one actor under test, another by its id
-static inline void asked_answer_id (asked_t *self, uint64_t id, umbp_msg_t *msg, const void *payload,
-                                    size_t size)
+static inline void asked_answer_id (asked_t *self, uint64_t id, umbp_msg_t *msg,
+                                    const void *payload, size_t size)
 {
     void *handle = zsock_resolve (self->sock);
     msg->id = id;
@@ -288,7 +290,7 @@ static inline void asked_answer (asked_t *self, umbp_msg_t *msg, const void *pay
     asked_answer_id (self, self->msg.id, msg, payload, size);
 }
 
-//  --------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  A home for the actor under test; each test has its own instance
 static inline umbp_home_t *home_of (umbp_home_t *home, const char *instance, const char *node)
 {

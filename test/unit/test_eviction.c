@@ -1,4 +1,5 @@
-//  test/unit/test_eviction.c - the plan by itself, and the eviction actor as tiers and clients see it
+//  test/unit/test_eviction.c - the plan by itself, and the eviction actor as tiers and clients see
+//  it
 #include "actors/evict_plan.h"
 #include "actors/eviction.h"
 #include "actors/tier/manager.h"
@@ -8,7 +9,7 @@
 
 #define DRAM UMBP_TIER_DRAM
 
-//  --------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  The plan
 
 static void test_marks (void)
@@ -110,8 +111,8 @@ static void test_demands (void)
     umbp_evict_plan_destroy (&plan);
 }
 
-//  A tier of blocks, some of which are leased now and then: whatever happens, the plan never asks for
-//  nothing, comes to rest, and leaves no more than the low mark if all can be freed
+//  A tier of blocks, some of which are leased now and then: whatever happens, the plan never asks
+//  for nothing, comes to rest, and leaves no more than the low mark if all can be freed
 static void test_plan_model (void)
 {
     uint64_t seed = (uint64_t) zclock_usecs (), state = seed;
@@ -140,7 +141,7 @@ static void test_plan_model (void)
     }
 }
 
-//  --------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  The actor, between a client and a tier that the test plays
 
 typedef struct {
@@ -375,7 +376,7 @@ static void test_cannot_start (void)
     zactor_destroy (&actor);
 }
 
-//  --------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  With a real tier: writers that fill it many times over always find room in the end, and what was
 //  evicted is what was written first
 

@@ -1,5 +1,5 @@
-//  test/unit/test_extkv.c - the external-KV actor as engines, clients and other nodes see it; and the
-//  merging of answers against a plain model
+//  test/unit/test_extkv.c - the external-KV actor as engines, clients and other nodes see it; and
+//  the merging of answers against a plain model
 #include "actors/extkv.h"
 #include "actors/kv_merge.h"
 #include "test/unit/peer.h"
@@ -27,7 +27,7 @@ static void s_close (stage_t *self)
     asked_end (&self->link);
 }
 
-//  --------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  What is asked
 
 static words_t s_words;
@@ -82,7 +82,8 @@ static int s_match (stage_t *self, umbp_column_t hashes, bool count_as_hit, bool
     return self->peer.msg.status;
 }
 
-static uint64_t s_say_hits (stage_t *self, umbp_column_t hashes, bool only_here, uint32_t deadline_ms)
+static uint64_t s_say_hits (stage_t *self, umbp_column_t hashes, bool only_here,
+                            uint32_t deadline_ms)
 {
     umbp_msg_t msg;
     umbp_msg_init (&msg, UMBP_MSG_kv_hits, 0);
@@ -98,7 +99,8 @@ static uint64_t s_hits (stage_t *self, const char *hash)
     return umbp_u64s_at (self->peer.msg.kv_hits_ok.counts, 0);
 }
 
-//  The hashes that an engine holds in a tier, as "0 2 5", in the last answer; NULL if there is no row
+//  The hashes that an engine holds in a tier, as "0 2 5", in the last answer; NULL if there is no
+//  row
 static const char *s_row (const umbp_msg_kv_match_ok_t *answer, const char *engine, unsigned tier)
 {
     static char text[1024];
@@ -123,7 +125,7 @@ static bool s_row_is (stage_t *self, const char *engine, unsigned tier, const ch
     return row && hashes ? streq (row, hashes) : !row && !hashes;
 }
 
-//  --------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  One node
 
 static void test_reports_add_up (void)
@@ -155,10 +157,13 @@ static void test_reports_add_up (void)
     CU_ASSERT_EQUAL (s_revoke_all (&stage, "stranger", 3), 0);
     CU_ASSERT_EQUAL (s_match (&stage, words (&s_words, "h0 h2 h3 h4"), false, false), 0);
     CU_ASSERT_EQUAL (stage.peer.msg.kv_match_ok.engines.count, 0);
+    CU_ASSERT_EQUAL (s_report (&stage, "e1", "", 1, words (&s_words, "")), 0);
+    CU_ASSERT_EQUAL (s_match (&stage, words (&s_words, ""), true, false), 0);
+    CU_ASSERT_EQUAL (stage.peer.msg.kv_match_ok.engines.count, 0);
     CU_ASSERT_EQUAL (asker_gauge (&stage.peer, "hashes"), 1);
-    CU_ASSERT_EQUAL (asker_gauge (&stage.peer, "engines"), 1);
-    CU_ASSERT_EQUAL (asker_gauge (&stage.peer, "reports"), 3);
-    CU_ASSERT_EQUAL (asker_gauge (&stage.peer, "matches"), 3);
+    CU_ASSERT_EQUAL (asker_gauge (&stage.peer, "engines"), 2);
+    CU_ASSERT_EQUAL (asker_gauge (&stage.peer, "reports"), 4);
+    CU_ASSERT_EQUAL (asker_gauge (&stage.peer, "matches"), 4);
     s_close (&stage);
 }
 
@@ -258,7 +263,7 @@ static void test_hits_grow_old (void)
     s_close (&stage);
 }
 
-//  --------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Several nodes
 
 typedef struct {
@@ -313,7 +318,11 @@ static void test_merges_nodes (void)
     CU_ASSERT (stage.link.msg.deadline_ms > 0 && stage.link.msg.deadline_ms <= PEER_MS * 3 / 4);
     uint64_t to_c = s_hear_question (&stage, "extkv@c", UMBP_MSG_kv_match);
     //  e1 is known there too: the same row again in part, and another tier
-    s_answer_match (&stage, to_c, &(said_t) { "e3 e1", "there elsewhere", { 1, 1, 0 }, { 1, 2, 1 },
+    s_answer_match (&stage, to_c,
+                    &(said_t){ "e3 e1",
+                               "there elsewhere",
+                               { 1, 1, 0 },
+                               { 1, 2, 1 },
                                               { 2, 1, 2 }, 3, { 1, 2, 1, 2, 4 }, 5 });
     s_answer_match (&stage, to_b, &(said_t) { "e2", "x", { 0 }, { 8 }, { 1 }, 1, { 0 }, 1 });
     CU_ASSERT_EQUAL_FATAL (asker_hear (&stage.peer, PEER_MS), id);
@@ -329,7 +338,7 @@ static void test_merges_nodes (void)
         if (column_is (ok->engines, index, "e1"))
             CU_ASSERT (column_is (ok->addresses, index, "here"));
     static const char *const hashes[] = { "h0", "h1", "h2", "h3" };
-    static const uint64_t counts[] = { 1, 1, 1, 0 };         //  h2 matched elsewhere, but was asked here
+    static const uint64_t counts[] = { 1, 1, 1, 0 };         //  h2 matched elsewhere
     for (size_t index = 0; index < 4; index++)
         CU_ASSERT_EQUAL (s_hits (&stage, hashes[index]), counts[index]);
     //  only_here asks nobody
@@ -480,7 +489,7 @@ static void test_cannot_start (void)
     zactor_destroy (&actor);
 }
 
-//  --------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  The merge, against a plain model: what is held[engine][tier][hash]
 
 #define MODEL_ENGINES 12
@@ -502,8 +511,8 @@ static void s_compare (const umbp_kv_merge_t *merge, umbp_kv_columns_t *columns)
             while (!column_is (answer.engines, umbp_u16s_at (answer.refs, row), name)
                    && ++engine < MODEL_ENGINES);
             CU_ASSERT_FATAL (engine < MODEL_ENGINES);
-            bool *held = &s_held[engine][umbp_u8s_at (answer.tiers, row)]
-                                [umbp_u16s_at (answer.matches, at)];
+            bool *held =
+                &s_held[engine][umbp_u8s_at (answer.tiers, row)][umbp_u16s_at (answer.matches, at)];
             wrong += !*held;            //  Not held, or seen twice
             *held = false;
         }

@@ -289,6 +289,19 @@ static void test_no_shard_answers (void)
     tier_stop (&s_tier);
 }
 
+//  However many commits there are of which a dead shard never speaks, they do not use up the places of others
+static void test_many_unheard (void)
+{
+    s_start_two ();
+    s_tier.shards[1].silent = true;
+    for (int number = 0; number < 2 * 1024; number++)
+        CU_ASSERT_FATAL (tier_store (&s_tier, "key", s_data, PAGE) == 0
+                         && tier_drop (&s_tier, "key") == 0);
+    s_tier.shards[1].silent = false;
+    CU_ASSERT (tier_flush (&s_tier) && s_tier.shards[1].held == 0);
+    tier_stop (&s_tier);
+}
+
 //  Nobody was told before there is a topology; everybody is, once there is one
 static void test_before_the_topology (void)
 {
@@ -558,6 +571,7 @@ int main (void)
     CU_ADD_TEST (suite, test_lease_keeps_pages);
     CU_ADD_TEST (suite, test_first_shard_answers);
     CU_ADD_TEST (suite, test_no_shard_answers);
+    CU_ADD_TEST (suite, test_many_unheard);
     CU_ADD_TEST (suite, test_before_the_topology);
     CU_ADD_TEST (suite, test_verdicts);
     CU_ADD_TEST (suite, test_late_verdict);

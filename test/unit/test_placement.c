@@ -126,6 +126,24 @@ static void test_weighted (void)
     umbp_placement_destroy (&placement);
 }
 
+//  A block that fits nowhere uses up nobody's room
+static void test_misfit (void)
+{
+    static const crowd_t rows[] = { CROWD ("a", 100, 50), CROWD ("b", 100, 0) };
+    for (size_t strategy = 0; strategy < COUNT_OF (s_all); strategy++) {
+        umbp_placement_t *placement = s_placement (rows, 2, "a");
+        umbp_tried_t tried = { .count = 0 };
+        while (tried.count < 2) {
+            int member = umbp_placement_choose (placement, s_all[strategy], DRAM, 1000, &tried);
+            CU_ASSERT_FATAL (member >= 0);
+            tried.members[tried.count++] = (uint16_t) member;
+        }
+        CU_ASSERT (umbp_placement_choose (placement, UMBP_PLACE_LOCAL, DRAM, 50, NULL) == 0);
+        CU_ASSERT (umbp_placement_choose (placement, UMBP_PLACE_MOST_FREE, DRAM, 100, NULL) == 1);
+        umbp_placement_destroy (&placement);
+    }
+}
+
 //  Whoever was tried is not tried again; those without room are tried, last of all; then it is over
 static void test_tried_and_full (void)
 {
@@ -199,6 +217,7 @@ int main (void)
     CU_ADD_TEST (suite, test_pages);
     CU_ADD_TEST (suite, test_same);
     CU_ADD_TEST (suite, test_weighted);
+    CU_ADD_TEST (suite, test_misfit);
     CU_ADD_TEST (suite, test_tried_and_full);
     CU_ADD_TEST (suite, test_unusable);
     CU_ADD_TEST (suite, test_new_topology);
