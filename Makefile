@@ -107,8 +107,8 @@ $(B)/test/fuzz_%: $(B)/obj/test/fuzz/fuzz_%.o $(B)/lib/libhelpers.a $(LIBS)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer $^ $(PACKAGE_LIBS) -o $@
 
-run: all                                    #  a small cluster on this host, until Ctrl-C
-	deploy/run-demo.sh
+run: all                                    #  three nodes on this host, and conversations through them
+	@B=$(B) deploy/run-demo.sh
 
 bench:                                      #  umbp-bench suite with $BENCH_ARGS
 	@deploy/setup.sh build check

@@ -245,6 +245,10 @@ static void s_stat (void *arg, umbp_gauges_t *stats)
 {
     self_t *self = arg;
     umbp_evict_stats_t plan = umbp_evict_plan_stats (self->plan);
+    uint64_t waiting = 0;
+    for (size_t index = 0; index < WAITERS_MAX; index++)
+        waiting += self->waiters[index].tier != 0;
+    umbp_gauges_add (stats, "waiting", waiting);
     umbp_gauges_add (stats, "pressures", self->pressures);
     umbp_gauges_add (stats, "rounds", plan.rounds);
     umbp_gauges_add (stats, "bytes", plan.bytes);

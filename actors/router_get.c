@@ -72,7 +72,8 @@ static bool s_take_inlined (umbp_req_t *req, umbp_part_t *part, const umbp_mail_
 {
     size_t from = *offset;
     *offset += part->size;
-    if (*offset > mail->payload_size || part->size > req->payload_room - req->payload_size)
+    if (part->size == 0 || *offset > mail->payload_size
+        || part->size > req->payload_room - req->payload_size)
         return false;
     memcpy ((uint8_t *) req->payload + req->payload_size, mail->payload + from, part->size);
     part->inlined = true;

@@ -217,7 +217,8 @@ static bool s_take_payload (umbp_req_t *req, const umbp_mail_t *mail)
     if (used != mail->payload_size)
         return false;
     uint8_t *copy = zmalloc (used + 1);
-    memcpy (copy, mail->payload, used);
+    if (used)
+        memcpy (copy, mail->payload, used);
     req->payload = copy;
     req->payload_size = (uint32_t) used;
     bool summed = mail->msg->put.sums.count > 0;

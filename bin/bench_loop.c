@@ -268,6 +268,7 @@ static int s_run (run_t *run, step_fn *step, umbp_bench_tally_t *tally)
 {
     size_t count = run->options->threads;
     worker_t *workers[UMBP_BENCH_THREADS_MAX] = { NULL };
+    assert (count > 0);                 //  The options say so
     pthread_t threads[UMBP_BENCH_THREADS_MAX];
     for (size_t index = 0; index < count; index++)
         workers[index] = s_new_worker (run, index, step);

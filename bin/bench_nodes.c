@@ -1,6 +1,7 @@
 //  bin/bench_nodes.c - processes that a bench starts and ends, see bench_nodes.h
 #include "bin/bench_nodes.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -36,6 +37,7 @@ static void s_pause (void)
 static void s_become (char *const *argv, int out, int err)
 {
     sigset_t none;
+    assert (argv[0]);
     sigemptyset (&none);
     sigprocmask (SIG_SETMASK, &none, NULL);
     prctl (PR_SET_PDEATHSIG, SIGKILL);
@@ -136,7 +138,7 @@ static bool s_program (char *out, size_t size)
     char *slash = strrchr (out, '/');
     if (!slash || (size_t) (slash - out) + sizeof "/umbp-node" > size)
         return false;
-    strcpy (slash, "/umbp-node");
+    memcpy (slash, "/umbp-node", sizeof "/umbp-node");
     return true;
 }
 

@@ -179,7 +179,7 @@ static int s_set (umbp_bench_options_t *self, const row_t *row, const char *text
         if (strlen (text) >= row->size)
             return s_fail (error, error_size, "--%s: more than %zu bytes", row->name,
                            row->size - 1);
-        strcpy (member, text);
+        memcpy (member, text, strlen (text) + 1);
     } else {
         uint64_t number = 0;
         s_write_range (row, range, sizeof range);

@@ -1,8 +1,7 @@
 //  client/batch.c - what all calls that take many keys share. See batch.h.
 #include "client/batch.h"
 
-#define DOOR_ITEMS 512                  //  Limits of a message that shall pass through a door, with
-#define DOOR_KEY_BYTES (40u << 10)      //  room for other columns, and for the answer to it
+#define DOOR_KEY_BYTES (80u << 10)      //  In a message that shall pass through a door with all else
 
 int umbp_items_fail (const umbp_items_t *self, int status)
 {
@@ -33,12 +32,21 @@ int umbp_key_check (const umbp_key_t *key, size_t size_max)
     return key->key && key->key_size > 0 && key->key_size <= size_max ? 0 : UMBP_EINVAL;
 }
 
+bool umbp_batch_shrink (int rc, umbp_way_t *way, size_t *items_max, size_t count)
+{
+    if (rc != UMBP_ETOOBIG || (*way == UMBP_WAY_WIRE && count < 2))
+        return false;
+    if (*way == UMBP_WAY_WIRE)
+        *items_max = count / 2;
+    *way = UMBP_WAY_WIRE;
+    return true;
+}
+
 size_t umbp_window (const umbp_lane_t *lane, const umbp_key_t *keys, size_t stride, size_t count)
 {
-    size_t items_max = lane->pool->shm ? DOOR_ITEMS : UMBP_WINDOW_ITEMS;
     size_t bytes_max = lane->pool->shm ? DOOR_KEY_BYTES : UMBP_WINDOW_KEY_BYTES;
     size_t items = 0, bytes = 0;
-    while (items < count && items < items_max && bytes < bytes_max) {
+    while (items < count && items < UMBP_WINDOW_ITEMS && bytes < bytes_max) {
         bytes += umbp_key_at (keys, stride, items)->key_size;
         if (items > 0 && bytes > bytes_max)
             break;
@@ -88,8 +96,7 @@ bool umbp_is_passing (int status)
     case UMBP_ECLOSED:
     case UMBP_EDENIED:                  //  A session that ended while its slots and leases were used
         return true;
-    default:
-        return false;
+    default: return false;
     }
 }
 

@@ -6,9 +6,8 @@
 #include "client/lane.h"
 
 #define UMBP_WINDOW_ITEMS 1024          //  Items in one message ...
-#define UMBP_WINDOW_KEY_BYTES (1u << 20)             //  ... bytes of their keys
-#define UMBP_WINDOW_BYTES ((uint64_t) 256 << 20)     //  ... and of their blocks, so that slots and
-                                                     //  leases are used while they last
+#define UMBP_WINDOW_KEY_BYTES (1u << 20)         //  ... bytes of their keys
+#define UMBP_WINDOW_BYTES (256u << 20)  //  ... and of their blocks: slots and leases do not last
 
 //  The caller's array: items of stride bytes, each with an int at status_at
 typedef struct {
@@ -37,6 +36,10 @@ int umbp_items_result (const umbp_items_t *self);
 
 //  0, or UMBP_EINVAL for a key that is no key
 int umbp_key_check (const umbp_key_t *key, size_t size_max);
+
+//  After a message of count items failed: true if it was too large, and shall be tried the long way,
+//  or else with fewer items
+bool umbp_batch_shrink (int rc, umbp_way_t *way, size_t *items_max, size_t count);
 
 //  How many items from the front go into one message, 1 at least. Through a door messages are
 //  smaller, and are still preferred to those over ZeroMQ.

@@ -3,7 +3,8 @@
 
 int umbp_put (umbp_t *self, const char *key, const void *data, size_t size)
 {
-    umbp_item_t item = { .key = { key, key ? strlen (key) : 0 }, .data = (void *) data, .size = size };
+    umbp_key_t one = { key, key ? strlen (key) : 0 };
+    umbp_item_t item = { .key = one, .data = (void *) data, .size = size };
     umbp_put_batch (self, &item, 1, NULL, 0);
     return item.status == UMBP_EEXIST ? 0 : item.status;
 }
@@ -31,7 +32,7 @@ int umbp_remove (umbp_t *self, const char *key)
     return rc < 0 ? rc : status;
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Remove
 
 //  One message. Keys that are no keys were left out.
@@ -44,11 +45,13 @@ static void s_remove (umbp_lane_t *lane, const umbp_key_t *keys, const uint32_t 
     int rc;
     const umbp_answer_t *answer = umbp_wire_ask (lane, UMBP_WAY_ANY, "router", NULL, &msg, NULL, 0,
                                                  UMBP_MSG_remove_ok, lane->deadline_ms, &rc);
-    if (answer && answer->msg.remove_ok.statuses.count != count)
+    if (answer && answer->msg.remove_ok.statuses.count != count) {
+        answer = NULL;
         rc = UMBP_EPROTO;
+    }
     for (size_t index = 0; index < count; index++)
         statuses[which[index]] =
-            (int8_t) (rc != 0 ? rc : umbp_s8s_at (answer->msg.remove_ok.statuses, index));
+            answer ? umbp_s8s_at (answer->msg.remove_ok.statuses, index) : (int8_t) rc;
 }
 
 //  The keys of a window, less those that are none
@@ -82,6 +85,8 @@ int umbp_remove_batch (umbp_t *self, const umbp_key_t *keys, size_t count, int8_
                        uint32_t timeout_ms)
 {
     umbp_lane_t *lane;
+    if (!keys)
+        return count ? UMBP_EINVAL : 0;
     int rc = umbp_pool_enter (self, timeout_ms, &lane);
     if (rc != 0) {
         if (statuses)
@@ -104,7 +109,7 @@ int umbp_remove_batch (umbp_t *self, const umbp_key_t *keys, size_t count, int8_
     return count > 0 && silent == count ? last : (int) gone;
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Clear
 
 long umbp_clear (umbp_t *self, bool everywhere, uint32_t timeout_ms)

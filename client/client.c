@@ -15,7 +15,7 @@
 #define ENDPOINT_DEFAULT "tcp://127.0.0.1:7710"
 #define REFRESH_MS 50                   //  Between two questions for the topology, when in doubt
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Lanes
 
 bool umbp_pool_is_forked (const umbp_t *self)
@@ -136,7 +136,7 @@ void umbp_pool_leave (umbp_t *self, umbp_lane_t **lane_p)
     pthread_mutex_unlock (&self->lock);
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  The snapshot of the cluster
 
 static void s_unuse_cluster (umbp_cluster_t **cluster_p)
@@ -189,7 +189,7 @@ bool umbp_pool_wants_cluster (umbp_t *self)
     return wants;
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Mapped memory
 
 static umbp_memory_t *s_find_memory (umbp_t *self, const char *node, uint64_t node_epoch)
@@ -243,18 +243,34 @@ void umbp_pool_return_memory (umbp_t *self, umbp_memory_t **memory_p)
         umbp_memory_destroy (&memory);
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Connect and close
 
-//  CZMQ takes SIGINT and SIGTERM when it starts, which is for programs and not for a library
-static void s_start_czmq (void)
+static void s_end_context (umbp_t *self)
 {
+    if (self->context)
+        zmq_ctx_term (self->context);
+    self->context = NULL;
+}
+
+//  Endpoints of this process are known to the context that CZMQ shares; others are reached through one
+//  of our own, which a child of this process can have too. When CZMQ starts it takes SIGINT and
+//  SIGTERM, which is for programs and not for a library.
+static int s_choose_context (umbp_t *self, const char *endpoint)
+{
+    if (strncmp (endpoint, "inproc://", 9) != 0) {
+        if (!self->context)
+            self->context = zmq_ctx_new ();
+        return self->context ? 0 : UMBP_EIO;
+    }
+    s_end_context (self);
     struct sigaction interrupt, terminate;
     sigaction (SIGINT, NULL, &interrupt);
     sigaction (SIGTERM, NULL, &terminate);
     zsys_init ();
     sigaction (SIGINT, &interrupt, NULL);
     sigaction (SIGTERM, &terminate, NULL);
+    return 0;
 }
 
 static umbp_t *s_new (const umbp_options_t *options)
@@ -312,11 +328,12 @@ static int s_meet (umbp_t *self, umbp_lane_t *lane)
 //  Try one endpoint. Its lane becomes the first one of the client.
 static int s_try (umbp_t *self, const char *endpoint, int64_t deadline_ms)
 {
-    umbp_lane_t *lane = umbp_lane_new (self, endpoint);
+    int rc = s_choose_context (self, endpoint);
+    umbp_lane_t *lane = rc == 0 ? umbp_lane_new (self, endpoint) : NULL;
     if (!lane)
-        return UMBP_EINVAL;
+        return rc != 0 ? rc : UMBP_EINVAL;
     lane->deadline_ms = deadline_ms;
-    int rc = s_meet (self, lane);
+    rc = s_meet (self, lane);
     if (rc != 0) {
         s_close_lane (&lane, false);
         return rc;
@@ -358,8 +375,6 @@ static int s_try_all (umbp_t *self, const char *list, int64_t deadline_ms)
 
 umbp_t *umbp_connect (const umbp_options_t *options, int *err)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once (&once, s_start_czmq);
     umbp_t *self = s_new (options ? options : &(umbp_options_t) { 0 });
     const char *list = options ? options->endpoints : NULL;
     if (!list)
@@ -391,6 +406,7 @@ void umbp_close (umbp_t **self_p)
         umbp_memory_destroy (&memory);
     }
     if (!forked) {                      //  There somebody may have held the lock at the fork
+        s_end_context (self);
         pthread_cond_destroy (&self->freed);
         pthread_mutex_destroy (&self->lock);
     }
@@ -400,7 +416,7 @@ void umbp_close (umbp_t **self_p)
     *self_p = NULL;
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  The rest
 
 void umbp_stats (umbp_t *self, umbp_stats_t *out)

@@ -35,7 +35,7 @@ typedef struct {
     bool *doubted;                      //  Absent, says a shard that works with another ring
 } look_t;
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Whom to ask
 
 //  Owners of all keys that are open, by the ring that the lane knows now
@@ -55,8 +55,8 @@ static void s_locate (look_t *look)
     umbp_ring_positions (umbp_topology_ring (topology), items, sizes, look->count, positions);
     for (size_t index = 0; index < look->count; index++)
         if (look->found[index] == OPEN)
-            look->owner_counts[index] = (uint8_t) umbp_topology_owners (topology, positions[index],
-                                                                        look->owners[index]);
+            look->owner_counts[index] =
+                (uint8_t) umbp_topology_owners (topology, positions[index], look->owners[index]);
     look->ranks = umbp_lane_take (lane, members, sizeof *look->ranks);
     look->loads = umbp_lane_take (lane, members, sizeof *look->loads);
     memset (look->ranks, UNKNOWN, members * sizeof *look->ranks);
@@ -144,7 +144,7 @@ static size_t s_groups (look_t *look, group_t *groups, size_t max)
     return count;
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Ask
 
 static void s_send (look_t *look, group_t *group, int64_t deadline_ms)
@@ -153,8 +153,8 @@ static void s_send (look_t *look, group_t *group, int64_t deadline_ms)
     const umbp_member_t *member = umbp_topology_member (lane->cluster->topology, group->member);
     umbp_msg_t msg;
     umbp_msg_init (&msg, UMBP_MSG_lookup, 0);
-    msg.lookup.keys = umbp_key_column (lane, look->keys, sizeof *look->keys, group->which,
-                                       group->count);
+    msg.lookup.keys =
+        umbp_key_column (lane, look->keys, sizeof *look->keys, group->which, group->count);
     int rc = umbp_wire_send (lane, UMBP_WAY_ANY, "index", member->node, &msg, NULL, 0, deadline_ms);
     group->question = rc == 0 ? msg.id : 0;
     if (rc != 0)
@@ -233,10 +233,12 @@ static void s_ask_router (look_t *look)
     int rc;
     const umbp_answer_t *answer = umbp_wire_ask (lane, UMBP_WAY_ANY, "router", NULL, &msg, NULL, 0,
                                                  UMBP_MSG_exists_ok, lane->deadline_ms, &rc);
-    if (answer && answer->msg.exists_ok.found.count != count)
+    if (answer && answer->msg.exists_ok.found.count != count) {
+        answer = NULL;
         rc = UMBP_EPROTO;
+    }
     for (size_t row = 0; row < count; row++) {
-        int8_t said = rc != 0 ? (int8_t) rc : umbp_s8s_at (answer->msg.exists_ok.found, row);
+        int8_t said = answer ? umbp_s8s_at (answer->msg.exists_ok.found, row) : (int8_t) rc;
         look->found[which[row]] = said > 0 ? 1 : said;
     }
 }
@@ -300,7 +302,7 @@ static void s_look_window (umbp_lane_t *lane, const umbp_key_t *keys, size_t cou
     s_look (&look);
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  What callers see
 
 //  stop_at_gap: do not look further than the first window with an absent key. Returns how many were
@@ -327,6 +329,8 @@ int umbp_exists_batch (umbp_t *self, const umbp_key_t *keys, size_t count, int8_
                        uint32_t timeout_ms)
 {
     umbp_lane_t *lane;
+    if (!keys || !found)
+        return count ? UMBP_EINVAL : 0;
     int rc = umbp_pool_enter (self, timeout_ms, &lane);
     if (rc != 0) {
         memset (found, rc, count);
@@ -345,6 +349,8 @@ int umbp_exists_batch (umbp_t *self, const umbp_key_t *keys, size_t count, int8_
 int umbp_exists_prefix (umbp_t *self, const umbp_key_t *keys, size_t count, uint32_t timeout_ms)
 {
     umbp_lane_t *lane;
+    if (!keys)
+        return count ? UMBP_EINVAL : 0;
     int rc = umbp_pool_enter (self, timeout_ms, &lane);
     if (rc != 0)
         return rc;

@@ -13,8 +13,7 @@
 #define OPEN 1                          //  Status of a block without an outcome yet
 #define TRIES_MAX 3                     //  For one block
 #define AVOID_MAX 16                    //  Owners that failed, which one call remembers
-#define INLINE_SHARED_MAX (16u << 10)   //  Where memory is mapped, larger blocks are better read there
-#define INLINE_DOOR_MAX (32u << 10)     //  What fits through a door together with its message
+#define INLINE_SHARED_MAX (16u << 10)   //  Where memory is mapped, more is better read there
 
 typedef struct {
     umbp_key_t key;
@@ -31,12 +30,13 @@ typedef struct {
 
 typedef struct {
     umbp_lane_t *lane;
+    umbp_way_t way;                     //  To the router
     size_t items_max;                   //  In a message, less after one was too large
     char avoid[AVOID_MAX][UMBP_NAME_MAX + 1];
     size_t avoid_count;
 } call_t;
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Give bytes to the caller
 
 //  Buffers that take the whole block in its order, in scratch memory. Returns how many; 0 if the caller
@@ -77,7 +77,7 @@ static int s_deliver (call_t *call, const job_t *job, const umbp_piece_t *from, 
     return !verify || sum == job->sum ? 0 : UMBP_ECHECKSUM;
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Blocks in memory of this host
 
 static void s_read_here (call_t *call, job_t *job, const umbp_found_t *found, size_t index,
@@ -106,7 +106,7 @@ static void s_check_here (call_t *call, job_t *jobs, size_t count, umbp_found_t 
     }
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Blocks over there
 
 //  Transfers that read one batch of jobs from one owner
@@ -121,7 +121,8 @@ typedef struct {
 static void s_add_read (reads_t *reads, const umbp_owner_t *owner, const job_t *job, size_t whose,
                         uint64_t offset, const umbp_piece_t *pieces, size_t piece_count)
 {
-    reads->ios[reads->count] = (umbp_bulk_io_t) { .token = owner->lease, .item = job->number,
+    reads->ios[reads->count] = (umbp_bulk_io_t){ .token = owner->lease,
+                                                 .item = job->number,
                                                   .offset = offset, .pieces = pieces,
                                                   .piece_count = piece_count, .want_sum = true };
     reads->whose[reads->count++] = whose;
@@ -201,7 +202,8 @@ static void s_read_parts (call_t *call, job_t *job, umbp_owner_t *owner)
 }
 
 //  All blocks of one owner: the whole ones pipelined, the others one by one
-static void s_read_there (call_t *call, job_t *jobs, size_t count, umbp_owner_t *owner, uint16_t ref)
+static void s_read_there (call_t *call, job_t *jobs, size_t count, umbp_owner_t *owner,
+                          uint16_t ref)
 {
     umbp_lane_t *lane = call->lane;
     reads_t reads = s_reads (lane, count);
@@ -236,7 +238,7 @@ static void s_check_there (job_t *jobs, size_t count, const umbp_found_t *found,
             *jobs[index].status = UMBP_ESTALE;
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  One message to the router
 
 //  What the router said of one block. Returns false if it comes as payload that is not there.
@@ -345,11 +347,8 @@ static size_t s_inline_max (call_t *call, const job_t *jobs, size_t count)
             return 0;                   //  Who wants parts may have large blocks
         room += jobs[index].ranges->size;
     }
-    umbp_lane_t *lane = call->lane;
-    uint64_t most = umbp_memory_of (lane, lane->pool->node)                         ? INLINE_SHARED_MAX
-                    : umbp_door_find (lane, "router", lane->pool->node) != UMBP_NO_DOOR ? INLINE_DOOR_MAX
-                                                                                      : UMBP_INLINE_MAX;
-    return room <= most ? (size_t) room : 0;
+    bool shared = umbp_memory_of (call->lane, call->lane->pool->node);
+    return room <= (shared ? INLINE_SHARED_MAX : UMBP_INLINE_MAX) ? (size_t) room : 0;
 }
 
 static const umbp_column_t *s_avoided (call_t *call, umbp_column_t *column)
@@ -368,20 +367,19 @@ static size_t s_get_message (call_t *call, job_t *jobs, size_t count)
     umbp_mark_t mark = umbp_lane_mark (call->lane);
     umbp_found_t found;
     umbp_column_t avoid;
-    int rc = umbp_get_ask (call->lane, &jobs->key, sizeof *jobs, count,
+    int rc = umbp_get_ask (call->lane, call->way, &jobs->key, sizeof *jobs, count,
                            s_inline_max (call, jobs, count), s_avoided (call, &avoid), &found);
     if (rc == 0)
         s_follow (call, jobs, count, &found);
-    else if (rc == UMBP_ETOOBIG && count > 1) {
-        call->items_max = count / 2;
+    else if (umbp_batch_shrink (rc, &call->way, &call->items_max, count))
         count = 0;
-    } else
+    else
         s_fail (jobs, count, rc);
     umbp_lane_rewind (call->lane, mark);
     return count;
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Windows and tries
 
 //  Move the jobs that shall be tried again to the front. Returns how many.
@@ -408,8 +406,8 @@ static void s_get_window (call_t *call, job_t *jobs, size_t count)
     for (unsigned tries = 0;; tries++) {
         for (size_t at = 0; at < count;) {
             size_t taken = umbp_window (call->lane, &jobs[at].key, sizeof *jobs, count - at);
-            at += s_get_message (call, jobs + at,
-                                 taken < call->items_max ? taken : call->items_max);
+            taken = taken < call->items_max ? taken : call->items_max;
+            at += s_get_message (call, jobs + at, taken);
         }
         count = s_keep_open (call, jobs, count);
         if (count == 0 || umbp_lane_left (call->lane) == 0)
@@ -419,7 +417,7 @@ static void s_get_window (call_t *call, job_t *jobs, size_t count)
     }
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  What callers see
 
 //  Make a job of an item of the caller's. Returns 0, or why it cannot be one.
@@ -448,6 +446,8 @@ static size_t s_make_window (call_t *call, const umbp_items_t *items, size_t *ne
 static int s_get (umbp_t *self, const umbp_items_t *items, make_fn *make, uint32_t timeout_ms)
 {
     call_t call = { .items_max = UMBP_WINDOW_ITEMS };
+    if (!items->items)
+        return items->count ? UMBP_EINVAL : 0;
     int rc = umbp_pool_enter (self, timeout_ms, &call.lane);
     if (rc != 0)
         return umbp_items_fail (items, rc);

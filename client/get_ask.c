@@ -8,8 +8,7 @@ static bool s_is_whole (const umbp_msg_get_ok_t *msg, const umbp_extents_t *exte
 {
     size_t nodes = msg->nodes.count;
     bool rows = msg->statuses.count == count && msg->sizes.count == count
-                && msg->sums.count == count
-                && (msg->refs.count == 0 || msg->refs.count == count)
+                && msg->sums.count == count && (msg->refs.count == 0 || msg->refs.count == count)
                 && (msg->items.count == 0 || msg->items.count == count);
     bool tables = nodes <= UMBP_NODES_MAX && msg->leases.count == nodes
                   && (msg->bulks.count == 0 || msg->bulks.count == nodes)
@@ -26,7 +25,8 @@ static umbp_owner_t *s_owners (umbp_lane_t *lane, const umbp_msg_get_ok_t *msg)
     for (size_t ref = 0; ref < msg->nodes.count; ref++) {
         unsigned tier = msg->tiers.count ? umbp_u8s_at (msg->tiers, ref) : UMBP_TIER_DRAM;
         umbp_owner_t *owner = &owners[ref];
-        *owner = (umbp_owner_t) { .node = umbp_column_text (lane, &msg->nodes, ref), .bulk = "",
+        *owner = (umbp_owner_t){ .node = umbp_column_text (lane, &msg->nodes, ref),
+                                 .bulk = "",
                                   .actor = umbp_tier_actor (tier),
                                   .lease = umbp_u64s_at (msg->leases, ref) };
         if (msg->bulks.count)
@@ -41,8 +41,8 @@ static umbp_owner_t *s_owners (umbp_lane_t *lane, const umbp_msg_get_ok_t *msg)
     return owners;
 }
 
-int umbp_get_ask (umbp_lane_t *lane, const umbp_key_t *keys, size_t stride, size_t count,
-                  size_t inline_max, const umbp_column_t *avoid, umbp_found_t *found)
+int umbp_get_ask (umbp_lane_t *lane, umbp_way_t way, const umbp_key_t *keys, size_t stride,
+                  size_t count, size_t inline_max, const umbp_column_t *avoid, umbp_found_t *found)
 {
     umbp_msg_t msg;
     umbp_msg_init (&msg, UMBP_MSG_get, 0);
@@ -53,15 +53,15 @@ int umbp_get_ask (umbp_lane_t *lane, const umbp_key_t *keys, size_t stride, size
         msg.get.avoid = *avoid;
     int rc;
     *found = (umbp_found_t) { .asked_ms = umbp_clock_ms () };
-    const umbp_answer_t *answer = umbp_wire_ask (lane, UMBP_WAY_ANY, "router", NULL, &msg, NULL, 0,
+    const umbp_answer_t *answer = umbp_wire_ask (lane, way, "router", NULL, &msg, NULL, 0,
                                                  UMBP_MSG_get_ok, lane->deadline_ms, &rc);
-    if (!answer && umbp_is_silence (rc))
-        umbp_lane_renew (lane);
-    if (!answer)
+    if (!answer) {
+        umbp_lane_renew (lane);         //  It may have been given leases nevertheless
         return rc;
+    }
     const umbp_msg_get_ok_t *ok = found->msg = &answer->msg.get_ok;
     found->extents = (umbp_extents_t) { ok->extent_counts, ok->regions, ok->pages, ok->page_counts,
-                                        ok->generations };
+                                       ok->generations };
     if (!s_is_whole (ok, &found->extents, count))
         return UMBP_EPROTO;
     found->payload = answer->payload;

@@ -26,7 +26,7 @@ static const umbp_answer_t *s_ask (umbp_lane_t *lane, umbp_msg_t *msg, int expec
                           lane->deadline_ms, rc_p);
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Report and revoke
 
 typedef struct {
@@ -108,7 +108,7 @@ long umbp_kv_revoke_all (umbp_t *self, const char *engine, unsigned tier, uint32
     return held;
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Match
 
 struct umbp_kv_match {
@@ -191,9 +191,9 @@ static void s_take (umbp_lane_t *lane, umbp_kv_match_t *self, const umbp_msg_kv_
     umbp_column_split (&ok->addresses, addresses, address_sizes);
     for (size_t index = 0; index < ok->refs.count; index++) {
         size_t ref = umbp_u16s_at (ok->refs, index), count = umbp_u32s_at (ok->counts, index);
-        umbp_kv_row_t *row = s_row (self, s_text (ids, id_sizes, ref),
-                                    s_text (addresses, address_sizes, ref),
-                                    umbp_u8s_at (ok->tiers, index));
+        umbp_kv_row_t *row =
+            s_row (self, s_text (ids, id_sizes, ref), s_text (addresses, address_sizes, ref),
+                   umbp_u8s_at (ok->tiers, index));
         s_add_hashes (row, &ok->matches, at, count, base);
         at += count;
     }
@@ -254,7 +254,7 @@ unsigned umbp_kv_match_silent (const umbp_kv_match_t *match)
     return match->silent;
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Hits
 
 static int s_hits_window (umbp_lane_t *lane, const umbp_key_t *hashes, size_t count,

@@ -18,7 +18,7 @@
 struct umbp_chunk {
     umbp_chunk_t *next;
     size_t size;
-    _Alignas (64) uint8_t bytes[];
+    uint8_t bytes[];                    //  16 into memory that is aligned for more than that
 };
 
 uint64_t umbp_lane_draw (void)
@@ -29,37 +29,53 @@ uint64_t umbp_lane_draw (void)
     return value ? value : 1;
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Life
 
-static zsock_t *s_socket (const char *endpoint)
+static void s_set (void *socket, int option, int value)
 {
-    zsock_t *sock = zsock_new (ZMQ_DEALER);
-    if (!sock)
+    int rc = zmq_setsockopt (socket, option, &value, sizeof value);
+    assert (rc == 0);
+}
+
+static void s_close_socket (const umbp_t *pool, void *socket)
+{
+    if (pool->context)
+        zmq_close (socket);
+    else
+        zsys_close (socket, __FILE__, __LINE__);
+}
+
+static void *s_socket (const umbp_t *pool, const char *endpoint)
+{
+    void *socket = pool->context ? zmq_socket (pool->context, ZMQ_DEALER)
+                                 : zsys_socket (ZMQ_DEALER, __FILE__, __LINE__);
+    if (!socket)
         return NULL;
-    zsock_set_linger (sock, 0);
-    zsock_set_sndhwm (sock, QUEUE_MAX);
-    zsock_set_rcvhwm (sock, QUEUE_MAX);
-    zsock_set_maxmsgsize (sock, UMBP_MESSAGE_MAX + UMBP_INLINE_MAX);
-    zsock_set_immediate (sock, 1);      //  Nothing is queued for a node that is not there
-    zsock_set_reconnect_ivl (sock, 50);
-    zsock_set_reconnect_ivl_max (sock, 1000);
-    zsock_set_heartbeat_ivl (sock, 2000);                    //  A silent wire is made anew
-    zsock_set_heartbeat_timeout (sock, 6000);
-    if (zsock_connect (sock, "%s", endpoint) == -1)
-        zsock_destroy (&sock);
-    return sock;
+    s_set (socket, ZMQ_LINGER, 0);
+    s_set (socket, ZMQ_SNDHWM, QUEUE_MAX);
+    s_set (socket, ZMQ_RCVHWM, QUEUE_MAX);
+    s_set (socket, ZMQ_IMMEDIATE, 1);   //  Nothing is queued for a node that is not there
+    s_set (socket, ZMQ_RECONNECT_IVL, 50);
+    s_set (socket, ZMQ_RECONNECT_IVL_MAX, 1000);
+    s_set (socket, ZMQ_HEARTBEAT_IVL, 2000);                 //  A silent wire is made anew
+    s_set (socket, ZMQ_HEARTBEAT_TIMEOUT, 6000);
+    int64_t size_max = UMBP_MESSAGE_MAX + UMBP_INLINE_MAX;
+    zmq_setsockopt (socket, ZMQ_MAXMSGSIZE, &size_max, sizeof size_max);
+    if (zmq_connect (socket, endpoint) == 0)
+        return socket;
+    s_close_socket (pool, socket);
+    return NULL;
 }
 
 umbp_lane_t *umbp_lane_new (umbp_t *pool, const char *endpoint)
 {
-    zsock_t *sock = s_socket (endpoint);
-    if (!sock)
+    void *socket = s_socket (pool, endpoint);
+    if (!socket)
         return NULL;
     umbp_lane_t *self = zmalloc (sizeof (umbp_lane_t));
     self->pool = pool;
-    self->sock = sock;
-    self->handle = zsock_resolve (sock);
+    self->socket = socket;
     self->session = umbp_lane_draw ();
     self->random = umbp_lane_draw ();
     self->wire = malloc (UMBP_MESSAGE_MAX + UMBP_INLINE_MAX);
@@ -97,13 +113,13 @@ void umbp_lane_destroy (umbp_lane_t **self_p)
     umbp_lane_drop_bulks (self);
     for (size_t index = 0; index < self->frame_count; index++)
         zmq_msg_close (&self->frames[index]);
-    zsock_destroy (&self->sock);
+    s_close_socket (self->pool, self->socket);
     s_free (self);
     *self_p = NULL;
 }
 
-//  The socket is left as it is: its threads are in our parent, and closing it here would speak to
-//  them through descriptors that both processes share
+//  The socket stays as it is: its threads are in our parent, and closing it here would speak to them
+//  through descriptors that both processes share
 void umbp_lane_forget (umbp_lane_t **self_p)
 {
     umbp_lane_t *self = *self_p;
@@ -117,7 +133,7 @@ void umbp_lane_forget (umbp_lane_t **self_p)
     *self_p = NULL;
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Scratch memory
 
 umbp_mark_t umbp_lane_mark (const umbp_lane_t *self)
@@ -161,7 +177,7 @@ void *umbp_lane_take (umbp_lane_t *self, size_t count, size_t size)
     return taken;
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Time
 
 int64_t umbp_lane_left (const umbp_lane_t *self)
@@ -201,7 +217,7 @@ bool umbp_lane_pause (umbp_lane_t *self, unsigned tries)
     return umbp_lane_left (self) > 0;
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Bulk connections
 
 //  The one to that endpoint, else a free one, else the one that was not used for longest
@@ -236,7 +252,7 @@ umbp_bulk_client_t *umbp_lane_bulk (umbp_lane_t *self, const char *endpoint, int
     return bulk->client;
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  The cluster
 
 int umbp_lane_refresh (umbp_lane_t *self, int64_t deadline_ms)

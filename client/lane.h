@@ -65,8 +65,7 @@ struct umbp_lane {
     bool bereaved;                      //  A door was closed that memory had come through
     umbp_lane_t *next;
 
-    zsock_t *sock;
-    void *handle;
+    void *socket;                       //  ZeroMQ's
     unsigned wire_open;                 //  Questions over ZeroMQ
     uint64_t last_id, session, random;
     umbp_question_t questions[UMBP_QUESTIONS_MAX];
@@ -136,7 +135,7 @@ void umbp_lane_renew (umbp_lane_t *self);
 //  Ask the registry who is in the cluster. Returns 0 or an error.
 int umbp_lane_refresh (umbp_lane_t *self, int64_t deadline_ms);
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  wire.c: messages
 
 typedef enum {
@@ -156,6 +155,8 @@ int umbp_wire_send (umbp_lane_t *lane, umbp_way_t way, const char *actor, const 
 umbp_answer_t *umbp_wire_wait (umbp_lane_t *lane, int64_t deadline_ms);
 
 //  Send and wait. Returns NULL and *rc_p, or the answer, which is of type expected and has status 0.
+//  What fails through a door is asked once more over ZeroMQ, unless it bears our session: then the
+//  caller ends that first (umbp_lane_renew), since slots or leases may have been given for it.
 umbp_answer_t *umbp_wire_ask (umbp_lane_t *lane, umbp_way_t way, const char *actor,
                               const char *node, umbp_msg_t *msg, const void *payload,
                               size_t payload_size, int expected, int64_t deadline_ms, int *rc_p);
@@ -167,7 +168,7 @@ void umbp_wire_tell (umbp_lane_t *lane, umbp_way_t way, const char *actor, const
 //  Forget all open questions: late answers are thrown away
 void umbp_wire_abandon (umbp_lane_t *lane);
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  door.c: ways to actors of this host
 
 //  Number of the door to an actor, opened if need be, which is tried once a second at most.
@@ -181,7 +182,7 @@ int umbp_door_open (umbp_lane_t *lane, const char *actor, const char *node);
 //  umbp_memory_tidy, but a session that was tied to it is over: see umbp_lane_renew.
 void umbp_door_close (umbp_lane_t *lane, int number);
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  memory.c: memory of nodes of this host
 
 //  Ask a node to lend us its memory, if it may and did not refuse just now

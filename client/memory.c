@@ -20,7 +20,7 @@ void umbp_memory_destroy (umbp_memory_t **self_p)
     freen (*self_p);
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Attach
 
 //  Send attach and wait for the answer that brings descriptors. Returns how many there are, which are
@@ -44,7 +44,7 @@ static int s_ask (umbp_lane_t *lane, int fd, umbp_msg_t *msg, int *fds, int64_t 
     if (rc > 0)
         rc = msg->status != 0 ? msg->status
              : msg->id == lane->last_id && msg->type == UMBP_MSG_attach_ok ? 0
-                                                                            : UMBP_EPROTO;
+                                                                           : UMBP_EPROTO;
     if (rc == 0 && (count == 0 || count != msg->attach_ok.regions.count))
         rc = UMBP_EPROTO;
     if (rc != 0)
@@ -123,7 +123,7 @@ void umbp_memory_tidy (umbp_lane_t *lane)
     }
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Extents
 
 bool umbp_extents_are_whole (const umbp_extents_t *self, size_t blocks)

@@ -40,6 +40,7 @@ typedef struct umbp_ranges umbp_ranges_t;           //  register.c
 
 struct umbp {
     pid_t pid;                          //  Who connected: a child of that process may not call
+    void *context;                      //  ZeroMQ's, of our own; NULL: that of CZMQ, for inproc
     char endpoint[UMBP_TEXT_MAX + 1];   //  The one that answered
     char node[UMBP_NAME_MAX + 1];
     uint32_t timeout_ms;

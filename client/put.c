@@ -11,6 +11,7 @@
 #define OPEN 1                          //  Status of a block without an outcome yet
 #define TRIES_MAX 4                     //  For one block, not counting those when the pool was full
 #define PIECES_MAX 65536                //  In a window
+#define INLINE_SHARED_MAX (32u << 10)   //  Where memory is mapped, more is better written there
 
 typedef struct {
     umbp_key_t key;
@@ -35,20 +36,22 @@ typedef struct {
 typedef struct {
     umbp_lane_t *lane;
     umbp_put_options_t options;
+    umbp_way_t way;                     //  To the router
     size_t items_max;                   //  In a message, less after one was too large
     bool full;                          //  The deadline was spent waiting for room
 } call_t;
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Fill slots
 
 static void s_fill_here (call_t *call, job_t *job, const group_t *group,
                          const umbp_extents_t *extents, size_t row, size_t rows)
 {
     umbp_piece_t *pieces = umbp_lane_take (call->lane, rows, sizeof *pieces);
-    int count = group->page_size == group->memory->page_size
-                    ? umbp_memory_locate (group->memory, true, extents, row, rows, job->size, pieces)
-                    : UMBP_EPROTO;
+    int count =
+        group->page_size == group->memory->page_size
+            ? umbp_memory_locate (group->memory, true, extents, row, rows, job->size, pieces)
+            : UMBP_EPROTO;
     if (count < 0) {
         *job->status = count;
         return;
@@ -86,7 +89,8 @@ static void s_fill_there (call_t *call, job_t *jobs, size_t count, const group_t
         const job_t *job = &jobs[index];
         if (!job->slot || job->ref != ref)
             continue;
-        ios[used] = (umbp_bulk_io_t) { .token = job->slot, .pieces = job->pieces,
+        ios[used] = (umbp_bulk_io_t){ .token = job->slot,
+                                      .pieces = job->pieces,
                                        .piece_count = job->piece_count, .want_sum = true };
         whose[used++] = index;
         bytes += job->size;
@@ -109,7 +113,7 @@ static void s_fill_there (call_t *call, job_t *jobs, size_t count, const group_t
     }
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Commit
 
 //  Name the slots of one node that were written, or those that were not. Returns how many.
@@ -208,10 +212,11 @@ static void s_commit (call_t *call, job_t *jobs, size_t count, group_t *groups, 
         if (groups[ref].question) {
             lane->stats.timeouts++;
             s_settle (jobs, count, (uint16_t) ref, NULL, UMBP_ETIMEDOUT);
+            umbp_lane_renew (lane);     //  Whether its slots are still ours is not known
         }
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  One message to the router
 
 //  Whether its columns fit each other
@@ -234,7 +239,8 @@ static group_t *s_groups (umbp_lane_t *lane, const umbp_msg_put_ok_t *msg)
     for (size_t ref = 0; ref < msg->nodes.count; ref++) {
         unsigned tier = msg->tiers.count ? umbp_u8s_at (msg->tiers, ref) : UMBP_TIER_DRAM;
         group_t *group = &groups[ref];
-        *group = (group_t) { .node = umbp_column_text (lane, &msg->nodes, ref), .bulk = "",
+        *group = (group_t){ .node = umbp_column_text (lane, &msg->nodes, ref),
+                            .bulk = "",
                              .actor = umbp_tier_actor (tier) };
         if (msg->bulks.count)
             group->bulk = umbp_column_text (lane, &msg->bulks, ref);
@@ -293,23 +299,20 @@ static void s_follow (call_t *call, job_t *jobs, size_t count, bool inlined,
             s_fill_there (call, jobs, count, &groups[ref], (uint16_t) ref);
     s_commit (call, jobs, count, groups, group_count);
     for (size_t ref = 0; ref < group_count; ref++)
-        if (!groups[ref].memory && groups[ref].actor && streq (groups[ref].actor, UMBP_SHARED_ACTOR))
+        if (!groups[ref].memory && groups[ref].actor
+            && streq (groups[ref].actor, UMBP_SHARED_ACTOR))
             umbp_memory_attach (call->lane, groups[ref].node);         //  Faster from next time on
 }
 
-//  Whether the blocks come along as payload: one round trip, but more copies on the way. Where the
-//  memory of the node is mapped, only as far as it passes through the door.
+//  Whether the blocks come along as payload: one round trip, but more copies on the way than into
+//  memory that is mapped
 static bool s_is_inline (call_t *call, const job_t *jobs, size_t count)
 {
-    uint64_t bytes = 0, around = 512;
-    for (size_t index = 0; index < count; index++) {
+    uint64_t bytes = 0;
+    for (size_t index = 0; index < count; index++)
         bytes += jobs[index].size;
-        around += jobs[index].key.key_size + 32;
-    }
-    if (bytes > UMBP_INLINE_MAX)
-        return false;
-    return bytes + around <= UMBP_DOOR_BYTES
-           || !umbp_memory_of (call->lane, call->lane->pool->node);
+    bool shared = umbp_memory_of (call->lane, call->lane->pool->node);
+    return bytes <= (shared ? INLINE_SHARED_MAX : UMBP_INLINE_MAX);
 }
 
 static const uint8_t *s_payload (umbp_lane_t *lane, job_t *jobs, size_t count, size_t *size_p)
@@ -371,16 +374,15 @@ static size_t s_put_message (call_t *call, job_t *jobs, size_t count)
     }
     int rc;
     const umbp_answer_t *answer =
-        umbp_wire_ask (lane, UMBP_WAY_ANY, "router", NULL, &msg, payload, payload_size,
+        umbp_wire_ask (lane, call->way, "router", NULL, &msg, payload, payload_size,
                        UMBP_MSG_put_ok, lane->deadline_ms, &rc);
+    if (!answer && !inlined)
+        umbp_lane_renew (lane);         //  It may have been given slots nevertheless
     if (answer)
         s_follow (call, jobs, count, inlined, answer);
-    else if (rc == UMBP_ETOOBIG && count > 1) {
-        call->items_max = count / 2;
+    else if (umbp_batch_shrink (rc, &call->way, &call->items_max, count))
         count = 0;
-    } else {
-        if (!inlined && umbp_is_silence (rc))
-            umbp_lane_renew (lane);
+    else {
         for (size_t index = 0; index < count; index++) {
             bool waited = *jobs[index].status == UMBP_EAGAIN || call->full;
             *jobs[index].status = waited && rc == UMBP_ETIMEDOUT ? UMBP_EAGAIN : rc;
@@ -390,7 +392,7 @@ static size_t s_put_message (call_t *call, job_t *jobs, size_t count)
     return count;
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Windows and tries
 
 //  Move the jobs that shall be tried again to the front. Returns how many.
@@ -417,8 +419,8 @@ static void s_put_window (call_t *call, job_t *jobs, size_t count)
     for (unsigned tries = 0; count > 0;) {
         for (size_t at = 0; at < count;) {
             size_t taken = umbp_window (lane, &jobs[at].key, sizeof *jobs, count - at);
-            at += s_put_message (call, jobs + at,
-                                 taken < call->items_max ? taken : call->items_max);
+            taken = taken < call->items_max ? taken : call->items_max;
+            at += s_put_message (call, jobs + at, taken);
         }
         size_t open = s_keep_open (call, jobs, count);
         tries = open < count ? 0 : tries + 1;
@@ -433,7 +435,7 @@ static void s_put_window (call_t *call, job_t *jobs, size_t count)
         call->full |= *jobs[index].status == UMBP_EAGAIN;
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  What callers see
 
 //  Make a job of an item of the caller's. Returns 0, or why it cannot be one.
@@ -465,6 +467,8 @@ static int s_put (umbp_t *self, const umbp_items_t *items, make_fn *make,
                   const umbp_put_options_t *options, uint32_t timeout_ms)
 {
     call_t call = { .items_max = UMBP_WINDOW_ITEMS };
+    if (!items->items)
+        return items->count ? UMBP_EINVAL : 0;
     if (options)
         call.options = *options;
     if (call.options.strategy > UMBP_STRATEGY_SAME || call.options.tier >= UMBP_TIERS)

@@ -5,18 +5,23 @@
 //      long got = umbp_get (pool, "prefix-17", buffer, sizeof buffer);
 //      umbp_close (&pool);
 //
-//  A block is an immutable run of 1 byte to 1 GiB under a key of 1..512 bytes. The first writer wins: putting a
-//  key that is there is no failure (UMBP_EEXIST per item, which counts as done). A block may leave when the pool
-//  is full; a get then is a miss (UMBP_ENOENT). What a get returns is what was put: every block is checked
-//  against its checksum (XXH3-64) on the way, on every path.
+//  A block is an immutable run of 1 byte to 1 GiB under a key of 1..512 bytes. The first writer wins:
+//  putting a key that is there is no failure (UMBP_EEXIST per item, which counts as done). A block may
+//  leave when the pool is full; a get then is a miss (UMBP_ENOENT). What a get returns is what was
+//  put: every block is checked against its checksum (XXH3-64) on the way, on every path.
 //
 //  Errors     an int or long below 0 is one of UMBP_E* (error.h); umbp_strerror says what to do next.
+//             Buffers of a get that failed hold anything.
 //  Blocking   every call returns by its deadline; none waits for ever, whatever dies.
-//  Threads    all calls on one umbp_t may be made from any thread at any time, except umbp_close. Calls run side
-//             by side on up to "lanes" connections; more callers wait for a free one, within their deadline.
-//  Fork       a child must connect anew: calls on its parent's umbp_t return UMBP_EFORKED. Only umbp_close is
-//             fine there: it frees the child's memory and leaves the parent's connections alone.
-//  Memory     buffers stay the caller's and must stay as they are until the call returns.
+//  Threads    all calls on one umbp_t may be made from any thread at any time, except umbp_close. They
+//             run side by side on up to "lanes" connections; more callers wait for a free one, within
+//             their deadline.
+//  Fork       a child must connect anew, over tcp: calls on its parent's umbp_t return UMBP_EFORKED.
+//             Only umbp_close is fine there: it frees the child's memory and leaves the parent's
+//             connections alone.
+//  Memory     buffers stay the caller's and must stay as they are until the call returns. Where a node
+//             of this host has shared memory, it is mapped into this process.
+//  Signals    none is touched, and none ends a call.
 #ifndef UMBP_H
 #define UMBP_H
 
@@ -42,31 +47,34 @@ typedef struct umbp umbp_t;
 
 //  How to connect. Zero is a good value for every member.
 typedef struct {
-    const char *endpoints;              //  "tcp://host:port,..." tried in order, or the inproc:// endpoint of a node
-                                        //  in this process (umbp_node_endpoint_inproc). NULL: $UMBP_ENDPOINTS, else
+    const char *endpoints;              //  "tcp://host:port,..." tried in order, or the inproc://
+                                        //  endpoint of a node in this process
+                                        //  (umbp_node_endpoint_inproc). NULL: $UMBP_ENDPOINTS, else
                                         //  tcp://127.0.0.1:7710
     uint32_t timeout_ms;                //  Deadline of a call that is given 0. 0: 10000
     unsigned lanes;                     //  Calls that may run side by side. 0: 8, at most 64
-    unsigned spin_us;                   //  Spin so long for an answer before sleeping. 0: what the node advises
+    unsigned spin_us;                   //  Spin so long for an answer before sleeping. 0: what the
+                                        //  node advises
     bool no_shm;                        //  Never use shared memory and doors, even on the same host
     bool no_verify;                     //  Do not compare checksums on get. For measurements only
 } umbp_options_t;
 
-//  Connect to a node. Blocks up to options->timeout_ms. Returns NULL if none of the endpoints answers; *err, unless
-//  NULL, says why. options may be NULL.
+//  Connect to a node. Blocks up to options->timeout_ms, of which each endpoint gets its share. Returns
+//  NULL if none of them answers; *err, unless NULL, says why: UMBP_EINVAL (not an endpoint),
+//  UMBP_EUNREACH, UMBP_ETIMEDOUT, UMBP_ENOTSUP (another version), UMBP_EIO. options may be NULL.
 UMBP_EXPORT umbp_t *umbp_connect (const umbp_options_t *options, int *err);
 
 //  Release everything, views too. No other call may be running. Leaves a NULL; NULL is fine.
 UMBP_EXPORT void umbp_close (umbp_t **self_p);
 
-//  ---------------------------------------------------------------------------------------------------------
-//  One block
+//  ------------------------------------------------------------------------------------------------
+//  One block. Keys are texts; the deadline is the client's default.
 
 //  Returns 0 when every node can get it, also if it was there already; or an error.
 UMBP_EXPORT int umbp_put (umbp_t *self, const char *key, const void *data, size_t size);
 
-//  Read a whole block into a buffer. Returns its size, or an error: UMBP_ENOENT for a miss, UMBP_ETOOBIG if the
-//  buffer is smaller than the block.
+//  Read a whole block into a buffer. Returns its size, or an error: UMBP_ENOENT for a miss,
+//  UMBP_ETOOBIG if the buffer is smaller than the block.
 UMBP_EXPORT long umbp_get (umbp_t *self, const char *key, void *buffer, size_t size);
 
 //  Returns 1 if there is a block, 0 if not, or an error.
@@ -75,10 +83,10 @@ UMBP_EXPORT int umbp_exists (umbp_t *self, const char *key);
 //  Returns 0 when it is gone everywhere, UMBP_ENOENT if there was none.
 UMBP_EXPORT int umbp_remove (umbp_t *self, const char *key);
 
-//  ---------------------------------------------------------------------------------------------------------
-//  Batches. Any count: long ones are cut into messages. Each item has its own status; one bad item never
-//  fails its neighbours. The return value is the number of items whose status is fine, or an error if nothing
-//  could be tried at all (then every status holds that error).
+//  ------------------------------------------------------------------------------------------------
+//  Batches. Any count: long ones are cut into messages. Each item has its own status; one bad item
+//  never fails its neighbours. The return value is the number of items whose status is fine, or an
+//  error if nobody could be asked about any of them (then every status holds that error).
 
 typedef struct {
     const void *key;                    //  key_size bytes, no terminator needed
@@ -96,22 +104,27 @@ typedef enum {
 typedef struct {
     umbp_strategy_t strategy;
     uint8_t tier;                       //  Wanted: 1 hbm, 2 dram, 3 nvme, 4 shared; 0: any
-    bool nowait;                        //  Return before the index has heard: others may miss it for a moment
+    bool nowait;                        //  Return before the index has heard: others may miss it for
+                                        //  a moment, see umbp_flush
 } umbp_put_options_t;
 
 //  A whole block from or to one buffer
 typedef struct {
     umbp_key_t key;
     void *data;                         //  put: read only. get: room for size bytes
-    size_t size;                        //  put: of the block. get: room; afterwards the size of the block
-    uint16_t depth;                     //  put: blocks before it in its prefix chain; deeper ones leave first
+    size_t size;                        //  put: of the block. get: room; afterwards, if the status is
+                                        //  0 or UMBP_ETOOBIG, the size of the block
+    uint16_t depth;                     //  put: blocks before it in its prefix chain; deeper ones
+                                        //  leave first
     int status;                         //  Out: 0, UMBP_EEXIST (put: fine), or an error
 } umbp_item_t;
 
-//  options may be NULL. timeout_ms 0: the default. A full pool is waited for within the deadline, then UMBP_EAGAIN.
+//  options may be NULL. timeout_ms 0: the default. A full pool is waited for within the deadline, then
+//  UMBP_EAGAIN.
 UMBP_EXPORT int umbp_put_batch (umbp_t *self, umbp_item_t *items, size_t count,
                                 const umbp_put_options_t *options, uint32_t timeout_ms);
-UMBP_EXPORT int umbp_get_batch (umbp_t *self, umbp_item_t *items, size_t count, uint32_t timeout_ms);
+UMBP_EXPORT int umbp_get_batch (umbp_t *self, umbp_item_t *items, size_t count,
+                                uint32_t timeout_ms);
 
 //  Pieces of a block to and from scattered buffers
 typedef struct {
@@ -124,7 +137,8 @@ typedef struct {
     umbp_key_t key;
     umbp_range_t *ranges;
     size_t range_count;                 //  At most 4096
-    size_t size;                        //  put: of the block, which the ranges must tile exactly. get, out: of the block
+    size_t size;                        //  put: of the block, which the ranges must tile exactly.
+                                        //  get, out: of the block
     uint16_t depth;
     int status;
 } umbp_vec_t;
@@ -133,25 +147,28 @@ typedef struct {
 UMBP_EXPORT int umbp_put_v (umbp_t *self, umbp_vec_t *items, size_t count,
                             const umbp_put_options_t *options, uint32_t timeout_ms);
 
-//  Ranges of a get may leave gaps and overlap; one that passes the end of the block: UMBP_EINVAL. The checksum is
-//  that of the whole block, so a partial read verifies it over the whole block too (in place over shared memory;
-//  over tcp the whole block comes). no_verify turns that off.
+//  Ranges of a get may leave gaps and overlap; one that passes the end of the block: UMBP_EINVAL. The
+//  checksum is that of the whole block, so a partial read verifies it over the whole block too (in
+//  place over shared memory; over tcp the whole block comes). no_verify turns that off.
 UMBP_EXPORT int umbp_get_v (umbp_t *self, umbp_vec_t *items, size_t count, uint32_t timeout_ms);
 
 //  found[i]: 1, 0, or an error. Takes no lease and extends no life. Returns how many are there.
-UMBP_EXPORT int umbp_exists_batch (umbp_t *self, const umbp_key_t *keys, size_t count, int8_t *found,
-                                   uint32_t timeout_ms);
+UMBP_EXPORT int umbp_exists_batch (umbp_t *self, const umbp_key_t *keys, size_t count,
+                                   int8_t *found, uint32_t timeout_ms);
 
-//  Returns how many keys from the front are there without a gap, or an error.
+//  Returns how many keys from the front are known to be there without a gap, or the error of the first
+//  one.
 UMBP_EXPORT int umbp_exists_prefix (umbp_t *self, const umbp_key_t *keys, size_t count,
                                     uint32_t timeout_ms);
 
-//  statuses[i]: 0 gone, UMBP_ENOENT there was none, or an error. May be NULL. Returns how many are gone.
-UMBP_EXPORT int umbp_remove_batch (umbp_t *self, const umbp_key_t *keys, size_t count, int8_t *statuses,
-                                   uint32_t timeout_ms);
+//  statuses[i]: 0 gone, UMBP_ENOENT there was none, or an error. May be NULL. Returns how many are
+//  gone.
+UMBP_EXPORT int umbp_remove_batch (umbp_t *self, const umbp_key_t *keys, size_t count,
+                                   int8_t *statuses, uint32_t timeout_ms);
 
-//  ---------------------------------------------------------------------------------------------------------
-//  Views: read a block where it lies, without a copy. Only for blocks in the memory of a node of this host.
+//  ------------------------------------------------------------------------------------------------
+//  Views: read a block where it lies, without a copy. Only for blocks in the memory of a node of this
+//  host.
 
 typedef struct {
     const void *base;
@@ -160,38 +177,48 @@ typedef struct {
 
 typedef struct umbp_view umbp_view_t;
 
-//  Hold a block and see it. Its bytes stay as they are until umbp_view_release, whatever the pool does. The
-//  checksum is verified before this returns. Returns NULL with *err: UMBP_ENOENT, or UMBP_ENOTSUP if the block is
-//  not in shared memory of this host (use get). A view occupies one lane of the client while it is held.
-UMBP_EXPORT umbp_view_t *umbp_view_get (umbp_t *self, umbp_key_t key, uint32_t timeout_ms, int *err);
+//  Hold a block and see it. Its bytes stay as they are until umbp_view_release, whatever the pool
+//  does. The checksum is verified before this returns. Returns NULL with *err: UMBP_ENOENT, or
+//  UMBP_ENOTSUP if the block is not in shared memory of this host (use get). A view occupies one lane
+//  of the client while it is held.
+UMBP_EXPORT umbp_view_t *umbp_view_get (umbp_t *self, umbp_key_t key, uint32_t timeout_ms,
+                                        int *err);
 
 //  The spans of the block, in order: one if its pages are contiguous. Good until the release.
 UMBP_EXPORT const umbp_span_t *umbp_view_spans (const umbp_view_t *view, size_t *count);
 UMBP_EXPORT size_t umbp_view_size (const umbp_view_t *view);
 
-//  Let go. Leaves a NULL; NULL is fine. Writing through a view is a fault: the memory is mapped read-only.
+//  Let go. Leaves a NULL; NULL is fine. Writing through a view is a fault: the memory is mapped
+//  read-only.
 UMBP_EXPORT void umbp_view_release (umbp_view_t **view_p);
 
-//  ---------------------------------------------------------------------------------------------------------
-//  Memory that many calls will use. Registered memory is faulted in and locked if the limits allow, so that no
-//  transfer waits for a page; with RDMA it will also be known to the card. Transfers work from any memory.
+//  ------------------------------------------------------------------------------------------------
+//  Memory that many calls will use. Registered memory is faulted in and locked if the limits allow, so
+//  that no transfer waits for a page; with RDMA it will also be known to the card. Transfers work from
+//  any memory.
 
 //  Returns 0, UMBP_EEXIST if it overlaps a registered range, UMBP_EINVAL, UMBP_ENOSPC over 1024 ranges.
 UMBP_EXPORT int umbp_register (umbp_t *self, void *base, size_t size);
+
+//  base is that of a whole registered range, whose pages are unlocked. Returns 0 or UMBP_ENOENT.
 UMBP_EXPORT int umbp_deregister (umbp_t *self, void *base);
 
-//  ---------------------------------------------------------------------------------------------------------
-//  The external index: which engine holds which hash in its own memory. These bytes are not ours.
-//  A hash is 1..128 bytes. Tiers are the engine's: 1 hbm, 2 dram, 3 nvme, up to 8. engine is the id that other
-//  hosts see, 1..64 bytes; address (may be NULL) is where it takes requests.
+//  ------------------------------------------------------------------------------------------------
+//  The external index: which engine holds which hash in its own memory. These bytes are not ours. A
+//  hash is 1..128 bytes. Tiers are the engine's: 1 hbm, 2 dram, 3 nvme, up to 8. engine is the id that
+//  other hosts see, 1..64 bytes; address (may be NULL, at most 128 bytes) is where it takes requests.
+//  Returns are 0, or an error unless said otherwise; UMBP_EINVAL if a limit is broken, and then nothing
+//  was done.
 
-UMBP_EXPORT int umbp_kv_report (umbp_t *self, const char *engine, const char *address, unsigned tier,
-                                const umbp_key_t *hashes, size_t count, uint32_t timeout_ms);
+UMBP_EXPORT int umbp_kv_report (umbp_t *self, const char *engine, const char *address,
+                                unsigned tier, const umbp_key_t *hashes, size_t count,
+                                uint32_t timeout_ms);
 UMBP_EXPORT int umbp_kv_revoke (umbp_t *self, const char *engine, unsigned tier,
                                 const umbp_key_t *hashes, size_t count, uint32_t timeout_ms);
 
 //  tier 0: all tiers. Returns how many hashes were held there.
-UMBP_EXPORT long umbp_kv_revoke_all (umbp_t *self, const char *engine, unsigned tier, uint32_t timeout_ms);
+UMBP_EXPORT long umbp_kv_revoke_all (umbp_t *self, const char *engine, unsigned tier,
+                                     uint32_t timeout_ms);
 
 //  One row per engine and tier that holds any of the hashes
 typedef struct {
@@ -207,27 +234,32 @@ typedef struct umbp_kv_match umbp_kv_match_t;
 UMBP_EXPORT umbp_kv_match_t *umbp_kv_match (umbp_t *self, const umbp_key_t *hashes, size_t count,
                                             bool count_as_hit, uint32_t timeout_ms, int *err);
 UMBP_EXPORT const umbp_kv_row_t *umbp_kv_match_rows (const umbp_kv_match_t *match, size_t *count);
-UMBP_EXPORT unsigned umbp_kv_match_silent (const umbp_kv_match_t *match);   //  Nodes that did not answer
+
+//  Nodes that did not answer in time: what only they know is missing
+UMBP_EXPORT unsigned umbp_kv_match_silent (const umbp_kv_match_t *match);
 UMBP_EXPORT void umbp_kv_match_destroy (umbp_kv_match_t **match_p);
 
 //  counts[i]: how often hash i matched with count_as_hit
-UMBP_EXPORT int umbp_kv_hits (umbp_t *self, const umbp_key_t *hashes, size_t count, uint64_t *counts,
-                              uint32_t timeout_ms);
+UMBP_EXPORT int umbp_kv_hits (umbp_t *self, const umbp_key_t *hashes, size_t count,
+                              uint64_t *counts, uint32_t timeout_ms);
 
-//  ---------------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  The rest
 
-//  Wait until everything that was put with nowait can be seen by all. Returns 0 or an error.
+//  Wait until everything that was put with nowait can be seen by all. Returns 0 or an error, after
+//  which another flush waits for the same again.
 UMBP_EXPORT int umbp_flush (umbp_t *self, uint32_t timeout_ms);
 
-//  Forget all blocks of the node, or of the cluster. Blocks under a lease follow when it ends. Returns how many.
+//  Forget all blocks of the node, or of the cluster. Blocks under a lease follow when it ends. Returns
+//  how many, or an error.
 UMBP_EXPORT long umbp_clear (umbp_t *self, bool everywhere, uint32_t timeout_ms);
 
-//  What this client has done since it connected
+//  What this client has done since it connected. Calls under way are not in it yet.
 typedef struct {
     uint64_t puts, gets, exists, removes;                     //  Items
     uint64_t hits, misses, already, retries;
-    uint64_t shm_put_bytes, shm_get_bytes, tcp_put_bytes, tcp_get_bytes, inline_put_bytes, inline_get_bytes;
+    uint64_t shm_put_bytes, shm_get_bytes, tcp_put_bytes, tcp_get_bytes;
+    uint64_t inline_put_bytes, inline_get_bytes;
     uint64_t checksum_errors, stale, timeouts;
 } umbp_stats_t;
 

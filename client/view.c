@@ -60,7 +60,9 @@ static int s_see (umbp_lane_t *lane, const umbp_found_t *found, umbp_view_t **vi
 static int s_try (umbp_lane_t *lane, const umbp_key_t *key, umbp_view_t **view_p)
 {
     umbp_found_t found;
-    int rc = umbp_get_ask (lane, key, sizeof *key, 1, 0, NULL, &found);
+    int rc = umbp_get_ask (lane, UMBP_WAY_ANY, key, sizeof *key, 1, 0, NULL, &found);
+    if (rc == UMBP_ETOOBIG)             //  Too many extents for a door
+        rc = umbp_get_ask (lane, UMBP_WAY_WIRE, key, sizeof *key, 1, 0, NULL, &found);
     if (rc != 0)
         return rc;
     rc = s_see (lane, &found, view_p);

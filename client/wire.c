@@ -20,7 +20,7 @@ static uint64_t s_now_us (void)
     return (uint64_t) now.tv_sec * 1000000 + (uint64_t) now.tv_nsec / 1000;
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Send
 
 //  Wait until a message can be sent. Returns false if it cannot by the deadline.
@@ -43,15 +43,14 @@ static int s_send_wire (umbp_lane_t *lane, const char *actor, const char *node, 
 {
     char address[ADDRESS_MAX];
     int length = snprintf (address, sizeof address, node ? "%s@%s" : "%s", actor, node);
-    while (zmq_send (lane->handle, address, (size_t) length, ZMQ_SNDMORE | ZMQ_DONTWAIT) == -1)
-        if ((errno != EAGAIN && errno != EINTR)
-            || !s_wait_room (lane->handle, 0, deadline_ms))
+    while (zmq_send (lane->socket, address, (size_t) length, ZMQ_SNDMORE | ZMQ_DONTWAIT) == -1)
+        if ((errno != EAGAIN && errno != EINTR) || !s_wait_room (lane->socket, 0, deadline_ms))
             return UMBP_EUNREACH;
     int more = payload_size ? ZMQ_SNDMORE : 0;
-    bool sent = zmq_send (lane->handle, "", 0, ZMQ_SNDMORE | ZMQ_DONTWAIT) != -1;
-    sent &= zmq_send (lane->handle, lane->wire, size, more | ZMQ_DONTWAIT) != -1;
+    bool sent = zmq_send (lane->socket, "", 0, ZMQ_SNDMORE | ZMQ_DONTWAIT) != -1;
+    sent &= zmq_send (lane->socket, lane->wire, size, more | ZMQ_DONTWAIT) != -1;
     if (payload_size)
-        sent &= zmq_send (lane->handle, payload, payload_size, ZMQ_DONTWAIT) != -1;
+        sent &= zmq_send (lane->socket, payload, payload_size, ZMQ_DONTWAIT) != -1;
     return sent ? 0 : UMBP_EUNREACH;
 }
 
@@ -129,7 +128,7 @@ void umbp_wire_tell (umbp_lane_t *lane, umbp_way_t way, const char *actor, const
     s_send (lane, way, actor, node, msg, NULL, 0, 0, &door);
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Receive
 
 void umbp_wire_abandon (umbp_lane_t *lane)
@@ -186,7 +185,7 @@ static size_t s_receive (umbp_lane_t *lane)
         bool fits = lane->frame_count < sizeof lane->frames / sizeof *lane->frames;
         zmq_msg_t *frame = fits ? &lane->frames[lane->frame_count] : &spare;
         zmq_msg_init (frame);
-        if (zmq_msg_recv (frame, lane->handle, ZMQ_DONTWAIT) == -1) {
+        if (zmq_msg_recv (frame, lane->socket, ZMQ_DONTWAIT) == -1) {
             zmq_msg_close (frame);
             return 0;
         }
@@ -207,8 +206,7 @@ static umbp_answer_t *s_hear_wire (umbp_lane_t *lane, bool *any_p)
     if (count < 3 || count > 4)
         return NULL;
     zmq_msg_t *body = &lane->frames[2];
-    umbp_answer_t *answer =
-        s_take (lane, UMBP_NO_DOOR, zmq_msg_data (body), zmq_msg_size (body));
+    umbp_answer_t *answer = s_take (lane, UMBP_NO_DOOR, zmq_msg_data (body), zmq_msg_size (body));
     if (answer) {
         if (answer->payload_size)
             answer->status = UMBP_EPROTO;                    //  Bytes behind the CBOR item
@@ -235,7 +233,8 @@ static umbp_answer_t *s_lose (umbp_lane_t *lane)
 {
     for (size_t index = 0; index < lane->question_count; index++)
         if (lane->questions[index].lost) {
-            lane->answer = (umbp_answer_t) { .id = lane->questions[index].id, .by_door = true,
+            lane->answer = (umbp_answer_t){ .id = lane->questions[index].id,
+                                            .by_door = true,
                                              .status = UMBP_ECLOSED };
             s_close_question (lane, index);
             return &lane->answer;
@@ -269,11 +268,10 @@ static void s_sleep (umbp_lane_t *lane, int64_t deadline_ms)
     zmq_pollitem_t items[1 + UMBP_DOORS_MAX];
     int count = 0;
     if (lane->wire_open > 0)
-        items[count++] = (zmq_pollitem_t) { .socket = lane->handle, .events = ZMQ_POLLIN };
+        items[count++] = (zmq_pollitem_t) { .socket = lane->socket, .events = ZMQ_POLLIN };
     for (size_t index = 0; index < lane->door_count; index++)
         if (lane->doors[index].open > 0)
-            items[count++] =
-                (zmq_pollitem_t) { .fd = lane->doors[index].fd, .events = ZMQ_POLLIN };
+            items[count++] = (zmq_pollitem_t){ .fd = lane->doors[index].fd, .events = ZMQ_POLLIN };
     int64_t left = deadline_ms - umbp_clock_ms ();
     if (left > 0)
         zmq_poll (items, count, (long) left);
@@ -300,6 +298,12 @@ umbp_answer_t *umbp_wire_wait (umbp_lane_t *lane, int64_t deadline_ms)
     }
 }
 
+//  Slots and leases are given to a session
+static bool s_bears_session (const umbp_msg_t *msg)
+{
+    return msg->type == UMBP_MSG_put || msg->type == UMBP_MSG_get;
+}
+
 umbp_answer_t *umbp_wire_ask (umbp_lane_t *lane, umbp_way_t way, const char *actor,
                               const char *node, umbp_msg_t *msg, const void *payload,
                               size_t payload_size, int expected, int64_t deadline_ms, int *rc_p)
@@ -321,7 +325,7 @@ umbp_answer_t *umbp_wire_ask (umbp_lane_t *lane, umbp_way_t way, const char *act
         if (*rc_p == 0)
             return answer;
         //  A door closed, or was too small for the answer: the long way takes it
-        if (way != UMBP_WAY_ANY || !answer->by_door
+        if (way != UMBP_WAY_ANY || !answer->by_door || s_bears_session (msg)
             || (*rc_p != UMBP_ECLOSED && *rc_p != UMBP_ETOOBIG))
             return NULL;
         way = UMBP_WAY_WIRE;

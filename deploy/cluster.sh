@@ -29,12 +29,13 @@ free_port () {
     return 1
 }
 
-#  start_node NAME LISTEN FLAG...: a process whose stdout and stderr go to $room/NAME.log
+#  start_node NAME LISTEN FLAG...: a process whose stdout and stderr go to $room/NAME.log. In a
+#  session of its own: Ctrl-C is for us, and who gets two signals ends at once
 start_node () {
     local name=$1 listen=$2 prefix=${in_ns[${#pids[@]}]:-}
     shift 2
     # shellcheck disable=SC2086
-    env -u UMBP_CONFIG $prefix "$B/bin/umbp-node" --node-id "$name" --cluster-name "$cluster" \
+    setsid env -u UMBP_CONFIG $prefix "$B/bin/umbp-node" --node-id "$name" --cluster-name "$cluster" \
         --node-run-dir "$room" --network-listen "$listen" --cluster-heartbeat 200ms \
         ${node_args[@]+"${node_args[@]}"} "$@" >"$room/$name.log" 2>&1 </dev/null &
     pids+=($!)

@@ -33,8 +33,8 @@ static inline uint64_t nodes_random (uint64_t *stream)
 static inline uint64_t nodes_seed (const char *test)
 {
     const char *text = getenv ("UMBP_SEED");
-    uint64_t seed = text ? strtoull (text, NULL, 10)
-                         : (uint64_t) time (NULL) ^ (uint64_t) getpid () << 32;
+    uint64_t seed =
+        text ? strtoull (text, NULL, 10) : (uint64_t) time (NULL) ^ (uint64_t) getpid () << 32;
     printf ("[%s seed=%llu] ", test, (unsigned long long) seed);
     return seed;
 }
@@ -57,8 +57,7 @@ static inline void nodes_options (nodes_t *self, size_t number, doors_t doors, u
     if (doors == WITH_DOORS)
         snprintf (options->run_dir, sizeof options->run_dir, "%s", self->run_dir);
     if (number > 0)
-        snprintf (options->seeds, sizeof options->seeds, "%s",
-                  umbp_node_endpoint (self->nodes[0]));
+        snprintf (options->seeds, sizeof options->seeds, "%s", umbp_node_endpoint (self->nodes[0]));
     options->heartbeat_ms = 50;
     options->suspect_ms = 500;
     options->gone_ms = 2000;
@@ -117,26 +116,28 @@ static inline umbp_node_t *nodes_new (umbp_node_options_t *options)
     return nodes_again (options);
 }
 
-static inline bool nodes_start (nodes_t *self, size_t count, doors_t doors, uint64_t dram_bytes)
-{
-    *self = (nodes_t) { .count = count };
-    snprintf (self->run_dir, sizeof self->run_dir, "/tmp/umbp-test-XXXXXX");
-    if (!mkdtemp (self->run_dir))
-        return false;
-    for (size_t number = 0; number < count; number++) {
-        nodes_options (self, number, doors, dram_bytes);
-        self->nodes[number] = nodes_new (&self->options[number]);
-        if (!self->nodes[number])
-            return false;
-    }
-    return nodes_meet (self);
-}
-
 static inline void nodes_stop (nodes_t *self)
 {
     for (size_t number = self->count; number-- > 0;)
         umbp_node_destroy (&self->nodes[number]);
     rmdir (self->run_dir);
+}
+
+//  Returns false, with nothing left running, if they do not find each other
+static inline bool nodes_start (nodes_t *self, size_t count, doors_t doors, uint64_t dram_bytes)
+{
+    *self = (nodes_t) { .count = count };
+    snprintf (self->run_dir, sizeof self->run_dir, "/tmp/umbp-test-XXXXXX");
+    bool fine = mkdtemp (self->run_dir) != NULL;
+    for (size_t number = 0; fine && number < count; number++) {
+        nodes_options (self, number, doors, dram_bytes);
+        self->nodes[number] = nodes_new (&self->options[number]);
+        fine = self->nodes[number] != NULL;
+    }
+    fine = fine && nodes_meet (self);
+    if (!fine)
+        nodes_stop (self);
+    return fine;
 }
 
 //  The bytes of the block under a number

@@ -74,9 +74,9 @@ static void test_refused (void)
     for (size_t index = 0; index < sizeof rows / sizeof *rows; index++) {
         char error[ROOM] = "";
         int argc = rows[index].two ? 2 : 1;
-        CU_ASSERT (s_read (&options, rows[index].command, argc, rows[index].one, rows[index].two,
-                           error)
-                   == UMBP_EINVAL);
+        CU_ASSERT (
+            s_read (&options, rows[index].command, argc, rows[index].one, rows[index].two, error)
+            == UMBP_EINVAL);
         CU_ASSERT (strstr (error, rows[index].names) != NULL);
     }
     char error[ROOM], text[UMBP_BENCH_TEXT + 1];

@@ -6,8 +6,8 @@
 
 #define MIB ((size_t) 1 << 20)
 
-static const size_t s_sizes[] = { 1, 7, PAGE - 1, PAGE, PAGE + 1, 64 * 1024, 64 * 1024 + 1,
-                                  3 * MIB + 1 };
+static const size_t s_sizes[] = { 1,        7,         PAGE - 1,      PAGE,
+                                  PAGE + 1, 64 * 1024, 64 * 1024 + 1, 3 * MIB + 1 };
 #define SIZES (sizeof s_sizes / sizeof *s_sizes)
 
 //  Ways to the same bytes
@@ -98,7 +98,7 @@ static void test_sizes (void)
     umbp_close (&last);
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Batches
 
 #define BATCH 700
@@ -115,7 +115,8 @@ static void test_batch (void)
         snprintf (names[index], sizeof names[index], "batch-%zu", index);
         keys[index] = (umbp_key_t) { names[index], strlen (names[index]) };
         nodes_fill (data[index], PAGE, index);
-        items[index] = (umbp_item_t) { .key = keys[index], .data = data[index],
+        items[index] = (umbp_item_t){ .key = keys[index],
+                                      .data = data[index],
                                        .size = 1 + index * 5 % PAGE, .depth = (uint16_t) index,
                                        .status = 77 };
     }
@@ -188,7 +189,7 @@ static void test_long_keys (void)
     umbp_close (&pool);
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Ranges
 
 static void test_ranges (void)
@@ -222,7 +223,8 @@ static void test_ranges (void)
     CU_ASSERT (umbp_get_v (other, &item, 1, 0) == 1 && item.status == 0 && item.size == SIZE);
     CU_ASSERT (memcmp (back, data, SIZE) == 0);
 
-    umbp_range_t some[] = { { back, 100, PAGE - 50 }, { back + 100, 200, PAGE - 60 },
+    umbp_range_t some[] = { { back, 100, PAGE - 50 },
+                            { back + 100, 200, PAGE - 60 },
                             { back + 300, 1, SIZE - 1 }, { back + 301, 0, SIZE } };
     item = (umbp_vec_t) { .key = { "ranges", 6 }, .ranges = some, .range_count = 4 };
     memset (back, 0, sizeof back);
@@ -241,7 +243,7 @@ static void test_ranges (void)
     umbp_close (&other);
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Views
 
 //  True if writing there kills a process
@@ -265,7 +267,8 @@ static void test_views (void)
     uint8_t *data = malloc (SIZE);
     nodes_fill (data, SIZE, 9);
     int err = 77;
-    CU_ASSERT (umbp_view_get (pool, (umbp_key_t) { "view", 4 }, 0, &err) == NULL && err == UMBP_ENOENT);
+    CU_ASSERT (umbp_view_get (pool, (umbp_key_t){ "view", 4 }, 0, &err) == NULL
+               && err == UMBP_ENOENT);
     CU_ASSERT (umbp_put (pool, "view", data, SIZE) == 0);
     umbp_view_t *view = umbp_view_get (pool, (umbp_key_t) { "view", 4 }, 0, &err);
     if (s_ways[s_way].doors == WITHOUT_DOORS || s_ways[s_way].no_shm) {
@@ -293,7 +296,7 @@ static void test_views (void)
     umbp_close (&pool);
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  The rest
 
 static void test_nowait_and_flush (void)
@@ -374,7 +377,8 @@ static void test_registered_memory (void)
     CU_ASSERT (umbp_register (pool, memory, 101) == UMBP_EEXIST);
     CU_ASSERT (umbp_register (pool, memory + 199, 1) == UMBP_EEXIST);
     CU_ASSERT (umbp_register (pool, memory + 50, 500) == UMBP_EEXIST);
-    CU_ASSERT (umbp_register (pool, memory, 100) == 0 && umbp_register (pool, memory + 200, 1) == 0);
+    CU_ASSERT (umbp_register (pool, memory, 100) == 0
+               && umbp_register (pool, memory + 200, 1) == 0);
     CU_ASSERT (umbp_register (pool, NULL, 1) == UMBP_EINVAL);
     CU_ASSERT (umbp_register (pool, memory, 0) == UMBP_EINVAL);
     CU_ASSERT (umbp_register (pool, memory, SIZE_MAX) == UMBP_EINVAL);

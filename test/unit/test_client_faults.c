@@ -16,13 +16,15 @@ static bool s_in_time (int64_t since_ms, int64_t timeout_ms)
     return umbp_clock_ms () - since_ms < timeout_ms + SLACK_MS;
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Nobody there
 
 static void test_connect_to_nothing (void)
 {
-    static const char *const endpoints[] = { "tcp://127.0.0.1:1", "inproc://nobody", "nonsense", ",",
-                                             "tcp://127.0.0.1:1,inproc://nobody,tcp://127.0.0.1:2" };
+    static const char *const endpoints[] = {
+        "tcp://127.0.0.1:1", "inproc://nobody", "nonsense", ",",
+        "tcp://127.0.0.1:1,inproc://nobody,tcp://127.0.0.1:2"
+    };
     for (size_t index = 0; index < sizeof endpoints / sizeof *endpoints; index++) {
         umbp_options_t options = { .endpoints = endpoints[index], .timeout_ms = 300 };
         int64_t now_ms = umbp_clock_ms ();
@@ -40,7 +42,8 @@ static void test_second_endpoint (void)
     char endpoints[600];
     snprintf (endpoints, sizeof endpoints, "tcp://127.0.0.1:1, %s",
               umbp_node_endpoint (s_nodes.nodes[0]));
-    umbp_t *pool = nodes_connect (&s_nodes, 0, (umbp_options_t) { .endpoints = endpoints,
+    umbp_t *pool = nodes_connect (&s_nodes, 0,
+                                  (umbp_options_t){ .endpoints = endpoints,
                                                                   .timeout_ms = 1000 });
     CU_ASSERT_FATAL (pool != NULL);
     CU_ASSERT_STRING_EQUAL (umbp_node_name (pool), "node-0");
@@ -49,8 +52,20 @@ static void test_second_endpoint (void)
     nodes_stop (&s_nodes);
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Forks and lanes
+
+//  A child has a client of its own, if it connects over tcp
+static bool s_connect_as_child (void)
+{
+    char room[100000];
+    umbp_t *pool = nodes_connect (
+        &s_nodes, 0, (umbp_options_t){ .endpoints = umbp_node_endpoint (s_nodes.nodes[0]) });
+    bool fine = pool && umbp_get (pool, "key", room, sizeof room) == sizeof room
+                && nodes_is_filled (room, sizeof room, 1) && umbp_put (pool, "child", "x", 1) == 0;
+    umbp_close (&pool);
+    return fine;
+}
 
 static int s_call_as_child (umbp_t *pool)
 {
@@ -59,23 +74,21 @@ static int s_call_as_child (umbp_t *pool)
     int8_t found = 0;
     int err = 0;
     umbp_item_t item = { .key = key, .data = &byte, .size = 1 };
-    bool fine = umbp_get (pool, "key", &byte, 1) == UMBP_EFORKED
-                && umbp_put_batch (pool, &item, 1, NULL, 0) == UMBP_EFORKED
-                && item.status == UMBP_EFORKED
-                && umbp_exists_batch (pool, &key, 1, &found, 0) == UMBP_EFORKED
-                && found == UMBP_EFORKED && umbp_exists_prefix (pool, &key, 1, 0) == UMBP_EFORKED
-                && umbp_remove (pool, "key") == UMBP_EFORKED && umbp_flush (pool, 0) == UMBP_EFORKED
-                && umbp_clear (pool, false, 0) == UMBP_EFORKED
-                && !umbp_view_get (pool, key, 0, &err) && err == UMBP_EFORKED
-                && umbp_register (pool, &byte, 1) == UMBP_EFORKED;
+    bool fine =
+        umbp_get (pool, "key", &byte, 1) == UMBP_EFORKED
+        && umbp_put_batch (pool, &item, 1, NULL, 0) == UMBP_EFORKED && item.status == UMBP_EFORKED
+        && umbp_exists_batch (pool, &key, 1, &found, 0) == UMBP_EFORKED && found == UMBP_EFORKED
+        && umbp_exists_prefix (pool, &key, 1, 0) == UMBP_EFORKED
+        && umbp_remove (pool, "key") == UMBP_EFORKED && umbp_flush (pool, 0) == UMBP_EFORKED
+        && umbp_clear (pool, false, 0) == UMBP_EFORKED && !umbp_view_get (pool, key, 0, &err)
+        && err == UMBP_EFORKED && umbp_register (pool, &byte, 1) == UMBP_EFORKED;
     umbp_close (&pool);
-    return fine && !pool ? 0 : 1;
+    return fine && !pool && s_connect_as_child () ? 0 : 1;
 }
 
-static void test_fork (void)
+static void s_fork (umbp_options_t options)
 {
-    CU_ASSERT_FATAL (nodes_start (&s_nodes, 1, WITH_DOORS, 16 * MIB));
-    umbp_t *pool = nodes_connect (&s_nodes, 0, (umbp_options_t) { 0 });
+    umbp_t *pool = nodes_connect (&s_nodes, 0, options);
     static uint8_t data[100000], back[100000];
     nodes_fill (data, sizeof data, 1);
     CU_ASSERT (umbp_put (pool, "key", data, sizeof data) == 0);
@@ -89,7 +102,15 @@ static void test_fork (void)
     umbp_view_release (&view);
     CU_ASSERT (umbp_get (pool, "key", back, sizeof back) == sizeof back);
     CU_ASSERT (memcmp (back, data, sizeof back) == 0);
+    CU_ASSERT (umbp_remove (pool, "key") == 0 && umbp_remove (pool, "child") == 0);
     umbp_close (&pool);
+}
+
+static void test_fork (void)
+{
+    CU_ASSERT_FATAL (nodes_start (&s_nodes, 1, WITH_DOORS, 16 * MIB));
+    s_fork ((umbp_options_t) { 0 });
+    s_fork ((umbp_options_t) { .endpoints = umbp_node_endpoint (s_nodes.nodes[0]) });
     nodes_stop (&s_nodes);
 }
 
@@ -110,7 +131,7 @@ static void test_no_lane_free (void)
     nodes_stop (&s_nodes);
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Damage
 
 //  Change one byte of a block where it lies, behind everybody's back
@@ -159,7 +180,7 @@ static void test_damaged_block (void)
     nodes_stop (&s_nodes);
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Full pools
 
 static void test_full_pool (void)
@@ -225,7 +246,7 @@ static void test_full_of_views (void)
     nodes_stop (&s_nodes);
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Many threads
 
 #define THREADS 8
@@ -260,7 +281,8 @@ static void s_do_batch (worker_t *self, uint8_t *room)
     bool put = nodes_random (&self->stream) % 2;
     for (size_t index = 0; index < count; index++) {
         numbers[index] = (base + index * 7) % KEYS;
-        snprintf (names[index], sizeof names[index], "block-%llu", (unsigned long long) numbers[index]);
+        snprintf (names[index], sizeof names[index], "block-%llu",
+                  (unsigned long long) numbers[index]);
         size_t size = s_size_of (numbers[index]);
         items[index] = (umbp_item_t) { .key = { names[index], strlen (names[index]) },
                                        .data = room + index * BIG, .size = put ? size : BIG };
@@ -326,7 +348,9 @@ static void s_start_workers (worker_t *workers, pthread_t *threads, umbp_t *pool
                              unsigned rounds, uint32_t timeout_ms, atomic_bool *stop)
 {
     for (size_t index = 0; index < THREADS; index++) {
-        workers[index] = (worker_t) { .pool = pool, .stream = seed + index, .rounds = rounds,
+        workers[index] = (worker_t){ .pool = pool,
+                                     .stream = seed + index,
+                                     .rounds = rounds,
                                       .timeout_ms = timeout_ms, .stop = stop };
         pthread_create (&threads[index], NULL, s_work, &workers[index]);
     }
@@ -381,7 +405,7 @@ static void test_threads_tcp (void)
     s_many_threads (3, WITHOUT_DOORS);
 }
 
-//  -------------------------------------------------------------------------------------------------
+//  ------------------------------------------------------------------------------------------------
 //  Nodes that leave
 
 //  The client's own node goes while it is used: all calls end in time, none with wrong bytes

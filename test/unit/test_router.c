@@ -567,7 +567,7 @@ static void test_bad_answers (void)
     const char *key = s_key ("index@b", "index@c");
     int8_t statuses[] = { 0, 0 };
     uint8_t zeros[] = { 0, 0 };
-    uint16_t counts[] = { 3, 3 }, refs[] = { 9, 0, UMBP_NO_REF };
+    uint16_t counts[] = { 3, 3, 3 }, refs[] = { 9, 0, UMBP_NO_REF };
     uint32_t sizes[] = { 10, 10, 10 };
     uint64_t sums[] = { 1, 2 };
     uint8_t tiers[] = { UMBP_TIER_DRAM, 99, UMBP_TIER_DRAM }, found = 200;

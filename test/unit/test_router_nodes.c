@@ -440,6 +440,16 @@ static int s_copy (int to, const char *keys, const char *from)
     return rc == 0 ? umbp_s8s_at (s_got->msg.copy_ok.statuses, 0) : rc;
 }
 
+//  The registry knows first who is gone; until the router and the index have heard, it is out of reach
+static bool s_becomes_miss (int way, const char *key)
+{
+    int64_t end = zclock_mono () + MEET_MS;
+    while (zclock_mono () < end)
+        if (s_get (way, key, s_data, 1) == UMBP_ENOENT)
+            return true;
+    return false;
+}
+
 //  A node dies without a word. What it alone had is out of reach, in time, and later a miss; what has a
 //  replica is got; all else goes on.
 static void test_node_dies (void)
@@ -469,10 +479,7 @@ static void test_node_dies (void)
         CU_ASSERT (s_get ((number + 1) % 2, key, s_data, 1000) == 0);
     }
     CU_ASSERT (s_meet (OTHER, OTHER));
-    int64_t end = zclock_mono () + MEET_MS;
-    while (s_get (0, "lost", s_data, 5000) != UMBP_ENOENT && zclock_mono () < end)
-        ;
-    CU_ASSERT (s_get (0, "lost", s_data, 5000) == UMBP_ENOENT);
+    CU_ASSERT (s_becomes_miss (0, "lost"));
     CU_ASSERT (s_has_copies (0, "saved", 1) && s_get (0, "saved", s_data + 1, 5000) == 0);
 }
 
@@ -484,7 +491,7 @@ static void test_node_leaves (void)
     CU_ASSERT (s_get (0, "here", s_data + 2, 5000) == 0);
     CU_ASSERT (s_meet (1, 1));
     CU_ASSERT (s_get (0, "here", s_data + 2, 5000) == 0);
-    CU_ASSERT (s_get (0, "saved", s_data + 1, 5000) == UMBP_ENOENT);
+    CU_ASSERT (s_becomes_miss (0, "saved"));
     CU_ASSERT (s_put (0, "alone", s_data, 10) == 0 && s_get (0, "alone", s_data, 10) == 0);
 }
 
@@ -531,6 +538,7 @@ int main (void)
     alarm (250);
     s_start_other ();
     zsys_init ();
+    zsys_set_logstream (NULL);          //  Two registries that log at once share the C library's clock
     for (size_t index = 0; index < sizeof s_data; index++)
         s_data[index] = (uint8_t) (index * 131 + index / 251);
     CU_initialize_registry ();
