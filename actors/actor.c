@@ -70,7 +70,8 @@ static void s_request (void *owner, const umbp_mail_t *mail)
             op->fn (shell->args.self, mail);
             return;
         }
-    umbp_post_refuse (shell->post, mail->origin, UMBP_ENOTSUP, "type", "this actor takes no such message");
+    umbp_post_refuse (shell->post, mail->origin, UMBP_ENOTSUP, "type",
+                      "this actor takes no such message");
 }
 
 static void s_closed (void *owner, uint64_t door)

@@ -25,7 +25,8 @@
 typedef struct {
     char node[UMBP_NAME_MAX + 1];
     uint8_t tier;
-    bool used, doomed, in_round;        //  doomed: its entries are to be swept away; in_round: they are now
+    bool used, doomed,
+        in_round; //  doomed: its entries are to be swept away; in_round: they are now
 } account_t;
 
 typedef struct {
@@ -71,7 +72,8 @@ static uint16_t s_place_new (self_t *self, const char *node, uint8_t tier)
         return NO_PLACE;
     self->accounts[number] = (account_t) { .tier = tier, .used = true };
     snprintf (self->accounts[number].node, sizeof self->accounts[number].node, "%s", node);
-    self->live[number] = self->topology && umbp_topology_find (self->topology, umbp_text (node)) >= 0;
+    self->live[number] =
+        self->topology && umbp_topology_find (self->topology, umbp_text (node)) >= 0;
     self->reach = number >= self->reach ? number + 1u : self->reach;
     return number;
 }
@@ -158,11 +160,13 @@ static int s_accept (self_t *self, stream_t *stream, const umbp_msg_change_t *ch
     if (change->node_epoch < stream->epoch)
         return UMBP_EDENIED;            //  A former incarnation still speaks
     if (change->fresh)                  //  The same account may be begun again: its answer was lost
-        return stream->epoch == change->node_epoch && stream->next == change->seq + change->kinds.count
+        return stream->epoch == change->node_epoch
+                       && stream->next == change->seq + change->kinds.count
                        && stream->place != NO_PLACE && change->kinds.count > 0
                    ? 0
                    : s_begin (self, stream, change);
-    if (stream->place == NO_PLACE || change->node_epoch != stream->epoch || change->seq > stream->next) {
+    if (stream->place == NO_PLACE || change->node_epoch != stream->epoch
+        || change->seq > stream->next) {
         self->holes++;
         return UMBP_ESTALE;
     }
@@ -181,7 +185,8 @@ static bool s_make_way (self_t *self, const stream_t *stream, const umbp_fingerp
         for (size_t index = 0; index < count; index++) {
             const umbp_place_t *place = &places[index];
             if (self->accounts[place->node].doomed || place->node == stream->old_place)
-                removed += umbp_index_table_remove (self->table, print, place->node, place->tier) == 0;
+                removed +=
+                    umbp_index_table_remove (self->table, print, place->node, place->tier) == 0;
         }
     } while (count > 0 && removed == count);
     return count == 0;
@@ -191,7 +196,8 @@ static int s_apply (self_t *self, stream_t *stream, const umbp_msg_change_t *cha
 {
     umbp_fingerprint_t print;
     memcpy (&print, change->prints.data + index * sizeof print, sizeof print);
-    umbp_place_t place = { .node = stream->place, .tier = stream->tier,
+    umbp_place_t place = { .node = stream->place,
+                           .tier = stream->tier,
                            .size = umbp_u32s_at (change->sizes, index),
                            .sum = umbp_u32s_at (change->sums, index) };
     self->changes++;
@@ -226,7 +232,8 @@ static void s_on_change (void *owner, const umbp_mail_t *mail)
     umbp_msg_t answer;
     umbp_msg_init (&answer, UMBP_MSG_change_ok, 0);
     if (change->prints.size != count * sizeof (umbp_fingerprint_t)) {
-        umbp_post_refuse (self->post, mail->origin, UMBP_EINVAL, "prints", "not 16 bytes for each change");
+        umbp_post_refuse (self->post, mail->origin, UMBP_EINVAL, "prints",
+                          "not 16 bytes for each change");
         return;
     }
     stream_t *stream = s_stream (self, change->node, (uint8_t) change->tier);
@@ -281,8 +288,8 @@ static uint16_t s_ref (self_t *self, umbp_column_t *nodes, const char *node)
 }
 
 //  All places of one key, each node and tier once. Returns how many; they go from one row on to before another.
-static uint8_t s_places (self_t *self, const umbp_fingerprint_t *print, umbp_column_t *nodes, size_t row,
-                         size_t end)
+static uint8_t s_places (self_t *self, const umbp_fingerprint_t *print, umbp_column_t *nodes,
+                         size_t row, size_t end)
 {
     umbp_place_t places[SHOWN_MAX];
     size_t count = umbp_index_table_find (self->table, print, places, SHOWN_MAX), shown = 0;
@@ -310,10 +317,11 @@ static void s_on_lookup (void *owner, const umbp_mail_t *mail)
     s_prepare (self, &lookup->keys);
     umbp_column_t nodes = { .bytes = self->names, .sizes = self->name_sizes };
     for (size_t index = 0; index < count; index++) {
-        uint32_t end = UMBP_EXTENTS_MAX - (count - 1 - index);       //  Each key behind has a row at least
-        self->found[index] = lookup->places
-                                 ? s_places (self, &self->prints[index], &nodes, rows, end)
-                                 : umbp_index_table_has (self->table, &self->prints[index], self->live);
+        uint32_t end =
+            UMBP_EXTENTS_MAX - (count - 1 - index); //  Each key behind has a row at least
+        self->found[index] =
+            lookup->places ? s_places (self, &self->prints[index], &nodes, rows, end)
+                           : umbp_index_table_has (self->table, &self->prints[index], self->live);
         rows += lookup->places ? self->found[index] : 0;
         self->hits += self->found[index] > 0;
     }
@@ -355,8 +363,9 @@ static void s_on_topology (void *owner, const umbp_mail_t *mail)
     self->topology = fresh;
     s_forget_gone (self);
     for (size_t index = 0; index < self->reach; index++)
-        self->live[index] = self->accounts[index].used && !self->accounts[index].doomed
-                            && umbp_topology_find (fresh, umbp_text (self->accounts[index].node)) >= 0;
+        self->live[index] =
+            self->accounts[index].used && !self->accounts[index].doomed
+            && umbp_topology_find (fresh, umbp_text (self->accounts[index].node)) >= 0;
 }
 
 //  --------------------------------------------------------------------------------------------------
@@ -413,7 +422,10 @@ zactor_t *umbp_index_new (const umbp_index_args_t *args)
         freen (self);
         return NULL;
     }
-    umbp_actor_args_t actor = { .name = "index", .home = args->home, .door = true, .ops = ops,
+    umbp_actor_args_t actor = { .name = "index",
+                                .home = args->home,
+                                .door = true,
+                                .ops = ops,
                                 .self = self, .start = s_start, .stat = s_stat, .tick = s_tick,
                                 .tick_ms = TICK_MS, .destroy = s_destroy };
     return umbp_actor_new (&actor);

@@ -24,7 +24,7 @@ typedef struct {
     uint32_t pad;                       //  To half a cache line
 } entry_t;
 
-_Static_assert (sizeof (entry_t) == 32, "two entries to a cache line");
+_Static_assert(sizeof (entry_t) == 32, "two entries to a cache line");
 
 typedef struct {
     entry_t *slots;
@@ -229,8 +229,8 @@ int umbp_index_table_add (umbp_index_table_t *self, const umbp_fingerprint_t *ke
     return rc || slot == first ? rc : UMBP_EEXIST;
 }
 
-int umbp_index_table_remove (umbp_index_table_t *self, const umbp_fingerprint_t *key,
-                             uint16_t node, uint8_t tier)
+int umbp_index_table_remove (umbp_index_table_t *self, const umbp_fingerprint_t *key, uint16_t node,
+                             uint8_t tier)
 {
     segment_t *segment = s_segment (self, key->hi);
     uint32_t slot = s_seek (self, segment, key->hi, key->lo);
@@ -245,7 +245,9 @@ int umbp_index_table_remove (umbp_index_table_t *self, const umbp_fingerprint_t 
 
 static umbp_place_t s_place (const entry_t *entry)
 {
-    return (umbp_place_t) { .node = entry->node, .tier = entry->tier, .size = entry->size,
+    return (umbp_place_t){ .node = entry->node,
+                           .tier = entry->tier,
+                           .size = entry->size,
                             .sum = entry->sum };
 }
 
@@ -312,8 +314,7 @@ static size_t s_sweep (umbp_index_table_t *self, uint64_t *from, uint32_t *budge
         if (gone) {
             s_close (self, segment, slot);           //  The next one has come into this slot
             dropped++;
-        }
-        else
+        } else
             slot++;
     }
     s_shrink (self, segment);

@@ -48,8 +48,8 @@ int umbp_index_table_add (umbp_index_table_t *self, const umbp_fingerprint_t *ke
                           const umbp_place_t *place);
 
 //  Forget one place. Returns UMBP_OK or UMBP_ENOENT.
-int umbp_index_table_remove (umbp_index_table_t *self, const umbp_fingerprint_t *key,
-                             uint16_t node, uint8_t tier);
+int umbp_index_table_remove (umbp_index_table_t *self, const umbp_fingerprint_t *key, uint16_t node,
+                             uint8_t tier);
 
 //  Write up to max places of a key to out, oldest first. Returns how many were written.
 size_t umbp_index_table_find (const umbp_index_table_t *self, const umbp_fingerprint_t *key,

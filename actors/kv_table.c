@@ -160,8 +160,8 @@ umbp_kv_table_t *umbp_kv_table_new (size_t max_hashes, uint64_t hit_ttl_ms)
     self->engine = calloc (UMBP_KV_ENGINES_MAX + 1, sizeof (engine_t));
     self->holdings = calloc ((size_t) self->holding_max + 1, sizeof (holding_t));
     if (s_names_start (&self->hashes, max_hashes) || s_names_start (&self->hits, max_hashes)
-        || s_names_start (&self->engines, UMBP_KV_ENGINES_MAX)
-        || !self->firsts || !self->hit || !self->engine || !self->holdings)
+        || s_names_start (&self->engines, UMBP_KV_ENGINES_MAX) || !self->firsts || !self->hit
+        || !self->engine || !self->holdings)
         umbp_kv_table_destroy (&self);
     return self;
 }
@@ -250,7 +250,7 @@ static int s_check_all (const umbp_kv_table_t *self, int engine, size_t size, in
     if (rc)
         return rc;
     return s_engine (self, engine) && tier >= 1 && tier <= UMBP_KV_TIERS_MAX ? UMBP_OK
-                                                                            : UMBP_EINVAL;
+                                                                             : UMBP_EINVAL;
 }
 
 //  The holding of an engine among those of a hash, 0 if there is none

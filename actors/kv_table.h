@@ -24,7 +24,7 @@
 #define UMBP_KV_HIT_TTL_MS 7200000      //  The usual time that counts are kept after the last hit
 
 //  The bit of a tier, 1..8, in a mask
-#define UMBP_KV_TIER_BIT(tier) (1u << ((tier) - 1))
+#define UMBP_KV_TIER_BIT(tier) (1u << ((tier) -1))
 
 typedef struct umbp_kv_table umbp_kv_table_t;
 

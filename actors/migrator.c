@@ -223,6 +223,9 @@ static void s_stat (void *arg, umbp_gauges_t *stats)
 static void s_destroy (void **self_p)
 {
     umbp_migrator_t *self = *self_p;
+    for (size_t index = 0; index < UMBP_LANES; index++)
+        if (self->lanes[index].worker)  //  All at once, and then wait for each
+            zstr_send (self->lanes[index].worker, "$TERM");
     for (size_t index = UMBP_LANES; index-- > 0;) {
         zactor_destroy (&self->lanes[index].worker);
         zsock_destroy (&self->lanes[index].sock);

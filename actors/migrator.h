@@ -16,7 +16,7 @@ typedef struct {
 //  Answers copy, by its deadline, with a status for each key: 0 it is here now, UMBP_EEXIST it was,
 //  UMBP_ENOENT it is not there, UMBP_EAGAIN no room here, or why it could not be fetched. Over
 //  UMBP_MIGRATOR_COPIES_MAX the whole is answered UMBP_EAGAIN. Takes topology_ok. Has a door.
-//  Destroying it may take three seconds, if a transfer hangs just then. NULL if it cannot bind.
+//  Destroying it may take a few seconds, if a transfer hangs just then. NULL if it cannot bind.
 zactor_t *umbp_migrator_new (const umbp_migrator_args_t *args);
 
 #endif

@@ -6,7 +6,7 @@
 
 #include "cluster/bulk/copy.h"
 
-#define ASK_MS 5000                     //  For a tier to answer
+#define ASK_MS 5000                     //  For a tier to answer; or a quarter of the time left
 
 static const char *const s_tiers[UMBP_TIERS] = {
     [UMBP_TIER_HBM] = "tier:hbm",
@@ -21,7 +21,8 @@ static const char *const s_tiers[UMBP_TIERS] = {
 static uint32_t s_patience_ms (const umbp_copy_t *copy)
 {
     int64_t left = umbp_copy_left_ms (copy);
-    return left < 1 ? 1 : left < ASK_MS ? (uint32_t) left : ASK_MS;
+    int64_t most = left / 4 > ASK_MS ? left / 4 : ASK_MS;
+    return left < 1 ? 1 : (uint32_t) (left < most ? left : most);
 }
 
 static void s_release (umbp_migrator_t *self, umbp_lane_t *lane)

@@ -2,9 +2,8 @@
 //  buffer of its own, and compares the checksum of every block on the way. A block in a slot whose
 //  row ended well has the bytes that its sum says; of one whose row failed, nothing is known.
 //
-//  For one thread. umbp_mover_run blocks, until its deadline at most, and no longer than about
-//  three seconds after stop says true, whatever the servers do. Connections are kept for the next
-//  run.
+//  For one thread. umbp_mover_run blocks, until its deadline at most, and no longer than a few
+//  seconds after stop says true, whatever the servers do. Connections are kept for the next run.
 #ifndef UMBP_MOVER_H
 #define UMBP_MOVER_H
 

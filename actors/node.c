@@ -68,7 +68,8 @@ static bool s_name_ok (const char *name)
 {
     size_t size = strlen (name);
     return size > 0 && size <= UMBP_NAME_MAX
-           && strspn (name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") == size;
+           && strspn (name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
+                  == size;
 }
 
 //  True for "tcp://*:...", "tcp://0.0.0.0:..." and the like: nobody can connect there
@@ -87,11 +88,13 @@ int umbp_node_options_check (const umbp_node_options_t *o, char *why, size_t siz
     if (strncmp (o->listen, "tcp://", 6) != 0 || !strrchr (o->listen + 6, ':'))
         return s_refuse (why, size, "listen: must be tcp://host:port, port * for any");
     if (s_is_wildcard (o->listen) && !*o->advertise)
-        return s_refuse (why, size, "advertise: needed when listen is all interfaces: tcp://host:port");
+        return s_refuse (why, size,
+                         "advertise: needed when listen is all interfaces: tcp://host:port");
     if (*o->advertise && !umbp_endpoint_ok (umbp_text (o->advertise)))
         return s_refuse (why, size, "advertise: must be tcp://host:port");
     if (o->heartbeat_ms < 10 || o->suspect_ms < 3 * o->heartbeat_ms)
-        return s_refuse (why, size, "suspect_ms: must be at least 3 times heartbeat_ms, which is 10 or more");
+        return s_refuse (why, size,
+                         "suspect_ms: must be at least 3 times heartbeat_ms, which is 10 or more");
     if (o->gone_ms < o->suspect_ms)
         return s_refuse (why, size, "gone_ms: must be at least suspect_ms");
     if (o->copies < 1 || o->copies > UMBP_COPIES_MAX)
@@ -103,7 +106,8 @@ int umbp_node_options_check (const umbp_node_options_t *o, char *why, size_t siz
     if (o->dram_bytes < o->page_bytes || o->region_bytes < o->page_bytes)
         return s_refuse (why, size, "dram_bytes, region_bytes: must hold one page at least");
     if ((o->dram_bytes + o->region_bytes - 1) / o->region_bytes > REGIONS_MAX)
-        return s_refuse (why, size, "region_bytes: too small, dram_bytes would need more than 64 regions");
+        return s_refuse (why, size,
+                         "region_bytes: too small, dram_bytes would need more than 64 regions");
     if (o->evict_low < 1 || o->evict_low >= o->evict_high || o->evict_high > 100)
         return s_refuse (why, size, "evict_low, evict_high: must be 1 <= low < high <= 100");
     if (!umbp_place_strategy (o->strategy))
@@ -190,9 +194,11 @@ static int s_make_regions (umbp_node_t *self, umbp_region_t ***regions_p)
         uint64_t bytes = left < self->options.region_bytes ? left : self->options.region_bytes;
         char name[64];
         snprintf (name, sizeof name, "umbp-dram-%zu", count);
-        regions[count] = umbp_region_new (name, bytes, self->options.huge_pages, self->options.prefault, &rc);
+        regions[count] =
+            umbp_region_new (name, bytes, self->options.huge_pages, self->options.prefault, &rc);
         if (regions[count] && self->options.huge_pages && !umbp_region_huge (regions[count]))
-            zsys_warning ("node: no huge pages for region %zu, small ones serve: see vm.nr_hugepages", count);
+            zsys_warning (
+                "node: no huge pages for region %zu, small ones serve: see vm.nr_hugepages", count);
         count += regions[count] != NULL;
         left -= bytes;
     }
@@ -206,18 +212,22 @@ static int s_make_regions (umbp_node_t *self, umbp_region_t ***regions_p)
     return rc;
 }
 
-static umbp_bulk_server_t *s_make_bulk (umbp_node_t *self, umbp_region_t **regions, size_t count, int *err)
+static umbp_bulk_server_t *s_make_bulk (umbp_node_t *self, umbp_region_t **regions, size_t count,
+                                        int *err)
 {
     umbp_piece_t pieces[REGIONS_MAX];
     for (size_t index = 0; index < count; index++)
-        pieces[index] = (umbp_piece_t) { umbp_region_base (regions[index]),
-                                         umbp_region_bytes (regions[index]) };
+        pieces[index] =
+            (umbp_piece_t){ umbp_region_base (regions[index]), umbp_region_bytes (regions[index]) };
     char host[UMBP_TEXT_MAX], where[UMBP_TEXT_MAX + 16];
     s_host_of (self->options.listen, host, sizeof host);
     if (*self->options.bulk_host)
         snprintf (host, sizeof host, "%s", self->options.bulk_host);
-    snprintf (where, sizeof where, "%s:%u", streq (host, "*") ? "0.0.0.0" : host, self->options.bulk_port);
-    umbp_bulk_server_config_t config = { .endpoint = where, .regions = pieces, .region_count = count,
+    snprintf (where, sizeof where, "%s:%u", streq (host, "*") ? "0.0.0.0" : host,
+              self->options.bulk_port);
+    umbp_bulk_server_config_t config = { .endpoint = where,
+                                         .regions = pieces,
+                                         .region_count = count,
                                          .page_size = self->options.page_bytes, .tokens_max = 1 << 17,
                                          .connections_max = 4096 };
     umbp_bulk_server_t *bulk = umbp_bulk_server_new (&config, err);
@@ -255,7 +265,9 @@ static bool s_start_tier (umbp_node_t *self, uint64_t seed, int *err)
         s_regions_destroy (&regions, (size_t) count);
         return false;
     }
-    umbp_manager_args_t args = { .home = &self->home, .name = "tier:dram", .tier = UMBP_TIER_DRAM,
+    umbp_manager_args_t args = { .home = &self->home,
+                                 .name = "tier:dram",
+                                 .tier = UMBP_TIER_DRAM,
                                  .regions = regions, .region_count = (size_t) count, .bulk = bulk,
                                  .bulk_endpoint = self->bulk, .page_size = self->options.page_bytes,
                                  .seed = seed, .slot_ttl_ms = self->options.slot_ttl_ms,
@@ -267,7 +279,8 @@ static bool s_start_tier (umbp_node_t *self, uint64_t seed, int *err)
 static bool s_start_registry (umbp_node_t *self)
 {
     char host[UMBP_TEXT_MAX];
-    umbp_registry_args_t args = { .home = &self->home, .cluster = self->options.cluster,
+    umbp_registry_args_t args = { .home = &self->home,
+                                  .cluster = self->options.cluster,
                                   .endpoint = self->endpoint, .bulk = self->bulk,
                                   .host = umbp_host_id (host, sizeof host),
                                   .heartbeat_ms = self->options.heartbeat_ms,
@@ -284,13 +297,18 @@ static bool s_start_discovery (umbp_node_t *self)
     const umbp_node_options_t *o = &self->options;
     const char *instance = self->home.instance;
     umbp_seeds_args_t seeds = { instance, self->endpoint, o->seeds };
-    umbp_gossip_args_t gossip = { .instance = instance, .cluster = o->cluster, .node = self->home.node,
+    umbp_gossip_args_t gossip = { .instance = instance,
+                                  .cluster = o->cluster,
+                                  .node = self->home.node,
                                   .endpoint = self->endpoint, .bind = o->gossip_bind,
                                   .connect = o->gossip_connect };
-    umbp_beacon_args_t beacon = { .instance = instance, .cluster = o->cluster, .endpoint = self->endpoint,
+    umbp_beacon_args_t beacon = { .instance = instance,
+                                  .cluster = o->cluster,
+                                  .endpoint = self->endpoint,
                                   .interface = o->beacon_interface, .port = o->beacon_port };
     return (!*o->seeds || s_add (self, umbp_seeds_new (&seeds)))
-           && ((!*o->gossip_bind && !*o->gossip_connect) || s_add (self, umbp_gossip_new (&gossip, NULL)))
+           && ((!*o->gossip_bind && !*o->gossip_connect)
+               || s_add (self, umbp_gossip_new (&gossip, NULL)))
            && (!o->beacon_port || s_add (self, umbp_beacon_new (&beacon)));
 }
 
@@ -303,7 +321,8 @@ static bool s_start_actors (umbp_node_t *self, int *err)
     umbp_extkv_args_t extkv = { .home = &self->home, .hashes = o->kv_hashes };
     umbp_router_args_t router = { .home = &self->home,
                                   .strategy = umbp_place_strategy (o->strategy),
-                                  .evict_low = o->evict_low, .page_bytes = o->page_bytes };
+                                  .evict_high = o->evict_high, .evict_low = o->evict_low,
+                                  .page_bytes = o->page_bytes };
     umbp_migrator_args_t migrator = { .home = &self->home };
     return s_add (self, umbp_index_new (&index)) && s_add (self, umbp_eviction_new (&eviction))
            && s_start_tier (self, seed, err) && s_add (self, umbp_extkv_new (&extkv))
@@ -316,7 +335,8 @@ static bool s_start_actors (umbp_node_t *self, int *err)
 
 static bool s_start_link (umbp_node_t *self)
 {
-    umbp_link_args_t args = { .instance = self->home.instance, .node = self->home.node,
+    umbp_link_args_t args = { .instance = self->home.instance,
+                              .node = self->home.node,
                               .listen = self->options.listen };
     self->link = umbp_link_new (&args, self->endpoint, sizeof self->endpoint);
     if (!self->link)

@@ -15,7 +15,7 @@ struct umbp_placement {
     uint64_t random;
     size_t count, self;
     int sticky;                         //  Member of the batch, -1 none yet
-    unsigned low;                       //  Percent of a tier: evictions go down to that
+    unsigned high, low;                 //  Percent of a tier: beyond high, evictions go down to low
     uint32_t page_bytes;                //  What a block takes is a multiple of this
     room_t rooms[UMBP_NODES_MAX];
 };
@@ -26,7 +26,7 @@ umbp_placement_t *umbp_placement_new (uint64_t seed)
     if (self) {
         self->random = seed;
         self->sticky = -1;
-        self->low = 100;
+        self->high = self->low = 100;
         self->page_bytes = 1;
     }
     return self;
@@ -38,9 +38,10 @@ void umbp_placement_destroy (umbp_placement_t **self_p)
     *self_p = NULL;
 }
 
-void umbp_placement_set_low (umbp_placement_t *self, unsigned percent)
+void umbp_placement_set_marks (umbp_placement_t *self, unsigned high, unsigned low)
 {
-    self->low = percent < 100 ? percent : 100;
+    self->high = high < 100 ? high : 100;
+    self->low = low < 100 ? low : 100;
 }
 
 void umbp_placement_set_page (umbp_placement_t *self, uint32_t bytes)
@@ -67,7 +68,8 @@ void umbp_placement_topology (umbp_placement_t *self, const umbp_topology_t *top
     }
 }
 
-static bool s_may (const umbp_placement_t *self, size_t member, unsigned tier, const umbp_tried_t *tried)
+static bool s_may (const umbp_placement_t *self, size_t member, unsigned tier,
+                   const umbp_tried_t *tried)
 {
     if (!self->rooms[member].usable || self->rooms[member].total[tier] == 0)
         return false;
@@ -87,8 +89,26 @@ static int s_most_free (const umbp_placement_t *self, unsigned tier, const umbp_
     return best;
 }
 
+//  Whether a block fits without an eviction
+static bool s_fits (const umbp_placement_t *self, size_t member, unsigned tier, uint32_t size)
+{
+    const room_t *room = &self->rooms[member];
+    return room->free[tier] >= size + room->total[tier] / 100 * (100 - self->high);
+}
+
+static bool s_fits_elsewhere (const umbp_placement_t *self, unsigned tier, uint32_t size,
+                              const umbp_tried_t *tried)
+{
+    for (size_t member = 0; member < self->count; member++)
+        if (member != self->self && s_may (self, member, tier, tried)
+            && s_fits (self, member, tier, size))
+            return true;
+    return false;
+}
+
 //  Draw by free bytes among those with room; without room anywhere as most_free
-static int s_weighted (umbp_placement_t *self, unsigned tier, uint32_t size, const umbp_tried_t *tried)
+static int s_weighted (umbp_placement_t *self, unsigned tier, uint32_t size,
+                       const umbp_tried_t *tried)
 {
     uint64_t sum = 0;
     for (size_t member = 0; member < self->count; member++)
@@ -114,12 +134,14 @@ void umbp_placement_batch (umbp_placement_t *self, unsigned tier, uint64_t total
     self->sticky = most >= 0 && self->rooms[most].free[tier] >= total ? most : -1;
 }
 
-static int s_pick (umbp_placement_t *self, umbp_place_strategy_t strategy, unsigned tier, uint32_t size,
-                   const umbp_tried_t *tried)
+static int s_pick (umbp_placement_t *self, umbp_place_strategy_t strategy, unsigned tier,
+                   uint32_t size, const umbp_tried_t *tried)
 {
     switch (strategy) {
     case UMBP_PLACE_LOCAL:
-        if (s_may (self, self->self, tier, tried) && self->rooms[self->self].free[tier] >= size)
+        if (s_may (self, self->self, tier, tried)
+            && (s_fits (self, self->self, tier, size)
+                || !s_fits_elsewhere (self, tier, size, tried)))
             return (int) self->self;
         return s_most_free (self, tier, tried);
     case UMBP_PLACE_WEIGHTED: return s_weighted (self, tier, size, tried);

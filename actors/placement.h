@@ -6,7 +6,8 @@
 #include "cluster/topology.h"
 
 typedef enum {
-    UMBP_PLACE_LOCAL = 1,               //  Here while there is room, then as most_free
+    UMBP_PLACE_LOCAL = 1,               //  Here, but as most_free while we would have to evict and
+                                        //  another member would not
     UMBP_PLACE_MOST_FREE,
     UMBP_PLACE_WEIGHTED,                //  At random, in proportion to free bytes
     UMBP_PLACE_SAME,                    //  A whole batch on one member if one can take it
@@ -24,10 +25,10 @@ typedef struct umbp_placement umbp_placement_t;
 umbp_placement_t *umbp_placement_new (uint64_t seed);
 void umbp_placement_destroy (umbp_placement_t **self_p);
 
-//  Members evict down to so many percent of a tier, 100 at first. What they can free that way counts as free for
-//  most_free, so that full members take turns. Otherwise the one that evicted last would have most free, and be
-//  given everything, and evict again: a pool of which only that one member forgets.
-void umbp_placement_set_low (umbp_placement_t *self, unsigned percent);
+//  Members evict once a tier is filled beyond high percent, down to low; 100 and 100 at first. What they can free
+//  that way counts as free for most_free, so that full members take turns. Otherwise the one that evicted last
+//  would have most free, and be given everything, and evict again: a pool of which only that one member forgets.
+void umbp_placement_set_marks (umbp_placement_t *self, unsigned high, unsigned low);
 
 //  Blocks take whole pages of so many bytes, 1 at first. All members are taken to have such pages.
 void umbp_placement_set_page (umbp_placement_t *self, uint32_t bytes);

@@ -17,7 +17,8 @@ static void s_view_release (umbp_view_of_t *view)
 }
 
 //  A request with one part per key. Refuses, and returns NULL, if there are too many or no topology yet.
-umbp_req_t *umbp_router_request (umbp_router_t *self, const umbp_mail_t *mail, const umbp_column_t *keys)
+umbp_req_t *umbp_router_request (umbp_router_t *self, const umbp_mail_t *mail,
+                                 const umbp_column_t *keys)
 {
     if (self->request_count == REQUESTS_MAX || !self->view) {
         self->refused_busy++;
@@ -26,8 +27,8 @@ umbp_req_t *umbp_router_request (umbp_router_t *self, const umbp_mail_t *mail, c
         return NULL;
     }
     uint32_t count = keys ? keys->count : 0;
-    umbp_req_t *req = zmalloc (sizeof (umbp_req_t) + count * sizeof (umbp_part_t)
-                               + (keys ? keys->size : 0));
+    umbp_req_t *req =
+        zmalloc (sizeof (umbp_req_t) + count * sizeof (umbp_part_t) + (keys ? keys->size : 0));
     uint8_t *bytes = (uint8_t *) &req->parts[count];
     req->router = self;
     req->origin = *mail->origin;
@@ -121,14 +122,15 @@ void umbp_router_sub_free (umbp_sub_t *sub)
 }
 
 //  Returns false if it could not even be asked: its items are to be tried again, and the sub is freed
-bool umbp_router_ask (umbp_sub_t *sub, const char *actor, umbp_msg_t *msg, const void *payload, size_t size,
-                      umbp_answer_fn *fn)
+bool umbp_router_ask (umbp_sub_t *sub, const char *actor, umbp_msg_t *msg, const void *payload,
+                      size_t size, umbp_answer_fn *fn)
 {
     umbp_req_t *req = sub->req;
     const char *node = umbp_topology_member (req->view->topology, sub->member)->node;
     req->pending++;
-    if (umbp_post_ask (req->router->post, actor, node, msg, payload, size, umbp_router_left (req, 40), fn,
-                       (uint64_t) (uintptr_t) sub) == 0)
+    if (umbp_post_ask (req->router->post, actor, node, msg, payload, size,
+                       umbp_router_left (req, 40), fn, (uint64_t) (uintptr_t) sub)
+        == 0)
         return true;
     req->router->unheard++;
     req->pending--;
@@ -169,8 +171,8 @@ const char *umbp_router_tier_name (unsigned tier)
 //  Rows and extents of an answer
 
 //  A new row for what a member gave. Returns its number, UMBP_NO_REF if there are too many.
-uint16_t umbp_router_row (umbp_req_t *req, const umbp_sub_t *sub, umbp_text_t bulk, uint32_t page_size,
-                          uint32_t ttl_ms, uint64_t lease)
+uint16_t umbp_router_row (umbp_req_t *req, const umbp_sub_t *sub, umbp_text_t bulk,
+                          uint32_t page_size, uint32_t ttl_ms, uint64_t lease)
 {
     if (!req->rows)
         req->rows = zmalloc (UMBP_ROWS_MAX * sizeof (umbp_row_t));
@@ -277,7 +279,9 @@ static void s_exists_answer (umbp_req_t *req)
     bool unbroken = true;
     for (uint32_t index = 0; index < req->count; index++) {
         const umbp_part_t *part = &req->parts[index];
-        self->statuses[index] = (int8_t) (part->replica_count ? 1 : part->heard ? 0 : UMBP_EUNREACH);
+        self->statuses[index] = (int8_t) (part->replica_count ? 1
+                                          : part->heard       ? 0
+                                                              : UMBP_EUNREACH);
         unbroken = unbroken && part->replica_count;
         answer.exists_ok.prefix += unbroken;
     }
@@ -306,7 +310,9 @@ static void s_where_answer (umbp_req_t *req)
     umbp_column_t nodes = { .bytes = self->keys, .sizes = self->sizes16 };
     for (uint32_t index = 0; index < req->count; index++) {
         const umbp_part_t *part = &req->parts[index];
-        self->statuses[index] = (int8_t) (part->replica_count ? 0 : part->heard ? UMBP_ENOENT : UMBP_EUNREACH);
+        self->statuses[index] = (int8_t) (part->replica_count ? 0
+                                          : part->heard       ? UMBP_ENOENT
+                                                              : UMBP_EUNREACH);
         self->payload[index] = part->replica_count;
         for (uint8_t replica = 0; replica < part->replica_count; replica++, rows++) {
             const umbp_replica_t *at = &part->replicas[replica];
@@ -544,10 +550,14 @@ zactor_t *umbp_router_new (const umbp_router_args_t *args)
     self->strategy = args->strategy;
     self->settle_ms = args->settle_ms ? args->settle_ms : SETTLE_MS;
     self->placement = umbp_placement_new (args->home->node_epoch);
-    umbp_placement_set_low (self->placement, args->evict_low ? args->evict_low : 100);
+    umbp_placement_set_marks (self->placement, args->evict_high ? args->evict_high : 100,
+                              args->evict_low ? args->evict_low : 100);
     umbp_placement_set_page (self->placement, args->page_bytes);
     self->keys = zmalloc (UMBP_BATCH_MAX * UMBP_KEY_MAX);
-    umbp_actor_args_t actor = { .name = "router", .home = args->home, .door = true, .ops = ops,
+    umbp_actor_args_t actor = { .name = "router",
+                                .home = args->home,
+                                .door = true,
+                                .ops = ops,
                                 .self = self, .start = s_start, .stat = s_stat, .destroy = s_destroy };
     return umbp_actor_new (&actor);
 }

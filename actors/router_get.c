@@ -68,7 +68,8 @@ static void s_answer (umbp_req_t *req)
 //  What a tier manager said
 
 //  Copy an inlined value; *offset moves on in any case. Returns false if the answer does not hold it.
-static bool s_take_inlined (umbp_req_t *req, umbp_part_t *part, const umbp_mail_t *mail, size_t *offset)
+static bool s_take_inlined (umbp_req_t *req, umbp_part_t *part, const umbp_mail_t *mail,
+                            size_t *offset)
 {
     size_t from = *offset;
     *offset += part->size;
@@ -171,7 +172,8 @@ static bool s_better (const umbp_req_t *req, const umbp_replica_t *one, const um
 static void s_sort_replicas (const umbp_req_t *req, umbp_part_t *part)
 {
     for (int index = 1; index < part->replica_count; index++)
-        for (int at = index; at > 0 && s_better (req, &part->replicas[at], &part->replicas[at - 1]); at--) {
+        for (int at = index; at > 0 && s_better (req, &part->replicas[at], &part->replicas[at - 1]);
+             at--) {
             umbp_replica_t swap = part->replicas[at];
             part->replicas[at] = part->replicas[at - 1];
             part->replicas[at - 1] = swap;
@@ -191,7 +193,8 @@ static void s_try_replicas (umbp_req_t *req)
         req->router->failovers += part->replica_next > 0;
         umbp_replica_t *replica = &part->replicas[part->replica_next++];
         uint16_t at = 0;
-        while (at < count && (subs[at]->member != replica->member || subs[at]->tier != replica->tier))
+        while (at < count
+               && (subs[at]->member != replica->member || subs[at]->tier != replica->tier))
             at++;
         if (at == UMBP_ROWS_MAX)
             continue;

@@ -66,8 +66,9 @@ static void s_on_reserved (void *owner, uint64_t tag, int status, const umbp_mai
     (void) owner;
     umbp_sub_t *sub = (umbp_sub_t *) (uintptr_t) tag;
     umbp_req_t *req = sub->req;
-    const umbp_msg_reserve_ok_t *ok =
-        status == 0 && mail && mail->msg->type == UMBP_MSG_reserve_ok ? &mail->msg->reserve_ok : NULL;
+    const umbp_msg_reserve_ok_t *ok = status == 0 && mail && mail->msg->type == UMBP_MSG_reserve_ok
+                                          ? &mail->msg->reserve_ok
+                                          : NULL;
     if (ok && ok->statuses.count != sub->count)
         ok = NULL;
     uint16_t row = UMBP_NO_REF;         //  Made for the first slot
@@ -76,7 +77,8 @@ static void s_on_reserved (void *owner, uint64_t tag, int status, const umbp_mai
         umbp_part_t *part = &req->parts[sub->items[index]];
         int8_t said = ok ? umbp_s8s_at (ok->statuses, index) : 1;
         if (said == 0 && row == UMBP_NO_REF)
-            row = umbp_router_row (req, sub, ok->bulk, (uint32_t) ok->page_size, (uint32_t) ok->ttl_ms, 0);
+            row = umbp_router_row (req, sub, ok->bulk, (uint32_t) ok->page_size,
+                                   (uint32_t) ok->ttl_ms, 0);
         if (said == 0) {
             part->row = row;
             part->slot = umbp_u64s_at (ok->slots, index);
@@ -146,7 +148,8 @@ static void s_store (umbp_sub_t *sub)
     msg.store.sums = (umbp_u64s_t) { self->sums, sub->count };
     msg.store.depths = (umbp_u16s_t) { self->counts16, sub->count };
     msg.store.nowait = sub->req->nowait;
-    umbp_router_ask (sub, umbp_router_tier_name (sub->tier), &msg, self->payload, used, s_on_stored);
+    umbp_router_ask (sub, umbp_router_tier_name (sub->tier), &msg, self->payload, used,
+                     s_on_stored);
 }
 
 //  --------------------------------------------------------------------------------------------------
@@ -164,7 +167,8 @@ static void s_place (umbp_req_t *req)
         if (!part->wanted)
             continue;
         part->wanted = false;
-        int member = umbp_placement_choose (self->placement, req->strategy, tier, part->size, &part->tried);
+        int member =
+            umbp_placement_choose (self->placement, req->strategy, tier, part->size, &part->tried);
         if (member < 0 || (size_t) member >= umbp_topology_count (req->view->topology)) {
             part->status = part->tried.count ? part->status : (int8_t) UMBP_ENOTSUP;
             continue;
@@ -199,7 +203,9 @@ static void s_looked_up (umbp_req_t *req)
     for (uint32_t index = 0; index < req->count; index++) {
         umbp_part_t *part = &req->parts[index];
         part->wanted = part->replica_count == 0 && part->size > 0;
-        part->status = (int8_t) (part->size == 0 ? UMBP_EINVAL : part->wanted ? UMBP_EAGAIN : UMBP_EEXIST);
+        part->status = (int8_t) (part->size == 0 ? UMBP_EINVAL
+                                 : part->wanted  ? UMBP_EAGAIN
+                                                 : UMBP_EEXIST);
         total += part->wanted ? part->size : 0;
     }
     umbp_placement_batch (req->router->placement, req->tier ? req->tier : UMBP_TIER_DRAM, total);
@@ -255,7 +261,8 @@ void umbp_router_on_put (void *owner, const umbp_mail_t *mail)
         part->wanted = part->size > 0;
     }
     if (by_payload && !s_take_payload (req, mail)) {
-        umbp_post_refuse (self->post, mail->origin, UMBP_EINVAL, "payload", "its size is not that of the blocks");
+        umbp_post_refuse (self->post, mail->origin, UMBP_EINVAL, "payload",
+                          "its size is not that of the blocks");
         umbp_router_done (req);
         return;
     }

@@ -123,20 +123,21 @@ struct umbp_router {
 };
 
 //  router.c
-umbp_req_t *umbp_router_request (umbp_router_t *self, const umbp_mail_t *mail, const umbp_column_t *keys);
+umbp_req_t *umbp_router_request (umbp_router_t *self, const umbp_mail_t *mail,
+                                 const umbp_column_t *keys);
 void umbp_router_done (umbp_req_t *req);             //  Answered: forget it
 void umbp_router_finish (umbp_req_t *req, umbp_msg_t *answer, const void *payload, size_t size);
 //  Ask a member for some items; answered, a sub is freed with umbp_router_sub_done
 umbp_sub_t *umbp_router_sub (umbp_req_t *req, uint16_t member, uint8_t tier, uint32_t count_max);
-bool umbp_router_ask (umbp_sub_t *sub, const char *actor, umbp_msg_t *msg, const void *payload, size_t size,
-                      umbp_answer_fn *fn);
+bool umbp_router_ask (umbp_sub_t *sub, const char *actor, umbp_msg_t *msg, const void *payload,
+                      size_t size, umbp_answer_fn *fn);
 void umbp_router_sub_done (umbp_sub_t *sub);         //  May end the stage
 void umbp_router_sub_free (umbp_sub_t *sub);
 uint32_t umbp_router_left (const umbp_req_t *req, unsigned share);
 umbp_column_t umbp_router_keys (umbp_router_t *self, const umbp_sub_t *sub);
 const char *umbp_router_tier_name (unsigned tier);
-uint16_t umbp_router_row (umbp_req_t *req, const umbp_sub_t *sub, umbp_text_t bulk, uint32_t page_size,
-                          uint32_t ttl_ms, uint64_t lease);
+uint16_t umbp_router_row (umbp_req_t *req, const umbp_sub_t *sub, umbp_text_t bulk,
+                          uint32_t page_size, uint32_t ttl_ms, uint64_t lease);
 //  Rows of extents of an answer, copied to the item; *at moves on in any case. False if they are not there.
 bool umbp_router_take_extents (umbp_req_t *req, umbp_part_t *part, umbp_u16s_t counts, size_t index,
                                umbp_u16s_t regions, umbp_u32s_t pages, umbp_u32s_t page_counts,

@@ -71,7 +71,8 @@ typedef struct umbp_node umbp_node_t;
 UMBP_NODE_EXPORT void umbp_node_options_init (umbp_node_options_t *options);
 
 //  0 if a node can be made of them; else UMBP_EINVAL, and why names the option and what is allowed
-UMBP_NODE_EXPORT int umbp_node_options_check (const umbp_node_options_t *options, char *why, size_t size);
+UMBP_NODE_EXPORT int umbp_node_options_check (const umbp_node_options_t *options, char *why,
+                                              size_t size);
 
 //  Start. Blocks until all actors run (memory is faulted in first: about 0.3 s a GiB). Returns NULL on failure,
 //  with *err unless it is NULL; the reason is logged.

@@ -22,7 +22,7 @@
 #define NODES 3
 #define BATCH UMBP_BENCH_REDIS_BATCH
 #define DRAWN 512                       //  Batches that are drawn ahead, and asked for in turn
-#define CALLS 256                       //  In a measurement
+#define CALLS 1024                      //  In a measurement
 #define ONE_CALLS 2000                  //  Of one key
 #define TINY 64                         //  Bytes of a block
 #define SMALL 4096
@@ -33,7 +33,7 @@
 #define RUN_HERE 2
 #define RUN_SPREAD 3
 #define TIMEOUT_MS 30000
-#define SPIN "50us"                     //  Of the nodes and the client, before they sleep
+#define SPIN "100us"                    //  Of the nodes and the client, before they sleep
 
 typedef char name_t[UMBP_BENCH_KEY_SIZE];
 

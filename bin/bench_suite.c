@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define SAMPLES_MAX 101
 
@@ -134,9 +135,12 @@ static void s_write (umbp_bench_suite_t *self)
 int umbp_bench_suite (const umbp_bench_options_t *options)
 {
     umbp_bench_suite_t self = { .options = options, .rows = json_array () };
-    printf (
-        "Medians of %d, in turns with what is compared. A ratio above 1 is better than that.\n\n",
-        (int) options->samples);
+    double load = 0;
+    getloadavg (&load, 1);
+    printf ("Medians of %d, in turns with what is compared; a ratio above 1 is better than that.\n",
+            (int) options->samples);
+    printf ("%ld cores; in the last minute %.1f others were running on them.\n\n",
+            sysconf (_SC_NPROCESSORS_ONLN), load);
     umbp_bench_bulk_rows (&self);
     umbp_bench_keys_rows (&self);
     s_write (&self);

@@ -1,7 +1,7 @@
 //  client/batch.c - what all calls that take many keys share. See batch.h.
 #include "client/batch.h"
 
-#define DOOR_KEY_BYTES (80u << 10)      //  In a message that shall pass through a door with all else
+#define DOOR_KEY_BYTES (80u << 10)      //  In a message that passes through a door with all else
 
 int umbp_items_fail (const umbp_items_t *self, int status)
 {
@@ -94,7 +94,7 @@ bool umbp_is_passing (int status)
     case UMBP_EUNREACH:
     case UMBP_ECHECKSUM:
     case UMBP_ECLOSED:
-    case UMBP_EDENIED:                  //  A session that ended while its slots and leases were used
+    case UMBP_EDENIED:                  //  A session ended while its slots and leases were used
         return true;
     default: return false;
     }

@@ -37,8 +37,8 @@ int umbp_items_result (const umbp_items_t *self);
 //  0, or UMBP_EINVAL for a key that is no key
 int umbp_key_check (const umbp_key_t *key, size_t size_max);
 
-//  After a message of count items failed: true if it was too large, and shall be tried the long way,
-//  or else with fewer items
+//  After a message of count items failed: true if it was too large, and shall be tried the long
+//  way, or else with fewer items
 bool umbp_batch_shrink (int rc, umbp_way_t *way, size_t *items_max, size_t count);
 
 //  How many items from the front go into one message, 1 at least. Through a door messages are

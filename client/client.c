@@ -100,8 +100,8 @@ static void s_add_stats (umbp_stats_t *to, umbp_stats_t *from)
     memset (from, 0, sizeof *from);
 }
 
-//  A node has gone: idle lanes let go of its memory too, or it would stay taken while the node's next
-//  incarnation takes as much again
+//  A node has gone: idle lanes let go of its memory too, or it would stay taken while the node's
+//  next incarnation takes as much again
 static void s_tidy_idle (umbp_t *self)
 {
     umbp_lane_t *lanes[UMBP_LANES_MAX];
@@ -253,8 +253,8 @@ static void s_end_context (umbp_t *self)
     self->context = NULL;
 }
 
-//  Endpoints of this process are known to the context that CZMQ shares; others are reached through one
-//  of our own, which a child of this process can have too. When CZMQ starts it takes SIGINT and
+//  Endpoints of this process are known to the context that CZMQ shares; others are reached through
+//  one of our own, which a child of this process can have too. When CZMQ starts it takes SIGINT and
 //  SIGTERM, which is for programs and not for a library.
 static int s_choose_context (umbp_t *self, const char *endpoint)
 {

@@ -1,8 +1,8 @@
 //  client/exists.c - which keys have a block, asked of the index itself. The ring tells which nodes
-//  keep the entry of a key, R of them; as few as possible are asked, those of this host first, all of
-//  them at once. A put is done when the first of them has heard of it, so who knows nothing of a key,
-//  like who does not answer, leaves the word to the next owner. The router is asked in the end, if no
-//  owner answers, or works with another ring than we do.
+//  keep the entry of a key, R of them; as few as possible are asked, those of this host first, all
+//  of them at once. A put is done when the first of them has heard of it, so who knows nothing of a
+//  key, like who does not answer, leaves the word to the next owner. The router is asked in the
+//  end, if no owner answers, or works with another ring than we do.
 #include "client/batch.h"
 #include "cluster/bulk/clock.h"
 
@@ -248,8 +248,8 @@ static bool s_is_open (const look_t *look)
     return memchr (look->found, OPEN, look->count) != NULL;
 }
 
-//  What is absent by all accounts has its outcome. Returns whether any of them are doubted, and stay
-//  open.
+//  What is absent by all accounts has its outcome. Returns whether any of them are doubted, and
+//  stay open.
 static bool s_conclude (look_t *look)
 {
     bool any = false;

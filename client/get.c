@@ -1,8 +1,9 @@
-//  client/get.c - getting blocks. A window of keys goes to the router in one message; it answers with
-//  the bytes of small blocks, and with leases on the others. Blocks in memory that we have mapped are
-//  copied from there, others come through the bulk server of their owner, straight into the caller's
-//  buffers. Every byte is summed on its way and compared; what fails is asked for again, with the
-//  owner that failed named, so that the router takes another replica if there is one.
+//  client/get.c - getting blocks. A window of keys goes to the router in one message; it answers
+//  with the bytes of small blocks, and with leases on the others. Blocks in memory that we have
+//  mapped are copied from there, others come through the bulk server of their owner, straight into
+//  the caller's buffers. Every byte is summed on its way and compared; what fails is asked for
+//  again, with the owner that failed named, so that the router takes another replica if there is
+//  one.
 #include "client/get.h"
 
 #include <stdlib.h>
@@ -39,8 +40,8 @@ typedef struct {
 //  ------------------------------------------------------------------------------------------------
 //  Give bytes to the caller
 
-//  Buffers that take the whole block in its order, in scratch memory. Returns how many; 0 if the caller
-//  wants parts only; UMBP_ETOOBIG or UMBP_EINVAL if it does not fit what was asked for.
+//  Buffers that take the whole block in its order, in scratch memory. Returns how many; 0 if the
+//  caller wants parts only; UMBP_ETOOBIG or UMBP_EINVAL if it does not fit what was asked for.
 static int s_room (umbp_lane_t *lane, const job_t *job, umbp_piece_t **pieces_p)
 {
     umbp_piece_t *pieces = *pieces_p = umbp_lane_take (lane, job->range_count + 1, sizeof *pieces);
@@ -361,7 +362,8 @@ static const umbp_column_t *s_avoided (call_t *call, umbp_column_t *column)
     return count > 0 ? column : NULL;
 }
 
-//  Returns how many jobs it dealt with, 0 if the message was too large and a smaller one is to be tried
+//  Returns how many jobs it dealt with, 0 if the message was too large and a smaller one is to be
+//  tried
 static size_t s_get_message (call_t *call, job_t *jobs, size_t count)
 {
     umbp_mark_t mark = umbp_lane_mark (call->lane);
@@ -407,6 +409,7 @@ static void s_get_window (call_t *call, job_t *jobs, size_t count)
         for (size_t at = 0; at < count;) {
             size_t taken = umbp_window (call->lane, &jobs[at].key, sizeof *jobs, count - at);
             taken = taken < call->items_max ? taken : call->items_max;
+            assert (taken > 0 && taken <= count - at);
             at += s_get_message (call, jobs + at, taken);
         }
         count = s_keep_open (call, jobs, count);

@@ -1,4 +1,5 @@
-//  client/get.h - asking the router where blocks can be read, as gets and views do. Private to client/.
+//  client/get.h - asking the router where blocks can be read, as gets and views do. Private to
+//  client/.
 #ifndef UMBP_CLIENT_GET_H
 #define UMBP_CLIENT_GET_H
 
@@ -24,13 +25,13 @@ typedef struct {
     int64_t asked_ms;                   //  Leases count from here at the latest
 } umbp_found_t;
 
-//  Ask for so many keys. avoid names owners that failed, NULL: none. Returns 0 or an error; then there
-//  is nothing to release.
+//  Ask for so many keys. avoid names owners that failed, NULL: none. Returns 0 or an error; then
+//  there is nothing to release.
 int umbp_get_ask (umbp_lane_t *lane, umbp_way_t way, const umbp_key_t *keys, size_t stride,
                   size_t count, size_t inline_max, const umbp_column_t *avoid, umbp_found_t *found);
 
-//  Where a block is that lies in memory of this host: pieces in scratch memory. Returns how many, or
-//  UMBP_EPROTO. row is its first row in the extents.
+//  Where a block is that lies in memory of this host: pieces in scratch memory. Returns how many,
+//  or UMBP_EPROTO. row is its first row in the extents.
 int umbp_get_locate (umbp_lane_t *lane, const umbp_found_t *found, size_t index, size_t row,
                      umbp_piece_t **pieces_p);
 

@@ -13,7 +13,7 @@
 #define CHUNK_BYTES (256u << 10)        //  Of scratch memory, unless more is asked for at once
 #define QUEUE_MAX 2000                  //  Messages that wait in the socket
 #define PAUSE_MAX_MS 50
-#define FAIR_BYTES_MS (100 * 1000)      //  100 MB/s: slower networks are given up for another replica
+#define FAIR_BYTES_MS (100 * 1000)      //  100 MB/s: what is slower is given up for another replica
 
 struct umbp_chunk {
     umbp_chunk_t *next;
@@ -118,8 +118,8 @@ void umbp_lane_destroy (umbp_lane_t **self_p)
     *self_p = NULL;
 }
 
-//  The socket stays as it is: its threads are in our parent, and closing it here would speak to them
-//  through descriptors that both processes share
+//  The socket stays as it is: its threads are in our parent, and closing it here would speak to
+//  them through descriptors that both processes share
 void umbp_lane_forget (umbp_lane_t **self_p)
 {
     umbp_lane_t *self = *self_p;

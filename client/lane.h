@@ -87,7 +87,8 @@ struct umbp_lane {
     umbp_view_t *view;                  //  The call that holds the lane is this view
 };
 
-//  Connects to an endpoint, in the background. Returns NULL if the endpoint or the system is at fault.
+//  Connects to an endpoint, in the background. Returns NULL if the endpoint or the system is at
+//  fault.
 umbp_lane_t *umbp_lane_new (umbp_t *pool, const char *endpoint);
 void umbp_lane_destroy (umbp_lane_t **self_p);
 
@@ -107,12 +108,12 @@ void umbp_lane_rewind (umbp_lane_t *self, umbp_mark_t mark);
 //  Milliseconds until the deadline, 0 if it is over
 int64_t umbp_lane_left (const umbp_lane_t *self);
 
-//  A deadline for something that others can be asked for if it fails: half of what is left, but time
-//  to move so many bytes at 100 MB/s if there is
+//  A deadline for something that others can be asked for if it fails: half of what is left, but
+//  time to move so many bytes at 100 MB/s if there is
 int64_t umbp_lane_slice (const umbp_lane_t *self, uint64_t bytes);
 
-//  Wait before trying again. tries counts from 0: 1, 2, 4 .. 50 ms, half of it random. Returns false
-//  if the deadline is over.
+//  Wait before trying again. tries counts from 0: 1, 2, 4 .. 50 ms, half of it random. Returns
+//  false if the deadline is over.
 bool umbp_lane_pause (umbp_lane_t *self, unsigned tries);
 
 //  A random number, for who need not be surprised
@@ -128,8 +129,8 @@ void umbp_lane_drop_bulks (umbp_lane_t *self);
 //  A number that nobody can guess, not 0
 uint64_t umbp_lane_draw (void);
 
-//  Go on as another session: what connections the old one had are closed, and with them end slots and
-//  leases that it may have been given without our hearing of it
+//  Go on as another session: what connections the old one had are closed, and with them end slots
+//  and leases that it may have been given without our hearing of it
 void umbp_lane_renew (umbp_lane_t *self);
 
 //  Ask the registry who is in the cluster. Returns 0 or an error.
@@ -154,9 +155,9 @@ int umbp_wire_send (umbp_lane_t *lane, umbp_way_t way, const char *actor, const 
 //  NULL once the deadline is over; then there are no open questions any more.
 umbp_answer_t *umbp_wire_wait (umbp_lane_t *lane, int64_t deadline_ms);
 
-//  Send and wait. Returns NULL and *rc_p, or the answer, which is of type expected and has status 0.
-//  What fails through a door is asked once more over ZeroMQ, unless it bears our session: then the
-//  caller ends that first (umbp_lane_renew), since slots or leases may have been given for it.
+//  Send and wait. Returns NULL and *rc_p, or the answer, which is of type expected and has status
+//  0. What fails through a door is asked once more over ZeroMQ, unless it bears our session: then
+//  the caller ends that first (umbp_lane_renew), since slots or leases may have been given for it.
 umbp_answer_t *umbp_wire_ask (umbp_lane_t *lane, umbp_way_t way, const char *actor,
                               const char *node, umbp_msg_t *msg, const void *payload,
                               size_t payload_size, int expected, int64_t deadline_ms, int *rc_p);
@@ -206,8 +207,8 @@ typedef struct {
 //  True if the columns fit each other and so many blocks
 bool umbp_extents_are_whole (const umbp_extents_t *self, size_t blocks);
 
-//  Where a block of size bytes lies in a map: writes pieces, at most rows of them. Returns how many,
-//  or UMBP_EPROTO if the extents are outside the map or do not fit the size.
+//  Where a block of size bytes lies in a map: writes pieces, at most rows of them. Returns how
+//  many, or UMBP_EPROTO if the extents are outside the map or do not fit the size.
 int umbp_memory_locate (const umbp_memory_t *self, bool to_write, const umbp_extents_t *extents,
                         size_t row, size_t rows, uint64_t size, umbp_piece_t *pieces);
 

@@ -3,7 +3,8 @@
 //  A tier manager ties the bulk session of a lane to the door that it attached through: slots and
 //  leases of that session are named as extents in its memory, and are void once the door closes. So
 //  extents are used only while the very door is open that the memory came through, and a slot is
-//  committed only through it: what another incarnation of the node says can never be taken for this.
+//  committed only through it: what another incarnation of the node says can never be taken for
+//  this.
 #include "client/lane.h"
 
 #include <poll.h>
@@ -23,8 +24,8 @@ void umbp_memory_destroy (umbp_memory_t **self_p)
 //  ------------------------------------------------------------------------------------------------
 //  Attach
 
-//  Send attach and wait for the answer that brings descriptors. Returns how many there are, which are
-//  the caller's to close, or an error.
+//  Send attach and wait for the answer that brings descriptors. Returns how many there are, which
+//  are the caller's to close, or an error.
 static int s_ask (umbp_lane_t *lane, int fd, umbp_msg_t *msg, int *fds, int64_t deadline_ms)
 {
     umbp_msg_init (msg, UMBP_MSG_attach, ++lane->last_id);
@@ -160,7 +161,7 @@ int umbp_memory_locate (const umbp_memory_t *self, bool to_write, const umbp_ext
     for (size_t index = row; index < row + rows; index++) {
         umbp_piece_t piece;
         if (left == 0 || !s_piece (self, to_write, extents, index, &piece))
-            return UMBP_EPROTO;         //  Nothing of the block would lie in it, or nothing is there
+            return UMBP_EPROTO;         //  None of the block would lie in it, or it is outside
         if (piece.size >= left)
             piece.size = left;
         left -= piece.size;

@@ -1,8 +1,8 @@
 //  client/pool.h - what a client is made of. Private to client/: programs see umbp.h.
 //
-//  A umbp_t is what its callers share, under one lock that is held for moments only. A lane (lane.h)
-//  is what one call uses alone. Whatever several lanes need and what takes long to get, the snapshot
-//  of the cluster and the mapped memory of nodes, is counted here and lent to lanes.
+//  A umbp_t is what its callers share, under one lock that is held for moments only. A lane
+//  (lane.h) is what one call uses alone. Whatever several lanes need and what takes long to get,
+//  the snapshot of the cluster and the mapped memory of nodes, is counted here and lent to lanes.
 #ifndef UMBP_POOL_H
 #define UMBP_POOL_H
 
@@ -63,8 +63,8 @@ struct umbp {
 };
 
 //  Begin a call: check that the process may make it and take a lane, within timeout_ms (0: the
-//  default), which becomes the lane's deadline. Returns 0, UMBP_EFORKED, UMBP_ETIMEDOUT, or UMBP_EIO
-//  if no socket can be made.
+//  default), which becomes the lane's deadline. Returns 0, UMBP_EFORKED, UMBP_ETIMEDOUT, or
+//  UMBP_EIO if no socket can be made.
 int umbp_pool_enter (umbp_t *self, uint32_t timeout_ms, umbp_lane_t **lane_p);
 
 //  End it: give the lane back. Leaves a NULL.

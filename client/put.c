@@ -1,8 +1,8 @@
-//  client/put.c - putting blocks. A window of blocks goes to the router in one message, small ones as
-//  payload. For the others the router names slots: those in memory that we have mapped are filled
-//  right there, those elsewhere through the bulk servers of their nodes; then each tier manager is
-//  told which are filled, and with what checksum. What fails for a passing reason goes to the router
-//  again, until the deadline.
+//  client/put.c - putting blocks. A window of blocks goes to the router in one message, small ones
+//  as payload. For the others the router names slots: those in memory that we have mapped are
+//  filled right there, those elsewhere through the bulk servers of their nodes; then each tier
+//  manager is told which are filled, and with what checksum. What fails for a passing reason goes
+//  to the router again, until the deadline.
 #include "client/batch.h"
 #include "client/scatter.h"
 #include "cluster/bulk/clock.h"
@@ -358,7 +358,8 @@ static void s_fill_message (call_t *call, const job_t *jobs, size_t count, bool 
     msg->put.nowait = call->options.nowait;
 }
 
-//  Returns how many jobs it dealt with, 0 if the message was too large and a smaller one is to be tried
+//  Returns how many jobs it dealt with, 0 if the message was too large and a smaller one is to be
+//  tried
 static size_t s_put_message (call_t *call, job_t *jobs, size_t count)
 {
     umbp_lane_t *lane = call->lane;
@@ -420,6 +421,7 @@ static void s_put_window (call_t *call, job_t *jobs, size_t count)
         for (size_t at = 0; at < count;) {
             size_t taken = umbp_window (lane, &jobs[at].key, sizeof *jobs, count - at);
             taken = taken < call->items_max ? taken : call->items_max;
+            assert (taken > 0 && taken <= count - at);
             at += s_put_message (call, jobs + at, taken);
         }
         size_t open = s_keep_open (call, jobs, count);

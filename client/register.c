@@ -1,5 +1,5 @@
-//  client/register.c - memory that many calls will use: made present and locked, as far as the system
-//  lets us, and kept in a table.
+//  client/register.c - memory that many calls will use: made present and locked, as far as the
+//  system lets us, and kept in a table.
 #include <assert.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -63,8 +63,8 @@ static int s_add (umbp_ranges_t *self, uintptr_t base, size_t size)
     return 0;
 }
 
-//  Fault all pages in, and lock them. Returns true if they are locked. What the kernel refuses (too old, limits,
-//  memory that is read-only) is no failure: transfers work from any memory.
+//  Fault all pages in, and lock them. Returns true if they are locked. What the kernel refuses (too
+//  old, limits, memory that is read-only) is no failure: transfers work from any memory.
 static bool s_make_present (uintptr_t base, size_t size)
 {
     uintptr_t page = (uintptr_t) sysconf (_SC_PAGESIZE), start = base / page * page;

@@ -10,8 +10,8 @@
 #define UMBP_RANGES_MAX 4096            //  Of one block
 #define UMBP_BLOCK_MAX ((uint64_t) 1 << 30)          //  Bytes in a block
 
-//  Whether ranges cover bytes 0 to size without gap or overlap. If so, pieces receives their buffers
-//  in the order of the block, as many as there are ranges.
+//  Whether ranges cover bytes 0 to size without gap or overlap. If so, pieces receives their
+//  buffers in the order of the block, as many as there are ranges.
 bool umbp_scatter_tiles (const umbp_range_t *ranges, size_t count, uint64_t size,
                          umbp_piece_t *pieces);
 

@@ -5,22 +5,22 @@
 //      long got = umbp_get (pool, "prefix-17", buffer, sizeof buffer);
 //      umbp_close (&pool);
 //
-//  A block is an immutable run of 1 byte to 1 GiB under a key of 1..512 bytes. The first writer wins:
-//  putting a key that is there is no failure (UMBP_EEXIST per item, which counts as done). A block may
-//  leave when the pool is full; a get then is a miss (UMBP_ENOENT). What a get returns is what was
-//  put: every block is checked against its checksum (XXH3-64) on the way, on every path.
+//  A block is an immutable run of 1 byte to 1 GiB under a key of 1..512 bytes. The first writer
+//  wins: putting a key that is there is no failure (UMBP_EEXIST per item, which counts as done). A
+//  block may leave when the pool is full; a get then is a miss (UMBP_ENOENT). What a get returns is
+//  what was put: every block is checked against its checksum (XXH3-64) on the way, on every path.
 //
-//  Errors     an int or long below 0 is one of UMBP_E* (error.h); umbp_strerror says what to do next.
-//             Buffers of a get that failed hold anything.
+//  Errors     an int or long below 0 is one of UMBP_E* (error.h); umbp_strerror says what to do
+//             next. Buffers of a get that failed hold anything.
 //  Blocking   every call returns by its deadline; none waits for ever, whatever dies.
-//  Threads    all calls on one umbp_t may be made from any thread at any time, except umbp_close. They
-//             run side by side on up to "lanes" connections; more callers wait for a free one, within
-//             their deadline.
-//  Fork       a child must connect anew, over tcp: calls on its parent's umbp_t return UMBP_EFORKED.
-//             Only umbp_close is fine there: it frees the child's memory and leaves the parent's
-//             connections alone.
-//  Memory     buffers stay the caller's and must stay as they are until the call returns. Where a node
-//             of this host has shared memory, it is mapped into this process.
+//  Threads    all calls on one umbp_t may be made from any thread at any time, except umbp_close.
+//             They run side by side on up to "lanes" connections; more callers wait for a free one,
+//             within their deadline.
+//  Fork       a child must connect anew, over tcp: calls on its parent's umbp_t return
+//             UMBP_EFORKED. Only umbp_close is fine there: it frees the child's memory and leaves
+//             the parent's connections alone.
+//  Memory     buffers stay the caller's and must stay as they are until the call returns. Where a
+//             node of this host has shared memory, it is mapped into this process.
 //  Signals    none is touched, and none ends a call.
 #ifndef UMBP_H
 #define UMBP_H
@@ -59,9 +59,10 @@ typedef struct {
     bool no_verify;                     //  Do not compare checksums on get. For measurements only
 } umbp_options_t;
 
-//  Connect to a node. Blocks up to options->timeout_ms, of which each endpoint gets its share. Returns
-//  NULL if none of them answers; *err, unless NULL, says why: UMBP_EINVAL (not an endpoint),
-//  UMBP_EUNREACH, UMBP_ETIMEDOUT, UMBP_ENOTSUP (another version), UMBP_EIO. options may be NULL.
+//  Connect to a node. Blocks up to options->timeout_ms, of which each endpoint gets its share.
+//  Returns NULL if none of them answers; *err, unless NULL, says why: UMBP_EINVAL (not an
+//  endpoint), UMBP_EUNREACH, UMBP_ETIMEDOUT, UMBP_ENOTSUP (another version), UMBP_EIO. options may
+//  be NULL.
 UMBP_EXPORT umbp_t *umbp_connect (const umbp_options_t *options, int *err);
 
 //  Release everything, views too. No other call may be running. Leaves a NULL; NULL is fine.
@@ -80,7 +81,8 @@ UMBP_EXPORT long umbp_get (umbp_t *self, const char *key, void *buffer, size_t s
 //  Returns 1 if there is a block, 0 if not, or an error.
 UMBP_EXPORT int umbp_exists (umbp_t *self, const char *key);
 
-//  Returns 0 when it is gone everywhere, UMBP_ENOENT if there was none.
+//  Returns 0 when it is gone everywhere, UMBP_ENOENT if there was none. The index forgets it a moment
+//  later, so exists may still say 1 until then.
 UMBP_EXPORT int umbp_remove (umbp_t *self, const char *key);
 
 //  ------------------------------------------------------------------------------------------------
@@ -104,23 +106,23 @@ typedef enum {
 typedef struct {
     umbp_strategy_t strategy;
     uint8_t tier;                       //  Wanted: 1 hbm, 2 dram, 3 nvme, 4 shared; 0: any
-    bool nowait;                        //  Return before the index has heard: others may miss it for
-                                        //  a moment, see umbp_flush
+    bool nowait;                        //  Return before the index has heard: others may miss it
+                                        //  for a moment, see umbp_flush
 } umbp_put_options_t;
 
 //  A whole block from or to one buffer
 typedef struct {
     umbp_key_t key;
     void *data;                         //  put: read only. get: room for size bytes
-    size_t size;                        //  put: of the block. get: room; afterwards, if the status is
-                                        //  0 or UMBP_ETOOBIG, the size of the block
+    size_t size;                        //  put: of the block. get: room; afterwards, if the status
+                                        //  is 0 or UMBP_ETOOBIG, the size of the block
     uint16_t depth;                     //  put: blocks before it in its prefix chain; deeper ones
                                         //  leave first
     int status;                         //  Out: 0, UMBP_EEXIST (put: fine), or an error
 } umbp_item_t;
 
-//  options may be NULL. timeout_ms 0: the default. A full pool is waited for within the deadline, then
-//  UMBP_EAGAIN.
+//  options may be NULL. timeout_ms 0: the default. A full pool is waited for within the deadline,
+//  then UMBP_EAGAIN.
 UMBP_EXPORT int umbp_put_batch (umbp_t *self, umbp_item_t *items, size_t count,
                                 const umbp_put_options_t *options, uint32_t timeout_ms);
 UMBP_EXPORT int umbp_get_batch (umbp_t *self, umbp_item_t *items, size_t count,
@@ -147,17 +149,17 @@ typedef struct {
 UMBP_EXPORT int umbp_put_v (umbp_t *self, umbp_vec_t *items, size_t count,
                             const umbp_put_options_t *options, uint32_t timeout_ms);
 
-//  Ranges of a get may leave gaps and overlap; one that passes the end of the block: UMBP_EINVAL. The
-//  checksum is that of the whole block, so a partial read verifies it over the whole block too (in
-//  place over shared memory; over tcp the whole block comes). no_verify turns that off.
+//  Ranges of a get may leave gaps and overlap; one that passes the end of the block: UMBP_EINVAL.
+//  The checksum is that of the whole block, so a partial read verifies it over the whole block too
+//  (in place over shared memory; over tcp the whole block comes). no_verify turns that off.
 UMBP_EXPORT int umbp_get_v (umbp_t *self, umbp_vec_t *items, size_t count, uint32_t timeout_ms);
 
 //  found[i]: 1, 0, or an error. Takes no lease and extends no life. Returns how many are there.
 UMBP_EXPORT int umbp_exists_batch (umbp_t *self, const umbp_key_t *keys, size_t count,
                                    int8_t *found, uint32_t timeout_ms);
 
-//  Returns how many keys from the front are known to be there without a gap, or the error of the first
-//  one.
+//  Returns how many keys from the front are known to be there without a gap, or the error of the
+//  first one.
 UMBP_EXPORT int umbp_exists_prefix (umbp_t *self, const umbp_key_t *keys, size_t count,
                                     uint32_t timeout_ms);
 
@@ -167,8 +169,8 @@ UMBP_EXPORT int umbp_remove_batch (umbp_t *self, const umbp_key_t *keys, size_t 
                                    int8_t *statuses, uint32_t timeout_ms);
 
 //  ------------------------------------------------------------------------------------------------
-//  Views: read a block where it lies, without a copy. Only for blocks in the memory of a node of this
-//  host.
+//  Views: read a block where it lies, without a copy. Only for blocks in the memory of a node of
+//  this host.
 
 typedef struct {
     const void *base;
@@ -179,8 +181,8 @@ typedef struct umbp_view umbp_view_t;
 
 //  Hold a block and see it. Its bytes stay as they are until umbp_view_release, whatever the pool
 //  does. The checksum is verified before this returns. Returns NULL with *err: UMBP_ENOENT, or
-//  UMBP_ENOTSUP if the block is not in shared memory of this host (use get). A view occupies one lane
-//  of the client while it is held.
+//  UMBP_ENOTSUP if the block is not in shared memory of this host (use get). A view occupies one
+//  lane of the client while it is held.
 UMBP_EXPORT umbp_view_t *umbp_view_get (umbp_t *self, umbp_key_t key, uint32_t timeout_ms,
                                         int *err);
 
@@ -193,11 +195,12 @@ UMBP_EXPORT size_t umbp_view_size (const umbp_view_t *view);
 UMBP_EXPORT void umbp_view_release (umbp_view_t **view_p);
 
 //  ------------------------------------------------------------------------------------------------
-//  Memory that many calls will use. Registered memory is faulted in and locked if the limits allow, so
-//  that no transfer waits for a page; with RDMA it will also be known to the card. Transfers work from
-//  any memory.
+//  Memory that many calls will use. Registered memory is faulted in and locked if the limits allow,
+//  so that no transfer waits for a page; with RDMA it will also be known to the card. Transfers
+//  work from any memory.
 
-//  Returns 0, UMBP_EEXIST if it overlaps a registered range, UMBP_EINVAL, UMBP_ENOSPC over 1024 ranges.
+//  Returns 0, UMBP_EEXIST if it overlaps a registered range, UMBP_EINVAL, UMBP_ENOSPC over 1024
+//  ranges.
 UMBP_EXPORT int umbp_register (umbp_t *self, void *base, size_t size);
 
 //  base is that of a whole registered range, whose pages are unlocked. Returns 0 or UMBP_ENOENT.
@@ -205,10 +208,10 @@ UMBP_EXPORT int umbp_deregister (umbp_t *self, void *base);
 
 //  ------------------------------------------------------------------------------------------------
 //  The external index: which engine holds which hash in its own memory. These bytes are not ours. A
-//  hash is 1..128 bytes. Tiers are the engine's: 1 hbm, 2 dram, 3 nvme, up to 8. engine is the id that
-//  other hosts see, 1..64 bytes; address (may be NULL, at most 128 bytes) is where it takes requests.
-//  Returns are 0, or an error unless said otherwise; UMBP_EINVAL if a limit is broken, and then nothing
-//  was done.
+//  hash is 1..128 bytes. Tiers are the engine's: 1 hbm, 2 dram, 3 nvme, up to 8. engine is the id
+//  that other hosts see, 1..64 bytes; address (may be NULL, at most 128 bytes) is where it takes
+//  requests. Returns are 0, or an error unless said otherwise; UMBP_EINVAL if a limit is broken,
+//  and then nothing was done.
 
 UMBP_EXPORT int umbp_kv_report (umbp_t *self, const char *engine, const char *address,
                                 unsigned tier, const umbp_key_t *hashes, size_t count,
@@ -230,7 +233,8 @@ typedef struct {
 
 typedef struct umbp_kv_match umbp_kv_match_t;
 
-//  Ask all nodes. Returns NULL with *err on failure; else rows to be freed with umbp_kv_match_destroy.
+//  Ask all nodes. Returns NULL with *err on failure; else rows to be freed with
+//  umbp_kv_match_destroy.
 UMBP_EXPORT umbp_kv_match_t *umbp_kv_match (umbp_t *self, const umbp_key_t *hashes, size_t count,
                                             bool count_as_hit, uint32_t timeout_ms, int *err);
 UMBP_EXPORT const umbp_kv_row_t *umbp_kv_match_rows (const umbp_kv_match_t *match, size_t *count);
@@ -250,8 +254,8 @@ UMBP_EXPORT int umbp_kv_hits (umbp_t *self, const umbp_key_t *hashes, size_t cou
 //  which another flush waits for the same again.
 UMBP_EXPORT int umbp_flush (umbp_t *self, uint32_t timeout_ms);
 
-//  Forget all blocks of the node, or of the cluster. Blocks under a lease follow when it ends. Returns
-//  how many, or an error.
+//  Forget all blocks of the node, or of the cluster. Blocks under a lease follow when it ends.
+//  Returns how many, or an error.
 UMBP_EXPORT long umbp_clear (umbp_t *self, bool everywhere, uint32_t timeout_ms);
 
 //  What this client has done since it connected. Calls under way are not in it yet.

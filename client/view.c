@@ -1,5 +1,5 @@
-//  client/view.c - seeing a block where it lies. A view is a lease in memory that we have mapped, and
-//  keeps the lane through whose door it was given.
+//  client/view.c - seeing a block where it lies. A view is a lease in memory that we have mapped,
+//  and keeps the lane through whose door it was given.
 #include <assert.h>
 #include <stdlib.h>
 

@@ -1,6 +1,6 @@
 //  client/wire.c - messages of a lane: sent through a door or over ZeroMQ, and the answers to them.
-//  Frames over ZeroMQ are those of cluster/link.h, with an empty origin; through a door a message is
-//  one datagram, with the payload behind the CBOR item.
+//  Frames over ZeroMQ are those of cluster/link.h, with an empty origin; through a door a message
+//  is one datagram, with the payload behind the CBOR item.
 #include "client/lane.h"
 
 #include <errno.h>

@@ -243,7 +243,8 @@ static int s_send (umbp_post_t *self, const char *actor, const char *node, umbp_
     }
     if (rc == 0)
         rc = s_send_frame (peer->handle, "", 0, ZMQ_SNDMORE);
-    return rc == 0 ? s_send_body (peer->handle, self->wire, (size_t) size, payload, payload_size) : rc;
+    return rc == 0 ? s_send_body (peer->handle, self->wire, (size_t) size, payload, payload_size)
+                   : rc;
 }
 
 int umbp_post_tell (umbp_post_t *self, const char *actor, const char *node, umbp_msg_t *msg)
@@ -292,11 +293,11 @@ static int s_on_sweep (zloop_t *loop, int timer, void *arg)
 }
 
 int umbp_post_ask (umbp_post_t *self, const char *actor, const char *node, umbp_msg_t *msg,
-                   const void *payload, size_t payload_size, uint32_t deadline_ms, umbp_answer_fn *fn,
-                   uint64_t tag)
+                   const void *payload, size_t payload_size, uint32_t deadline_ms,
+                   umbp_answer_fn *fn, uint64_t tag)
 {
-    return umbp_post_ask_for (self, self->owner, actor, node, msg, payload, payload_size, deadline_ms, fn,
-                              tag);
+    return umbp_post_ask_for (self, self->owner, actor, node, msg, payload, payload_size,
+                              deadline_ms, fn, tag);
 }
 
 int umbp_post_ask_for (umbp_post_t *self, void *part, const char *actor, const char *node,
@@ -398,7 +399,8 @@ static void s_answer (umbp_post_t *self, const umbp_origin_t *origin, umbp_msg_t
     int size = umbp_msg_encode (msg, self->wire, UMBP_MESSAGE_MAX);
     bool fits = size >= 0 && (!origin->door || (size_t) size + payload_size <= DATAGRAM_MAX);
     if (!fits) {
-        umbp_post_refuse (self, origin, UMBP_ETOOBIG, "answer", "does not fit a message, split the batch");
+        umbp_post_refuse (self, origin, UMBP_ETOOBIG, "answer",
+                          "does not fit a message, split the batch");
         return;
     }
     if (origin->door) {
@@ -426,7 +428,8 @@ void umbp_post_answer_fds (umbp_post_t *self, const umbp_origin_t *origin, umbp_
     if (origin->door)
         s_answer (self, origin, msg, NULL, 0, fds, count);
     else
-        umbp_post_refuse (self, origin, UMBP_ENOTSUP, "attach", "descriptors pass through a door only");
+        umbp_post_refuse (self, origin, UMBP_ENOTSUP, "attach",
+                          "descriptors pass through a door only");
 }
 
 void umbp_post_answer_status (umbp_post_t *self, const umbp_origin_t *origin, int status)
@@ -437,8 +440,8 @@ void umbp_post_answer_status (umbp_post_t *self, const umbp_origin_t *origin, in
     umbp_post_answer (self, origin, &msg, NULL, 0);
 }
 
-void umbp_post_refuse (umbp_post_t *self, const umbp_origin_t *origin, int status, const char *field,
-                       const char *why)
+void umbp_post_refuse (umbp_post_t *self, const umbp_origin_t *origin, int status,
+                       const char *field, const char *why)
 {
     char reason[UMBP_TEXT_MAX];
     snprintf (reason, sizeof reason, "%s: %s", field, why);
@@ -524,7 +527,8 @@ static bool s_inbox_once (umbp_post_t *self)
     size_t sender_size = zmq_msg_size (&frames[0]);
     size_t origin_size = count > 1 ? zmq_msg_size (&frames[1]) : 0;
     umbp_origin_t origin = { 0 };
-    if (count < 3 || count > 4 || origin_size > UMBP_ORIGIN_MAX || sender_size > sizeof origin.sender)
+    if (count < 3 || count > 4 || origin_size > UMBP_ORIGIN_MAX
+        || sender_size > sizeof origin.sender)
         self->stats.malformed++;
     else {
         origin.sender_size = (uint8_t) sender_size;
@@ -620,7 +624,8 @@ static int s_on_peer (zloop_t *loop, zsock_t *sock, void *arg)
     umbp_post_t *self = arg;
     for (size_t index = 0; index < self->peer_count; index++)
         if (self->peers[index].sock == sock)
-            for (int budget = DRAIN_MAX; budget > 0 && s_peer_once (self, &self->peers[index]); budget--)
+            for (int budget = DRAIN_MAX; budget > 0 && s_peer_once (self, &self->peers[index]);
+                 budget--)
                 ;
     s_spin (self);
     return 0;

@@ -70,8 +70,8 @@ void umbp_post_set_spin (umbp_post_t *self, unsigned spin_us);
 //  The id and deadline of msg are set here. Returns 0, and fn is called later, exactly once; or UMBP_EAGAIN
 //  (too many open questions or a full queue) or UMBP_ETOOBIG, and fn is not called.
 int umbp_post_ask (umbp_post_t *self, const char *actor, const char *node, umbp_msg_t *msg,
-                   const void *payload, size_t payload_size, uint32_t deadline_ms, umbp_answer_fn *fn,
-                   uint64_t tag);
+                   const void *payload, size_t payload_size, uint32_t deadline_ms,
+                   umbp_answer_fn *fn, uint64_t tag);
 
 //  The same, for a part of the owner that takes its answers itself: fn is called with it in place of the owner
 int umbp_post_ask_for (umbp_post_t *self, void *part, const char *actor, const char *node,
@@ -89,8 +89,8 @@ void umbp_post_answer (umbp_post_t *self, const umbp_origin_t *origin, umbp_msg_
 void umbp_post_answer_status (umbp_post_t *self, const umbp_origin_t *origin, int status);
 
 //  Answer with refused: the status and why, as "field: what is wrong"
-void umbp_post_refuse (umbp_post_t *self, const umbp_origin_t *origin, int status, const char *field,
-                       const char *why);
+void umbp_post_refuse (umbp_post_t *self, const umbp_origin_t *origin, int status,
+                       const char *field, const char *why);
 
 //  Answer through a door and pass descriptors along; over ZeroMQ: refuses with UMBP_ENOTSUP
 void umbp_post_answer_fds (umbp_post_t *self, const umbp_origin_t *origin, umbp_msg_t *msg,

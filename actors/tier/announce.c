@@ -148,9 +148,11 @@ static bool s_is_owner (const uint16_t *owners, size_t count, size_t member)
     return false;
 }
 
-static size_t s_owners (const umbp_topology_t *topology, const umbp_block_t *block, uint16_t *owners)
+static size_t s_owners (const umbp_topology_t *topology, const umbp_block_t *block,
+                        uint16_t *owners)
 {
-    uint64_t position = umbp_ring_position (umbp_topology_ring (topology), block->key, block->key_size);
+    uint64_t position =
+        umbp_ring_position (umbp_topology_ring (topology), block->key, block->key_size);
     return umbp_topology_owners (topology, position, owners);
 }
 
@@ -255,7 +257,8 @@ static void s_fill (stream_t *stream, umbp_msg_t *msg)
     msg->change.done = stream->last_flying;
     msg->change.tier = self->tier;
     msg->change.kinds = (umbp_u8s_t) { self->kinds, count };
-    msg->change.prints = (umbp_bytes_t) { self->prints, count * (uint32_t) sizeof (umbp_fingerprint_t) };
+    msg->change.prints =
+        (umbp_bytes_t){ self->prints, count * (uint32_t) sizeof (umbp_fingerprint_t) };
     msg->change.sizes = (umbp_u32s_t) { self->sizes, count };
     msg->change.sums = (umbp_u32s_t) { self->sums, count };
 }
@@ -270,8 +273,9 @@ static void s_send (stream_t *stream)
         return;
     umbp_msg_t msg;
     s_fill (stream, &msg);
-    if (umbp_post_ask_for (self->post, self, "index", stream->node, &msg, NULL, 0, ASK_MS, s_on_answer,
-                           stream->turn) == 0) {
+    if (umbp_post_ask_for (self->post, self, "index", stream->node, &msg, NULL, 0, ASK_MS,
+                           s_on_answer, stream->turn)
+        == 0) {
         stream->asked = true;
         self->stats.sent += stream->flying;
     } else {
@@ -309,8 +313,8 @@ void umbp_announce_drop (umbp_announce_t *self, const umbp_block_t *block)
     uint16_t old[UMBP_COPIES_MAX];
     size_t old_count = s_owners (self->before, block, old);
     for (size_t index = 0; index < old_count; index++) {
-        int member = umbp_topology_find (self->now,
-                                         umbp_text (umbp_topology_member (self->before, old[index])->node));
+        int member = umbp_topology_find (
+            self->now, umbp_text (umbp_topology_member (self->before, old[index])->node));
         if (member >= 0 && self->streams[member] && !s_is_owner (owners, count, (size_t) member))
             s_push (self->streams[member], block, DROPPED, false, 0);
     }

@@ -57,7 +57,9 @@ umbp_lease_t *umbp_leases_add (umbp_leases_t *self, uint64_t session, const uint
     uint32_t slot = self->free_slots[self->max - 1 - self->count++];
     self->reach = slot >= self->reach ? slot + 1 : self->reach;
     umbp_lease_t *lease = &self->leases[slot];
-    *lease = (umbp_lease_t) { .number = s_number (self, slot), .session = session, .expires = expires,
+    *lease = (umbp_lease_t){ .number = s_number (self, slot),
+                             .session = session,
+                             .expires = expires,
                               .count = count, .items = malloc (count * sizeof *items) };
     assert (lease->items);
     memcpy (lease->items, items, count * sizeof *items);
@@ -67,7 +69,8 @@ umbp_lease_t *umbp_leases_add (umbp_leases_t *self, uint64_t session, const uint
 umbp_lease_t *umbp_leases_find (umbp_leases_t *self, uint64_t number)
 {
     uint32_t slot = (uint32_t) number;
-    return number && slot < self->reach && self->leases[slot].number == number ? &self->leases[slot] : NULL;
+    return number && slot < self->reach && self->leases[slot].number == number ? &self->leases[slot]
+                                                                               : NULL;
 }
 
 void umbp_leases_remove (umbp_leases_t *self, umbp_lease_t *lease)

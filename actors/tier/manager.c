@@ -77,7 +77,8 @@ static void s_on_attach (void *owner, const umbp_mail_t *mail)
     umbp_session_t *place = NULL;
     for (size_t index = 0; index < UMBP_SESSIONS_MAX; index++) {
         if (self->sessions[index].session == mail->msg->attach.session) {
-            umbp_post_refuse (self->post, mail->origin, UMBP_EEXIST, "session", "is attached already");
+            umbp_post_refuse (self->post, mail->origin, UMBP_EEXIST, "session",
+                              "is attached already");
             return;
         }
         if (!place && self->sessions[index].session == 0)
@@ -292,8 +293,8 @@ static void s_start (void *owner, umbp_post_t *post, zloop_t *loop)
     umbp_manager_t *self = owner;
     self->post = post;
     self->loop = loop;
-    self->announce = umbp_announce_new (post, self->store, self->node, self->node_epoch, self->args.tier,
-                                        self, umbp_manager_on_verdict);
+    self->announce = umbp_announce_new (post, self->store, self->node, self->node_epoch,
+                                        self->args.tier, self, umbp_manager_on_verdict);
     zmq_pollitem_t item = { .fd = umbp_bulk_server_fd (self->args.bulk), .events = ZMQ_POLLIN };
     zloop_poller (loop, &item, s_on_bulk, self);
     s_report (self, zclock_mono ());
@@ -383,7 +384,10 @@ zactor_t *umbp_manager_new (const umbp_manager_args_t *args)
         s_destroy (&value);
         return NULL;
     }
-    umbp_actor_args_t actor = { .name = args->name, .home = args->home, .door = true, .ops = ops,
+    umbp_actor_args_t actor = { .name = args->name,
+                                .home = args->home,
+                                .door = true,
+                                .ops = ops,
                                 .self = self, .start = s_start, .stat = s_stat, .closed = s_closed,
                                 .tick = s_tick, .tick_ms = TICK_MS, .destroy = s_destroy };
     return umbp_actor_new (&actor);

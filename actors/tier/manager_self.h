@@ -55,7 +55,8 @@ typedef struct {
     int64_t pressed_at;                 //  When eviction was told last
     uint64_t reported_used, reported_blocks;
     int64_t reported_at;
-    uint64_t puts, put_bytes, hits, misses, hit_bytes, exists, full, stale, evicted, dropped, conflicts;
+    uint64_t puts, put_bytes, hits, misses, hit_bytes, exists, full, stale, evicted, dropped,
+        conflicts;
     uint64_t expired_slots, expired_leases, bad_sums, fences_waited;
 
     int8_t statuses[UMBP_BATCH_MAX];

@@ -148,8 +148,7 @@ static uint32_t s_place (umbp_order_t *self, uint32_t depth)
             if (at == self->group || items[items[at].prev].depth >= depth)
                 break;
             at = items[at].prev;
-        }
-        else {
+        } else {
             if (at == NONE || items[at].depth < depth)
                 break;
             at = items[at].next;
@@ -202,8 +201,7 @@ size_t umbp_order_victims (umbp_order_t *self, size_t max, umbp_order_may_go_fn 
     if (refused == UMBP_ORDER_REFUSED_MAX) {
         self->resume = at;
         self->resumes = RESUMES_MAX;
-    }
-    else if (at == NONE)
+    } else if (at == NONE)
         self->resume = NONE;
     return found;
 }

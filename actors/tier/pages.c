@@ -148,8 +148,7 @@ static int s_larger_first (const void *left_p, const void *right_p)
     return left < right ? 1 : left > right ? -1 : 0;
 }
 
-umbp_pages_t *umbp_pages_new (uint32_t page_size, const uint32_t *pages_per_region,
-                              size_t regions)
+umbp_pages_t *umbp_pages_new (uint32_t page_size, const uint32_t *pages_per_region, size_t regions)
 {
     if (page_size == 0 || regions == 0 || regions > REGIONS_MAX)
         return NULL;
@@ -231,8 +230,8 @@ static unsigned s_next_bin (const umbp_pages_t *self, size_t first, size_t last,
 
 //  The longest runs of the regions from first to before last. Returns the number of extents, or 0
 //  if out_max of them do not suffice, and changes nothing.
-static size_t s_plan_scattered (const umbp_pages_t *self, size_t first, size_t last,
-                                uint32_t count, umbp_extent_t *out, size_t out_max)
+static size_t s_plan_scattered (const umbp_pages_t *self, size_t first, size_t last, uint32_t count,
+                                umbp_extent_t *out, size_t out_max)
 {
     size_t planned = 0;
     for (unsigned bin = s_next_bin (self, first, last, BINS); bin;

@@ -17,8 +17,7 @@ typedef struct umbp_pages umbp_pages_t;
 //  a region holds beyond its last whole page is the caller's loss. Returns NULL if page_size or
 //  regions is 0, if there are more than 65536 regions, or pages beyond 32 bits. Uses 12 bytes and
 //  a bit each.
-umbp_pages_t *umbp_pages_new (uint32_t page_size, const uint32_t *pages_per_region,
-                              size_t regions);
+umbp_pages_t *umbp_pages_new (uint32_t page_size, const uint32_t *pages_per_region, size_t regions);
 void umbp_pages_destroy (umbp_pages_t **self_p);
 
 //  Take pages, all or none. Returns the number of extents written to out. UMBP_EINVAL if count or

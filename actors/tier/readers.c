@@ -32,8 +32,10 @@ static bool s_row (umbp_manager_t *self, uint32_t item, size_t index, uint64_t s
         self->inlined[index] = 1;
         return false;
     }
-    self->statuses[index] = (int8_t) (session == 0 ? UMBP_ETOOBIG
-                                      : umbp_manager_add_extents (self, block, index) ? 0 : UMBP_EAGAIN);
+    self->statuses[index] =
+        (int8_t) (session == 0                                    ? UMBP_ETOOBIG
+                  : umbp_manager_add_extents (self, block, index) ? 0
+                                                                  : UMBP_EAGAIN);
     return self->statuses[index] == 0;
 }
 
@@ -45,7 +47,8 @@ static void s_unhold_items (umbp_manager_t *self, const uint32_t *items, uint32_
 
 //  Hold the items for the session, and let it read them over tcp unless it maps our memory. Returns the number
 //  of the lease, 0 if there are too many.
-static uint64_t s_hold (umbp_manager_t *self, uint64_t session, const uint32_t *items, uint32_t count)
+static uint64_t s_hold (umbp_manager_t *self, uint64_t session, const uint32_t *items,
+                        uint32_t count)
 {
     bool attached = umbp_manager_attached (self, session);
     int64_t expires = attached ? INT64_MAX : zclock_mono () + self->args.lease_ttl_ms;
@@ -58,9 +61,12 @@ static uint64_t s_hold (umbp_manager_t *self, uint64_t session, const uint32_t *
         return lease->number;
     for (uint32_t index = 0; index < count; index++) {
         const umbp_block_t *block = umbp_store_block (self->store, items[index]);
-        self->grants[index] = (umbp_grant_item_t) { block->extents, block->extent_count, block->size };
+        self->grants[index] =
+            (umbp_grant_item_t){ block->extents, block->extent_count, block->size };
     }
-    umbp_grant_t grant = { .token = lease->number, .session = session, .deadline_ms = expires,
+    umbp_grant_t grant = { .token = lease->number,
+                           .session = session,
+                           .deadline_ms = expires,
                            .items = self->grants, .item_count = count };
     if (umbp_bulk_server_grant (self->args.bulk, &grant) == 0) {
         lease->granted = true;
@@ -91,7 +97,8 @@ static uint32_t s_look (umbp_manager_t *self, const umbp_msg_lease_t *ask, uint3
             && s_row (self, item, index, ask->session, ask->inline_max, used))
             self->items[held++] = item;
     }
-    for (size_t index = ask->keys.count; index-- > 0;)       //  Tail before head: a prefix outlives its suffix
+    for (size_t index = ask->keys.count;
+         index-- > 0;) //  Tail before head: a prefix outlives its suffix
         if (found[index] != UMBP_STORE_NONE)
             umbp_store_touch (self->store, found[index], self->tick);
     return held;

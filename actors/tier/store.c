@@ -188,7 +188,8 @@ int umbp_store_reserve (umbp_store_t *self, const void *key, size_t key_size, ui
     assert (memory);
     memcpy (memory, extents, extent_bytes);
     memcpy (memory + extent_bytes, key, key_size);
-    *block = (umbp_block_t) { .key = memory + extent_bytes, .extents = (umbp_extent_t *) memory,
+    *block = (umbp_block_t){ .key = memory + extent_bytes,
+                             .extents = (umbp_extent_t *) memory,
                               .extent_count = (uint16_t) count, .key_size = (uint16_t) key_size,
                               .print = print, .size = size, .depth = depth, .next = NONE,
                               .token = s_token (self, item), .state = UMBP_BLOCK_SLOT };
@@ -298,7 +299,7 @@ uint32_t umbp_store_reach (const umbp_store_t *self)
 umbp_store_counts_t umbp_store_counts (const umbp_store_t *self)
 {
     uint64_t page = umbp_pages_page_size (self->pages);
-    return (umbp_store_counts_t) {
+    return (umbp_store_counts_t){ /* clang-format off */
         .total_bytes = umbp_pages_total_count (self->pages) * page,
         .used_bytes = umbp_pages_used_count (self->pages) * page,
         .live = self->live, .slots = self->slots, .doomed = self->doomed };

@@ -17,7 +17,9 @@ static int s_grant (umbp_manager_t *self, umbp_block_t *block)
     if (umbp_manager_attached (self, block->session))
         return 0;
     umbp_grant_item_t item = { block->extents, block->extent_count, block->size };
-    umbp_grant_t grant = { .token = block->token, .session = block->session, .write = true,
+    umbp_grant_t grant = { .token = block->token,
+                           .session = block->session,
+                           .write = true,
                            .deadline_ms = block->expires, .items = &item, .item_count = 1 };
     int rc = umbp_bulk_server_grant (self->args.bulk, &grant);
     block->granted = rc == 0;
@@ -47,7 +49,8 @@ void umbp_manager_on_reserve (void *owner, const umbp_mail_t *mail)
     umbp_manager_t *self = owner;
     const umbp_msg_reserve_t *ask = &mail->msg->reserve;
     if (ask->session == 0) {
-        umbp_post_refuse (self->post, mail->origin, UMBP_EINVAL, "session", "0 cannot write to a slot");
+        umbp_post_refuse (self->post, mail->origin, UMBP_EINVAL, "session",
+                          "0 cannot write to a slot");
         return;
     }
     self->tick++;
@@ -57,7 +60,8 @@ void umbp_manager_on_reserve (void *owner, const umbp_mail_t *mail)
         umbp_bytes_t key = umbp_column_next (&ask->keys, index, &offset);
         uint16_t depth = ask->depths.count ? umbp_u16s_at (ask->depths, index) : 0;
         uint32_t item, extents = self->extents;
-        int rc = s_reserve (self, key, umbp_u32s_at (ask->sizes, index), depth, ask->session, &item);
+        int rc =
+            s_reserve (self, key, umbp_u32s_at (ask->sizes, index), depth, ask->session, &item);
         umbp_block_t *block = rc == 0 ? umbp_store_block (self->store, item) : NULL;
         if (block && !umbp_manager_add_extents (self, block, index))
             rc = UMBP_ETOOBIG;
@@ -179,8 +183,8 @@ static umbp_waiter_t *s_waiter_place (umbp_manager_t *self)
 }
 
 //  Room for what a commit of count items has to remember. Returns NULL if too many wait.
-static umbp_waiter_t *s_waiter_new (umbp_manager_t *self, const umbp_mail_t *mail, uint16_t answer_type,
-                                    bool keep, uint32_t count)
+static umbp_waiter_t *s_waiter_new (umbp_manager_t *self, const umbp_mail_t *mail,
+                                    uint16_t answer_type, bool keep, uint32_t count)
 {
     umbp_waiter_t *waiter = s_waiter_place (self);
     if (!waiter)
@@ -216,7 +220,8 @@ static void s_waiter_answer (umbp_manager_t *self, umbp_waiter_t *waiter)
 static void s_announce (umbp_manager_t *self, umbp_waiter_t *waiter, uint32_t index, uint32_t item)
 {
     const umbp_block_t *block = umbp_store_block (self->store, item);
-    uint64_t tag = (uint64_t) (waiter - self->waiters + 1) << 48 | (uint64_t) index << 32 | waiter->turn;
+    uint64_t tag =
+        (uint64_t) (waiter - self->waiters + 1) << 48 | (uint64_t) index << 32 | waiter->turn;
     waiter->items[index] = item;
     waiter->tokens[index] = block->token;
     uint32_t shards = (uint32_t) umbp_announce_add (self->announce, block, tag);
@@ -275,7 +280,8 @@ void umbp_manager_expire_waiters (umbp_manager_t *self, int64_t now)
             continue;
         for (uint32_t item = 0; item < waiter->count && !waiter->answered; item++)
             if (!waiter->heard[item] && waiter->statuses[item] == 0)
-                waiter->statuses[item] = UMBP_EUNREACH;      //  Stored, and told as soon as a shard listens
+                waiter->statuses[item] =
+                    UMBP_EUNREACH; //  Stored, and told as soon as a shard listens
         if (!waiter->answered)
             s_waiter_answer (self, waiter);
         s_waiter_free (waiter);
@@ -309,13 +315,15 @@ void umbp_manager_on_commit (void *owner, const umbp_mail_t *mail)
     uint32_t count = ask->slots.count;
     umbp_waiter_t *waiter = s_waiter_new (self, mail, UMBP_MSG_commit_ok, ask->keep, count);
     if (!waiter) {
-        umbp_post_refuse (self->post, mail->origin, UMBP_EAGAIN, "commit", "too many wait for the index");
+        umbp_post_refuse (self->post, mail->origin, UMBP_EAGAIN, "commit",
+                          "too many wait for the index");
         return;
     }
     self->tick++;
     for (uint32_t index = 0; index < count; index++) {
         uint32_t item = UMBP_STORE_NONE;
-        int rc = s_commit (self, umbp_u64s_at (ask->slots, index), umbp_u64s_at (ask->sums, index), &item);
+        int rc = s_commit (self, umbp_u64s_at (ask->slots, index), umbp_u64s_at (ask->sums, index),
+                           &item);
         waiter->statuses[index] = (int8_t) rc;
         if (rc == 0)
             s_announce (self, waiter, index, item);
@@ -326,8 +334,8 @@ void umbp_manager_on_commit (void *owner, const umbp_mail_t *mail)
 //  --------------------------------------------------------------------------------------------------
 //  store: reserve, write and commit in one, of values that came with the message
 
-static int s_store (umbp_manager_t *self, umbp_bytes_t key, uint32_t size, uint64_t sum, uint16_t depth,
-                    const uint8_t *data, uint32_t *item_p)
+static int s_store (umbp_manager_t *self, umbp_bytes_t key, uint32_t size, uint64_t sum,
+                    uint16_t depth, const uint8_t *data, uint32_t *item_p)
 {
     if (umbp_sum (data, size) != sum) {
         self->bad_sums++;
@@ -355,12 +363,14 @@ void umbp_manager_on_store (void *owner, const umbp_mail_t *mail)
     for (uint32_t index = 0; index < count; index++)
         total += umbp_u32s_at (ask->sizes, index);
     if (total != mail->payload_size) {
-        umbp_post_refuse (self->post, mail->origin, UMBP_EINVAL, "payload", "its size is not that of the blocks");
+        umbp_post_refuse (self->post, mail->origin, UMBP_EINVAL, "payload",
+                          "its size is not that of the blocks");
         return;
     }
     umbp_waiter_t *waiter = s_waiter_new (self, mail, UMBP_MSG_store_ok, ask->keep, count);
     if (!waiter) {
-        umbp_post_refuse (self->post, mail->origin, UMBP_EAGAIN, "store", "too many wait for the index");
+        umbp_post_refuse (self->post, mail->origin, UMBP_EAGAIN, "store",
+                          "too many wait for the index");
         return;
     }
     self->tick++;

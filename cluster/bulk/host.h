@@ -11,8 +11,9 @@ extern "C" {
 
 #define UMBP_HOST_ID_MAX 128            //  Bytes in a host id, the final 0 included
 
-//  Write the id of this process' host: equal texts, same host. Never blocks. Returns out, which holds
-//  an empty text if the system does not tell; that equals nobody's. May be called from any thread.
+//  Write the id of this process' host: equal texts, same host. Never blocks. Returns out, which
+//  holds an empty text if the system does not tell; that equals nobody's. May be called from any
+//  thread.
 char *umbp_host_id (char *out, size_t size);
 
 #ifdef __cplusplus

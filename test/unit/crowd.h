@@ -37,8 +37,8 @@ static inline void crowd_text (crowd_texts_t *self, uint32_t index, const char *
     self->sizes[index] = (uint16_t) strlen (text);
     assert (at + self->sizes[index] <= sizeof self->bytes);
     memcpy (self->bytes + at, text, self->sizes[index]);
-    self->column = (umbp_column_t) { (uint8_t *) self->bytes, self->sizes,
-                                     at + self->sizes[index], index + 1 };
+    self->column =
+        (umbp_column_t){ (uint8_t *) self->bytes, self->sizes, at + self->sizes[index], index + 1 };
 }
 
 //  The message; good until the next call

@@ -187,6 +187,26 @@ static inline uint64_t asker_gauge (asker_t *self, const char *name)
     return UINT64_MAX;
 }
 
+//  Ask until a gauge is at least this, or the test has failed
+static inline void asker_wait (asker_t *self, const char *name, uint64_t least)
+{
+    int64_t end = zclock_mono () + PEER_MS;
+    uint64_t value = asker_gauge (self, name);
+    while (value < least && zclock_mono () < end)
+        value = asker_gauge (self, name);
+    CU_ASSERT (value >= least && value != UINT64_MAX);
+}
+
+//  ... or at most this
+static inline void asker_wait_down (asker_t *self, const char *name, uint64_t most)
+{
+    int64_t end = zclock_mono () + PEER_MS;
+    uint64_t value = asker_gauge (self, name);
+    while (value > most && zclock_mono () < end)
+        value = asker_gauge (self, name);
+    CU_ASSERT (value <= most);
+}
+
 //  Push a topology as the registry does: node names sorted, in one text. bulks may be NULL; the
 //  tier is that of self, a dram of so many bytes.
 static inline void asker_push (asker_t *peer, const char *nodes, const char *self,

@@ -304,7 +304,7 @@ static void test_flap (void)
 //  The next change of the ring comes before the first one was dealt with
 static void test_changes_in_a_row (void)
 {
-    enum { KEYS = 10000 };              //  More than are looked at in a step
+    enum { KEYS = 5000 };               //  More than are looked at in a step
     bool there[KEYS + 1];
     memset (there, 1, sizeof there);
     s_start (s_ab, 2);
@@ -325,7 +325,7 @@ static void test_changes_in_a_row (void)
 //  A block that leaves while its move is still to come: old owners and new ones forget it
 static void test_drop_while_moving (void)
 {
-    enum { KEYS = 10000 };
+    enum { KEYS = 5000 };
     bool there[KEYS];
     memset (there, 1, sizeof there);
     s_start (s_abc, 3);

@@ -148,8 +148,8 @@ static void test_connects_only_to_a_bulk_server (void)
     int rc;
     for (size_t index = 0; index < sizeof asked / sizeof *asked; index++) {
         s_start (asked[index].script);
-        umbp_bulk_client_t *client = umbp_bulk_client_new (
-            s_fake.endpoint, 1, umbp_clock_ms () + asked[index].wait_ms, &rc);
+        umbp_bulk_client_t *client =
+            umbp_bulk_client_new (s_fake.endpoint, 1, umbp_clock_ms () + asked[index].wait_ms, &rc);
         CU_ASSERT (client == NULL);
         CU_ASSERT_EQUAL (rc, asked[index].rc);
         s_stop ();
@@ -165,9 +165,18 @@ static void test_connects_only_to_a_bulk_server (void)
 static void test_takes_addresses_in_numbers (void)
 {
     static const char *const good[] = { "127.0.0.1:1", "[::1]:65535", "[fe80::1%lo]:3" };
-    static const char *const bad[] = { "", ":", "127.0.0.1", "127.0.0.1:", ":80", "localhost:80",
-                                       "127.0.0.1:x", "127.0.0.1:65536", "[]:1", "[::1:2",
-                                       "127.0.0.1.1:5", "127.0.0.1:-1" };
+    static const char *const bad[] = { "",
+                                       ":",
+                                       "127.0.0.1",
+                                       "127.0.0.1:",
+                                       ":80",
+                                       "localhost:80",
+                                       "127.0.0.1:x",
+                                       "127.0.0.1:65536",
+                                       "[]:1",
+                                       "[::1:2",
+                                       "127.0.0.1.1:5",
+                                       "127.0.0.1:-1" };
     struct sockaddr_storage address;
     char endpoint[160];
     for (size_t index = 0; index < sizeof good / sizeof *good; index++) {
@@ -315,8 +324,8 @@ static umbp_bulk_client_t *s_client (script_fn *script)
 {
     int rc;
     s_start (script);
-    umbp_bulk_client_t *client = umbp_bulk_client_new (s_fake.endpoint, 1,
-                                                       umbp_clock_ms () + LONG_MS, &rc);
+    umbp_bulk_client_t *client =
+        umbp_bulk_client_new (s_fake.endpoint, 1, umbp_clock_ms () + LONG_MS, &rc);
     CU_ASSERT_FATAL (client != NULL && rc == 0);
     return client;
 }
@@ -326,7 +335,9 @@ static int s_run (umbp_bulk_client_t *client, bool write, int wait_ms)
     umbp_piece_t piece = { s_buffers[write], 2 * MIB };
     umbp_bulk_io_t ios[3];
     for (int index = 0; index < 3; index++)
-        ios[index] = (umbp_bulk_io_t) { .token = 1, .pieces = &piece, .piece_count = 1,
+        ios[index] = (umbp_bulk_io_t){ .token = 1,
+                                       .pieces = &piece,
+                                       .piece_count = 1,
                                         .want_sum = true };
     int64_t deadline_ms = umbp_clock_ms () + wait_ms;
     return write ? umbp_bulk_client_write (client, ios, 3, s_status, deadline_ms)

@@ -56,9 +56,20 @@ static void s_check_copy (size_t size, size_t from_at, size_t to_at)
 
 static void test_copies_and_sums_every_size (void)
 {
-    static const size_t sizes[] = { 4095, 4096, 4097, 8191, 8192, 8193, 16385, 65536, 131071,
-                                    UMBP_COPY_STREAM_MIN - 1, UMBP_COPY_STREAM_MIN,
-                                    UMBP_COPY_STREAM_MIN + 1, 2 << 20, BYTES_MAX };
+    static const size_t sizes[] = { 4095,
+                                    4096,
+                                    4097,
+                                    8191,
+                                    8192,
+                                    8193,
+                                    16385,
+                                    65536,
+                                    131071,
+                                    UMBP_COPY_STREAM_MIN - 1,
+                                    UMBP_COPY_STREAM_MIN,
+                                    UMBP_COPY_STREAM_MIN + 1,
+                                    2 << 20,
+                                    BYTES_MAX };
     CU_ASSERT_EQUAL (umbp_copy_sum (NULL, NULL, 0), XXH3_64bits (NULL, 0));
     for (size_t size = 0; size < 600; size++)
         s_check_copy (size, size % 7, size % 5);
@@ -82,8 +93,7 @@ static void test_sums_pieces_as_one (void)
             if (s_random (2)) {
                 umbp_sum_copy (&sum, s_to + at, s_from + at, piece);
                 CU_ASSERT_FATAL (memcmp (s_to + at, s_from + at, piece) == 0);
-            }
-            else
+            } else
                 umbp_sum_update (&sum, s_from + at, piece);
             at += piece;
             if (s_random (16) == 0)
@@ -210,8 +220,8 @@ static void test_prints_speed (void)
     };
     enum { JOBS = sizeof jobs / sizeof *jobs };
     double speeds[JOBS][RUNS];
-    char *memory = mmap (NULL, 2 * SPEED_BYTES, PROT_READ | PROT_WRITE,
-                         MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *memory =
+        mmap (NULL, 2 * SPEED_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     CU_ASSERT_FATAL (memory != MAP_FAILED);
     memset (memory, 1, 2 * SPEED_BYTES);
     for (int run = 0; run < RUNS; run++)

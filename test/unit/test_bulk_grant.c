@@ -25,14 +25,17 @@ static void test_headers_keep_their_layout (void)
 {
     //  Written by hand from tcp_wire.h
     static const uint8_t request_wire[UMBP_BULK_REQUEST_BYTES] = {
-        'B', 'Q', 2, 0, 4, 3, 2, 1, 0x18, 0x17, 0x16, 0x15, 0x14, 0x13, 0x12, 0x11,
-        5, 0, 0, 0, 0, 0, 0, 0, 6, 0, 0, 0, 1, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0 };
-    static const uint8_t reply_wire[UMBP_BULK_REPLY_BYTES] = {
-        'B', 'R', 1, 0, 9, 0, 0, 0, 0xfc, 0xff, 0xff, 0xff, 0, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0 };
-    static const uint8_t hello_wire[UMBP_BULK_HELLO_BYTES] = {
-        'U', 'B', 'M', 'B', 1, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 2 };
+        'B', 'Q', 2, 0, 4, 3, 2, 1, 0x18, 0x17, 0x16, 0x15, 0x14, 0x13, 0x12, 0x11, 5, 0, 0, 0,
+        0,   0,   0, 0, 6, 0, 0, 0, 1,    0,    0,    0,    7,    0,    0,    0,    0, 0, 0, 0
+    };
+    static const uint8_t reply_wire[UMBP_BULK_REPLY_BYTES] = { 'B',  'R',  1,    0,    9, 0, 0, 0,
+                                                               0xfc, 0xff, 0xff, 0xff, 0, 0, 0, 0,
+                                                               8,    0,    0,    0,    0, 0, 0, 0 };
+    static const uint8_t hello_wire[UMBP_BULK_HELLO_BYTES] = { 'U', 'B', 'M', 'B', 1, 0, 0, 0,
+                                                               3,   0,   0,   0,   0, 0, 0, 2 };
     static const uint8_t welcome_wire[UMBP_BULK_WELCOME_BYTES] = {
-        'U', 'B', 'M', 'B', 1, 0, 0, 0, 0xfd, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 64 };
+        'U', 'B', 'M', 'B', 1, 0, 0, 0, 0xfd, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 64
+    };
     uint8_t wire[UMBP_BULK_REQUEST_BYTES];
     umbp_bulk_request_t request;
     CU_ASSERT_EQUAL (umbp_bulk_request_unpack (&request, request_wire), 0);
@@ -189,11 +192,13 @@ static void test_requests_are_judged (void)
     umbp_card_t *card = umbp_grants_find (grants, 1);
     umbp_cursor_t cursor;
     for (size_t index = 0; index < sizeof asked / sizeof *asked; index++) {
-        const umbp_bulk_request_t request = { .op = asked[index].op, .item = asked[index].item,
+        const umbp_bulk_request_t request = { .op = asked[index].op,
+                                              .item = asked[index].item,
                                               .offset = asked[index].offset,
                                               .size = asked[index].size };
-        CU_ASSERT_EQUAL (umbp_card_judge (card, asked[index].session, &request,
-                                          asked[index].now_ms, &cursor), asked[index].rc);
+        CU_ASSERT_EQUAL (
+            umbp_card_judge (card, asked[index].session, &request, asked[index].now_ms, &cursor),
+            asked[index].rc);
     }
     //  Where the bytes are: two extents that touch are one run
     const umbp_bulk_request_t request = { .op = UMBP_BULK_READ, .offset = 10, .size = 2 * PAGE };

@@ -278,7 +278,9 @@ static void test_messages_have_limits (void)
     //  More than the control data has room for: the kernel truncates it
     char control[CMSG_SPACE (sizeof (int) * 200)] = { 0 };
     struct iovec vector = { data, 1 };
-    struct msghdr message = { .msg_iov = &vector, .msg_iovlen = 1, .msg_control = control,
+    struct msghdr message = { .msg_iov = &vector,
+                              .msg_iovlen = 1,
+                              .msg_control = control,
                               .msg_controllen = sizeof control };
     struct cmsghdr *header = CMSG_FIRSTHDR (&message);
     *header = (struct cmsghdr) { CMSG_LEN (sizeof (int) * 200), SOL_SOCKET, SCM_RIGHTS };

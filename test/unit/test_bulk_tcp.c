@@ -47,7 +47,7 @@ static int s_setup (void)
     for (int index = 0; index < 2; index++) {
         s_memory[index] = umbp_region_new ("tcp", BLOCKS * BLOCK_PAGES * PAGE, false, true, NULL);
         s_regions[index] = (umbp_piece_t) { umbp_region_base (s_memory[index]),
-                                            umbp_region_bytes (s_memory[index]) };
+                                           umbp_region_bytes (s_memory[index]) };
         s_fill (s_regions[index].base, s_regions[index].size, index + 1);
     }
     s_buffer = malloc (64 * MIB);
@@ -88,8 +88,8 @@ static int64_t s_soon (void)
 static umbp_bulk_client_t *s_connect (uint64_t session)
 {
     int rc;
-    umbp_bulk_client_t *client = umbp_bulk_client_new (umbp_bulk_server_endpoint (s_server),
-                                                       session, s_soon (), &rc);
+    umbp_bulk_client_t *client =
+        umbp_bulk_client_new (umbp_bulk_server_endpoint (s_server), session, s_soon (), &rc);
     CU_ASSERT_FATAL (client != NULL && rc == 0);
     return client;
 }
@@ -180,7 +180,9 @@ static size_t s_raw_drain (int sock)
 static void test_moves_scattered_blocks (void)
 {
     s_start ((umbp_bulk_server_config_t) { 0 });
-    const umbp_extent_t extents[] = { { 0, 3, 2, 1 }, { 0, 5, 1, 1 }, { 1, 100, 7, 1 },
+    const umbp_extent_t extents[] = { { 0, 3, 2, 1 },
+                                      { 0, 5, 1, 1 },
+                                      { 1, 100, 7, 1 },
                                       { 0, 0, 1, 1 }, { 1, 99, 1, 1 } };
     const uint64_t size = 11 * PAGE + 12345;
     char *flat = malloc (size), *expected = malloc (size);
@@ -201,7 +203,10 @@ static void test_moves_scattered_blocks (void)
             pieces[index] = (umbp_piece_t) { flat + at, index == 4 ? part - at : cut };
         }
         int status;
-        umbp_bulk_io_t io = { .token = 2, .item = 1, .offset = offset, .pieces = pieces,
+        umbp_bulk_io_t io = { .token = 2,
+                              .item = 1,
+                              .offset = offset,
+                              .pieces = pieces,
                               .piece_count = 5, .want_sum = true };
         s_fill (flat, size, rand_r (&s_seed));
         memcpy (expected, flat, part);
@@ -225,7 +230,8 @@ static void test_moves_scattered_blocks (void)
         uint64_t bytes = umbp_extent_bytes (&extents[index], PAGE, left);
         CU_ASSERT (memcmp ((char *) s_regions[extents[index].region].base
                                + umbp_extent_offset (&extents[index], PAGE),
-                           flat + at, bytes) == 0);
+                           flat + at, bytes)
+                   == 0);
         at += bytes;
         left -= bytes;
     }
@@ -253,22 +259,22 @@ static void test_moves_batches (void)
         for (int index = 0; index < COUNT; index++) {
             size_t size = index % 10 == 0 ? 0 : index % 100 == 1 ? 100000 : index;
             pieces[index] = (umbp_piece_t) { buffer + at, size };
-            ios[index] = (umbp_bulk_io_t) { .token = token, .offset = at, .pieces = &pieces[index],
+            ios[index] = (umbp_bulk_io_t){ .token = token,
+                                           .offset = at,
+                                           .pieces = &pieces[index],
                                             .piece_count = 1, .want_sum = index % 2 };
             at += size;
         }
         CU_ASSERT_FATAL (at <= 2 * MIB);
         s_fill (buffer, 2 * MIB, token);
-        int done = token == 1
-                       ? umbp_bulk_client_write (client, ios, COUNT, status, s_soon ())
-                       : umbp_bulk_client_read (client, ios, COUNT, status, s_soon ());
+        int done = token == 1 ? umbp_bulk_client_write (client, ios, COUNT, status, s_soon ())
+                              : umbp_bulk_client_read (client, ios, COUNT, status, s_soon ());
         CU_ASSERT_EQUAL (done, COUNT);
         CU_ASSERT (memcmp (s_buffer, buffer, at) == 0);
         for (int index = 0; index < COUNT; index++)
             CU_ASSERT (status[index] == 0
                        && (!ios[index].want_sum
-                           || ios[index].sum
-                                  == umbp_sum (pieces[index].base, pieces[index].size)));
+                           || ios[index].sum == umbp_sum (pieces[index].base, pieces[index].size)));
     }
     CU_ASSERT_EQUAL (umbp_bulk_client_read (client, NULL, 0, NULL, s_soon ()), 0);
     umbp_bulk_client_destroy (&client);
@@ -313,7 +319,8 @@ static void test_refuses_what_was_not_granted (void)
         int status[COUNT];
         unsigned good = 0;
         for (int index = 0; index < COUNT; index++) {
-            ios[index] = (umbp_bulk_io_t) { .token = asked[index].token, .item = asked[index].item,
+            ios[index] = (umbp_bulk_io_t){ .token = asked[index].token,
+                                           .item = asked[index].item,
                                             .offset = asked[index].offset, .pieces = &piece,
                                             .piece_count = 1 };
             good += asked[index].rc == 0;
@@ -343,14 +350,16 @@ static void *s_many (void *arg)
     umbp_bulk_client_t *clients[MINE];
     bool good = true;
     for (int index = 0; index < MINE; index++) {
-        clients[index] = umbp_bulk_client_new (umbp_bulk_server_endpoint (s_server), 1, s_soon (),
-                                               NULL);
+        clients[index] =
+            umbp_bulk_client_new (umbp_bulk_server_endpoint (s_server), 1, s_soon (), NULL);
         good = good && clients[index];
     }
     for (int round = 0; good && round < 3 * MINE; round++) {
         int status, block = round % BLOCKS;
         umbp_piece_t piece = { arg, 2 * MIB };
-        umbp_bulk_io_t io = { .token = 100 + block, .pieces = &piece, .piece_count = 1,
+        umbp_bulk_io_t io = { .token = 100 + block,
+                              .pieces = &piece,
+                              .piece_count = 1,
                               .want_sum = true };
         int rc = umbp_bulk_client_read (clients[round % MINE], &io, 1, &status, s_soon ());
         good = rc == 1 && io.sum == umbp_sum (s_block (0, block), 2 * MIB);
@@ -467,7 +476,8 @@ static void *s_write_on (void *arg)
         umbp_bulk_io_t ios[4];
         int all[4];
         for (int index = 0; index < 4; index++)
-            ios[index] = (umbp_bulk_io_t) { .token = 1, .offset = index * piece.size,
+            ios[index] = (umbp_bulk_io_t){ .token = 1,
+                                           .offset = index * piece.size,
                                             .pieces = &piece, .piece_count = 1 };
         umbp_bulk_client_write (client, ios, 4, all, s_soon ());
         for (int index = 0; index < 4; index++)
@@ -539,9 +549,11 @@ static void test_turns_away_what_is_too_much (void)
     int rc;
     s_start ((umbp_bulk_server_config_t) { .connections_max = 2, .size_max = MIB });
     const char *endpoint = umbp_bulk_server_endpoint (s_server);
-    CU_ASSERT (umbp_bulk_server_new (&(umbp_bulk_server_config_t) {
+    CU_ASSERT (umbp_bulk_server_new (
+                   &(umbp_bulk_server_config_t){ /* clang-format off */
                    .endpoint = endpoint, .page_size = PAGE }, &rc) == NULL && rc == UMBP_EEXIST);
-    CU_ASSERT (umbp_bulk_server_new (&(umbp_bulk_server_config_t) {
+    CU_ASSERT (umbp_bulk_server_new (
+                   &(umbp_bulk_server_config_t){ /* clang-format off */
                    .endpoint = "localhost:0", .page_size = PAGE }, &rc) == NULL
                && rc == UMBP_EINVAL);
     umbp_bulk_client_t *first = s_connect (1), *second = s_connect (1);
@@ -738,7 +750,8 @@ static double s_ours (umbp_bulk_client_t *client, bool write, bool want_sum)
     int status[BLOCKS];
     for (int index = 0; index < BLOCKS; index++) {
         pieces[index] = (umbp_piece_t) { s_buffer + index * 2 * MIB, 2 * MIB };
-        ios[index] = (umbp_bulk_io_t) { .token = write ? 2 : 1, .item = index,
+        ios[index] = (umbp_bulk_io_t){ .token = write ? 2 : 1,
+                                       .item = index,
                                         .pieces = &pieces[index], .piece_count = 1,
                                         .want_sum = want_sum };
     }

@@ -230,8 +230,7 @@ static void test_round (void)
     s_freed (&stage, 160, 9);
     CU_ASSERT_EQUAL (s_asked (&stage, PEER_MS), 100);
     s_freed (&stage, 100, 3);
-    while (asker_gauge (&stage.peer, "bytes") < 260)
-        ;                               //  Until the answer was taken
+    asker_wait (&stage.peer, "bytes", 260);
     CU_ASSERT_EQUAL (s_asked (&stage, 0), 0);
     CU_ASSERT_EQUAL (asker_gauge (&stage.peer, "rounds"), 1);
     CU_ASSERT_EQUAL (asker_gauge (&stage.peer, "blocks"), 12);
@@ -249,15 +248,13 @@ static void test_all_leased (void)
     CU_ASSERT_EQUAL (s_asked (&stage, PEER_MS), 300);
     int64_t start = zclock_mono ();
     s_freed (&stage, 0, 0);
-    while (asker_gauge (&stage.peer, "futile") == 0)
-        ;
+    asker_wait (&stage.peer, "futile", 1);
     for (int count = 0; count < 20; count++)
         s_press (&stage.peer, 1000, 1000, 100);
     CU_ASSERT_EQUAL (s_asked (&stage, PEER_MS), 300);
     CU_ASSERT (stage.tier.came_at - start >= UMBP_EVICT_REST_MS);
     s_freed (&stage, 300, 1);
-    while (asker_gauge (&stage.peer, "bytes") < 300)
-        ;
+    asker_wait (&stage.peer, "bytes", 300);
     CU_ASSERT_EQUAL (asker_gauge (&stage.peer, "futile"), 1);
     CU_ASSERT_EQUAL (asker_gauge (&stage.peer, "rounds"), 2);
     s_close (&stage);
@@ -275,8 +272,7 @@ static void test_tier_fails (void)
         CU_ASSERT_EQUAL (s_asked (&stage, PEER_MS), 300);
         umbp_msg_init (&msg, UMBP_MSG_ok, 0);
         msg.status = (int16_t) (turn == 1 ? UMBP_EIO : 0);
-        while (asker_gauge (&stage.peer, "waiting") == 0)
-            ;                           //  Until it was heard
+        asker_wait (&stage.peer, "waiting", 1);
         if (turn < 2)
             asked_answer (&stage.tier, &msg, NULL, 0);
         int status = turn == 0 ? UMBP_EPROTO : turn == 1 ? UMBP_EIO : UMBP_ETIMEDOUT;
@@ -305,8 +301,7 @@ static void test_clients (void)
     uint64_t id = s_say_evict (&stage.peer, 0, PEER_MS);
     CU_ASSERT_EQUAL (s_asked (&stage, PEER_MS), 100);
     uint64_t other = s_say_evict (&stage.other, 25, PEER_MS);
-    while (asker_gauge (&stage.peer, "waiting") < 2)
-        ;                               //  Until both were heard
+    asker_wait (&stage.peer, "waiting", 2);
     s_freed (&stage, 30, 2);
     CU_ASSERT (s_hears (&stage.other, other, 0, 30, 2));
     CU_ASSERT_EQUAL (s_asked (&stage, PEER_MS), 70);
@@ -339,8 +334,7 @@ static void test_client_in_a_hurry (void)
     CU_ASSERT (s_hears (&stage.peer, id, UMBP_ETIMEDOUT, 10, 1));
     CU_ASSERT (zclock_mono () - start < 1500);
     s_freed (&stage, 10, 1);
-    while (asker_gauge (&stage.peer, "bytes") < 20)
-        ;
+    asker_wait (&stage.peer, "bytes", 20);
     CU_ASSERT_EQUAL (s_asked (&stage, 0), 0);
     s_close (&stage);
 }

@@ -124,8 +124,9 @@ static void test_speed (void)
     for (uint64_t index = 0; index < COUNT; index++)
         umbp_histogram_add (histogram, 1000 + (index * 0x9e3779b97f4a7c15 >> 44));
     clock_gettime (CLOCK_MONOTONIC, &end);
-    printf ("[add: %.1f ns] ", ((double) (end.tv_sec - start.tv_sec) * 1e9
-                                + (double) (end.tv_nsec - start.tv_nsec)) / COUNT);
+    printf ("[add: %.1f ns] ",
+            ((double) (end.tv_sec - start.tv_sec) * 1e9 + (double) (end.tv_nsec - start.tv_nsec))
+                / COUNT);
     CU_ASSERT (umbp_histogram_count (histogram) == COUNT);
     umbp_histogram_destroy (&histogram);
 }

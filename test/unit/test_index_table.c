@@ -232,7 +232,8 @@ static void test_random_against_model (void)
     umbp_index_table_t *table = umbp_index_table_new (KEYS * NODES * TIERS);
     for (int step = 0; step < 200000; step++) {
         model_t *model = s_model + s_random () % KEYS;
-        umbp_place_t place = { .node = s_random () % NODES, .tier = s_random () % TIERS,
+        umbp_place_t place = { .node = s_random () % NODES,
+                               .tier = s_random () % TIERS,
                                .size = 100, .sum = s_random () % 16 ? 1 : 2 };
         unsigned what = s_random () % 1000;
         //  Tides, so that segments grow and shrink
@@ -362,8 +363,8 @@ static void s_fill (umbp_index_table_t *table, const umbp_fingerprint_t *keys)
     double own = (double) umbp_index_table_bytes (table) / BENCH_KEYS;
     double heap = (double) (s_heap () - before) / BENCH_KEYS;
     printf ("\n    1 M keys: %.1f bytes per key (heap says %.1f, worst from 0.1 M on %.1f), "
-            "add %.0f ns, longest %.0f us\n", own, heap, worst,
-            (double) (last - start) / BENCH_KEYS, (double) longest / 1e3);
+            "add %.0f ns, longest %.0f us\n",
+            own, heap, worst, (double) (last - start) / BENCH_KEYS, (double) longest / 1e3);
     CU_ASSERT (own <= 80 && heap <= 80 && worst <= 80);
 }
 

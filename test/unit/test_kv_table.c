@@ -301,7 +301,8 @@ static void s_check_hash (const umbp_kv_table_t *table, const int *engines, size
 {
     umbp_kv_match_t out[ENGINES + 1];
     size_t count = umbp_kv_table_match (table, s_model[hash].bytes, s_model[hash].size, out,
-                                        ENGINES + 1), right = 0;
+                                        ENGINES + 1),
+           right = 0;
     for (size_t index = 0; index < count; index++)
         for (size_t engine = 0; engine < ENGINES; engine++)
             right += engines[engine] == out[index].engine && out[index].tiers > 0
@@ -425,7 +426,8 @@ static void s_bench (size_t size)
     int64_t many_left = s_now_ns ();
     printf ("\n    1 M hashes of %zu bytes: %.1f bytes per hash (empty table %.1f MB), "
             "report %.0f ns, match %.0f ns,\n    an engine of 1000 leaves in %.2f ms, "
-            "one of 1 M in %.0f ms", size, (double) bytes / BENCH_HASHES, (double) empty / 1e6,
+            "one of 1 M in %.0f ms",
+            size, (double) bytes / BENCH_HASHES, (double) empty / 1e6,
             (double) (reported - start) / BENCH_HASHES, (double) (matched - counted) / BENCH_HASHES,
             (double) (few_left - matched) / 1e6, (double) (many_left - few_left) / 1e6);
     CU_ASSERT (bytes < BENCH_HASHES * (size + 100));

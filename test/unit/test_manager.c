@@ -421,8 +421,10 @@ static void test_evict (void)
     msg.evict.bytes = 3 * PAGE - 1;
     CU_ASSERT (tier_ask (&s_tier, &msg) == 0);
     CU_ASSERT (s_tier.peer.msg.evict_ok.bytes == 3 * PAGE && s_tier.peer.msg.evict_ok.blocks == 3);
-    CU_ASSERT (tier_holds (&s_tier, "key0", s_data, PAGE) && tier_holds (&s_tier, "key4", s_data, PAGE));
-    CU_ASSERT (!tier_holds (&s_tier, "key1", s_data, PAGE) && !tier_holds (&s_tier, "key3", s_data, PAGE));
+    CU_ASSERT (tier_holds (&s_tier, "key0", s_data, PAGE)
+               && tier_holds (&s_tier, "key4", s_data, PAGE));
+    CU_ASSERT (!tier_holds (&s_tier, "key1", s_data, PAGE)
+               && !tier_holds (&s_tier, "key3", s_data, PAGE));
     uint64_t left = 597, steps = 0;
     msg.evict.bytes = UINT64_MAX;
     do {
@@ -449,7 +451,8 @@ static void test_wipe (void)
     umbp_msg_t msg;
     umbp_msg_init (&msg, UMBP_MSG_wipe, 0);
     CU_ASSERT (tier_ask (&s_tier, &msg) == 0);
-    CU_ASSERT (s_tier.peer.msg.wipe_ok.blocks == 2 && s_tier.peer.msg.wipe_ok.bytes == 3 * PAGE - 1);
+    CU_ASSERT (s_tier.peer.msg.wipe_ok.blocks == 2
+               && s_tier.peer.msg.wipe_ok.bytes == 3 * PAGE - 1);
     CU_ASSERT (tier_used_pages (&s_tier) == 3);              //  The leased block and the slot
     tier_release (&s_tier, lease);
     CU_ASSERT (tier_commit (&s_tier, slot, 1) == 0);         //  Slots are no blocks

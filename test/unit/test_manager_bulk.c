@@ -33,7 +33,8 @@ static void s_wait_past (int64_t moment)
 static void test_tcp (void)
 {
     s_start (0, 0);
-    umbp_bulk_client_t *client = tier_connect (&s_tier, SESSION), *other = tier_connect (&s_tier, 6);
+    umbp_bulk_client_t *client = tier_connect (&s_tier, SESSION),
+                       *other = tier_connect (&s_tier, 6);
     uint32_t size = 5 * PAGE - 3;
     uint64_t slot = tier_slot_for (&s_tier, SESSION, "key", size);
     CU_ASSERT (tier_move (other, true, slot, 0, s_data, size) == UMBP_EDENIED);
@@ -86,7 +87,8 @@ static void test_lease_items (void)
 static void test_tcp_session_closed (void)
 {
     s_start (0, 0);
-    umbp_bulk_client_t *client = tier_connect (&s_tier, SESSION), *other = tier_connect (&s_tier, 6);
+    umbp_bulk_client_t *client = tier_connect (&s_tier, SESSION),
+                       *other = tier_connect (&s_tier, 6);
     CU_ASSERT (tier_store (&s_tier, "key", s_data, 2 * PAGE) == 0);
     uint64_t slot = tier_slot_for (&s_tier, SESSION, "k1", PAGE);
     uint64_t kept = tier_slot_for (&s_tier, 6, "k2", PAGE);
@@ -241,7 +243,8 @@ static void test_door (void)
     CU_ASSERT (tier_lease (&s_tier, 6, "key", 0) == 0);
     const umbp_msg_lease_ok_t *lease = &s_tier.peer.msg.lease_ok;
     CU_ASSERT (memcmp (tier_mapped (&s_tier, other_map, lease->regions, lease->pages), s_data,
-                       3 * PAGE - 1) == 0);
+                       3 * PAGE - 1)
+               == 0);
     tier_release (&s_tier, lease->lease);
     close (door);
     close (other);
@@ -391,7 +394,8 @@ static void test_client_dies (void)
         CU_ASSERT (read (ends[0], &there, 1) == 1);
         close (ends[0]);
         bool slot = step == AFTER_RESERVE || step == AFTER_LEASE, block = step == AFTER_COMMIT;
-        CU_ASSERT (tier_becomes (&s_tier, "slots", slot) && tier_becomes (&s_tier, "blocks", 1 + block));
+        CU_ASSERT (tier_becomes (&s_tier, "slots", slot)
+                   && tier_becomes (&s_tier, "blocks", 1 + block));
         CU_ASSERT (tier_gauge (&s_tier, "leases") == (step == AFTER_LEASE));
         CU_ASSERT (tier_used_pages (&s_tier) == (slot || block ? 5 : 1));
         kill (child, SIGKILL);

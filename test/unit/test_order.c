@@ -30,7 +30,7 @@ static void s_expect (umbp_order_t *order, const uint32_t *items, size_t count)
     CU_ASSERT (memcmp (out, items, count * sizeof *out) == 0);
 }
 
-#define LIST(...) ((const uint32_t []) { __VA_ARGS__ })
+#define LIST(...) ((const uint32_t[]){ __VA_ARGS__ })
 #define EXPECT(order, ...) s_expect (order, LIST (__VA_ARGS__), COUNT (LIST (__VA_ARGS__)))
 
 static void test_limits (void)
@@ -280,8 +280,8 @@ static void test_random_steps (void)
     struct timespec now;
     clock_gettime (CLOCK_REALTIME, &now);
     const char *given = getenv ("SEED");
-    uint64_t seed = given ? strtoull (given, NULL, 0)
-                          : (uint64_t) now.tv_nsec ^ ((uint64_t) now.tv_sec << 30);
+    uint64_t seed =
+        given ? strtoull (given, NULL, 0) : (uint64_t) now.tv_nsec ^ ((uint64_t) now.tv_sec << 30);
     printf (" seed=%" PRIu64 " ", seed);
 
     umbp_order_t *order = umbp_order_new (ITEMS);
@@ -296,8 +296,7 @@ static void test_random_steps (void)
         if (random >> 60 == 0) {
             CU_ASSERT (umbp_order_remove (order, entry->item) == (entry->there ? 0 : UMBP_ENOENT));
             entry->there = false;
-        }
-        else {
+        } else {
             //  Groups smaller than the search bound, so that the order is exact
             if ((random >> 32) % 20 == 0 || in_tick == UMBP_ORDER_SEARCH_MAX - 1) {
                 tick++;

@@ -145,8 +145,8 @@ static void test_one_region_before_several (void)
     umbp_extent_t singles[6], out[8];
     CU_ASSERT (umbp_pages_take (pages, 3, out, 1) == 1 && out[0].region == 0);
     for (size_t index = 0; index < 6; index++)
-        CU_ASSERT (umbp_pages_take (pages, 1, &singles[index], 1) == 1
-                   && singles[index].region == 1 && singles[index].page == index);
+        CU_ASSERT (umbp_pages_take (pages, 1, &singles[index], 1) == 1 && singles[index].region == 1
+                   && singles[index].page == index);
     CU_ASSERT (umbp_pages_give (pages, &out[0]) == 0);
     static const size_t given[] = { 0, 1, 3, 4 };
     for (size_t index = 0; index < COUNT (given); index++)
@@ -377,8 +377,8 @@ static void s_give (model_t *self, block_t *block)
 //  Any name at all: the answer is what the owners say
 static void s_probe (model_t *self, uint64_t random)
 {
-    umbp_extent_t extent = { random % (REGIONS + 1), random >> 8 & 1023,
-                             1 + (random >> 18 & 7), 1 + (random >> 24) % (self->generation + 1) };
+    umbp_extent_t extent = { random % (REGIONS + 1), random >> 8 & 1023, 1 + (random >> 18 & 7),
+                             1 + (random >> 24) % (self->generation + 1) };
     int expected = 0;
     if (extent.region >= REGIONS || extent.page + extent.count > self->sizes[extent.region])
         expected = UMBP_EINVAL;
@@ -399,8 +399,8 @@ static void test_random_steps (void)
     struct timespec now;
     clock_gettime (CLOCK_REALTIME, &now);
     const char *given = getenv ("SEED");
-    uint64_t seed = given ? strtoull (given, NULL, 0)
-                          : (uint64_t) now.tv_nsec ^ ((uint64_t) now.tv_sec << 30);
+    uint64_t seed =
+        given ? strtoull (given, NULL, 0) : (uint64_t) now.tv_nsec ^ ((uint64_t) now.tv_sec << 30);
     printf (" seed=%" PRIu64 " ", seed);
 
     model_t *model = calloc (1, sizeof *model);
@@ -491,9 +491,9 @@ static void s_bench_size (uint32_t most, uint32_t regions)
     }
     qsort (times, samples, sizeof *times, s_compare);
     printf ("pages 1..%u regions=%u takes=%zu take_ns=%.0f p99_ns=%u max_ns=%u give_ns=%.0f "
-            "extents_per_take=%.3f refused=%zu\n", most, regions, samples, take_ns / samples,
-            times[samples * 99 / 100], times[samples - 1], give_ns / ROUNDS,
-            (double) extents / samples, refused);
+            "extents_per_take=%.3f refused=%zu\n",
+            most, regions, samples, take_ns / samples, times[samples * 99 / 100],
+            times[samples - 1], give_ns / ROUNDS, (double) extents / samples, refused);
     free (times);
     free (block);
     umbp_pages_destroy (&pages);

@@ -34,7 +34,8 @@ static void test_names (void)
 //  Here while there is room, then where most is free; what was placed counts at once
 static void test_local (void)
 {
-    static const crowd_t rows[] = { CROWD ("a", 100, 40), CROWD ("b", 100, 80), CROWD ("c", 100, 0) };
+    static const crowd_t rows[] = { CROWD ("a", 100, 40), CROWD ("b", 100, 80),
+                                    CROWD ("c", 100, 0) };
     umbp_placement_t *placement = s_placement (rows, 3, "b");
     umbp_place_strategy_t local = UMBP_PLACE_LOCAL;
     CU_ASSERT (umbp_placement_choose (placement, local, DRAM, 15, NULL) == 1);
@@ -47,9 +48,26 @@ static void test_local (void)
     umbp_placement_destroy (&placement);
 }
 
+//  A member that would have to evict gives way to one that would not; when all would, it is here again
+static void test_local_before_eviction (void)
+{
+    static const crowd_t rows[] = { CROWD ("a", 1000, 895), CROWD ("b", 1000, 0) };
+    umbp_topology_t *topology = crowd_new (rows, 2, "a", 1);
+    umbp_placement_t *placement = umbp_placement_new (42);
+    umbp_placement_set_marks (placement, 90, 70);
+    umbp_placement_topology (placement, topology);
+    umbp_topology_destroy (&topology);
+    CU_ASSERT (umbp_placement_choose (placement, UMBP_PLACE_LOCAL, DRAM, 5, NULL) == 0);
+    CU_ASSERT (umbp_placement_choose (placement, UMBP_PLACE_LOCAL, DRAM, 5, NULL) == 1);
+    CU_ASSERT (umbp_placement_choose (placement, UMBP_PLACE_LOCAL, DRAM, 890, NULL) == 1);
+    CU_ASSERT (umbp_placement_choose (placement, UMBP_PLACE_LOCAL, DRAM, 10, NULL) == 0);
+    umbp_placement_destroy (&placement);
+}
+
 static void test_most_free (void)
 {
-    static const crowd_t rows[] = { CROWD ("a", 100, 50), CROWD ("b", 100, 0), CROWD ("c", 100, 30) };
+    static const crowd_t rows[] = { CROWD ("a", 100, 50), CROWD ("b", 100, 0),
+                                    CROWD ("c", 100, 30) };
     umbp_placement_t *placement = s_placement (rows, 3, "a");
     static const int wanted[] = { 1, 1, 2, 1, 0, 2 };        //  Free: 50, 100, 70, and 20 go each time
     for (size_t index = 0; index < COUNT_OF (wanted); index++)
@@ -65,7 +83,7 @@ static void test_full_take_turns (void)
                                     CROWD ("c", 1000, 950) };
     umbp_topology_t *topology = crowd_new (rows, 3, "a", 1);
     umbp_placement_t *placement = umbp_placement_new (42);
-    umbp_placement_set_low (placement, 90);
+    umbp_placement_set_marks (placement, 100, 90);
     umbp_placement_topology (placement, topology);
     for (int block = 0; block < 300; block++)                //  Also beyond what they could free
         CU_ASSERT (umbp_placement_choose (placement, UMBP_PLACE_MOST_FREE, DRAM, 2, NULL)
@@ -89,7 +107,8 @@ static void test_pages (void)
 //  A batch goes to the one member that has room for all of it, as long as it has
 static void test_same (void)
 {
-    static const crowd_t rows[] = { CROWD ("a", 100, 90), CROWD ("b", 100, 20), CROWD ("c", 100, 30) };
+    static const crowd_t rows[] = { CROWD ("a", 100, 90), CROWD ("b", 100, 20),
+                                    CROWD ("c", 100, 30) };
     umbp_placement_t *placement = s_placement (rows, 3, "a");
     umbp_placement_batch (placement, DRAM, 80);
     for (int block = 0; block < 4; block++)
@@ -147,7 +166,8 @@ static void test_misfit (void)
 //  Whoever was tried is not tried again; those without room are tried, last of all; then it is over
 static void test_tried_and_full (void)
 {
-    static const crowd_t rows[] = { CROWD ("a", 100, 100), CROWD ("b", 100, 95), CROWD ("c", 100, 60) };
+    static const crowd_t rows[] = { CROWD ("a", 100, 100), CROWD ("b", 100, 95),
+                                    CROWD ("c", 100, 60) };
     for (size_t strategy = 0; strategy < COUNT_OF (s_all); strategy++) {
         umbp_placement_t *placement = s_placement (rows, 3, "a");
         umbp_tried_t tried = { .count = 0 };
@@ -169,10 +189,8 @@ static void test_tried_and_full (void)
 //  Suspects, nodes outside the ring and nodes without the tier are given nothing
 static void test_unusable (void)
 {
-    static const crowd_t rows[] = { CROWD ("a", 100, 0, .suspect = true),
-                                    CROWD ("b", 100, 99),
-                                    CROWD ("c", 100, 0, .outside = true),
-                                    CROWD ("d", 0, 0) };
+    static const crowd_t rows[] = { CROWD ("a", 100, 0, .suspect = true), CROWD ("b", 100, 99),
+                                    CROWD ("c", 100, 0, .outside = true), CROWD ("d", 0, 0) };
     for (size_t strategy = 0; strategy < COUNT_OF (s_all); strategy++) {
         umbp_placement_t *placement = s_placement (rows, 4, "a");
         for (int turn = 0; turn < 3; turn++)
@@ -212,6 +230,7 @@ int main (void)
     CU_pSuite suite = CU_add_suite ("placement", NULL, NULL);
     CU_ADD_TEST (suite, test_names);
     CU_ADD_TEST (suite, test_local);
+    CU_ADD_TEST (suite, test_local_before_eviction);
     CU_ADD_TEST (suite, test_most_free);
     CU_ADD_TEST (suite, test_full_take_turns);
     CU_ADD_TEST (suite, test_pages);

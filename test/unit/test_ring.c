@@ -63,8 +63,8 @@ static uint64_t s_seed (void)
     struct timespec now;
     clock_gettime (CLOCK_REALTIME, &now);
     const char *given = getenv ("SEED");
-    uint64_t seed = given ? strtoull (given, NULL, 0)
-                          : (uint64_t) now.tv_nsec ^ ((uint64_t) now.tv_sec << 30);
+    uint64_t seed =
+        given ? strtoull (given, NULL, 0) : (uint64_t) now.tv_nsec ^ ((uint64_t) now.tv_sec << 30);
     printf (" seed=%" PRIu64 " ", seed);
     return seed;
 }
@@ -509,8 +509,8 @@ static void s_bench_positions (unsigned bytes)
     for (int round = 0; round < ROUNDS; round++)
         umbp_ring_positions (ring, keys, sizes, KEYS, out);
     double end = s_now_ns ();
-    printf ("position bytes=%u one_ns=%.1f four_ns=%.1f\n", bytes,
-            (middle - start) / KEYS / ROUNDS, (end - middle) / KEYS / ROUNDS);
+    printf ("position bytes=%u one_ns=%.1f four_ns=%.1f\n", bytes, (middle - start) / KEYS / ROUNDS,
+            (end - middle) / KEYS / ROUNDS);
     free (data);
     umbp_ring_destroy (&ring);
 }
@@ -538,8 +538,9 @@ static void s_bench_walk (umbp_ring_hash_t hash, unsigned nodes)
         sum += umbp_ring_walk (ring, s_random (&state), 2, healthy, members);
     double lonely = (s_now_ns () - from) / (LOOKUPS / 100);
     printf ("walk %s nodes=%u vnodes=%zu build_ms=%.1f n2_ns=%.1f n3_ns=%.1f one_healthy_ns=%.0f "
-            "sum=%" PRIu64 "\n", hash == UMBP_RING_MIXED ? "mixed" : "plain", nodes,
-            umbp_ring_vnode_count (ring), (built - start) / 1e6, walked[0], walked[1], lonely, sum);
+            "sum=%" PRIu64 "\n",
+            hash == UMBP_RING_MIXED ? "mixed" : "plain", nodes, umbp_ring_vnode_count (ring),
+            (built - start) / 1e6, walked[0], walked[1], lonely, sum);
     umbp_ring_destroy (&ring);
 }
 

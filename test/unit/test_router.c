@@ -62,7 +62,9 @@ static void s_stop (void)
 //  another one, or none comes.
 static asked_t *s_expect (const char *address, int type)
 {
-    asked_t *asked = strchr (address, '@') ? &s_link : streq (address, "index") ? &s_index : &s_tier;
+    asked_t *asked = strchr (address, '@')      ? &s_link
+                     : streq (address, "index") ? &s_index
+                                                : &s_tier;
     if (!asked_hear (asked, PEER_MS)) {
         printf ("\n    nothing for %s\n", address);
         CU_FAIL ("not asked");
@@ -268,7 +270,8 @@ static int s_get_status (size_t index)
 //  The node that a row of the answer refers to
 static bool s_got_from (size_t index, const char *node)
 {
-    return column_is (s_client.msg.get_ok.nodes, umbp_u16s_at (s_client.msg.get_ok.refs, index), node);
+    return column_is (s_client.msg.get_ok.nodes, umbp_u16s_at (s_client.msg.get_ok.refs, index),
+                      node);
 }
 
 static int s_ask (int type, const char *keys)
@@ -430,7 +433,8 @@ static void test_get_local (void)
     s_get ("k1 k2", 0, 20, "");
     s_leased (s_expect ("tier:dram", UMBP_MSG_lease), 0, 40);
     CU_ASSERT (s_answer () == 0 && s_get_status (1) == 0 && s_quiet ());
-    CU_ASSERT (s_client.payload_size == 20 && memcmp (s_client.payload + 10, "0123456789", 10) == 0);
+    CU_ASSERT (s_client.payload_size == 20
+               && memcmp (s_client.payload + 10, "0123456789", 10) == 0);
     CU_ASSERT (umbp_u16s_at (s_client.msg.get_ok.refs, 0) == UMBP_NO_REF);
     s_stop ();
 }
@@ -517,8 +521,8 @@ static void test_get_too_many_extents (void)
         ones[row] = 1;
     }
     char keys[64];
-    snprintf (keys, sizeof keys, "%s %s %s", s_key ("index", "index@b"), s_key ("index@b", "index@c"),
-              s_key ("index@b", "index@c"));
+    snprintf (keys, sizeof keys, "%s %s %s", s_key ("index", "index@b"),
+              s_key ("index@b", "index@c"), s_key ("index@b", "index@c"));
     s_get (keys, 5, 0, "");
     s_leased (s_expect ("tier:dram", UMBP_MSG_lease), UMBP_ENOENT, 0);
     s_found (s_expect ("index", UMBP_MSG_lookup), "b");      //  One key at b, two at c
@@ -635,7 +639,8 @@ static void test_shards_are_asked_on (void)
     s_push (suspect, 3, 1);
     s_ask (UMBP_MSG_exists, key);
     s_found (s_expect ("index@b", UMBP_MSG_lookup), "");
-    CU_ASSERT (s_answer () == 0 && umbp_s8s_at (s_client.msg.exists_ok.found, 0) == 0 && s_quiet ());
+    CU_ASSERT (s_answer () == 0 && umbp_s8s_at (s_client.msg.exists_ok.found, 0) == 0
+               && s_quiet ());
     s_ask (UMBP_MSG_exists, key);       //  But when the other one is silent
     CU_ASSERT (s_expect ("index@b", UMBP_MSG_lookup) != NULL);
     s_found (s_expect ("index@c", UMBP_MSG_lookup), "a");
@@ -688,8 +693,8 @@ static int s_removed (size_t index)
 
 static void test_remove (void)
 {
-    static const crowd_t more[] = { CROWD ("a", ROOM, 0), CROWD ("b", ROOM, 0), CROWD ("c", ROOM, 0),
-                                    CROWD ("d", ROOM, 0, .outside = true),
+    static const crowd_t more[] = { CROWD ("a", ROOM, 0), CROWD ("b", ROOM, 0),
+                                    CROWD ("c", ROOM, 0), CROWD ("d", ROOM, 0, .outside = true),
                                     CROWD ("e", ROOM, 0, .outside = true) };
     s_start ();
     const char *key = s_key ("index@b", "index@c");

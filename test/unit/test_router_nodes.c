@@ -39,8 +39,8 @@ static umbp_node_t *s_node (int number, const char *seeds, pid_t cluster)
     snprintf (options.listen, sizeof options.listen, "tcp://127.0.0.1:*");
     snprintf (options.seeds, sizeof options.seeds, "%s", seeds);
     options.heartbeat_ms = 100;
-    options.suspect_ms = 1000;
-    options.gone_ms = 4000;
+    options.suspect_ms = 2000;
+    options.gone_ms = 6000;
     options.dram_bytes = DRAM_BYTES;
     options.region_bytes = DRAM_BYTES / 2;
     options.page_bytes = PAGE;
@@ -313,7 +313,8 @@ static void test_slots (void)
     CU_ASSERT (umbp_u32s_at (put->page_sizes, 0) == PAGE && umbp_u8s_at (put->tiers, 0) == 2);
     uint64_t slot = umbp_u64s_at (put->slots, 0), sum = umbp_sum (data, size);
     char bulk[256];
-    umbp_text_copy ((umbp_text_t) { (const char *) put->bulks.bytes, put->bulks.size }, bulk, sizeof bulk);
+    umbp_text_copy ((umbp_text_t){ (const char *) put->bulks.bytes, put->bulks.size }, bulk,
+                    sizeof bulk);
     int64_t deadline_ms = umbp_clock_ms () + DEADLINE_MS;
     umbp_bulk_client_t *client = umbp_bulk_client_new (bulk, SESSION, deadline_ms, NULL);
     CU_ASSERT_PTR_NOT_NULL_FATAL (client);
@@ -386,7 +387,8 @@ static void test_two_writers (void)
             msg.store.keys = words (&s_words, key);
             msg.store.sizes = (umbp_u32s_t) { &size, 1 };
             msg.store.sums = (umbp_u64s_t) { &sum, 1 };
-            CU_ASSERT (s_ask (2, node ? "tier:dram@node-1" : "tier:dram@node-0", &msg, data, size) == 0);
+            CU_ASSERT (s_ask (2, node ? "tier:dram@node-1" : "tier:dram@node-0", &msg, data, size)
+                       == 0);
             rc[node] = umbp_s8s_at (s_got->msg.store_ok.statuses, 0);
         }
         CU_ASSERT (rc[0] == 0 && (rc[1] == UMBP_EEXIST || rc[1] == 0));

@@ -67,7 +67,7 @@ static void test_trace_is_read (void)
     CU_ASSERT (request.time_ms == 5 && request.input_tokens == 6 && request.output_tokens == 7);
     CU_ASSERT (request.blocks == 2 && request.hash_ids[0] == 0 && request.hash_ids[1] == 1);
     CU_ASSERT_STRING_EQUAL (request.keys[0],           //  Of eight zero bytes
-        "af5570f5a1810b7af78caf4bc70a660f0df51e42baf91d4de5b2328de0e83dfc");
+                            "af5570f5a1810b7af78caf4bc70a660f0df51e42baf91d4de5b2328de0e83dfc");
     CU_ASSERT (strlen (request.keys[1]) == 64 && strcmp (request.keys[0], request.keys[1]) != 0);
     CU_ASSERT_FATAL (umbp_workload_next (trace, &request, s_error, sizeof s_error) == 1);
     CU_ASSERT (request.blocks == 0 && request.input_tokens == UINT32_MAX);
@@ -132,7 +132,7 @@ static void test_trace_malformed (void)
 static size_t s_long_line (char *text, size_t ids, size_t size)
 {
     size_t at = sprintf (text, "{\"timestamp\": 1, \"input_length\": 1, \"output_length\": 1, "
-                         "\"hash_ids\": [7");
+                               "\"hash_ids\": [7");
     for (size_t index = 1; index < ids; index++, at += 2)
         memcpy (text + at, ",7", 2);
     text[at++] = ']';
