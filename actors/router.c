@@ -524,10 +524,14 @@ static void s_stat (void *owner, umbp_gauges_t *gauges)
 static void s_destroy (void **self_p)
 {
     umbp_router_t *self = *self_p;
-    while (self->subs)
-        umbp_router_sub_free (self->subs);
-    while (self->requests)
-        umbp_router_done (self->requests);
+    for (umbp_sub_t *sub = self->subs, *after; sub; sub = after) {
+        after = sub->after;
+        free (sub);
+    }
+    for (umbp_req_t *req = self->requests, *after; req; req = after) {
+        after = req->after;
+        umbp_router_done (req);
+    }
     s_view_release (self->view);
     umbp_placement_destroy (&self->placement);
     free (self->keys);

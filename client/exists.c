@@ -102,10 +102,12 @@ static uint16_t s_best (look_t *look, rank_t rank)
 {
     uint16_t best = NOBODY, most = 0;
     for (size_t index = 0; index < look->count; index++) {
+        if (!s_is_wanted (look, index, rank))
+            continue;
         for (size_t owner = 0; owner < look->owner_counts[index]; owner++) {
             uint16_t member = look->owners[index][owner];
-            if (s_is_wanted (look, index, rank) && !(look->asked[index] & 1u << owner)
-                && s_rank (look, member) == rank && ++look->loads[member] > most) {
+            if (!(look->asked[index] & 1u << owner) && s_rank (look, member) == rank
+                && ++look->loads[member] > most) {
                 most = look->loads[member];
                 best = member;
             }
@@ -135,12 +137,17 @@ static void s_choose (look_t *look, group_t *group, uint16_t member, rank_t rank
 //  Returns how many groups: 0 if no owner is left that could be asked
 static size_t s_groups (look_t *look, group_t *groups, size_t max)
 {
-    size_t count = 0;
-    for (size_t index = 0; index < look->count; index++)
+    size_t count = 0, left = 0;
+    for (size_t index = 0; index < look->count; index++) {
         look->chosen[index] = NOBODY;
-    for (rank_t rank = SELF; rank <= SUSPECT; rank++)
-        for (uint16_t member; count < max && (member = s_best (look, rank)) != NOBODY;)
-            s_choose (look, &groups[count++], member, rank);
+        left += look->found[index] == OPEN;
+    }
+    for (rank_t rank = SELF; rank <= SUSPECT && left > 0; rank++)
+        for (uint16_t member;
+             count < max && left > 0 && (member = s_best (look, rank)) != NOBODY;) {
+            s_choose (look, &groups[count], member, rank);
+            left -= groups[count++].count;
+        }
     return count;
 }
 

@@ -67,8 +67,10 @@ void umbp_manager_on_reserve (void *owner, const umbp_mail_t *mail)
             rc = UMBP_ETOOBIG;
         else if (block)
             rc = s_grant (self, block);
-        self->slots[index] = rc == 0 ? block->token : 0;
-        if (rc != 0) {
+        self->slots[index] = 0;
+        if (rc == 0 && block)
+            self->slots[index] = block->token;
+        else {
             self->extent_counts[index] = 0;
             self->extents = extents;
             if (block)

@@ -79,7 +79,8 @@ size_t umbp_cursor_put (umbp_cursor_t *self, const void *data, size_t size)
     for (size_t done = 0; done < size;) {
         struct iovec vector = { 0 };
         size_t bytes = 0;
-        umbp_cursor_vectors (self, &vector, 1, size - done, &bytes);
+        if (umbp_cursor_vectors (self, &vector, 1, size - done, &bytes) == 0 || !vector.iov_base)
+            return done;
         memcpy (vector.iov_base, (const char *) data + done, bytes);
         umbp_cursor_skip (self, bytes);
         done += bytes;
