@@ -175,7 +175,7 @@ $(B)/js/.done: Makefile
 check-asan: SAN := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 check-tsan: SAN := -fsanitize=thread -fno-omit-frame-pointer
 check-asan: export UBSAN_OPTIONS ?= print_stacktrace=1
-check-tsan: export TSAN_OPTIONS ?= suppressions=$(CURDIR)/deploy/tsan.supp second_deadlock_stack=1
+check-tsan: export TSAN_OPTIONS ?= suppressions=$(CURDIR)/deploy/tsan.supp second_deadlock_stack=1 history_size=7 ignore_noninstrumented_modules=1
 check-asan check-tsan: check-%:             #  unit tests under sanitizers
 	@deploy/setup.sh build check
 	@rm -f $(B)/$*/test/*.status
