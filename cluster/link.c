@@ -473,8 +473,11 @@ zactor_t *umbp_link_new (const umbp_link_args_t *args, char *endpoint, size_t si
     if (zsock_bind (self->local, "%s",
                     umbp_post_inproc (args->instance, "link", inproc, sizeof inproc))
             != -1
-        && zsock_bind (self->wire, "%s", args->listen) != -1) {
-        snprintf (endpoint, size, "%s", zsock_endpoint (self->wire));
+        && zmq_bind (zsock_resolve (self->wire), args->listen) != -1) {
+        //  Not zsock_bind: its port * counts up from 49152, into the ports of those who just left
+        char *bound = zsock_last_endpoint (self->wire);
+        snprintf (endpoint, size, "%s", bound);
+        freen (bound);
         return zactor_new (s_actor, self);
     }
     zsys_error ("link: cannot listen on %s: %s", args->listen, strerror (errno));

@@ -100,7 +100,7 @@ static int s_start (void)
 {
     s_peer.router = zsock_new (ZMQ_ROUTER);
     zsock_set_linger (s_peer.router, 0);
-    if (zsock_bind (s_peer.router, "tcp://127.0.0.1:*") == -1)
+    if (zsock_bind (s_peer.router, "tcp://127.0.0.1:!") == -1)
         return -1;
     snprintf (s_endpoint, sizeof s_endpoint, "%s", zsock_endpoint (s_peer.router));
     s_actor = zactor_new (s_node, &s_peer);
@@ -186,7 +186,7 @@ static void test_finds_an_endpoint (void)
     char list[600];
     int err;
     zsock_t *mute = zsock_new (ZMQ_ROUTER);       //  Listens, and says nothing
-    CU_ASSERT (zsock_bind (mute, "tcp://127.0.0.1:*") != -1);
+    CU_ASSERT (zsock_bind (mute, "tcp://127.0.0.1:!") != -1);
     snprintf (list, sizeof list, "nonsense,%s,%s", zsock_endpoint (mute), s_endpoint);
     umbp_talk_t *talk = umbp_talk_new (list, 6 * QUICK_MS, &err);
     CU_ASSERT (talk && strcmp (umbp_talk_endpoint (talk), s_endpoint) == 0);
