@@ -56,7 +56,8 @@ END
         "$work/$program" >/dev/null || fail "lib$name: the $program program does not run"
     done
     ldd "$work/static" | grep -q "lib$name" && fail "lib$name: the static program loads it"
-    ldd "$work/shared" | grep -q "lib$name.so.0 => $stage" || fail "lib$name: wrong soname"
+    ldd "$work/shared" >"$work/needs"                   #  A pipe into grep -q may end ldd early
+    grep -q "lib$name.so.0 => $stage" "$work/needs" || fail "lib$name: wrong soname"
     echo "lib$name: $(wc -l <"$work/exported") functions"
 done
 for program in "$stage"/usr/bin/*; do
