@@ -5,8 +5,9 @@
 //  Rules   A number seen before is acknowledged and skipped. A hole, or a stream nobody began, is answered
 //          ESTALE, and a full account follows. While it comes, its entries are filed under a new place number
 //          beside the old ones, so that a block is never missed meanwhile; when it is done the old ones go.
-//          A node that left the topology is not seen in answers, and its entries are dropped. Nobody loses to an
-//          entry that is on its way out.
+//          A node that is not in the topology is asked to say it again later; one that left it is not seen in
+//          answers, and its entries are dropped. Nobody loses to an entry that is on its way out. Until all is settled
+//          an answer says so: what this shard does not know may exist.
 #include "actors/index.h"
 
 #include "actors/index_table.h"
@@ -236,7 +237,8 @@ static void s_on_change (void *owner, const umbp_mail_t *mail)
                           "not 16 bytes for each change");
         return;
     }
-    stream_t *stream = s_stream (self, change->node, (uint8_t) change->tier);
+    bool known = self->topology && umbp_topology_find (self->topology, change->node) >= 0;
+    stream_t *stream = known ? s_stream (self, change->node, (uint8_t) change->tier) : NULL;
     answer.status = (int16_t) (stream ? s_accept (self, stream, change) : UMBP_EAGAIN);
     if (answer.status == 0) {
         uint64_t seen = stream->next - change->seq;          //  So many from the front are known
@@ -328,6 +330,7 @@ static void s_on_lookup (void *owner, const umbp_mail_t *mail)
     umbp_msg_t answer;
     umbp_msg_init (&answer, UMBP_MSG_lookup_ok, 0);
     answer.lookup_ok.topo_epoch = self->topology ? umbp_topology_epoch (self->topology) : 0;
+    answer.lookup_ok.unsettled = !self->topology || !umbp_topology_settled (self->topology);
     answer.lookup_ok.found = (umbp_u8s_t) { self->found, count };
     answer.lookup_ok.refs = (umbp_u16s_t) { self->refs, rows };
     answer.lookup_ok.tiers = (umbp_u8s_t) { self->tiers, rows };

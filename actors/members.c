@@ -14,7 +14,8 @@
 typedef struct {
     umbp_member_t seen;                 //  As others see it, silent_ms apart
     int64_t heard;
-    uint64_t topo_epoch;                //  The topology it sees
+    uint64_t topo_epoch,
+        told_epoch; //  The topology it sees, and the one whose shards know all its blocks
     bool ready;
 } entry_t;
 
@@ -31,6 +32,7 @@ struct umbp_members {
     entry_t *self;                      //  One of the entries
     unsigned tier_loads[UMBP_TIERS];
     unsigned tiers_reported;            //  A bit for each
+    uint64_t tier_told[UMBP_TIERS];     //  The topology whose shards know all blocks of that tier
 
     entry_t *entries[UMBP_NODES_MAX];   //  By id
     size_t count;
@@ -39,6 +41,8 @@ struct umbp_members {
     size_t left_next;
 
     uint64_t changes, epoch;
+    uint64_t settings;                  //  Hash of what all nodes share
+    bool settled;                       //  All work with this epoch, and its shards know all
     int64_t ticked;                     //  When time went by last
     int64_t clashed;                    //  When somebody last claimed to be us
     bool clash;
@@ -60,6 +64,9 @@ static const umbp_refusal_t s_refusals[UMBP_REFUSED_KINDS] = {
     [UMBP_REFUSED_ENDPOINT] = { UMBP_EINVAL, "endpoint", "must be tcp://host:port",
                                 "refused_endpoint" },
     [UMBP_REFUSED_FULL] = { UMBP_ENOSPC, "node", "this cluster is full", "refused_full" },
+    [UMBP_REFUSED_SETTINGS] = { UMBP_EDENIED, "settings",
+                                "the secret or index copies, vnodes or ring are others than here",
+                                "refused_settings" },
 };
 
 //  -----------------------------------------------------------------------------------------------
@@ -121,6 +128,42 @@ static void s_copy (char *out, size_t size, const char *text)
 static void s_insert (umbp_members_t *self, entry_t *entry);
 static void s_count_epoch (umbp_members_t *self);
 
+//  What our own tiers have told; 0 if one of them has not
+static uint64_t s_told (const umbp_members_t *self)
+{
+    for (size_t tier = 1; tier < UMBP_TIERS; tier++)
+        if (self->tiers_reported & 1u << tier && self->tier_told[tier] != self->epoch)
+            return 0;
+    return self->epoch;
+}
+
+static bool s_agrees (const umbp_members_t *self, const entry_t *entry)
+{
+    if (entry == self->self)
+        return s_told (self) == self->epoch;
+    return entry->topo_epoch == self->epoch && entry->told_epoch == self->epoch;
+}
+
+//  Suspects and those who are not in the ring yet have no say
+static void s_settle (umbp_members_t *self)
+{
+    bool settled = true;
+    for (size_t index = 0; index < self->count && settled; index++) {
+        const entry_t *entry = self->entries[index];
+        settled = entry->seen.state != UMBP_MEMBER_ALIVE || !entry->ready || s_agrees (self, entry);
+    }
+    self->changes += settled != self->settled;
+    self->settled = settled;
+}
+
+//  Of the seed, which nobody else should learn, 16 bits: enough to tell an error
+static uint64_t s_settings (const umbp_members_args_t *args)
+{
+    uint64_t all[] = { args->copies, args->vnodes, args->ring_plain,
+                       XXH3_64bits (&args->seed, sizeof args->seed) & 0xffff };
+    return XXH3_64bits (all, sizeof all) | 1;
+}
+
 umbp_members_t *umbp_members_new (const umbp_members_args_t *args, int64_t now)
 {
     umbp_members_t *self = zmalloc (sizeof (umbp_members_t));
@@ -131,6 +174,7 @@ umbp_members_t *umbp_members_new (const umbp_members_args_t *args, int64_t now)
     self->copies = args->copies;
     self->vnodes = args->vnodes;
     self->ring_plain = args->ring_plain;
+    self->settings = s_settings (args);
     self->tiers_expected = args->tiers_expected;
     self->ticked = now;
     self->by_endpoint = zhashx_new ();
@@ -148,6 +192,7 @@ umbp_members_t *umbp_members_new (const umbp_members_args_t *args, int64_t now)
     self->self = entry;
     s_insert (self, entry);
     s_count_epoch (self);
+    s_settle (self);
     return self;
 }
 
@@ -236,7 +281,8 @@ static void s_remove (umbp_members_t *self, size_t number)
     free (entry);
 }
 
-//  Size before bytes, so that no two lists of ids read the same
+//  Size before bytes, so that no two lists of ids read the same. A restart makes another topology: what the former
+//  incarnation knew is lost.
 static void s_count_epoch (umbp_members_t *self)
 {
     XXH3_state_t *state = XXH3_createState ();
@@ -248,6 +294,7 @@ static void s_count_epoch (umbp_members_t *self)
         XXH3_64bits_update (state, &size, 1);
         XXH3_64bits_update (state, entry->seen.node, size);
         XXH3_64bits_update (state, &ready, 1);
+        XXH3_64bits_update (state, &entry->seen.epoch, sizeof entry->seen.epoch);
     }
     uint8_t ring[] = { 0, (uint8_t) self->copies, (uint8_t) self->vnodes,
                        (uint8_t) (self->vnodes >> 8), self->ring_plain };
@@ -260,6 +307,7 @@ static void s_changed (umbp_members_t *self)
 {
     self->changes++;
     s_count_epoch (self);
+    s_settle (self);
 }
 
 //  -----------------------------------------------------------------------------------------------
@@ -307,6 +355,8 @@ static int s_vet (umbp_members_t *self, const umbp_msg_beat_t *beat, int64_t now
         return s_refuse (self, UMBP_REFUSED_CLUSTER);
     if (beat->version != UMBP_PROTOCOL_VERSION)
         return s_refuse (self, UMBP_REFUSED_VERSION);
+    if (beat->settings && beat->settings != self->settings)
+        return s_refuse (self, UMBP_REFUSED_SETTINGS);
     if (!s_name_ok (beat->node))
         return s_refuse (self, UMBP_REFUSED_NAME);
     if (!umbp_endpoint_ok (beat->endpoint))
@@ -339,10 +389,13 @@ static void s_hear (umbp_members_t *self, entry_t *entry, const umbp_msg_beat_t 
 {
     entry->heard = now;
     entry->topo_epoch = beat->topo_epoch;
+    entry->told_epoch = beat->told_epoch;
     entry->seen.load = (uint16_t) (beat->load < 1000 ? beat->load : 1000);
     s_read_tiers (&entry->seen, beat);
-    if (entry->seen.state == UMBP_MEMBER_ALIVE && entry->ready == beat->ready)
+    if (entry->seen.state == UMBP_MEMBER_ALIVE && entry->ready == beat->ready) {
+        s_settle (self);
         return;
+    }
     if (entry->seen.state == UMBP_MEMBER_SUSPECT)
         zsys_info ("registry: alive again node=%s", entry->seen.node);
     entry->seen.state = UMBP_MEMBER_ALIVE;
@@ -426,6 +479,7 @@ int umbp_members_capacity (umbp_members_t *self, const umbp_msg_capacity_t *capa
     seen->tiers[capacity->tier] =
         (umbp_tier_room_t) { capacity->total, capacity->used, capacity->blocks };
     self->tier_loads[capacity->tier] = (unsigned) (capacity->load < 1000 ? capacity->load : 1000);
+    self->tier_told[capacity->tier] = capacity->told_epoch;
     self->tiers_reported |= 1u << capacity->tier;
     seen->load = 0;
     for (size_t tier = 1; tier < UMBP_TIERS; tier++)
@@ -437,6 +491,7 @@ int umbp_members_capacity (umbp_members_t *self, const umbp_msg_capacity_t *capa
         zsys_info ("registry: ready node=%s", seen->node);
         s_changed (self);
     }
+    s_settle (self);
     return 0;
 }
 
@@ -568,6 +623,8 @@ void umbp_members_beat (umbp_members_t *self, umbp_msg_beat_t *beat, bool with_k
         .host = umbp_text (me->host),
         .doors = umbp_text (me->doors),
         .ready = self->self->ready,
+        .settings = self->settings,
+        .told_epoch = s_told (self),
         .load = me->load,
     };
     umbp_sheet_clear (self->sheet);
@@ -586,6 +643,7 @@ void umbp_members_topology (umbp_members_t *self, umbp_msg_topology_ok_t *out, i
         .copies = self->copies,
         .vnodes = self->vnodes,
         .hash = self->ring_plain ? UMBP_RING_PLAIN : UMBP_RING_MIXED,
+        .settled = self->settled,
     };
     umbp_sheet_clear (self->sheet);
     for (size_t index = 0; index < self->count; index++) {

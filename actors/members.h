@@ -18,8 +18,9 @@ typedef struct {
     uint64_t node_epoch;
     const char *endpoint, *bulk, *host, *doors;    //  All but the first may be NULL
     unsigned heartbeat_ms, suspect_ms, gone_ms;
-    unsigned copies, vnodes;            //  The same on all nodes, as is the next
+    unsigned copies, vnodes;            //  The same on all nodes, as are the next two: others are refused
     bool ring_plain;
+    uint64_t seed;                      //  Of fingerprints
     unsigned tiers_expected;            //  In the ring once so many tiers have said what they hold
 } umbp_members_args_t;
 
@@ -32,6 +33,7 @@ typedef enum {
     UMBP_REFUSED_STALE,
     UMBP_REFUSED_ENDPOINT,
     UMBP_REFUSED_FULL,
+    UMBP_REFUSED_SETTINGS,
     UMBP_REFUSED_KINDS
 } umbp_refused_t;
 
@@ -79,8 +81,8 @@ void umbp_members_tick (umbp_members_t *self, int64_t now, umbp_gone_fn *gone, v
 //  Goes up with every change that others should hear of: who is a member, where, in what state
 uint64_t umbp_members_changes (const umbp_members_t *self);
 
-//  Number of the topology: it follows from who is a member, who of them is ready, and the settings
-//  of the ring, so that it is equal on all nodes that see the same
+//  Number of the topology: it follows from who is a member, in which incarnation, who of them is
+//  ready, and the settings of the ring, so that it is equal on all nodes that see the same
 uint64_t umbp_members_epoch (const umbp_members_t *self);
 
 //  All members in the order of their ids, ourselves included

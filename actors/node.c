@@ -3,6 +3,7 @@
 #include "actors/umbp_node.h"
 
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -10,6 +11,7 @@
 #include "actors/eviction.h"
 #include "actors/extkv.h"
 #include "actors/index.h"
+#include "actors/kv_table.h"
 #include "actors/migrator.h"
 #include "actors/registry.h"
 #include "actors/router.h"
@@ -25,11 +27,15 @@
 
 #define REGIONS_MAX 64
 #define ACTORS_MAX 16
+#define PAGES_MAX 0xffff0000            //  32 bits; a region may be rounded up by some
+#define SPIN_MAX_US 1000000             //  As who_ok can say
 #define DOOR_PATH_MAX 107               //  What a UNIX socket's name may have
+#define DOOR_LONGEST "/tier:dram.sock"  //  Of all our actors' doors, behind the folder
 
 struct umbp_node {
     umbp_node_options_t options;
     umbp_home_t home;
+    char bound[UMBP_TEXT_MAX];          //  Where we listen, as an address: listen may name an interface
     char endpoint[UMBP_TEXT_MAX], inproc[UMBP_TEXT_MAX + UMBP_NAME_MAX], bulk[UMBP_TEXT_MAX];
     zactor_t *actors[ACTORS_MAX];       //  In the order of their start
     size_t actor_count;
@@ -57,10 +63,16 @@ void umbp_node_options_init (umbp_node_options_t *options)
     };
 }
 
-static int s_refuse (char *why, size_t size, const char *text)
+static int s_refuse (char *why, size_t size, const char *format, ...)
+    __attribute__ ((format (printf, 3, 4)));
+
+static int s_refuse (char *why, size_t size, const char *format, ...)
 {
+    va_list args;
+    va_start (args, format);
     if (why)
-        snprintf (why, size, "%s", text);
+        vsnprintf (why, size, format, args);
+    va_end (args);
     return UMBP_EINVAL;
 }
 
@@ -79,12 +91,44 @@ static bool s_is_wildcard (const char *endpoint)
            || strncmp (endpoint, "tcp://[::]:", 11) == 0;
 }
 
-int umbp_node_options_check (const umbp_node_options_t *o, char *why, size_t size)
+//  True for nothing, and for one or more endpoints that can be connected to
+static bool s_is_list (const char *list)
 {
-    if (*o->node && !s_name_ok (o->node))
-        return s_refuse (why, size, "node: allowed are 1 to 64 of A-Z a-z 0-9 . _ -");
-    if (!s_name_ok (o->cluster))
-        return s_refuse (why, size, "cluster: allowed are 1 to 64 of A-Z a-z 0-9 . _ -");
+    const char *at = list;
+    umbp_text_t peer = umbp_endpoint_next (&at);
+    if (peer.size == 0)
+        return *list == 0;
+    while (peer.size > 0 && umbp_endpoint_ok (peer))
+        peer = umbp_endpoint_next (&at);
+    return peer.size == 0;
+}
+
+//  What a node of these options is called: its id, or the host's name and port; where the port is
+//  not known yet, something unique. out has UMBP_NAME_MAX + 1 bytes.
+static void s_make_name (const umbp_node_options_t *o, uint64_t node_epoch, char *out)
+{
+    char host[UMBP_NAME_MAX] = "node";
+    gethostname (host, 40);
+    host[40] = 0;
+    const char *port = strrchr (o->listen, ':') + 1;
+    if (*o->node)
+        snprintf (out, UMBP_NAME_MAX + 1, "%s", o->node);
+    else if (atoi (port) > 0)
+        snprintf (out, UMBP_NAME_MAX + 1, "%.40s-%.5s", host, port);
+    else
+        snprintf (out, UMBP_NAME_MAX + 1, "%.40s-%" PRIx64, host, node_epoch);
+}
+
+//  Microseconds of the wall clock
+static uint64_t s_now_us (void)
+{
+    struct timespec now;
+    clock_gettime (CLOCK_REALTIME, &now);
+    return (uint64_t) now.tv_sec * 1000000 + (uint64_t) now.tv_nsec / 1000;
+}
+
+static int s_check_network (const umbp_node_options_t *o, char *why, size_t size)
+{
     if (strncmp (o->listen, "tcp://", 6) != 0 || !strrchr (o->listen + 6, ':'))
         return s_refuse (why, size, "listen: must be tcp://host:port, port * for any");
     if (s_is_wildcard (o->listen) && !*o->advertise)
@@ -92,35 +136,100 @@ int umbp_node_options_check (const umbp_node_options_t *o, char *why, size_t siz
                          "advertise: needed when listen is all interfaces: tcp://host:port");
     if (*o->advertise && !umbp_endpoint_ok (umbp_text (o->advertise)))
         return s_refuse (why, size, "advertise: must be tcp://host:port");
-    if (o->heartbeat_ms < 10 || o->suspect_ms < 3 * o->heartbeat_ms)
+    if (!s_is_list (o->seeds))
+        return s_refuse (why, size, "seeds: must be tcp://host:port,... of single hosts");
+    if (!s_is_list (o->gossip_connect))
+        return s_refuse (why, size, "gossip_connect: must be tcp://host:port,... of single hosts");
+    if (o->bulk_port > 65535)
+        return s_refuse (why, size, "bulk_port: allowed are 0 to 65535");
+    if (o->beacon_port > 65535)
+        return s_refuse (why, size, "beacon_port: allowed are 0 to 65535");
+    return UMBP_OK;
+}
+
+//  After the network: the name may have the port of listen in it
+static int s_check_names (const umbp_node_options_t *o, char *why, size_t size)
+{
+    if (*o->node && !s_name_ok (o->node))
+        return s_refuse (why, size, "node: allowed are 1 to 64 of A-Z a-z 0-9 . _ -");
+    if (!s_name_ok (o->cluster))
+        return s_refuse (why, size, "cluster: allowed are 1 to 64 of A-Z a-z 0-9 . _ -");
+    char node[UMBP_NAME_MAX + 1];
+    s_make_name (o, s_now_us (), node);
+    size_t bytes = strlen (o->run_dir) + 1 + strlen (node) + strlen (DOOR_LONGEST);
+    if (*o->run_dir && bytes > DOOR_PATH_MAX)
         return s_refuse (why, size,
-                         "suspect_ms: must be at least 3 times heartbeat_ms, which is 10 or more");
+                         "run_dir: run_dir/%s%s has %zu bytes, a UNIX socket path has at most %d",
+                         node, DOOR_LONGEST, bytes, DOOR_PATH_MAX);
+    return UMBP_OK;
+}
+
+static int s_check_members (const umbp_node_options_t *o, char *why, size_t size)
+{
+    if (o->heartbeat_ms < 10 || o->heartbeat_ms > 60000)
+        return s_refuse (why, size, "heartbeat_ms: allowed are 10 to 60000");
+    if (o->suspect_ms / 3 < o->heartbeat_ms)
+        return s_refuse (why, size, "suspect_ms: must be at least 3 times heartbeat_ms");
     if (o->gone_ms < o->suspect_ms)
         return s_refuse (why, size, "gone_ms: must be at least suspect_ms");
     if (o->copies < 1 || o->copies > UMBP_COPIES_MAX)
-        return s_refuse (why, size, "copies: allowed are 1 to 3");
+        return s_refuse (why, size, "copies: allowed are 1 to %d", UMBP_COPIES_MAX);
     if (o->vnodes < 1 || o->vnodes > UMBP_RING_REPLICAS_MAX)
-        return s_refuse (why, size, "vnodes: allowed are 1 to 4096");
+        return s_refuse (why, size, "vnodes: allowed are 1 to %d", UMBP_RING_REPLICAS_MAX);
+    return UMBP_OK;
+}
+
+static int s_check_memory (const umbp_node_options_t *o, char *why, size_t size)
+{
     if (o->page_bytes < 4096 || o->page_bytes > 1 << 30 || o->page_bytes % 4096)
         return s_refuse (why, size, "page_bytes: allowed are multiples of 4 KiB up to 1 GiB");
     if (o->dram_bytes < o->page_bytes || o->region_bytes < o->page_bytes)
         return s_refuse (why, size, "dram_bytes, region_bytes: must hold one page at least");
-    if ((o->dram_bytes + o->region_bytes - 1) / o->region_bytes > REGIONS_MAX)
+    if ((o->dram_bytes - 1) / o->region_bytes >= REGIONS_MAX)
         return s_refuse (why, size,
-                         "region_bytes: too small, dram_bytes would need more than 64 regions");
+                         "region_bytes: too small, dram_bytes would need more than %d regions",
+                         REGIONS_MAX);
+    if (o->dram_bytes / o->page_bytes > PAGES_MAX)
+        return s_refuse (why, size,
+                         "page_bytes: too small, dram_bytes would need more than %u pages",
+                         PAGES_MAX);
+    return UMBP_OK;
+}
+
+static int s_check_blocks (const umbp_node_options_t *o, char *why, size_t size)
+{
     if (o->evict_low < 1 || o->evict_low >= o->evict_high || o->evict_high > 100)
         return s_refuse (why, size, "evict_low, evict_high: must be 1 <= low < high <= 100");
     if (!umbp_place_strategy (o->strategy))
         return s_refuse (why, size, "strategy: allowed are local, most_free, weighted, same");
     if (o->slot_ttl_ms < 100 || o->lease_ttl_ms < 100)
         return s_refuse (why, size, "slot_ttl_ms, lease_ttl_ms: must be 100 or more");
-    if (o->index_keys < 1 || o->kv_hashes < 1)
-        return s_refuse (why, size, "index_keys, kv_hashes: must be 1 or more");
+    if (o->index_keys < 1 || o->index_keys > UINT32_MAX)
+        return s_refuse (why, size, "index_keys: allowed are 1 to %u", UINT32_MAX);
+    if (o->kv_hashes < 1 || o->kv_hashes > UMBP_KV_HASHES_MAX)
+        return s_refuse (why, size, "kv_hashes: allowed are 1 to %d", UMBP_KV_HASHES_MAX);
+    return UMBP_OK;
+}
+
+static int s_check_running (const umbp_node_options_t *o, char *why, size_t size)
+{
+    if (o->spin_us > SPIN_MAX_US)
+        return s_refuse (why, size, "spin_us: allowed are 0 to %d", SPIN_MAX_US);
     if (o->log_level > 3)
         return s_refuse (why, size, "log_level: allowed are 0 to 3");
-    if (strlen (o->run_dir) + UMBP_NAME_MAX + strlen ("/tier:shared.sock") > DOOR_PATH_MAX)
-        return s_refuse (why, size, "run_dir: too long for the name of a UNIX socket");
     return UMBP_OK;
+}
+
+int umbp_node_options_check (const umbp_node_options_t *options, char *why, size_t size)
+{
+    static int (*const checks[]) (const umbp_node_options_t *, char *, size_t) = {
+        s_check_network, s_check_names, s_check_members,
+        s_check_memory, s_check_blocks, s_check_running,
+    };
+    int rc = UMBP_OK;
+    for (size_t index = 0; index < sizeof checks / sizeof *checks && rc == UMBP_OK; index++)
+        rc = checks[index](options, why, size);
+    return rc;
 }
 
 //  --------------------------------------------------------------------------------------------------
@@ -133,26 +242,17 @@ static void s_host_of (const char *endpoint, char *out, size_t size)
     snprintf (out, size, "%.*s", (int) (colon - host), host);
 }
 
-//  The id given, or the host's name and port; where the port is not known yet, something unique
+//  Who we are in this process, where addresses of nodes come again, and in the cluster
 static void s_make_home (umbp_node_t *self)
 {
+    static atomic_ullong serial;        //  Of all nodes of the process: their threads may start some
     umbp_home_t *home = &self->home;
-    struct timespec now;
-    clock_gettime (CLOCK_REALTIME, &now);
-    home->node_epoch = (uint64_t) now.tv_sec * 1000000 + (uint64_t) now.tv_nsec / 1000;
+    home->node_epoch = s_now_us ();
     home->spin_us = self->options.spin_us;
     home->log_level = self->options.log_level;
-    snprintf (home->instance, sizeof home->instance, "%d-%p", getpid (), (void *) self);
-    char host[UMBP_NAME_MAX] = "node";
-    gethostname (host, 40);
-    host[40] = 0;
-    const char *port = strrchr (self->options.listen, ':') + 1;
-    if (*self->options.node)
-        snprintf (home->node, sizeof home->node, "%s", self->options.node);
-    else if (atoi (port) > 0)
-        snprintf (home->node, sizeof home->node, "%.40s-%.5s", host, port);
-    else
-        snprintf (home->node, sizeof home->node, "%.40s-%" PRIx64, host, home->node_epoch);
+    snprintf (home->instance, sizeof home->instance, "%d-%llu", getpid (),
+              atomic_fetch_add (&serial, 1) + 1);
+    s_make_name (&self->options, home->node_epoch, home->node);
 }
 
 //  The folder of the doors, for our user only. Returns false if it cannot be made.
@@ -160,8 +260,8 @@ static bool s_make_doors (umbp_node_t *self)
 {
     if (!*self->options.run_dir)
         return true;
-    snprintf (self->home.doors, sizeof self->home.doors, "%.180s/%s", self->options.run_dir,
-              self->home.node);
+    snprintf (self->home.doors, sizeof self->home.doors, "%.*s/%s", DOOR_PATH_MAX,
+              self->options.run_dir, self->home.node);
     if (mkdir (self->options.run_dir, 0700) == -1 && errno != EEXIST) {
         zsys_error ("node: cannot make run_dir %s: %s", self->options.run_dir, strerror (errno));
         return false;
@@ -220,7 +320,7 @@ static umbp_bulk_server_t *s_make_bulk (umbp_node_t *self, umbp_region_t **regio
         pieces[index] =
             (umbp_piece_t){ umbp_region_base (regions[index]), umbp_region_bytes (regions[index]) };
     char host[UMBP_TEXT_MAX], where[UMBP_TEXT_MAX + 16];
-    s_host_of (self->options.listen, host, sizeof host);
+    s_host_of (self->bound, host, sizeof host);
     if (*self->options.bulk_host)
         snprintf (host, sizeof host, "%s", self->options.bulk_host);
     snprintf (where, sizeof where, "%s:%u", streq (host, "*") ? "0.0.0.0" : host,
@@ -252,16 +352,24 @@ static bool s_add (umbp_node_t *self, zactor_t *actor)
     return actor != NULL;
 }
 
+//  *err is set if this fails for want of memory or a port, and else stays as it is
+//  Of fingerprints
+static uint64_t s_seed (const umbp_node_options_t *options)
+{
+    return umbp_key_seed (*options->secret ? options->secret : options->cluster);
+}
+
 static bool s_start_tier (umbp_node_t *self, uint64_t seed, int *err)
 {
     umbp_region_t **regions = NULL;
-    int count = s_make_regions (self, &regions);
+    int rc = 0, count = s_make_regions (self, &regions);
     if (count < 0) {
         *err = count;
         return false;
     }
-    umbp_bulk_server_t *bulk = s_make_bulk (self, regions, (size_t) count, err);
+    umbp_bulk_server_t *bulk = s_make_bulk (self, regions, (size_t) count, &rc);
     if (!bulk) {
+        *err = rc;
         s_regions_destroy (&regions, (size_t) count);
         return false;
     }
@@ -286,7 +394,8 @@ static bool s_start_registry (umbp_node_t *self)
                                   .heartbeat_ms = self->options.heartbeat_ms,
                                   .suspect_ms = self->options.suspect_ms, .gone_ms = self->options.gone_ms,
                                   .copies = self->options.copies, .vnodes = self->options.vnodes,
-                                  .ring_plain = self->options.ring_plain, .tiers = 1,
+                                  .ring_plain = self->options.ring_plain,
+                                  .seed = s_seed (&self->options), .tiers = 1,
                                   .actors = s_listeners };
     self->registry = umbp_registry_new (&args);
     return self->registry != NULL;
@@ -315,7 +424,7 @@ static bool s_start_discovery (umbp_node_t *self)
 static bool s_start_actors (umbp_node_t *self, int *err)
 {
     const umbp_node_options_t *o = &self->options;
-    uint64_t seed = umbp_key_seed (*o->secret ? o->secret : o->cluster);
+    uint64_t seed = s_seed (o);
     umbp_index_args_t index = { &self->home, seed, o->index_keys };
     umbp_eviction_args_t eviction = { &self->home, o->evict_high, o->evict_low };
     umbp_extkv_args_t extkv = { .home = &self->home, .hashes = o->kv_hashes };
@@ -338,11 +447,11 @@ static bool s_start_link (umbp_node_t *self)
     umbp_link_args_t args = { .instance = self->home.instance,
                               .node = self->home.node,
                               .listen = self->options.listen };
-    self->link = umbp_link_new (&args, self->endpoint, sizeof self->endpoint);
+    self->link = umbp_link_new (&args, self->bound, sizeof self->bound);
     if (!self->link)
         return false;
-    if (*self->options.advertise)
-        snprintf (self->endpoint, sizeof self->endpoint, "%s", self->options.advertise);
+    snprintf (self->endpoint, sizeof self->endpoint, "%s",
+              *self->options.advertise ? self->options.advertise : self->bound);
     umbp_post_inproc (self->home.instance, "link", self->inproc, sizeof self->inproc);
     return true;
 }

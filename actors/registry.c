@@ -409,6 +409,7 @@ zactor_t *umbp_registry_new (const umbp_registry_args_t *args)
         .copies = s_default (args->copies, 2),
         .vnodes = s_default (args->vnodes, 150),
         .ring_plain = args->ring_plain,
+        .seed = args->seed,
         .tiers_expected = args->tiers,
     };
     const char *why;

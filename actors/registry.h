@@ -23,6 +23,7 @@ typedef struct {
     unsigned copies;                    //  R: 2
     unsigned vnodes;                    //  150
     bool ring_plain;
+    uint64_t seed;                      //  Of fingerprints, made of the cluster's secret
     unsigned tiers;                     //  We enter the ring once so many reported; 0: at once
     const char *const *actors;          //  To tell of the topology, after the link; ends with NULL
 } umbp_registry_args_t;

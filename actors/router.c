@@ -3,7 +3,6 @@
 
 #define REQUESTS_MAX 4096               //  At once
 #define DEADLINE_MS 5000                //  Of a client that gives none
-#define SETTLE_MS 10000                 //  After a change of the ring suspect shards are asked too
 
 //  --------------------------------------------------------------------------------------------------
 //  Requests
@@ -11,7 +10,7 @@
 static void s_view_release (umbp_view_of_t *view)
 {
     if (view && --view->users == 0) {
-        umbp_topology_destroy (&view->topology);
+        umbp_rings_clear (&view->rings);
         free (view);
     }
 }
@@ -56,6 +55,13 @@ umbp_req_t *umbp_router_request (umbp_router_t *self, const umbp_mail_t *mail,
         bytes += part->key_size;
     }
     return req;
+}
+
+void umbp_router_refresh (umbp_req_t *req)
+{
+    s_view_release (req->view);
+    req->view = req->router->view;
+    req->view->users++;
 }
 
 void umbp_router_done (umbp_req_t *req)
@@ -492,19 +498,25 @@ static void s_on_topology (void *owner, const umbp_mail_t *mail)
     umbp_topology_t *topology = umbp_topology_new (&mail->msg->topology_ok);
     if (!topology)
         return;
-    if (!self->view || umbp_topology_epoch (self->view->topology) != umbp_topology_epoch (topology))
-        self->settled_at = zclock_mono () + self->settle_ms;
+    umbp_view_of_t *view = zmalloc (sizeof (umbp_view_of_t));
+    if (self->view)
+        umbp_rings_copy (&self->view->rings, &view->rings);
+    if (umbp_rings_take (&view->rings, &topology))
+        umbp_router_doubt (self);
+    if (umbp_topology_settled (view->rings.now))
+        umbp_rings_forget (&view->rings);
+    view->topology = view->rings.now;
+    view->users = 1;
     s_view_release (self->view);
-    self->view = zmalloc (sizeof (umbp_view_of_t));
-    self->view->topology = topology;
-    self->view->users = 1;
-    umbp_placement_topology (self->placement, topology);
+    self->view = view;
+    umbp_placement_topology (self->placement, view->topology);
 }
 
 static void s_start (void *owner, umbp_post_t *post, zloop_t *loop)
 {
-    (void) loop;
-    ((umbp_router_t *) owner)->post = post;
+    umbp_router_t *self = owner;
+    self->post = post;
+    self->loop = loop;
 }
 
 static void s_stat (void *owner, umbp_gauges_t *gauges)
@@ -518,6 +530,7 @@ static void s_stat (void *owner, umbp_gauges_t *gauges)
     umbp_gauges_add (gauges, "puts_rerouted", self->rerouted);
     umbp_gauges_add (gauges, "gets_failed_over", self->failovers);
     umbp_gauges_add (gauges, "unheard", self->unheard);
+    umbp_gauges_add (gauges, "doubts", self->doubts);
     umbp_gauges_add (gauges, "refused_busy", self->refused_busy);
 }
 
@@ -552,7 +565,6 @@ zactor_t *umbp_router_new (const umbp_router_args_t *args)
     };
     umbp_router_t *self = zmalloc (sizeof (umbp_router_t));
     self->strategy = args->strategy;
-    self->settle_ms = args->settle_ms ? args->settle_ms : SETTLE_MS;
     self->placement = umbp_placement_new (args->home->node_epoch);
     umbp_placement_set_marks (self->placement, args->evict_high ? args->evict_high : 100,
                               args->evict_low ? args->evict_low : 100);

@@ -9,9 +9,8 @@
 typedef struct {
     const umbp_home_t *home;
     umbp_place_strategy_t strategy;     //  For puts that do not say
-    unsigned settle_ms;                 //  A ring is new for so long; 0: 10000
-    unsigned evict_high,
-        evict_low; //  Percent of a tier: beyond high, evictions go down to low; 0: 100
+    unsigned evict_high;                //  Percent of a tier beyond which evictions begin,
+    unsigned evict_low;                 //  and down to which they go; 0: 100
     uint32_t page_bytes;                //  Of the memory tiers; 0: not known
 } umbp_router_args_t;
 

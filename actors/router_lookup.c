@@ -1,34 +1,130 @@
 //  actors/router_lookup.c - asking the shards. Each key has R owners on the ring; one that is this node is asked
-//  first, then those that are alive, then suspects. Whoever does not answer leaves the word to the next owner, and
-//  so does whoever knows nothing: a block may be got as soon as one shard has heard of it. Only a put does not ask
-//  on, since it finds out anyway, and nobody asks suspects what others denied, unless the ring is new.
+//  first, then those that are alive, then suspects; and if the ring is not settled, those of the rings before it.
+//  Whoever does not answer leaves the word to the next owner, and so does whoever knows nothing: a block may be got
+//  as soon as one shard has heard of it. Only a put does not ask on, since it finds out anyway, and nobody asks
+//  suspects what others denied, unless the ring is new.
+//
+//  A node that has just joined, or just heard that another has, may work with a ring that others do not. So what is
+//  denied by a shard that works with another ring is asked again for a moment, with the newest ring we know.
 #include "actors/router_self.h"
+
+#define DOUBTS_MS 2000                  //  So long another ring than ours is news
+#define DOUBT_MS 500                    //  So long one request is delayed by doubts, at most
+#define AGAIN_MS 20                     //  Between two times
+
+static bool s_is_settled (const umbp_view_of_t *view)
+{
+    return umbp_topology_settled (view->topology) && view->rings.past_count == 0;
+}
+
+//  Owners in the present ring, or those before it, best first. Returns how many there are now.
+static size_t s_rank (const umbp_topology_t *topology, const umbp_owner_t *all, size_t count,
+                      bool now, uint16_t *owners, size_t used)
+{
+    for (int rank = 0; rank <= UMBP_MEMBER_SUSPECT; rank++)
+        for (size_t index = 0; index < count; index++) {
+            uint16_t member = all[index].member;
+            bool self = member == umbp_topology_self (topology);
+            int its = self ? 0 : umbp_topology_member (topology, member)->state;
+            if (its == rank && (bool) (all[index].in & UMBP_IN_NOW) == now)
+                owners[used++] = member;
+        }
+    return used;
+}
 
 //  The owners of a part, best first. Returns how many.
 static size_t s_owners (const umbp_req_t *req, const umbp_part_t *part, uint16_t *owners)
 {
-    const umbp_topology_t *topology = req->view->topology;
-    uint16_t walk[UMBP_COPIES_MAX];
-    size_t count = umbp_topology_owners (topology, part->position, walk), used = 0;
-    for (size_t index = 0; index < count; index++)
-        if (walk[index] == umbp_topology_self (topology))
-            owners[used++] = walk[index];
-    for (unsigned state = UMBP_MEMBER_ALIVE; state <= UMBP_MEMBER_SUSPECT; state++)
-        for (size_t index = 0; index < count; index++)
-            if (walk[index] != umbp_topology_self (topology)
-                && umbp_topology_member (topology, walk[index])->state == state)
-                owners[used++] = walk[index];
-    return used;
+    umbp_owner_t all[UMBP_OWNERS_MAX];
+    size_t count = umbp_rings_owners (&req->view->rings, part->position, all);
+    size_t used = s_rank (req->view->topology, all, count, true, owners, 0);
+    return s_rank (req->view->topology, all, count, false, owners, used);
 }
 
-//  Places of one part from an answer; *row moves on
+//  --------------------------------------------------------------------------------------------------
+//  Doubts
+
+void umbp_router_doubt (umbp_router_t *self)
+{
+    self->doubts_until = zclock_mono () + DOUBTS_MS;
+}
+
+//  A shard works with another ring than we do. That is news the first time.
+static void s_odd (umbp_router_t *self, uint64_t epoch)
+{
+    for (size_t index = 0; index < UMBP_ODD_MAX; index++)
+        if (self->odd[index] == epoch)
+            return;
+    self->odd[self->odd_next++ % UMBP_ODD_MAX] = epoch;
+    umbp_router_doubt (self);
+}
+
+static void s_round (umbp_req_t *req);
+
+//  Look up again what was not found; all of it if the ring is another one by now
+static int s_again (zloop_t *loop, int timer, void *arg)
+{
+    (void) loop;
+    (void) timer;
+    umbp_req_t *req = arg;
+    uint64_t epoch = umbp_topology_epoch (req->view->topology);
+    char avoid[UMBP_AVOID_MAX][UMBP_NAME_MAX + 1];
+    for (uint8_t index = 0; index < req->avoid_count; index++)
+        snprintf (avoid[index], sizeof avoid[index], "%s",
+                  umbp_topology_member (req->view->topology, req->avoid[index])->node);
+    umbp_router_refresh (req);
+    for (uint8_t index = 0; index < req->avoid_count; index++) {
+        int member = umbp_topology_find (req->view->topology, umbp_text (avoid[index]));
+        req->avoid[index] = member < 0 ? UMBP_NO_REF : (uint16_t) member;
+    }
+    bool other = epoch != umbp_topology_epoch (req->view->topology);
+    for (uint32_t index = 0; index < req->count; index++) {
+        umbp_part_t *part = &req->parts[index];
+        if (!part->looked || (part->replica_count > 0 && !other))
+            continue;
+        part->replica_count = part->owners_asked = 0;
+        part->doubted = false;
+        part->wanted = true;
+    }
+    s_round (req);
+    return 0;
+}
+
+//  Everybody was asked. Go on, or ask once more if somebody's word is in doubt.
+static void s_conclude (umbp_req_t *req)
+{
+    umbp_router_t *self = req->router;
+    int64_t now = zclock_mono ();
+    bool doubted = false;
+    if (req->doubts_until == 0)
+        req->doubts_until = now + umbp_router_left (req, 30);
+    if (req->doubts_until > now + DOUBT_MS)
+        req->doubts_until = now + DOUBT_MS;
+    for (uint32_t index = 0; index < req->count; index++) {
+        const umbp_part_t *part = &req->parts[index];
+        doubted |= part->looked && part->replica_count == 0 && part->doubted;
+    }
+    if (doubted && req->type != UMBP_MSG_put && now < req->doubts_until
+        && now < self->doubts_until) {
+        self->doubts++;
+        zloop_timer (self->loop, AGAIN_MS, 1, s_again, req);
+    } else
+        req->after_lookup (req);
+}
+
+//  --------------------------------------------------------------------------------------------------
+//  Answers
+
+//  Places of one part from an answer; *row moves on. A node that we do not know yet makes it doubtful.
 static void s_take_places (umbp_part_t *part, const umbp_msg_lookup_ok_t *ok, uint8_t count,
                            const int *members, size_t *row)
 {
     for (; count > 0 && *row < ok->refs.count; count--, (*row)++) {
         uint16_t ref = umbp_u16s_at (ok->refs, *row);
         uint8_t tier = umbp_u8s_at (ok->tiers, *row);
-        if (ref >= ok->nodes.count || members[ref] < 0 || tier == 0 || tier >= UMBP_TIERS
+        bool wrong = ref >= ok->nodes.count, strange = !wrong && members[ref] < 0;
+        part->doubted |= strange;
+        if (wrong || strange || tier == 0 || tier >= UMBP_TIERS
             || part->replica_count == UMBP_PLACES_MAX)
             continue;
         part->replicas[part->replica_count++] =
@@ -39,8 +135,8 @@ static void s_take_places (umbp_part_t *part, const umbp_msg_lookup_ok_t *ok, ui
 //  Whether the next owner of a part that nobody knows of yet is worth asking
 static bool s_ask_on (const umbp_req_t *req, const umbp_part_t *part)
 {
-    uint16_t owners[UMBP_COPIES_MAX];
-    if (zclock_mono () < req->router->settled_at)
+    uint16_t owners[UMBP_OWNERS_MAX];
+    if (!s_is_settled (req->view))
         return true;
     return req->type != UMBP_MSG_put && part->owners_asked < s_owners (req, part, owners)
            && umbp_topology_member (req->view->topology, owners[part->owners_asked])->state
@@ -52,6 +148,9 @@ static void s_take (umbp_sub_t *sub, const umbp_msg_lookup_ok_t *ok)
     umbp_req_t *req = sub->req;
     int members[UMBP_NODES_MAX];
     size_t offset = 0, row = 0;
+    bool odd = ok->topo_epoch != umbp_topology_epoch (req->view->topology);
+    if (odd)
+        s_odd (req->router, ok->topo_epoch);
     for (size_t index = 0; index < ok->nodes.count && index < UMBP_NODES_MAX; index++) {
         umbp_bytes_t name = umbp_column_next (&ok->nodes, index, &offset);
         members[index] = umbp_topology_find (req->view->topology,
@@ -61,6 +160,7 @@ static void s_take (umbp_sub_t *sub, const umbp_msg_lookup_ok_t *ok)
         umbp_part_t *part = &req->parts[sub->items[index]];
         uint8_t found = umbp_u8s_at (ok->found, index);
         part->heard = true;
+        part->doubted |= odd;
         if (req->places)
             s_take_places (part, ok, found, members, &row);
         else
@@ -92,7 +192,7 @@ static void s_round (umbp_req_t *req)
     bool any = false;
     for (uint32_t index = 0; index < req->count; index++) {
         umbp_part_t *part = &req->parts[index];
-        uint16_t owners[UMBP_COPIES_MAX];
+        uint16_t owners[UMBP_OWNERS_MAX];
         if (!part->wanted || part->owners_asked >= s_owners (req, part, owners)) {
             part->wanted = false;
             continue;
@@ -104,7 +204,7 @@ static void s_round (umbp_req_t *req)
         any = true;
     }
     if (!any) {
-        req->after_lookup (req);
+        s_conclude (req);
         return;
     }
     req->pending = 1;
@@ -126,5 +226,7 @@ void umbp_router_lookup (umbp_req_t *req, bool places, void (*next) (umbp_req_t 
 {
     req->places = places;
     req->after_lookup = next;
+    for (uint32_t index = 0; index < req->count; index++)
+        req->parts[index].looked = req->parts[index].wanted;
     s_round (req);
 }

@@ -7,11 +7,12 @@
 #define UMBP_ROUTER_SELF_H
 
 #include "actors/router.h"
-#include "cluster/topology.h"
+#include "cluster/rings.h"
 
 #define UMBP_PLACES_MAX 4               //  Replicas of one block that are worth trying
 #define UMBP_ROWS_MAX 64                //  Nodes (or leases) in one answer
 #define UMBP_AVOID_MAX 16               //  Owners that a reader had better not meet again
+#define UMBP_ODD_MAX 8
 
 typedef struct umbp_router umbp_router_t;
 typedef struct umbp_req umbp_req_t;
@@ -28,7 +29,8 @@ typedef struct umbp_sub {
 
 //  A snapshot of the cluster that requests hold on to
 typedef struct {
-    umbp_topology_t *topology;
+    umbp_rings_t rings;
+    const umbp_topology_t *topology;    //  The one that is now
     unsigned users;
 } umbp_view_of_t;
 
@@ -51,7 +53,9 @@ typedef struct {
     int8_t status;
     uint8_t owners_asked;               //  Shards that had their say
     bool wanted;                        //  Still to be dealt with in this stage
+    bool looked;                        //  It is being looked up
     bool heard;                         //  Some shard has answered for it
+    bool doubted;                       //  Who knows nothing of it works with another ring, or named nodes we do not know
     bool inlined;
     uint8_t replica_count, replica_next;
     umbp_replica_t replicas[UMBP_PLACES_MAX];
@@ -71,6 +75,7 @@ struct umbp_req {
     umbp_req_t *before, *after;
     umbp_origin_t origin;
     int64_t expires;                    //  When the client must have its answer
+    int64_t doubts_until;               //  Until then who is in doubt is asked again
     umbp_view_of_t *view;
     uint16_t type;                      //  UMBP_MSG_*
     unsigned pending;                   //  Answers this stage still waits for
@@ -103,12 +108,14 @@ struct umbp_router {
     umbp_placement_t *placement;
     umbp_view_of_t *view;               //  NULL until the registry has spoken
     umbp_place_strategy_t strategy;
-    unsigned settle_ms;
-    int64_t settled_at;                 //  Until then the ring is new and shards may not know all
+    zloop_t *loop;
+    int64_t doubts_until;               //  Until then other rings than ours may be newer ones
+    uint64_t odd[UMBP_ODD_MAX];         //  Rings that shards worked with lately, which are not ours
+    unsigned odd_next;
     umbp_req_t *requests;
     umbp_sub_t *subs;
     unsigned request_count;
-    uint64_t puts, gets, exists, removes, rerouted, failovers, unheard, refused_busy;
+    uint64_t puts, gets, exists, removes, rerouted, failovers, unheard, doubts, refused_busy;
 
     //  Room for the columns of one message
     uint8_t *keys;
@@ -123,6 +130,8 @@ struct umbp_router {
 };
 
 //  router.c
+//  Let a request see the cluster as it is now
+void umbp_router_refresh (umbp_req_t *req);
 umbp_req_t *umbp_router_request (umbp_router_t *self, const umbp_mail_t *mail,
                                  const umbp_column_t *keys);
 void umbp_router_done (umbp_req_t *req);             //  Answered: forget it
@@ -150,6 +159,9 @@ void umbp_router_node_columns (umbp_req_t *req, umbp_column_t *nodes, umbp_colum
 
 //  router_lookup.c: ask the shards about all wanted parts, then go on with next
 void umbp_router_lookup (umbp_req_t *req, bool places, void (*next) (umbp_req_t *req));
+
+//  There is another ring: shards that work with others may be behind us, or ahead
+void umbp_router_doubt (umbp_router_t *self);
 
 //  router_put.c, router_get.c
 void umbp_router_on_put (void *owner, const umbp_mail_t *mail);

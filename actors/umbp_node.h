@@ -37,7 +37,8 @@ typedef struct {
     char advertise[256];                //  What others shall connect to; empty: what listen became
     char bulk_host[128];                //  Where bulk bytes are served; empty: the host of listen
     unsigned bulk_port;                 //  0: any
-    char run_dir[200];                  //  Folder for doors; empty: none is opened
+    char run_dir[200];                  //  Folder for doors; empty: none is opened. At most 91 bytes
+                                        //  less the name of the node
 
     char seeds[1024];                   //  "tcp://host:port,..." of nodes that may be there
     char gossip_bind[256];              //  zgossip: where to listen; empty: off
@@ -58,10 +59,11 @@ typedef struct {
     char strategy[16];                  //  local, most_free, weighted, same
     unsigned slot_ttl_ms, lease_ttl_ms;
 
-    uint64_t index_keys;                //  Index entries this node may keep
-    uint64_t kv_hashes;                 //  Hashes of the external index this node may keep
+    uint64_t index_keys;                //  Index entries this node may keep, at most 2^32 - 1
+    uint64_t kv_hashes;                 //  Hashes of the external index it may keep, at most 2^28
 
-    unsigned spin_us;                   //  Actors spin so long before they sleep; 0: never
+    unsigned spin_us;                   //  Actors spin so long before they sleep; 0: never. Less
+                                        //  latency for CPU: doc/operations.md, Spinning
     unsigned log_level;                 //  0 errors .. 3 every message
 } umbp_node_options_t;
 

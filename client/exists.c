@@ -32,7 +32,7 @@ typedef struct {
     bool *absent;                       //  Somebody said that there is none
     uint8_t *ranks;                     //  By member
     uint16_t *loads;                    //  By member, while choosing
-    bool *doubted;                      //  Absent, says a shard that works with another ring
+    bool *doubted;                      //  Absent, says a shard that works with another ring, or a new one
 } look_t;
 
 //  ------------------------------------------------------------------------------------------------
@@ -168,7 +168,8 @@ static void s_send (look_t *look, group_t *group, int64_t deadline_ms)
         look->ranks[group->member] = FAILED;
 }
 
-//  What one shard said. Its absent counts only if it works with the ring that led us to it.
+//  What one shard said. Its absent counts only if it works with the ring that led us to it, and
+//  that ring is settled.
 static void s_take (look_t *look, group_t *group, const umbp_answer_t *answer)
 {
     const umbp_msg_lookup_ok_t *ok = &answer->msg.lookup_ok;
@@ -178,7 +179,8 @@ static void s_take (look_t *look, group_t *group, const umbp_answer_t *answer)
         look->ranks[group->member] = FAILED;
         return;
     }
-    bool same = ok->topo_epoch == umbp_topology_epoch (look->lane->cluster->topology);
+    bool same = ok->topo_epoch == umbp_topology_epoch (look->lane->cluster->topology)
+                && !ok->unsettled;
     for (size_t row = 0; row < group->count; row++) {
         uint32_t index = group->which[row];
         if (umbp_u8s_at (ok->found, row) > 0)

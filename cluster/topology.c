@@ -6,7 +6,9 @@
 #include "proto/error.h"
 
 struct umbp_topology {
+    unsigned holders;
     uint64_t epoch;
+    bool settled;
     size_t count, self;
     unsigned copies;
     umbp_ring_t *ring;
@@ -16,12 +18,18 @@ struct umbp_topology {
 void umbp_topology_destroy (umbp_topology_t **self_p)
 {
     umbp_topology_t *self = *self_p;
-    if (!self)
+    *self_p = NULL;
+    if (!self || --self->holders > 0)
         return;
     umbp_ring_destroy (&self->ring);
     free (self->members);
     free (self);
-    *self_p = NULL;
+}
+
+umbp_topology_t *umbp_topology_hold (umbp_topology_t *self)
+{
+    self->holders++;
+    return self;
 }
 
 //  The next item of a column of texts
@@ -74,7 +82,9 @@ umbp_topology_t *umbp_topology_new (const umbp_msg_topology_ok_t *msg)
         free (self);
         return NULL;
     }
+    self->holders = 1;
     self->epoch = msg->topo_epoch;
+    self->settled = msg->settled;
     self->copies = (unsigned) msg->copies;
     self->count = msg->nodes.count;
     self->members = calloc (self->count, sizeof (umbp_member_t));
@@ -98,6 +108,11 @@ umbp_topology_t *umbp_topology_new (const umbp_msg_topology_ok_t *msg)
 uint64_t umbp_topology_epoch (const umbp_topology_t *self)
 {
     return self->epoch;
+}
+
+bool umbp_topology_settled (const umbp_topology_t *self)
+{
+    return self->settled;
 }
 
 size_t umbp_topology_count (const umbp_topology_t *self)

@@ -37,10 +37,16 @@ typedef struct umbp_topology umbp_topology_t;
 
 //  Build from a checked message. Returns NULL if what it says is impossible.
 umbp_topology_t *umbp_topology_new (const umbp_msg_topology_ok_t *msg);
+
+//  One more holder, in the same thread. Returns it; the last one to destroy it frees it.
+umbp_topology_t *umbp_topology_hold (umbp_topology_t *self);
 void umbp_topology_destroy (umbp_topology_t **self_p);
 
 uint64_t umbp_topology_epoch (const umbp_topology_t *self);
 size_t umbp_topology_count (const umbp_topology_t *self);
+
+//  All members that are alive work with this ring, and its shards know all blocks
+bool umbp_topology_settled (const umbp_topology_t *self);
 unsigned umbp_topology_copies (const umbp_topology_t *self);
 const umbp_ring_t *umbp_topology_ring (const umbp_topology_t *self);
 

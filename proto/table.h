@@ -138,7 +138,11 @@
     F (m, 16, totals, U64S, MAY, 1, 0, 16, "bytes each can hold") \
     F (m, 17, useds, U64S, MAY, 1, 0, 16, "bytes in use") \
     F (m, 18, blocks, U64S, MAY, 1, 0, 16, "blocks held") \
-    F (m, 19, known, COLUMN, MAY, 0, 1, UMBP_TEXT_MAX, "endpoints of members the sender knows")
+    F (m, 19, known, COLUMN, MAY, 0, 1, UMBP_TEXT_MAX, "endpoints of members the sender knows") \
+    F (m, 20, told_epoch, U64, MAY, 0, 0, UINT64_MAX, \
+       "topology whose shards have heard of all the sender holds; 0 none") \
+    F (m, 21, settings, U64, MAY, 0, 0, UINT64_MAX, \
+       "hash of the settings that all nodes share; another one is refused")
 #define UMBP_FIELDS_beat_ok(F, m) UMBP_FIELDS_beat (F, m)
 #define UMBP_FIELDS_found(F, m) \
     F (m, 4, endpoint, TEXT, MUST, 0, 1, UMBP_TEXT_MAX, "tcp://host:port")
@@ -167,13 +171,18 @@
     F (m, 20, blocks, U64S, MUST, 2, 0, UMBP_BATCH_MAX, "blocks held") \
     F (m, 21, copies, U64, MUST, 0, 1, 3, "R: on how many nodes the index keeps each key") \
     F (m, 22, vnodes, U64, MUST, 0, 1, 4096, "points of each node on the ring") \
-    F (m, 23, hash, U64, MUST, 0, 0, 1, "hash of the ring: 0 FNV-1a with finaliser, 1 plain FNV-1a")
+    F (m, 23, hash, U64, MUST, 0, 0, 1, \
+       "hash of the ring: 0 FNV-1a with finaliser, 1 plain FNV-1a") \
+    F (m, 24, settled, BOOL, MAY, 0, 0, 1, \
+       "all that are alive work with this ring, and its shards know all blocks")
 #define UMBP_FIELDS_capacity(F, m) \
     F (m, 4, tier, U64, MUST, 0, 1, 4, "which") \
     F (m, 5, total, U64, MUST, 0, 0, UINT64_MAX, "bytes it can hold") \
     F (m, 6, used, U64, MUST, 0, 0, UINT64_MAX, "bytes in use") \
     F (m, 7, blocks, U64, MUST, 0, 0, UINT64_MAX, "blocks held") \
-    F (m, 8, load, U64, MAY, 0, 0, 1000, "how busy, per mille")
+    F (m, 8, load, U64, MAY, 0, 0, 1000, "how busy, per mille") \
+    F (m, 9, told_epoch, U64, MAY, 0, 0, UINT64_MAX, \
+       "topology whose shards have heard of all it holds; 0 none")
 
 //  Extents of blocks, row by row: block i owns the next extent_counts[i] rows of group g
 #define UMBP_FIELDS_extents(F, m, key, rows, g) \
@@ -267,7 +276,9 @@
     F (m, 6, refs, U16S, MAY, 2, 0, UMBP_EXTENTS_MAX, "row in nodes") \
     F (m, 7, tiers, U8S, MAY, 2, 0, UMBP_EXTENTS_MAX, "tier of that copy") \
     F (m, 8, sizes, U32S, MAY, 2, 0, UMBP_EXTENTS_MAX, "bytes of that copy") \
-    F (m, 9, nodes, COLUMN, MAY, 3, 1, UMBP_NAME_MAX, "nodes that appear in refs")
+    F (m, 9, nodes, COLUMN, MAY, 3, 1, UMBP_NAME_MAX, "nodes that appear in refs") \
+    F (m, 10, unsettled, BOOL, MAY, 0, 0, 1, \
+       "the ring is new: what this shard does not know may exist")
 #define UMBP_FIELDS_change(F, m) \
     F (m, 4, node, TEXT, MUST, 0, 1, UMBP_NAME_MAX, "whose blocks") \
     F (m, 5, node_epoch, U64, MUST, 0, 1, UINT64_MAX, "in which of its incarnations") \

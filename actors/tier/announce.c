@@ -5,18 +5,20 @@
 
 #define BATCH_MAX 1024                  //  Changes in a message
 #define QUEUE_MAX 16384                 //  Changes that wait, per member; beyond: a full account later
+#define QUEUE_CALM (QUEUE_MAX / 2)      //  A walk goes on only while all queues are shorter
 #define WALK_MAX 4096                   //  Blocks looked at in one step of a walk over the store
 #define ASK_MS 1000
-#define RETRY_MS 100
+#define RETRY_MS 50
+#define SETTLE_MS 1000                  //  Former owners are asked for so long after all is settled
 #define HOLDS 1
 #define DROPPED 2
 
 typedef struct {
     umbp_fingerprint_t print;
-    uint64_t tag;
-    uint32_t size, sum;
+    uint64_t serial, tag, token;
+    uint32_t item, size, sum;
     uint8_t kind;
-    bool primary;
+    umbp_shard_t shard;
 } change_t;
 
 typedef struct {
@@ -32,22 +34,30 @@ typedef struct {
     bool begin, end;                    //  The next message begins a full account; the account is walked through
     bool account;                       //  A full account is being given
     uint32_t cursor;                    //  Items of the store that the account has passed
+    uint64_t account_serial;            //  Of the last change that the account stands for
     bool last_flying;                   //  The message under way ends the account
     int64_t retry_at;
+    int64_t waiting_since;              //  The head is said, and not acknowledged; 0: nothing is
 } stream_t;
 
 struct umbp_announce {
     umbp_post_t *post;
     umbp_store_t *store;
     void *owner;
-    umbp_verdict_fn *verdict;
+    umbp_word_fn *word;
+    umbp_heard_fn *on_heard;
     char node[UMBP_NAME_MAX + 1];
     uint64_t node_epoch, turns;
     uint64_t floor;                     //  No number below this is said for the first time: a member may come back
+    uint64_t serial;                    //  Of the last change, whoever is to hear of it
     unsigned tier;
-    umbp_topology_t *now, *before;      //  before: while keys whose owners changed are said again
-    uint32_t move_cursor;
-    stream_t *streams[UMBP_NODES_MAX];  //  By member number of now
+    umbp_rings_t rings;
+    enum { TELL, WAIT, TRIM, REST } phase;           //  Of a new ring, see s_walk
+    uint32_t cursor;                    //  Items of the store that the walk has passed
+    uint64_t told_serial,
+        told_epoch; //  When this one is heard all shards of the ring know all; 0: not yet
+    int64_t settled_at;                 //  0: not settled
+    stream_t *streams[UMBP_NODES_MAX];  //  By member number
     umbp_announce_stats_t stats;
     uint8_t prints[BATCH_MAX * sizeof (umbp_fingerprint_t)];
     uint32_t sizes[BATCH_MAX], sums[BATCH_MAX];
@@ -58,13 +68,14 @@ static void s_send (stream_t *stream);
 
 umbp_announce_t *umbp_announce_new (umbp_post_t *post, umbp_store_t *store, const char *node,
                                     uint64_t node_epoch, unsigned tier, void *owner,
-                                    umbp_verdict_fn *verdict)
+                                    umbp_word_fn *word, umbp_heard_fn *on_heard)
 {
     umbp_announce_t *self = zmalloc (sizeof (umbp_announce_t));
     self->post = post;
     self->store = store;
     self->owner = owner;
-    self->verdict = verdict;
+    self->word = word;
+    self->on_heard = on_heard;
     self->node_epoch = node_epoch;
     self->tier = tier;
     snprintf (self->node, sizeof self->node, "%s", node);
@@ -91,23 +102,46 @@ void umbp_announce_destroy (umbp_announce_t **self_p)
         return;
     for (size_t index = 0; index < UMBP_NODES_MAX; index++)
         s_stream_free (&self->streams[index]);
-    umbp_topology_destroy (&self->now);
-    umbp_topology_destroy (&self->before);
+    umbp_rings_clear (&self->rings);
     freen (*self_p);
 }
 
 //  --------------------------------------------------------------------------------------------------
 //  Streams
 
+static void s_pass_on (umbp_announce_t *self, const change_t *change, int verdict)
+{
+    umbp_word_t word = { change->tag, change->item, change->token, change->shard, verdict };
+    self->word (self->owner, &word);
+}
+
+//  What somebody waits for stays at the head of the queue, and what takes it back; the account brings the rest
+static void s_compact (stream_t *stream)
+{
+    umbp_announce_t *self = stream->parent;
+    uint32_t kept = 0;
+    for (uint32_t index = 0; index < stream->count; index++) {
+        const change_t *change = &stream->queue[(stream->head + index) % QUEUE_MAX];
+        bool wanted = change->tag || (kept > 0 && change->kind == DROPPED);
+        if (wanted && kept < QUEUE_CALM)
+            stream->queue[(stream->head + kept++) % QUEUE_MAX] = *change;
+        else if (change->tag)
+            s_pass_on (self, change, UMBP_EUNREACH);
+    }
+    self->stats.waiting -= stream->count - kept;
+    stream->count = kept;
+}
+
 //  Start over with all that the member ought to know
 static void s_account (stream_t *stream)
 {
     umbp_announce_t *self = stream->parent;
-    self->stats.waiting -= stream->count;
     self->stats.accounts++;
+    stream->account_serial = self->serial;
     stream->turn = ++self->turns;
     stream->next += stream->count + 1;  //  Numbers only ever grow
-    stream->head = stream->count = stream->flying = 0;
+    s_compact (stream);
+    stream->flying = 0;
     stream->asked = false;
     stream->begin = stream->account = true;
     stream->end = false;
@@ -127,51 +161,54 @@ static stream_t *s_stream_new (umbp_announce_t *self, const umbp_member_t *membe
     return stream;
 }
 
-static void s_push (stream_t *stream, const umbp_block_t *block, uint8_t kind, bool primary,
-                    uint64_t tag)
+//  What an account or a walk over the blocks says counts as part of the change after the last one
+static void s_push (stream_t *stream, uint32_t item, uint8_t kind, umbp_shard_t shard, uint64_t tag,
+                    uint64_t serial)
 {
     umbp_announce_t *self = stream->parent;
-    if (stream->count == QUEUE_MAX) {
+    const umbp_block_t *block = umbp_store_block (self->store, item);
+    if (stream->count == QUEUE_MAX)
         s_account (stream);             //  It is far behind: what it missed comes with the account
-        return;
-    }
     stream->queue[(stream->head + stream->count++) % QUEUE_MAX] =
-        (change_t) { block->print, tag, block->size, (uint32_t) block->sum, kind, primary };
+        (change_t){ /* clang-format off */
+        .print = block->print, .serial = serial, .tag = tag, .token = block->token,
+        .item = item, .size = block->size, .sum = (uint32_t) block->sum,
+        .kind = kind, .shard = shard };
     self->stats.waiting++;
 }
 
-static bool s_is_owner (const uint16_t *owners, size_t count, size_t member)
+//  All who keep the entry of a block, or kept it in a ring that still matters. Returns how many.
+static size_t s_owners (const umbp_announce_t *self, uint32_t item, umbp_owner_t *owners)
 {
-    for (size_t index = 0; index < count; index++)
-        if (owners[index] == member)
-            return true;
-    return false;
+    const umbp_block_t *block = umbp_store_block (self->store, item);
+    const umbp_ring_t *ring = umbp_topology_ring (self->rings.now);
+    return umbp_rings_owners (&self->rings, umbp_ring_position (ring, block->key, block->key_size),
+                              owners);
 }
 
-static size_t s_owners (const umbp_topology_t *topology, const umbp_block_t *block,
-                        uint16_t *owners)
+//  Of the owners in their order, what one is to a block; 0 in it: it need not know
+static umbp_shard_t s_shard (const umbp_announce_t *self, const umbp_owner_t *owners, size_t index)
 {
-    uint64_t position =
-        umbp_ring_position (umbp_topology_ring (topology), block->key, block->key_size);
-    return umbp_topology_owners (topology, position, owners);
+    return (umbp_shard_t) { owners[index].in & umbp_rings_needed (&self->rings), index == 0 };
 }
 
 //  Put what is due of the account into the queue. The walk goes on later when its step is used up.
 static void s_walk_account (stream_t *stream)
 {
     umbp_announce_t *self = stream->parent;
-    int member = umbp_topology_find (self->now, umbp_text (stream->node));
-    if (!stream->account || stream->end || member < 0)
+    if (!stream->account || stream->end)
         return;
+    int member = umbp_topology_find (self->rings.now, umbp_text (stream->node));
     uint32_t reach = umbp_store_reach (self->store), limit = stream->cursor + WALK_MAX;
     while (stream->cursor < reach && stream->cursor < limit && stream->count < BATCH_MAX) {
-        const umbp_block_t *block = umbp_store_block (self->store, stream->cursor++);
-        if (block->state != UMBP_BLOCK_LIVE)
+        uint32_t item = stream->cursor++;
+        if (umbp_store_block (self->store, item)->state != UMBP_BLOCK_LIVE)
             continue;
-        uint16_t owners[UMBP_COPIES_MAX];
-        size_t count = s_owners (self->now, block, owners);
-        if (s_is_owner (owners, count, (size_t) member))
-            s_push (stream, block, HOLDS, owners[0] == member, 0);
+        umbp_owner_t owners[UMBP_OWNERS_MAX];
+        size_t count = s_owners (self, item, owners);
+        for (size_t index = 0; index < count; index++)
+            if (owners[index].member == member && s_shard (self, owners, index).in)
+                s_push (stream, item, HOLDS, s_shard (self, owners, index), 0, self->serial + 1);
     }
     stream->end = stream->cursor >= reach;
 }
@@ -194,8 +231,8 @@ static void s_acknowledge (stream_t *stream, const umbp_msg_change_ok_t *answer)
         self->stats.waiting--;
         self->stats.acknowledged++;
         int verdict = index < answer->verdicts.count ? umbp_s8s_at (answer->verdicts, index) : 0;
-        if (change.kind == HOLDS && change.tag)
-            self->verdict (self->owner, change.tag, change.primary, verdict);
+        if (change.kind == HOLDS)
+            s_pass_on (self, &change, verdict);
     }
 }
 
@@ -226,6 +263,7 @@ static void s_on_answer (void *part, uint64_t turn, int status, const umbp_mail_
         return;
     }
     stream->begin = false;
+    stream->waiting_since = 0;
     if (stream->last_flying)
         stream->account = false;
     stream->last_flying = false;
@@ -234,6 +272,7 @@ static void s_on_answer (void *part, uint64_t turn, int status, const umbp_mail_
         s_walk_account (stream);
         s_send (stream);
     }
+    self->on_heard (self->owner);
 }
 
 static void s_fill (stream_t *stream, umbp_msg_t *msg)
@@ -277,6 +316,8 @@ static void s_send (stream_t *stream)
                            s_on_answer, stream->turn)
         == 0) {
         stream->asked = true;
+        if (stream->waiting_since == 0)
+            stream->waiting_since = zclock_mono ();
         self->stats.sent += stream->flying;
     } else {
         stream->flying = 0;
@@ -287,37 +328,47 @@ static void s_send (stream_t *stream)
 //  --------------------------------------------------------------------------------------------------
 //  Changes
 
-size_t umbp_announce_add (umbp_announce_t *self, const umbp_block_t *block, uint64_t tag)
+static bool s_is_slow (const stream_t *stream)
 {
-    if (!self->now)
-        return 0;
-    uint16_t owners[UMBP_COPIES_MAX];
-    size_t count = s_owners (self->now, block, owners);
-    for (size_t index = 0; index < count; index++)
-        s_push (self->streams[owners[index]], block, HOLDS, index == 0, tag);
-    for (size_t index = 0; index < count; index++)
-        s_send (self->streams[owners[index]]);
-    return count;
+    return stream->waiting_since && zclock_mono () - stream->waiting_since > UMBP_PATIENCE_MS;
 }
 
-void umbp_announce_drop (umbp_announce_t *self, const umbp_block_t *block)
+umbp_audience_t umbp_announce_add (umbp_announce_t *self, uint32_t item, uint64_t tag)
 {
-    if (!self->now)
-        return;
-    uint16_t owners[UMBP_COPIES_MAX];
-    size_t count = s_owners (self->now, block, owners);
-    for (size_t index = 0; index < count; index++)
-        s_push (self->streams[owners[index]], block, DROPPED, false, 0);
-    if (!self->before)
-        return;
-    uint16_t old[UMBP_COPIES_MAX];
-    size_t old_count = s_owners (self->before, block, old);
-    for (size_t index = 0; index < old_count; index++) {
-        int member = umbp_topology_find (
-            self->now, umbp_text (umbp_topology_member (self->before, old[index])->node));
-        if (member >= 0 && self->streams[member] && !s_is_owner (owners, count, (size_t) member))
-            s_push (self->streams[member], block, DROPPED, false, 0);
+    umbp_audience_t audience = { 0 };
+    umbp_owner_t owners[UMBP_OWNERS_MAX];
+    size_t count = self->rings.now ? s_owners (self, item, owners) : 0;
+    self->serial++;
+    for (size_t index = 0; index < count; index++) {
+        umbp_shard_t shard = s_shard (self, owners, index);
+        stream_t *stream = self->streams[owners[index].member];
+        if (!stream || !shard.in)
+            continue;
+        s_push (stream, item, HOLDS, shard, tag, self->serial);
+        audience.shards++;
+        audience.in |= shard.in;
+        audience.primary |= shard.primary && !s_is_slow (stream);
     }
+    return audience;
+}
+
+void umbp_announce_drop (umbp_announce_t *self, uint32_t item)
+{
+    umbp_owner_t owners[UMBP_OWNERS_MAX];
+    size_t count = self->rings.now ? s_owners (self, item, owners) : 0;
+    self->serial++;
+    for (size_t index = 0; index < count; index++)
+        if (self->streams[owners[index].member])
+            s_push (self->streams[owners[index].member], item, DROPPED, (umbp_shard_t) { 0 }, 0,
+                    self->serial);
+}
+
+void umbp_announce_send (umbp_announce_t *self)
+{
+    for (size_t index = 0; self->rings.now && index < umbp_topology_count (self->rings.now);
+         index++)
+        if (self->streams[index])
+            s_send (self->streams[index]);
 }
 
 //  --------------------------------------------------------------------------------------------------
@@ -329,53 +380,102 @@ static bool s_comes (const stream_t *stream, uint32_t item)
     return stream->account && !stream->end && stream->cursor <= item;
 }
 
-//  One block whose owners may have changed: say it to those who are new, unsay it to those who were
-static void s_move (umbp_announce_t *self, uint32_t item)
+//  One block after a change of the ring: say it to owners who did not have it in the base
+static void s_tell (umbp_announce_t *self, uint32_t item, const umbp_owner_t *owners, size_t count)
 {
-    const umbp_block_t *block = umbp_store_block (self->store, item);
-    uint16_t owners[UMBP_COPIES_MAX], old[UMBP_COPIES_MAX], kept[UMBP_COPIES_MAX];
-    size_t count = s_owners (self->now, block, owners);
-    size_t old_count = s_owners (self->before, block, old), kept_count = 0;
-    for (size_t index = 0; index < old_count; index++) {
-        const umbp_member_t *was = umbp_topology_member (self->before, old[index]);
-        int member = umbp_topology_find (self->now, umbp_text (was->node));
-        if (member < 0 || !self->streams[member])
-            continue;
-        kept[kept_count++] = (uint16_t) member;
-        if (!s_is_owner (owners, count, (size_t) member))
-            s_push (self->streams[member], block, DROPPED, false, 0);
+    for (size_t index = 0; index < count; index++) {
+        stream_t *stream = self->streams[owners[index].member];
+        bool told = owners[index].in & UMBP_IN_PAST (self->rings.base);
+        if (stream && owners[index].in & UMBP_IN_NOW && !told && !s_comes (stream, item))
+            s_push (stream, item, HOLDS, s_shard (self, owners, index), 0, self->serial + 1);
     }
-    for (size_t index = 0; index < count; index++)
-        if (!s_is_owner (kept, kept_count, owners[index])
-            && !s_comes (self->streams[owners[index]], item))
-            s_push (self->streams[owners[index]], block, HOLDS, index == 0, 0);
 }
 
-//  A step of the walk over all blocks after the ring has changed
-static void s_walk_move (umbp_announce_t *self)
+//  One block when all is settled: unsay it to those who were owners
+static void s_trim (umbp_announce_t *self, uint32_t item, const umbp_owner_t *owners, size_t count)
 {
-    uint32_t reach = umbp_store_reach (self->store), limit = self->move_cursor + WALK_MAX;
-    while (self->move_cursor < reach && self->move_cursor < limit) {
-        uint32_t item = self->move_cursor++;
-        if (umbp_store_block (self->store, item)->state == UMBP_BLOCK_LIVE)
-            s_move (self, item);
+    for (size_t index = 0; index < count; index++) {
+        stream_t *stream = self->streams[owners[index].member];
+        if (stream && !(owners[index].in & UMBP_IN_NOW))
+            s_push (stream, item, DROPPED, (umbp_shard_t) { 0 }, 0, self->serial + 1);
     }
-    if (self->move_cursor >= reach)
-        umbp_topology_destroy (&self->before);
 }
 
-//  Carry the streams over to the numbers of the new topology. A member that is new or was restarted is given
-//  a full account.
-static void s_restream (umbp_announce_t *self, const umbp_topology_t *fresh)
+static bool s_is_calm (const umbp_announce_t *self)
+{
+    for (size_t index = 0; index < umbp_topology_count (self->rings.now); index++)
+        if (self->streams[index] && self->streams[index]->count > QUEUE_CALM)
+            return false;
+    return true;
+}
+
+//  A step over the blocks. Returns true when all were passed.
+static bool s_pass (umbp_announce_t *self,
+                    void (*fn) (umbp_announce_t *, uint32_t, const umbp_owner_t *, size_t))
+{
+    uint32_t reach = umbp_store_reach (self->store), limit = self->cursor + WALK_MAX;
+    while (self->cursor < reach && self->cursor < limit && s_is_calm (self)) {
+        umbp_owner_t owners[UMBP_OWNERS_MAX];
+        for (uint32_t end = self->cursor + 64; self->cursor < end && self->cursor < reach;
+             self->cursor++)
+            if (umbp_store_block (self->store, self->cursor)->state == UMBP_BLOCK_LIVE)
+                fn (self, self->cursor, owners, s_owners (self, self->cursor, owners));
+    }
+    return self->cursor >= reach;
+}
+
+uint64_t umbp_announce_mark (umbp_announce_t *self)
+{
+    return ++self->serial;
+}
+
+//  Whether a member that is alive waits for the rest of its account
+static bool s_accounts (const umbp_announce_t *self)
+{
+    for (size_t index = 0; index < umbp_topology_count (self->rings.now); index++)
+        if (self->streams[index] && self->streams[index]->account
+            && umbp_topology_member (self->rings.now, index)->state == UMBP_MEMBER_ALIVE)
+            return true;
+    return false;
+}
+
+//  After a change of the ring: TELL its shards what they have not heard yet; WAIT until they have, and until everybody
+//  says the same; then TRIM what former owners need no more, and REST.
+static void s_walk (umbp_announce_t *self, int64_t now)
+{
+    if (self->phase == TELL && s_pass (self, s_tell)) {
+        self->phase = WAIT;
+        self->told_serial = umbp_announce_mark (self);
+    }
+    if (self->phase == WAIT && !self->told_epoch
+        && umbp_announce_heard (self, self->told_serial, true) && !s_accounts (self))
+        self->told_epoch = umbp_topology_epoch (self->rings.now);
+    if (self->phase == WAIT && self->told_epoch && self->settled_at
+        && now - self->settled_at >= SETTLE_MS) {
+        self->phase = TRIM;
+        self->cursor = 0;
+    }
+    if (self->phase != TRIM || !s_pass (self, s_trim))
+        return;
+    self->phase = REST;
+    for (size_t index = 0; self->rings.lost && index < umbp_topology_count (self->rings.now);
+         index++)
+        if (self->streams[index])
+            s_account (self->streams[index]);
+    umbp_rings_forget (&self->rings);
+}
+
+//  A stream for each member of the ring; one that is new or was restarted is given a full account
+static void s_restream (umbp_announce_t *self, const umbp_topology_t *before)
 {
     stream_t *old[UMBP_NODES_MAX];
     memcpy (old, self->streams, sizeof old);
     memset (self->streams, 0, sizeof self->streams);
-    for (size_t index = 0; index < umbp_topology_count (fresh); index++) {
-        const umbp_member_t *member = umbp_topology_member (fresh, index);
+    for (size_t index = 0; index < umbp_topology_count (self->rings.now); index++) {
+        const umbp_member_t *member = umbp_topology_member (self->rings.now, index);
         if (!member->in_ring)
             continue;
-        int was = self->now ? umbp_topology_find (self->now, umbp_text (member->node)) : -1;
+        int was = before ? umbp_topology_find (before, umbp_text (member->node)) : -1;
         if (was >= 0 && old[was] && old[was]->epoch == member->epoch) {
             self->streams[index] = old[was];
             old[was] = NULL;
@@ -388,57 +488,63 @@ static void s_restream (umbp_announce_t *self, const umbp_topology_t *fresh)
 
 void umbp_announce_topology (umbp_announce_t *self, umbp_topology_t **topology_p)
 {
-    umbp_topology_t *fresh = *topology_p;
-    *topology_p = NULL;
-    bool same_ring = self->now && umbp_topology_epoch (self->now) == umbp_topology_epoch (fresh);
-    s_restream (self, fresh);
-    if (same_ring) {                    //  Members may have other numbers, or have been restarted
-        umbp_topology_destroy (&self->now);
-        self->now = fresh;
+    umbp_topology_t *before = self->rings.now ? umbp_topology_hold (self->rings.now) : NULL;
+    if (umbp_rings_take (&self->rings, topology_p)) {
+        s_restream (self, before);
+        self->phase = TELL;
+        self->cursor = 0;
+        self->told_epoch = 0;
+        self->settled_at = 0;
+    }
+    if (!umbp_topology_settled (self->rings.now))
+        self->settled_at = 0;
+    else if (self->settled_at == 0)
+        self->settled_at = zclock_mono ();
+    umbp_topology_destroy (&before);
+}
+
+void umbp_announce_pump (umbp_announce_t *self)
+{
+    if (!self->rings.now)
         return;
-    }
-    if (self->before)                   //  It changed again before we were through: everybody gets an account
-        for (size_t index = 0; index < UMBP_NODES_MAX; index++)
-            if (self->streams[index])
-                s_account (self->streams[index]);
-    umbp_topology_destroy (&self->before);
-    self->before = self->now;
-    self->now = fresh;
-    self->move_cursor = 0;
-}
-
-bool umbp_announce_pump (umbp_announce_t *self)
-{
-    if (!self->now)
-        return false;
-    if (self->before)
-        s_walk_move (self);
-    bool busy = self->before != NULL;
-    for (size_t index = 0; index < umbp_topology_count (self->now); index++) {
-        stream_t *stream = self->streams[index];
-        if (!stream)
+    s_walk (self, zclock_mono ());
+    for (size_t index = 0; index < umbp_topology_count (self->rings.now); index++) {
+        if (!self->streams[index])
             continue;
-        s_walk_account (stream);
-        s_send (stream);
-        busy |= stream->count > 0 || stream->account;
+        s_walk_account (self->streams[index]);
+        s_send (self->streams[index]);
     }
-    return busy;
 }
 
-bool umbp_announce_quiet (const umbp_announce_t *self)
+bool umbp_announce_heard (const umbp_announce_t *self, uint64_t mark, bool patient)
 {
-    if (!self->now || self->before)
-        return false;
-    for (size_t index = 0; index < umbp_topology_count (self->now); index++) {
+    for (size_t index = 0; self->rings.now && index < umbp_topology_count (self->rings.now);
+         index++) {
         const stream_t *stream = self->streams[index];
-        if (stream && (stream->count > 0 || stream->account)
-            && umbp_topology_member (self->now, index)->state == UMBP_MEMBER_ALIVE)
+        if (!stream || umbp_topology_member (self->rings.now, index)->state != UMBP_MEMBER_ALIVE)
+            continue;
+        if (!patient && s_is_slow (stream))
+            continue;
+        if ((stream->account && mark <= stream->account_serial)
+            || (stream->count > 0 && stream->queue[stream->head].serial <= mark))
             return false;
     }
     return true;
 }
 
+bool umbp_announce_quiet (const umbp_announce_t *self)
+{
+    return self->told_epoch && !s_accounts (self);
+}
+
+uint64_t umbp_announce_told (const umbp_announce_t *self)
+{
+    return self->told_epoch;
+}
+
 umbp_announce_stats_t umbp_announce_stats (const umbp_announce_t *self)
 {
-    return self->stats;
+    umbp_announce_stats_t stats = self->stats;
+    stats.rings = self->rings.now ? 1 + self->rings.past_count : 0;
+    return stats;
 }

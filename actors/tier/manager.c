@@ -8,6 +8,7 @@
 #define EVICT_BATCH 256                 //  Blocks that leave per message, so that others get their turn
 #define PRESS_MS 2                      //  Not oftener is eviction told
 #define REPORT_MS 200                   //  Not oftener is the registry told how full we are
+#define DROP_MS 1000                    //  A drop waits so long for the shards to hear of it, at most
 
 //  --------------------------------------------------------------------------------------------------
 //  What the other files need
@@ -64,7 +65,7 @@ void umbp_manager_press (umbp_manager_t *self, uint64_t need)
 //  Forget a live block, and tell the index
 void umbp_manager_drop (umbp_manager_t *self, uint32_t item)
 {
-    umbp_announce_drop (self->announce, umbp_store_block (self->store, item));
+    umbp_announce_drop (self->announce, item);
     umbp_store_drop (self->store, item);
 }
 
@@ -155,46 +156,102 @@ static int s_on_bulk (zloop_t *loop, zmq_pollitem_t *item, void *owner)
 //  --------------------------------------------------------------------------------------------------
 //  What leaves
 
+//  Answer, at once if the shards have heard of all changes so far, or when they have
+static void s_pause_end (umbp_manager_t *self, umbp_pause_t *pause, int status)
+{
+    umbp_msg_t answer;
+    umbp_msg_init (&answer, (umbp_msg_type_t) pause->answer_type, 0);
+    answer.status = (int16_t) status;
+    if (pause->answer_type == UMBP_MSG_drop_ok) {
+        answer.drop_ok.statuses = (umbp_s8s_t) { pause->statuses, pause->count };
+        answer.drop_ok.bytes = pause->bytes;
+    } else if (pause->answer_type == UMBP_MSG_wipe_ok) {
+        answer.wipe_ok.blocks = pause->blocks;
+        answer.wipe_ok.bytes = pause->bytes;
+    }
+    umbp_post_answer (self->post, &pause->origin, &answer, NULL, 0);
+    free (pause->statuses);
+    pause->used = false;
+}
+
+static bool s_is_heard (const umbp_manager_t *self, const umbp_pause_t *pause)
+{
+    return umbp_announce_heard (self->announce, pause->serial, pause->quiet)
+           && (!pause->quiet || umbp_announce_quiet (self->announce));
+}
+
+static void s_pause (umbp_manager_t *self, umbp_pause_t pause)
+{
+    umbp_announce_send (self->announce);
+    pause.serial = umbp_announce_mark (self->announce);
+    size_t place = 0;
+    while (place < UMBP_PAUSES_MAX && self->pauses[place].used)
+        place++;
+    bool heard = s_is_heard (self, &pause);
+    if (heard || place == UMBP_PAUSES_MAX) {
+        s_pause_end (self, &pause, heard ? 0 : pause.late);
+        return;
+    }
+    self->pauses[place] = pause;
+    self->pauses[place].used = true;
+    self->paused++;
+}
+
+//  Answers whose changes were heard of meanwhile, or whose time is up
+static void s_resume (umbp_manager_t *self, int64_t now)
+{
+    for (size_t place = 0; place < UMBP_PAUSES_MAX && self->paused > 0; place++) {
+        umbp_pause_t *pause = &self->pauses[place];
+        bool heard = pause->used && s_is_heard (self, pause);
+        if (!pause->used || (!heard && pause->expires > now))
+            continue;
+        self->paused--;
+        s_pause_end (self, pause, heard ? 0 : pause->late);
+    }
+}
+
+static void s_on_heard (void *owner)
+{
+    s_resume (owner, zclock_mono ());
+}
+
 static void s_on_drop (void *owner, const umbp_mail_t *mail)
 {
     umbp_manager_t *self = owner;
     const umbp_msg_drop_t *ask = &mail->msg->drop;
-    uint64_t bytes = 0;
+    umbp_pause_t pause = { .origin = *mail->origin,
+                           .answer_type = UMBP_MSG_drop_ok,
+                           .expires = zclock_mono () + DROP_MS,
+                           .statuses = zmalloc (ask->keys.count + 1), .count = ask->keys.count };
     size_t offset = 0;
     for (size_t index = 0; index < ask->keys.count; index++) {
         umbp_bytes_t key = umbp_column_next (&ask->keys, index, &offset);
         uint32_t item = umbp_store_find (self->store, key.data, key.size);
-        self->statuses[index] = (int8_t) (item == UMBP_STORE_NONE ? UMBP_ENOENT : 0);
+        pause.statuses[index] = (int8_t) (item == UMBP_STORE_NONE ? UMBP_ENOENT : 0);
         if (item == UMBP_STORE_NONE)
             continue;
-        bytes += umbp_store_block (self->store, item)->size;
+        pause.bytes += umbp_store_block (self->store, item)->size;
         self->dropped++;
         umbp_manager_drop (self, item);
     }
-    umbp_announce_pump (self->announce);
-    umbp_msg_t answer;
-    umbp_msg_init (&answer, UMBP_MSG_drop_ok, 0);
-    answer.drop_ok.statuses = (umbp_s8s_t) { self->statuses, ask->keys.count };
-    answer.drop_ok.bytes = bytes;
-    umbp_post_answer (self->post, mail->origin, &answer, NULL, 0);
+    s_pause (self, pause);
 }
 
 static void s_on_wipe (void *owner, const umbp_mail_t *mail)
 {
     umbp_manager_t *self = owner;
-    umbp_msg_t answer;
-    umbp_msg_init (&answer, UMBP_MSG_wipe_ok, 0);
+    umbp_pause_t pause = { .origin = *mail->origin,
+                           .answer_type = UMBP_MSG_wipe_ok, .expires = zclock_mono () + DROP_MS };
     for (uint32_t item = 0; item < umbp_store_reach (self->store); item++) {
         const umbp_block_t *block = umbp_store_block (self->store, item);
         if (block->state != UMBP_BLOCK_LIVE)
             continue;
-        answer.wipe_ok.blocks++;
-        answer.wipe_ok.bytes += block->size;
+        pause.blocks++;
+        pause.bytes += block->size;
         umbp_manager_drop (self, item);
     }
-    umbp_announce_pump (self->announce);
-    self->dropped += answer.wipe_ok.blocks;
-    umbp_post_answer (self->post, mail->origin, &answer, NULL, 0);
+    self->dropped += pause.blocks;
+    s_pause (self, pause);
 }
 
 static void s_on_evict (void *owner, const umbp_mail_t *mail)
@@ -210,7 +267,7 @@ static void s_on_evict (void *owner, const umbp_mail_t *mail)
         freed = before - umbp_store_counts (self->store).used_bytes;
         answer.evict_ok.blocks++;
     }
-    umbp_announce_pump (self->announce);
+    umbp_announce_send (self->announce);
     answer.evict_ok.bytes = freed;
     self->evicted += answer.evict_ok.blocks;
     umbp_post_answer (self->post, mail->origin, &answer, NULL, 0);
@@ -232,8 +289,9 @@ static void s_on_topology (void *owner, const umbp_mail_t *mail)
 static void s_report (umbp_manager_t *self, int64_t now)
 {
     umbp_store_counts_t counts = umbp_store_counts (self->store);
+    uint64_t told = umbp_announce_told (self->announce);
     bool same = counts.used_bytes == self->reported_used && counts.live == self->reported_blocks;
-    if (now - self->reported_at < (same ? 5 * REPORT_MS : REPORT_MS))
+    if (told == self->reported_told && now - self->reported_at < (same ? 5 * REPORT_MS : REPORT_MS))
         return;
     umbp_msg_t msg;
     umbp_msg_init (&msg, UMBP_MSG_capacity, 0);
@@ -241,35 +299,16 @@ static void s_report (umbp_manager_t *self, int64_t now)
     msg.capacity.total = counts.total_bytes;
     msg.capacity.used = self->reported_used = counts.used_bytes;
     msg.capacity.blocks = self->reported_blocks = counts.live;
+    msg.capacity.told_epoch = self->reported_told = told;
     self->reported_at = now;
     umbp_post_tell (self->post, "registry", NULL, &msg);
 }
 
 static void s_on_flush (void *owner, const umbp_mail_t *mail)
 {
-    umbp_manager_t *self = owner;
-    if (umbp_announce_quiet (self->announce)) {
-        umbp_post_answer_status (self->post, mail->origin, UMBP_OK);
-        return;
-    }
-    for (size_t index = 0; index < UMBP_FLUSHES_MAX; index++)
-        if (self->flushes[index].origin.id == 0) {
-            self->flushes[index] = (umbp_flush_t) { *mail->origin, mail->expires };
-            return;
-        }
-    umbp_post_answer_status (self->post, mail->origin, UMBP_EAGAIN);
-}
-
-static void s_flush (umbp_manager_t *self, int64_t now)
-{
-    bool quiet = umbp_announce_quiet (self->announce);
-    for (size_t index = 0; index < UMBP_FLUSHES_MAX; index++) {
-        umbp_flush_t *flush = &self->flushes[index];
-        if (flush->origin.id == 0 || (!quiet && flush->expires > now))
-            continue;
-        umbp_post_answer_status (self->post, &flush->origin, quiet ? UMBP_OK : UMBP_ETIMEDOUT);
-        flush->origin.id = 0;
-    }
+    s_pause (owner, (umbp_pause_t) { .origin = *mail->origin,
+                                     .answer_type = UMBP_MSG_ok, .quiet = true,
+                                     .expires = mail->expires, .late = UMBP_ETIMEDOUT });
 }
 
 //  --------------------------------------------------------------------------------------------------
@@ -283,7 +322,7 @@ static void s_tick (void *owner)
     umbp_manager_expire_leases (self, now);
     umbp_manager_expire_waiters (self, now);
     umbp_announce_pump (self->announce);
-    s_flush (self, now);
+    s_resume (self, now);
     umbp_manager_press (self, 0);
     s_report (self, now);
 }
@@ -294,7 +333,7 @@ static void s_start (void *owner, umbp_post_t *post, zloop_t *loop)
     self->post = post;
     self->loop = loop;
     self->announce = umbp_announce_new (post, self->store, self->node, self->node_epoch,
-                                        self->args.tier, self, umbp_manager_on_verdict);
+                                        self->args.tier, self, umbp_manager_on_word, s_on_heard);
     zmq_pollitem_t item = { .fd = umbp_bulk_server_fd (self->args.bulk), .events = ZMQ_POLLIN };
     zloop_poller (loop, &item, s_on_bulk, self);
     s_report (self, zclock_mono ());
@@ -332,6 +371,7 @@ static void s_stat (void *owner, umbp_gauges_t *gauges)
     umbp_gauges_add (gauges, "announce_waiting", told.waiting);
     umbp_gauges_add (gauges, "accounts", told.accounts);
     umbp_gauges_add (gauges, "announce_repeats", told.repeats);
+    umbp_gauges_add (gauges, "rings_told", told.rings);
     umbp_gauges_add (gauges, "bulk_in_bytes", bulk.bytes_in);
     umbp_gauges_add (gauges, "bulk_out_bytes", bulk.bytes_out);
 }
@@ -340,7 +380,10 @@ static void s_destroy (void **self_p)
 {
     umbp_manager_t *self = *self_p;
     for (size_t index = 0; index < UMBP_WAITERS_MAX; index++)
-        free (self->waiters[index].tokens);
+        free (self->waiters[index].statuses);
+    for (size_t index = 0; index < UMBP_PAUSES_MAX; index++)
+        if (self->pauses[index].used)
+            free (self->pauses[index].statuses);
     umbp_announce_destroy (&self->announce);
     umbp_leases_destroy (&self->leases);
     umbp_store_destroy (&self->store);

@@ -10,33 +10,41 @@
 
 #define UMBP_SESSIONS_MAX 256           //  Clients attached at the door
 #define UMBP_WAITERS_MAX 1024           //  Commits that wait for the index
-#define UMBP_FLUSHES_MAX 64
+#define UMBP_PAUSES_MAX 256             //  Answers that wait for the shards
+
+#define UMBP_NEEDS_PRIMARY 128
 
 //  A client that maps our regions. While its door is open it is alive, and its slots and leases need no clock.
 typedef struct {
     uint64_t session, door;             //  session 0: free
 } umbp_session_t;
 
-//  A commit or store: answered when each of its blocks is known to a shard. Kept until all shards have spoken,
-//  since the primary's word may come later.
+//  A commit or store: answered when of each of its blocks an owner in every ring that matters has heard, and the
+//  first owner too, unless it is slow. Kept until all shards have spoken, since the first one's word may come later.
 typedef struct {
     umbp_origin_t origin;
     uint32_t turn;                      //  Half of its tag, so that a late word finds nobody
     bool used, answered, keep;
     uint16_t answer_type;               //  UMBP_MSG_commit_ok or UMBP_MSG_store_ok
-    uint32_t count, unheard;            //  Items, and those no shard has acknowledged
+    uint32_t count, unheard;            //  Items, and those that still need to be heard of
     uint32_t outstanding;               //  Words still to come
-    int64_t expires;
+    int64_t expires, patient_until;     //  patient_until: the first owner is waited for
     int8_t *statuses;                   //  Per item
-    bool *heard;
-    uint32_t *items;                    //  In the store; the token tells whether it is still the same block
-    uint64_t *tokens;
+    uint8_t *needs;                     //  Rings (rings.h) and UMBP_NEEDS_PRIMARY: who has to hear of it
 } umbp_waiter_t;
 
+//  An answer that is held back until the shards have heard of all changes up to a number
 typedef struct {
-    umbp_origin_t origin;               //  id 0: free
+    umbp_origin_t origin;
+    bool used, quiet;                   //  quiet: and until no account is under way
+    uint64_t serial;
     int64_t expires;
-} umbp_flush_t;
+    int late;                           //  Its status if they have not in time
+    uint16_t answer_type;               //  UMBP_MSG_ok, UMBP_MSG_drop_ok or UMBP_MSG_wipe_ok
+    int8_t *statuses;                   //  Of a drop
+    uint32_t count;
+    uint64_t blocks, bytes;
+} umbp_pause_t;
 
 typedef struct {
     umbp_manager_args_t args;
@@ -50,10 +58,11 @@ typedef struct {
     umbp_announce_t *announce;
     umbp_session_t sessions[UMBP_SESSIONS_MAX];
     umbp_waiter_t waiters[UMBP_WAITERS_MAX];
-    umbp_flush_t flushes[UMBP_FLUSHES_MAX];
+    umbp_pause_t pauses[UMBP_PAUSES_MAX];
+    size_t paused;
     uint64_t tick;                      //  Of the order: one per message
     int64_t pressed_at;                 //  When eviction was told last
-    uint64_t reported_used, reported_blocks;
+    uint64_t reported_used, reported_blocks, reported_told;
     int64_t reported_at;
     uint64_t puts, put_bytes, hits, misses, hit_bytes, exists, full, stale, evicted, dropped,
         conflicts;
@@ -82,7 +91,7 @@ void umbp_manager_on_reserve (void *owner, const umbp_mail_t *mail);
 void umbp_manager_on_commit (void *owner, const umbp_mail_t *mail);
 void umbp_manager_on_abort (void *owner, const umbp_mail_t *mail);
 void umbp_manager_on_store (void *owner, const umbp_mail_t *mail);
-void umbp_manager_on_verdict (void *owner, uint64_t tag, bool primary, int verdict);
+void umbp_manager_on_word (void *owner, const umbp_word_t *word);
 void umbp_manager_end_slot (umbp_manager_t *self, uint32_t item);
 void umbp_manager_end_slots_of (umbp_manager_t *self, uint64_t session);
 void umbp_manager_expire_slots (umbp_manager_t *self, int64_t now);

@@ -163,7 +163,7 @@ void umbp_manager_on_abort (void *owner, const umbp_mail_t *mail)
 
 static void s_waiter_free (umbp_waiter_t *waiter)
 {
-    free (waiter->tokens);             //  One piece of memory with all that is per item
+    free (waiter->statuses);           //  One piece of memory with all that is per item
     *waiter = (umbp_waiter_t) { .turn = waiter->turn + 1 };
 }
 
@@ -197,11 +197,12 @@ static umbp_waiter_t *s_waiter_new (umbp_manager_t *self, const umbp_mail_t *mai
     waiter->keep = keep;
     waiter->answer_type = answer_type;
     waiter->count = count;
-    waiter->expires = zclock_mono () + wait - wait / 4;      //  Answer before the asker gives up
-    waiter->tokens = zmalloc (count * (sizeof (uint64_t) + sizeof (uint32_t) + 2) + 1);
-    waiter->items = (uint32_t *) (waiter->tokens + count);
-    waiter->statuses = (int8_t *) (waiter->items + count);
-    waiter->heard = (bool *) (waiter->statuses + count);
+    waiter->unheard = waiter->outstanding = 1;       //  Us, until it is sealed
+    int64_t now = zclock_mono ();
+    waiter->expires = now + wait - wait / 4;         //  Answer before the asker gives up
+    waiter->patient_until = now + UMBP_PATIENCE_MS;
+    waiter->statuses = zmalloc (2 * count + 1);
+    waiter->needs = (uint8_t *) (waiter->statuses + count);
     return waiter;
 }
 
@@ -221,68 +222,94 @@ static void s_waiter_answer (umbp_manager_t *self, umbp_waiter_t *waiter)
 //  Tell the index of a block that became live, as item index of this commit
 static void s_announce (umbp_manager_t *self, umbp_waiter_t *waiter, uint32_t index, uint32_t item)
 {
-    const umbp_block_t *block = umbp_store_block (self->store, item);
     uint64_t tag =
         (uint64_t) (waiter - self->waiters + 1) << 48 | (uint64_t) index << 32 | waiter->turn;
-    waiter->items[index] = item;
-    waiter->tokens[index] = block->token;
-    uint32_t shards = (uint32_t) umbp_announce_add (self->announce, block, tag);
-    waiter->outstanding += shards;
-    waiter->unheard += shards > 0;
-    waiter->heard[index] = shards == 0;
+    umbp_audience_t audience = umbp_announce_add (self->announce, item, tag);
+    waiter->outstanding += (uint32_t) audience.shards;
+    waiter->unheard += audience.shards > 0;
+    waiter->needs[index] = audience.in | (audience.primary ? UMBP_NEEDS_PRIMARY : 0);
     self->puts++;
-    self->put_bytes += block->size;
+    self->put_bytes += umbp_store_block (self->store, item)->size;
 }
 
 //  All items are announced: answer now if nobody needs to be heard, and forget it if nobody will speak
 static void s_waiter_seal (umbp_manager_t *self, umbp_waiter_t *waiter, bool nowait)
 {
-    if (nowait || waiter->unheard == 0)
+    umbp_announce_send (self->announce);
+    if (--waiter->unheard == 0 || nowait)
         s_waiter_answer (self, waiter);
-    if (waiter->outstanding == 0)
+    if (--waiter->outstanding == 0)
         s_waiter_free (waiter);
 }
 
-void umbp_manager_on_verdict (void *owner, uint64_t tag, bool primary, int verdict)
+static void s_met (umbp_waiter_t *waiter, uint32_t index, uint8_t needs)
+{
+    uint8_t left = waiter->needs[index] & (uint8_t) ~needs;
+    waiter->unheard -= waiter->needs[index] != 0 && left == 0;
+    waiter->needs[index] = left;
+}
+
+//  Whether the block of this word has to go: the first owner knew another. One that nobody waits for any more, or
+//  that came with an account, goes only if its bytes are other ones.
+static bool s_has_lost (umbp_manager_t *self, const umbp_word_t *word, const umbp_waiter_t *waiter)
+{
+    if (!word->shard.primary)
+        return false;
+    if (word->verdict == UMBP_EEXIST)
+        return waiter && !waiter->keep;
+    if (word->verdict != UMBP_ECHECKSUM)
+        return false;
+    self->conflicts++;
+    zsys_warning ("%s: two writers gave one key other bytes, the first one stays: size=%u",
+                  self->args.name, umbp_store_block (self->store, word->item)->size);
+    return true;
+}
+
+void umbp_manager_on_word (void *owner, const umbp_word_t *word)
 {
     umbp_manager_t *self = owner;
-    umbp_waiter_t *waiter = &self->waiters[(tag >> 48) - 1];
-    uint32_t index = tag >> 32 & 0xffff;
-    if (!waiter->used || waiter->turn != (uint32_t) tag)
+    umbp_waiter_t *waiter = word->tag ? &self->waiters[(word->tag >> 48) - 1] : NULL;
+    uint32_t index = word->tag >> 32 & 0xffff;
+    if (waiter && (!waiter->used || waiter->turn != (uint32_t) word->tag))
+        waiter = NULL;
+    bool lost = s_has_lost (self, word, waiter);
+    const umbp_block_t *block = umbp_store_block (self->store, word->item);
+    if (lost && block->state == UMBP_BLOCK_LIVE && block->token == word->token)
+        umbp_manager_drop (self, word->item);
+    if (!waiter)
         return;
     waiter->outstanding--;
-    bool lost = primary && (verdict == UMBP_ECHECKSUM || (verdict == UMBP_EEXIST && !waiter->keep));
-    if (lost) {
-        uint32_t item = waiter->items[index];
-        umbp_block_t *block = umbp_store_block (self->store, item);
-        if (verdict == UMBP_ECHECKSUM) {
-            self->conflicts++;
-            zsys_warning ("%s: two writers gave one key other bytes, the first one stays: size=%u",
-                          self->args.name, block->size);
-        }
-        if (block->state == UMBP_BLOCK_LIVE && block->token == waiter->tokens[index])
-            umbp_manager_drop (self, item);
+    if (lost)
         waiter->statuses[index] = UMBP_EEXIST;
-    }
-    if (!waiter->heard[index]) {
-        waiter->heard[index] = true;
-        waiter->unheard--;
-    }
+    s_met (waiter, index,
+           (uint8_t) ((word->verdict == UMBP_EUNREACH ? 0 : word->shard.in)
+                      | (word->shard.primary ? UMBP_NEEDS_PRIMARY : 0)));
     if (waiter->unheard == 0 && !waiter->answered)
         s_waiter_answer (self, waiter);
     if (waiter->outstanding == 0)
         s_waiter_free (waiter);
 }
 
+//  Others have heard of it: that is enough now
+static void s_waiter_hurry (umbp_manager_t *self, umbp_waiter_t *waiter)
+{
+    for (uint32_t index = 0; index < waiter->count; index++)
+        s_met (waiter, index, UMBP_NEEDS_PRIMARY);
+    if (waiter->unheard == 0)
+        s_waiter_answer (self, waiter);
+}
+
 void umbp_manager_expire_waiters (umbp_manager_t *self, int64_t now)
 {
-    for (size_t index = 0; index < UMBP_WAITERS_MAX; index++) {
-        umbp_waiter_t *waiter = &self->waiters[index];
+    for (size_t number = 0; number < UMBP_WAITERS_MAX; number++) {
+        umbp_waiter_t *waiter = &self->waiters[number];
+        if (waiter->used && !waiter->answered && waiter->patient_until <= now)
+            s_waiter_hurry (self, waiter);
         if (!waiter->used || waiter->expires > now)
             continue;
-        for (uint32_t item = 0; item < waiter->count && !waiter->answered; item++)
-            if (!waiter->heard[item] && waiter->statuses[item] == 0)
-                waiter->statuses[item] =
+        for (uint32_t index = 0; index < waiter->count && !waiter->answered; index++)
+            if (waiter->needs[index] && waiter->statuses[index] == 0)
+                waiter->statuses[index] =
                     UMBP_EUNREACH; //  Stored, and told as soon as a shard listens
         if (!waiter->answered)
             s_waiter_answer (self, waiter);

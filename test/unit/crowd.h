@@ -41,6 +41,9 @@ static inline void crowd_text (crowd_texts_t *self, uint32_t index, const char *
         (umbp_column_t){ (uint8_t *) self->bytes, self->sizes, at + self->sizes[index], index + 1 };
 }
 
+//  What a registry says of these topologies
+static bool crowd_unsettled;
+
 //  The message; good until the next call
 static inline umbp_msg_t *crowd_msg (const crowd_t *rows, uint32_t count, const char *self,
                                      uint64_t topo_epoch)
@@ -81,7 +84,7 @@ static inline umbp_msg_t *crowd_msg (const crowd_t *rows, uint32_t count, const 
         .tier_counts = { counts, count }, .tiers = { tiers, tier_count },
         .totals = { totals, tier_count }, .useds = { useds, tier_count },
         .blocks = { blocks, tier_count },
-        .copies = CROWD_COPIES, .vnodes = 40,
+        .copies = CROWD_COPIES, .vnodes = 40, .settled = !crowd_unsettled,
     };
     return &msg;
 }

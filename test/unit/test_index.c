@@ -414,18 +414,20 @@ static void test_node_gone (void)
     s_stop ();
 }
 
-//  A node that speaks before this one has heard of it: filed, and seen as soon as it is a member
+//  A node that speaks before this one has heard of it has to say it again: nobody here could see it
 static void test_unheard_of (void)
 {
     static const from_t stranger = { "d", 1, DRAM };
     static const crowd_t later[] = { CROWD ("a", 1, 0), CROWD ("b", 1, 0), CROWD ("d", 1, 0) };
     s_start ();
-    s_begin (stranger, "+k1");
+    CU_ASSERT (s_say (stranger, 1, "fd", "+k1", 5) == UMBP_EAGAIN);
     s_begin (s_b, "+k1");
     CU_ASSERT (s_verdict (0) == 0);
     CU_ASSERT (s_at ("k1", "b2"));
     s_push (later, 3, "a", 2);
-    CU_ASSERT (s_at ("k1", "d2 b2"));
+    CU_ASSERT (s_at ("k1", "b2"));
+    s_begin (stranger, "+k1");
+    CU_ASSERT (s_at ("k1", "b2 d2"));
     CU_ASSERT (s_say (stranger, 2, "", "+k2", 5) == 0 && s_at ("k2", "d2"));
     s_stop ();
 }

@@ -248,6 +248,18 @@ static void test_lease_keeps_pages (void)
 //  --------------------------------------------------------------------------------------------------
 //  Waiting for the index
 
+//  The number of the owner whose word decides about a key
+static int s_primary (const char *key)
+{
+    static const crowd_t two[] = { CROWD ("a", 1, 0), CROWD ("b", 1, 0) };
+    umbp_topology_t *topology = crowd_new (two, 2, "a", 1);
+    uint16_t owners[UMBP_COPIES_MAX];
+    uint64_t at = umbp_ring_position (umbp_topology_ring (topology), key, strlen (key));
+    CU_ASSERT (umbp_topology_owners (topology, at, owners) == 2);
+    umbp_topology_destroy (&topology);
+    return owners[0];
+}
+
 static void test_first_shard_answers (void)
 {
     s_start_two ();
@@ -263,6 +275,80 @@ static void test_first_shard_answers (void)
     }
     CU_ASSERT (tier_gauge (&s_tier, "announce_repeats") >= 1);
     CU_ASSERT (s_tier.shards[0].accounts == 1 && s_tier.shards[1].accounts == 1);
+    tier_stop (&s_tier);
+}
+
+//  While a ring is not settled a put is done when owners in the old one and in the new one have heard of it
+static void test_both_rings (void)
+{
+    static const crowd_t one[] = { CROWD ("a", 1, 0) };
+    static const crowd_t both[] = { CROWD ("a", 1, 0), CROWD ("b", 1, 0), CROWD ("c", 1, 0) };
+    tier_start (&s_tier, (tier_options_t) { 0 });
+    tier_shard (&s_tier, "b");
+    tier_shard (&s_tier, "c");
+    tier_push (&s_tier, one, 1, 1);
+    CU_ASSERT (tier_flush (&s_tier));
+    CU_ASSERT (tier_store (&s_tier, "old", s_data, PAGE) == 0);
+    crowd_unsettled = true;
+    tier_push (&s_tier, both, 3, 2);
+    CU_ASSERT (tier_flush (&s_tier) && tier_gauge (&s_tier, "rings_told") == 2);
+    umbp_topology_t *topology = crowd_new (both, 3, "a", 2);
+    char key[16];                       //  One that a, the owner of all until now, need not know in the new ring
+    uint16_t owners[UMBP_COPIES_MAX] = { 0 };
+    for (int number = 0; owners[0] == 0 || owners[1] == 0; number++) {
+        snprintf (key, sizeof key, "k%d", number);
+        uint64_t at = umbp_ring_position (umbp_topology_ring (topology), key, strlen (key));
+        CU_ASSERT (umbp_topology_owners (topology, at, owners) == 2);
+    }
+    umbp_topology_destroy (&topology);
+    s_tier.shards[0].silent = true;
+    CU_ASSERT (tier_store_as (&s_tier, key, s_data, PAGE, false, false, 400) == UMBP_EUNREACH);
+    CU_ASSERT (shard_has (&s_tier.shards[1], key) && shard_has (&s_tier.shards[2], key));
+    s_tier.shards[0].silent = false;
+    CU_ASSERT (tier_drop (&s_tier, key) == 0 && tier_flush (&s_tier));
+    CU_ASSERT (tier_store (&s_tier, key, s_data, PAGE) == 0);
+    CU_ASSERT (shard_has (&s_tier.shards[0], key) && tier_flush (&s_tier));
+    CU_ASSERT (shard_has (&s_tier.shards[0], "old"));
+    crowd_unsettled = false;
+    tier_push (&s_tier, both, 3, 2);    //  Now everybody works with the new one
+    CU_ASSERT (tier_settle (&s_tier));
+    CU_ASSERT (!shard_has (&s_tier.shards[0], key) && shard_has (&s_tier.shards[1], key));
+    s_tier.shards[0].silent = true;
+    CU_ASSERT (tier_drop (&s_tier, key) == 0);
+    CU_ASSERT (tier_store_as (&s_tier, key, s_data, PAGE, false, false, 400) == 0);
+    s_tier.shards[0].silent = false;
+    CU_ASSERT (tier_flush (&s_tier));
+    tier_stop (&s_tier);
+}
+
+//  Of two that write the same key the first owner's choice wins: its word is waited for, but not for long
+static void test_first_owner_is_waited_for (void)
+{
+    s_start_two ();
+    int first = s_primary ("key");
+    s_tier.shards[first].silent = true;
+    int64_t began = zclock_mono ();
+    CU_ASSERT (tier_store (&s_tier, "key", s_data, PAGE) == 0);
+    CU_ASSERT (zclock_mono () - began >= 200);
+    began = zclock_mono ();             //  It is known to be slow by now
+    for (int number = 0; number < 20; number++)
+        CU_ASSERT (tier_drop (&s_tier, "key") == 0
+                   && tier_store (&s_tier, "key", s_data, PAGE) == 0);
+    CU_ASSERT (zclock_mono () - began < 40 * 200);
+    s_tier.shards[first].silent = false;
+    CU_ASSERT (tier_flush (&s_tier) && shard_has (&s_tier.shards[first], "key"));
+    tier_stop (&s_tier);
+}
+
+//  A drop is answered when the shards have heard of it: who asks them then finds nothing
+static void test_drop_is_heard (void)
+{
+    s_start_two ();
+    for (int number = 0; number < 50; number++) {
+        CU_ASSERT (tier_store (&s_tier, "key", s_data, PAGE) == 0);
+        CU_ASSERT (tier_drop (&s_tier, "key") == 0);
+        CU_ASSERT (!shard_has (&s_tier.shards[0], "key") && !shard_has (&s_tier.shards[1], "key"));
+    }
     tier_stop (&s_tier);
 }
 
@@ -315,18 +401,6 @@ static void test_before_the_topology (void)
     tier_stop (&s_tier);
 }
 
-//  The number of the owner whose word decides about a key
-static int s_primary (const char *key)
-{
-    static const crowd_t two[] = { CROWD ("a", 1, 0), CROWD ("b", 1, 0) };
-    umbp_topology_t *topology = crowd_new (two, 2, "a", 1);
-    uint16_t owners[UMBP_COPIES_MAX];
-    uint64_t at = umbp_ring_position (umbp_topology_ring (topology), key, strlen (key));
-    CU_ASSERT (umbp_topology_owners (topology, at, owners) == 2);
-    umbp_topology_destroy (&topology);
-    return owners[0];
-}
-
 //  What the first owner says of a copy decides; the other's word does not
 static void test_verdicts (void)
 {
@@ -358,6 +432,22 @@ static void test_verdicts (void)
         other->verdict = 0;
     }
     CU_ASSERT (tier_gauge (&s_tier, "conflicts") == 2);
+    tier_stop (&s_tier);
+}
+
+//  Two nodes held other bytes under one key while they could not see each other. When the first owner is given a full
+//  account it knows better, and the block goes.
+static void test_verdict_on_account (void)
+{
+    s_start_two ();
+    shard_t *first = &s_tier.shards[s_primary ("key")];
+    CU_ASSERT (tier_store (&s_tier, "key", s_data, PAGE) == 0 && tier_flush (&s_tier));
+    first->verdict = UMBP_ECHECKSUM;
+    first->begun = false;               //  It forgot us
+    CU_ASSERT (tier_store_as (&s_tier, "other", s_data, PAGE, true, true, PEER_MS) == 0);
+    CU_ASSERT (tier_flush (&s_tier) && tier_drop (&s_tier, "key") == UMBP_ENOENT);
+    first->verdict = 0;
+    tier_drop (&s_tier, "other");
     tier_stop (&s_tier);
 }
 
@@ -573,10 +663,14 @@ int main (void)
     CU_ADD_TEST (suite, test_bad_messages);
     CU_ADD_TEST (suite, test_lease_keeps_pages);
     CU_ADD_TEST (suite, test_first_shard_answers);
+    CU_ADD_TEST (suite, test_both_rings);
+    CU_ADD_TEST (suite, test_first_owner_is_waited_for);
+    CU_ADD_TEST (suite, test_drop_is_heard);
     CU_ADD_TEST (suite, test_no_shard_answers);
     CU_ADD_TEST (suite, test_many_unheard);
     CU_ADD_TEST (suite, test_before_the_topology);
     CU_ADD_TEST (suite, test_verdicts);
+    CU_ADD_TEST (suite, test_verdict_on_account);
     CU_ADD_TEST (suite, test_late_verdict);
     CU_ADD_TEST (suite, test_full);
     CU_ADD_TEST (suite, test_evict);

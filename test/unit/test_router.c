@@ -14,20 +14,21 @@ static zactor_t *s_router;
 static asker_t s_client;
 static asked_t s_index, s_tier, s_link;
 static words_t s_words, s_more_words;
+static uint64_t s_shard_epoch = 1;      //  The ring that shards work with
 
 static void s_push (const crowd_t *rows, uint32_t count, uint64_t topo_epoch)
 {
     asker_say (&s_client, crowd_msg (rows, count, "a", topo_epoch), NULL, 0, 0);
 }
 
-static void s_start_untold (unsigned settle_ms)
+static void s_start_untold (void)
 {
     static int number;                  //  A name is free again some time after its actor is gone
     char instance[32];
     snprintf (instance, sizeof instance, "router-%d", number++);
     umbp_home_t home;
     umbp_router_args_t args = { .home = home_of (&home, instance, "a"),
-                                .strategy = UMBP_PLACE_LOCAL, .settle_ms = settle_ms };
+                                .strategy = UMBP_PLACE_LOCAL };
     asked_start (&s_index, instance, "index");
     asked_start (&s_tier, instance, "tier:dram");
     asked_start (&s_link, instance, "link");
@@ -36,13 +37,10 @@ static void s_start_untold (unsigned settle_ms)
     asker_start (&s_client, instance, "router");
 }
 
-//  With a ring that is old news
 static void s_start (void)
 {
-    s_start_untold (1);
+    s_start_untold ();
     s_push (s_abc, 3, 1);
-    for (int64_t end = zclock_mono () + 2; zclock_mono () <= end;)
-        asker_gauge (&s_client, "requests_open");
 }
 
 static void s_stop (void)
@@ -143,6 +141,7 @@ static void s_found (asked_t *asked, const char *nodes)
             sizes[rows] = 10;
         }
     }
+    msg.lookup_ok.topo_epoch = s_shard_epoch;
     msg.lookup_ok.found = (umbp_u8s_t) { found, count };
     msg.lookup_ok.refs = (umbp_u16s_t) { refs, rows };
     msg.lookup_ok.tiers = (umbp_u8s_t) { tiers, rows };
@@ -591,7 +590,7 @@ static void test_bad_answers (void)
             asked_answer (asked, &msg, "abc", turn == 4 ? 3 : 0);
         umbp_msg_init (&msg, UMBP_MSG_lookup_ok, 0);
         msg.lookup_ok = (umbp_msg_lookup_ok_t) {
-            .found = { &found, 1 }, .refs = { refs, turn % 2 ? 3 : 0 }, .sizes = { sizes, turn % 2 ? 3 : 0 },
+            .topo_epoch = 1, .found = { &found, 1 }, .refs = { refs, turn % 2 ? 3 : 0 }, .sizes = { sizes, turn % 2 ? 3 : 0 },
             .tiers = { tiers, turn % 2 ? 3 : 0 }, .nodes = words (&s_more_words, "b"),
         };
         for (int shard = 0; shard < 2; shard++)
@@ -647,12 +646,82 @@ static void test_shards_are_asked_on (void)
     CU_ASSERT (s_answer () == 0 && umbp_s8s_at (s_client.msg.exists_ok.found, 0) == 1);
     s_stop ();
     //  And while the ring is new
-    s_start_untold (60000);
+    s_start_untold ();
+    crowd_unsettled = true;
     s_push (suspect, 3, 1);
+    crowd_unsettled = false;
     s_ask (UMBP_MSG_exists, key);
     s_found (s_expect ("index@b", UMBP_MSG_lookup), "");
     s_found (s_expect ("index@c", UMBP_MSG_lookup), "a");
     CU_ASSERT (s_answer () == 0 && umbp_s8s_at (s_client.msg.exists_ok.found, 0) == 1);
+    s_stop ();
+}
+
+//  While the ring is not settled, those who kept the entry before are asked too
+static void test_former_rings (void)
+{
+    static const crowd_t less[] = { CROWD ("a", ROOM, 0), CROWD ("b", ROOM, 0) };
+    s_start ();
+    s_push (less, 2, 2);                //  All entries at a and b, and settled
+    const char *key = s_key ("index@b", "index@c");
+    crowd_unsettled = true;
+    s_push (s_abc, 3, 3);
+    s_shard_epoch = 3;
+    for (int turn = 0; turn < 2; turn++) {
+        s_ask (UMBP_MSG_exists, key);
+        s_found (s_expect ("index@b", UMBP_MSG_lookup), "");
+        s_found (s_expect ("index@c", UMBP_MSG_lookup), "");
+        s_found (s_expect ("index", UMBP_MSG_lookup), turn ? "" : "b");
+        CU_ASSERT (s_answer () == 0);
+        CU_ASSERT (umbp_s8s_at (s_client.msg.exists_ok.found, 0) == !turn);
+    }
+    crowd_unsettled = false;
+    s_push (s_abc, 3, 3);
+    s_ask (UMBP_MSG_exists, key);
+    s_found (s_expect ("index@b", UMBP_MSG_lookup), "");
+    s_found (s_expect ("index@c", UMBP_MSG_lookup), "");
+    CU_ASSERT (s_answer () == 0 && umbp_s8s_at (s_client.msg.exists_ok.found, 0) == 0);
+    CU_ASSERT (s_quiet () && asker_gauge (&s_client, "doubts") == 0);
+    s_shard_epoch = 1;
+    s_stop ();
+}
+
+//  A shard that works with another ring, or that names a node we do not know, knows more than we do or less: we ask
+//  again, with the ring that we have by then, but not for ever
+static void test_doubts (void)
+{
+    static const crowd_t less[] = { CROWD ("a", ROOM, 0), CROWD ("b", ROOM, 0) };
+    s_start ();
+    s_push (less, 2, 2);
+    s_shard_epoch = 1;                  //  They work with three already
+    s_ask (UMBP_MSG_exists, s_key ("index@b", "index@c"));
+    s_found (s_expect ("index", UMBP_MSG_lookup), "");
+    s_push (s_abc, 3, 1);
+    s_found (s_expect ("index@b", UMBP_MSG_lookup), "");
+    s_found (s_expect ("index@b", UMBP_MSG_lookup), "");
+    s_found (s_expect ("index@c", UMBP_MSG_lookup), "c");
+    CU_ASSERT (s_answer () == 0 && umbp_s8s_at (s_client.msg.exists_ok.found, 0) == 1);
+    CU_ASSERT (asker_gauge (&s_client, "doubts") == 1);
+    const char *key = s_key ("index", "index@b");
+    s_ask (UMBP_MSG_where, key);        //  Somebody new has it
+    s_found (s_expect ("index", UMBP_MSG_lookup), "d");
+    s_found (s_expect ("index@b", UMBP_MSG_lookup), "");
+    s_found (s_expect ("index", UMBP_MSG_lookup), "d c");
+    CU_ASSERT (s_answer () == 0 && umbp_u8s_at (s_client.msg.where_ok.counts, 0) == 1);
+    s_shard_epoch = 9;
+    int64_t began = zclock_mono ();
+    s_ask (UMBP_MSG_exists, key);
+    bool answered = false;
+    while (!answered && zclock_mono () - began < PEER_MS) {
+        if (asked_hear (&s_index, 10))
+            s_found (&s_index, "");
+        if (asked_hear (&s_link, 0))
+            s_found (&s_link, "");
+        answered = asker_hear (&s_client, 0) != 0;
+    }
+    CU_ASSERT (answered && umbp_s8s_at (s_client.msg.exists_ok.found, 0) == 0);
+    CU_ASSERT (asker_gauge (&s_client, "doubts") > 4);
+    s_shard_epoch = 1;
     s_stop ();
 }
 
@@ -761,7 +830,7 @@ static void test_clear (void)
 //  Before the registry has spoken; and with requests under way at the end
 static void test_ends (void)
 {
-    s_start_untold (1);
+    s_start_untold ();
     s_ask (UMBP_MSG_exists, "key");
     CU_ASSERT (s_answer () == UMBP_EAGAIN);
     CU_ASSERT (asker_gauge (&s_client, "refused_busy") == 1);
@@ -795,6 +864,8 @@ int main (void)
     CU_ADD_TEST (suite, test_get_too_many_extents);
     CU_ADD_TEST (suite, test_bad_answers);
     CU_ADD_TEST (suite, test_shards_are_asked_on);
+    CU_ADD_TEST (suite, test_former_rings);
+    CU_ADD_TEST (suite, test_doubts);
     CU_ADD_TEST (suite, test_exists_and_where);
     CU_ADD_TEST (suite, test_remove);
     CU_ADD_TEST (suite, test_clear);

@@ -13,6 +13,7 @@
 #include "cluster/bulk/tcp_wire.h"
 #include "proto/key.h"
 #include "test/unit/crowd.h"
+#include "test/unit/loopback.h"
 #include "test/unit/peer.h"
 
 #define TIER_SEED 77
@@ -150,7 +151,7 @@ static inline umbp_bulk_server_t *tier_bulk (tier_t *self, umbp_region_t **regio
     for (size_t index = 0; index < TIER_REGIONS; index++)
         pieces[index] =
             (umbp_piece_t){ umbp_region_base (regions[index]), umbp_region_bytes (regions[index]) };
-    umbp_bulk_server_config_t config = { .endpoint = "127.0.0.1:0",
+    umbp_bulk_server_config_t config = { .endpoint = loopback_bulk (),
                                          .regions = pieces,
                                          .region_count = TIER_REGIONS,
                                          .page_size = self->page_size, .tokens_max = 32768 };
@@ -317,6 +318,12 @@ static inline bool tier_flush (tier_t *self)
     umbp_msg_t msg;
     umbp_msg_init (&msg, UMBP_MSG_flush, 0);
     return tier_ask_with (self, &msg, NULL, 0, 6 * PEER_MS) == 0;
+}
+
+//  And none has to know of former rings any more
+static inline bool tier_settle (tier_t *self)
+{
+    return tier_flush (self) && tier_becomes (self, "rings_told", 1) && tier_flush (self);
 }
 
 //  Alone in the cluster, and known to the index
