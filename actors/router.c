@@ -57,11 +57,31 @@ umbp_req_t *umbp_router_request (umbp_router_t *self, const umbp_mail_t *mail,
     return req;
 }
 
-void umbp_router_refresh (umbp_req_t *req)
+//  The numbers that members have in another topology; those who left it have none
+static void s_renumber (const umbp_topology_t *from, const umbp_topology_t *to, uint16_t *members,
+                        size_t count)
 {
+    for (size_t index = 0; index < count; index++) {
+        if (members[index] == UMBP_NO_REF)
+            continue;
+        const char *node = umbp_topology_member (from, members[index])->node;
+        int number = umbp_topology_find (to, umbp_text (node));
+        members[index] = number < 0 ? UMBP_NO_REF : (uint16_t) number;
+    }
+}
+
+bool umbp_router_refresh (umbp_req_t *req)
+{
+    umbp_view_of_t *fresh = req->router->view;
+    bool other = umbp_topology_epoch (fresh->topology) != umbp_topology_epoch (req->view->topology);
+    s_renumber (req->view->topology, fresh->topology, req->avoid, other ? req->avoid_count : 0);
+    for (uint32_t index = 0; other && index < req->count; index++)
+        s_renumber (req->view->topology, fresh->topology, req->parts[index].tried.members,
+                    req->parts[index].tried.count);
     s_view_release (req->view);
-    req->view = req->router->view;
+    req->view = fresh;
     req->view->users++;
+    return other;
 }
 
 void umbp_router_done (umbp_req_t *req)

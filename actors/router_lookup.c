@@ -67,17 +67,7 @@ static int s_again (zloop_t *loop, int timer, void *arg)
     (void) loop;
     (void) timer;
     umbp_req_t *req = arg;
-    uint64_t epoch = umbp_topology_epoch (req->view->topology);
-    char avoid[UMBP_AVOID_MAX][UMBP_NAME_MAX + 1];
-    for (uint8_t index = 0; index < req->avoid_count; index++)
-        snprintf (avoid[index], sizeof avoid[index], "%s",
-                  umbp_topology_member (req->view->topology, req->avoid[index])->node);
-    umbp_router_refresh (req);
-    for (uint8_t index = 0; index < req->avoid_count; index++) {
-        int member = umbp_topology_find (req->view->topology, umbp_text (avoid[index]));
-        req->avoid[index] = member < 0 ? UMBP_NO_REF : (uint16_t) member;
-    }
-    bool other = epoch != umbp_topology_epoch (req->view->topology);
+    bool other = umbp_router_refresh (req);
     for (uint32_t index = 0; index < req->count; index++) {
         umbp_part_t *part = &req->parts[index];
         if (!part->looked || (part->replica_count > 0 && !other))

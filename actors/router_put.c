@@ -162,6 +162,8 @@ static void s_place (umbp_req_t *req)
     umbp_sub_t *subs[UMBP_NODES_MAX] = { NULL };
     uint8_t tier = (uint8_t) (req->tier ? req->tier : UMBP_TIER_DRAM);
     bool any = false;
+    umbp_router_refresh (req);          //  Placement counts members as they are now
+    bool starting = umbp_ring_node_count (umbp_topology_ring (req->view->topology)) == 0;
     for (uint32_t index = 0; index < req->count; index++) {
         umbp_part_t *part = &req->parts[index];
         if (!part->wanted)
@@ -170,7 +172,8 @@ static void s_place (umbp_req_t *req)
         int member =
             umbp_placement_choose (self->placement, req->strategy, tier, part->size, &part->tried);
         if (member < 0 || (size_t) member >= umbp_topology_count (req->view->topology)) {
-            part->status = part->tried.count ? part->status : (int8_t) UMBP_ENOTSUP;
+            int nobody = starting ? UMBP_EAGAIN : UMBP_ENOTSUP;
+            part->status = part->tried.count ? part->status : (int8_t) nobody;
             continue;
         }
         if (!subs[member])

@@ -130,8 +130,9 @@ struct umbp_router {
 };
 
 //  router.c
-//  Let a request see the cluster as it is now
-void umbp_router_refresh (umbp_req_t *req);
+//  Let a request see the cluster as it is now. Nothing may be under way for it, and places looked up before are void
+//  if it returns true: then the ring is another one, and members may have other numbers.
+bool umbp_router_refresh (umbp_req_t *req);
 umbp_req_t *umbp_router_request (umbp_router_t *self, const umbp_mail_t *mail,
                                  const umbp_column_t *keys);
 void umbp_router_done (umbp_req_t *req);             //  Answered: forget it

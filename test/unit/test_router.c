@@ -412,6 +412,13 @@ static void test_put_bad (void)
     asker_say (&s_client, &msg, "0123456789", 10, DEADLINE_MS);
     s_found (s_expect ("index", UMBP_MSG_lookup), "");
     CU_ASSERT (s_answer () == 0 && s_put_status (0) == UMBP_ENOTSUP);
+    //  Nobody is ready yet: they may have it later
+    static const crowd_t starting[] = { CROWD ("a", 0, 0, .outside = true) };
+    s_push (starting, 1, 2);
+    s_shard_epoch = 2;
+    asker_say (&s_client, &msg, "0123456789", 10, DEADLINE_MS);
+    CU_ASSERT (s_answer () == 0 && s_put_status (0) == UMBP_EAGAIN);
+    s_shard_epoch = 1;
     CU_ASSERT (asker_gauge (&s_client, "EINVAL") >= 2 && s_quiet ());
     s_stop ();
 }
