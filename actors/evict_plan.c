@@ -54,6 +54,11 @@ static uint64_t s_max (uint64_t one, uint64_t other)
     return one > other ? one : other;
 }
 
+static uint64_t s_min (uint64_t one, uint64_t other)
+{
+    return one < other ? one : other;
+}
+
 static tier_t *s_tier (umbp_evict_plan_t *self, unsigned tier)
 {
     return tier > 0 && tier < UMBP_TIERS ? &self->tiers[tier] : NULL;
@@ -64,10 +69,15 @@ static const tier_t *s_known (const umbp_evict_plan_t *self, unsigned tier)
     return tier > 0 && tier < UMBP_TIERS && self->tiers[tier].total ? &self->tiers[tier] : NULL;
 }
 
-static void s_fill (tier_t *of, uint64_t total, uint64_t used)
+//  How full the tier is. A reservation that would find room by now calls for nothing any more,
+//  however scattered the room is; nor does a high mark that was passed, once the low one is met.
+static void s_fill (const umbp_evict_plan_t *self, tier_t *of, uint64_t total, uint64_t used)
 {
     of->total = total;
-    of->used = used < total ? used : total;
+    of->used = s_min (used, total);
+    if (total - of->used >= of->need)
+        of->need = 0;
+    of->draining = of->draining && of->used > s_percent (total, self->low);
 }
 
 void umbp_evict_plan_pressure (umbp_evict_plan_t *self, unsigned tier, uint64_t total,
@@ -77,12 +87,12 @@ void umbp_evict_plan_pressure (umbp_evict_plan_t *self, unsigned tier, uint64_t 
     if (!of || total == 0)
         return;
     if (now_ms >= of->settles_until) {
-        s_fill (of, total, used);
+        s_fill (self, of, total, used);
         of->draining |= of->used > s_percent (total, self->high);
     }
     if (need) {                         //  And a little, so that the next one does not fail at once
-        need = need < total ? need : total;
-        of->need = s_max (of->need, need + s_percent (total, 1));
+        need = s_min (need, total) + s_percent (total, 1);
+        of->need = s_max (of->need, s_min (need, total));
     }
 }
 
@@ -91,7 +101,7 @@ void umbp_evict_plan_capacity (umbp_evict_plan_t *self, unsigned tier, uint64_t 
 {
     tier_t *of = s_tier (self, tier);
     if (of && total && !of->running)
-        s_fill (of, total, used);
+        s_fill (self, of, total, used);
 }
 
 bool umbp_evict_plan_knows (const umbp_evict_plan_t *self, unsigned tier)

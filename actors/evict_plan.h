@@ -37,11 +37,13 @@ void umbp_evict_plan_destroy (umbp_evict_plan_t **self_p);
 
 //  The tier says how full it is, and how much a reservation did not get (0: none failed). Shortly
 //  after a round it may still speak of the time before that, so then only the failure counts; a
-//  tier that is over its mark says so again.
+//  tier that is over its mark says so again. What failed before is forgotten if there is room for it
+//  now.
 void umbp_evict_plan_pressure (umbp_evict_plan_t *self, unsigned tier, uint64_t total,
                                uint64_t used, uint64_t need, int64_t now_ms);
 
-//  How full the tier was a while ago. Never starts a round, and is not looked at while one runs.
+//  How full the tier was a while ago. Never starts a round, and is not looked at while one runs; may
+//  show that what was called for before is not needed any more.
 void umbp_evict_plan_capacity (umbp_evict_plan_t *self, unsigned tier, uint64_t total,
                                uint64_t used);
 

@@ -2,7 +2,6 @@
 #include "actors/router_self.h"
 
 #define REQUESTS_MAX 4096               //  At once
-#define DEADLINE_MS 5000                //  Of a client that gives none
 
 //  --------------------------------------------------------------------------------------------------
 //  Requests
@@ -32,7 +31,7 @@ umbp_req_t *umbp_router_request (umbp_router_t *self, const umbp_mail_t *mail,
     req->router = self;
     req->origin = *mail->origin;
     req->type = mail->msg->type;
-    req->expires = zclock_mono () + (mail->msg->deadline_ms ? mail->msg->deadline_ms : DEADLINE_MS);
+    req->expires = mail->expires;
     req->view = self->view;
     req->view->users++;
     req->count = count;

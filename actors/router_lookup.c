@@ -5,7 +5,8 @@
 //  suspects what others denied, unless the ring is new.
 //
 //  A node that has just joined, or just heard that another has, may work with a ring that others do not. So what is
-//  denied by a shard that works with another ring is asked again for a moment, with the newest ring we know.
+//  denied by a shard that works with another ring is asked again for a moment, with the newest ring we know. So is
+//  what an owner might know who has just left: the tier managers are about to tell the others.
 #include "actors/router_self.h"
 
 #define DOUBTS_MS 2000                  //  So long another ring than ours is news
@@ -92,7 +93,8 @@ static void s_conclude (umbp_req_t *req)
         req->doubts_until = now + DOUBT_MS;
     for (uint32_t index = 0; index < req->count; index++) {
         const umbp_part_t *part = &req->parts[index];
-        doubted |= part->looked && part->replica_count == 0 && part->doubted;
+        doubted |= part->looked && part->replica_count == 0
+                   && (part->doubted || umbp_rings_bereft (&req->view->rings, part->position));
     }
     if (doubted && req->type != UMBP_MSG_put && now < req->doubts_until
         && now < self->doubts_until) {

@@ -67,10 +67,9 @@ int umbp_console_usage (const umbp_console_t *self, const char *format, ...)
 int umbp_console_fail (umbp_console_t *self, int err, const char *what, const char *reason)
 {
     json_t *shown = umbp_view_text (reason, strlen (reason));        //  Others' words
-    bool said = *reason != 0;
-    fprintf (stderr, "%s%s: %s%s%s (%s)\n", self->shell ? "" : "umbp-console: ", what,
-             said ? json_string_value (shown) : "", said ? "; " : "", umbp_strerror (err),
-             umbp_errname (err));
+    //  Who says what was wrong knows better than the words that are the same for all
+    fprintf (stderr, "%s%s: %s (%s)\n", self->shell ? "" : "umbp-console: ", what,
+             *reason ? json_string_value (shown) : umbp_strerror (err), umbp_errname (err));
     if (self->json) {
         json_t *doc = json_pack ("{s:s, s:o, s:O, s:s}", "error", umbp_errname (err), "what",
                                  umbp_view_text (what, strlen (what)), "reason", shown, "next",

@@ -88,9 +88,7 @@ typedef struct {
 
 static int s_read_error (umbp_console_t *self, const char *name)
 {
-    char what[512];
-    snprintf (what, sizeof what, "%.400s: %s", name, strerror (errno));
-    return umbp_console_fail (self, UMBP_EIO, what, "");
+    return umbp_console_fail (self, UMBP_EIO, name, strerror (errno));
 }
 
 //  Read all of a file, or stdin for "-", up to the largest block. Returns how it ended.
@@ -293,7 +291,7 @@ static int s_show_keys (umbp_console_t *self, const umbp_key_t *keys, const int8
                         int count, const char *yes, const char *no)
 {
     static const umbp_view_column_t columns[] = {
-        { "KEY", "key", UMBP_VIEW_TEXT }, { "", "state", UMBP_VIEW_TEXT },
+        { "KEY", "key", UMBP_VIEW_TEXT }, { "STATE", "state", UMBP_VIEW_TEXT },
     };
     json_t *rows = json_array ();
     int missing = 0, err = 0;
@@ -370,7 +368,8 @@ static void s_show_gone (umbp_console_t *self, const char *where, uint64_t block
         json_pack ("{s:o, s:o, s:o}", "node", umbp_view_text (where, strlen (where)), "blocks",
                    umbp_view_number (blocks), "bytes", umbp_view_number (bytes));
     if (!umbp_console_json (self, doc))
-        printf ("%s: %s blocks gone, %s free again\n", where, umbp_units_show_count (blocks, count),
+        printf ("%s: %s block%s gone, %s free again\n", where,
+                umbp_units_show_count (blocks, count), blocks == 1 ? "" : "s",
                 umbp_units_show_bytes (bytes, room));
     json_decref (doc);
 }

@@ -420,13 +420,21 @@ static void s_show_totals (const umbp_console_t *self, FILE *out, const json_t *
 
 void umbp_cluster_show (const umbp_console_t *self, FILE *out, const json_t *doc, size_t rows)
 {
+    //  Where there are rates they come first: a narrow terminal shows them, and cuts off others
     static const umbp_view_column_t columns[] = {
         { "NODE", "node", UMBP_VIEW_TEXT }, { "STATE", "state", UMBP_VIEW_STATE },
         { "SILENT", "silent_ms", UMBP_VIEW_MS }, { "USED", "used_bytes", UMBP_VIEW_BYTES },
         { "TOTAL", "total_bytes", UMBP_VIEW_BYTES }, { "FULL", "used_percent", UMBP_VIEW_PERCENT },
         { "", "used_percent", UMBP_VIEW_BAR }, { "BLOCKS", "blocks", UMBP_VIEW_COUNT },
-        { "INDEX", "index_entries", UMBP_VIEW_COUNT }, { "PUT/S", "puts_per_s", UMBP_VIEW_COUNT },
-        { "GET/S", "gets_per_s", UMBP_VIEW_COUNT }, { "EXISTS/S", "exists_per_s", UMBP_VIEW_COUNT },
+        { "INDEX", "index_entries", UMBP_VIEW_COUNT },
+    };
+    static const umbp_view_column_t live[] = {
+        { "NODE", "node", UMBP_VIEW_TEXT }, { "STATE", "state", UMBP_VIEW_STATE },
+        { "PUT/S", "puts_per_s", UMBP_VIEW_COUNT }, { "GET/S", "gets_per_s", UMBP_VIEW_COUNT },
+        { "EXISTS/S", "exists_per_s", UMBP_VIEW_COUNT }, { "USED", "used_bytes", UMBP_VIEW_BYTES },
+        { "TOTAL", "total_bytes", UMBP_VIEW_BYTES }, { "FULL", "used_percent", UMBP_VIEW_PERCENT },
+        { "", "used_percent", UMBP_VIEW_BAR }, { "BLOCKS", "blocks", UMBP_VIEW_COUNT },
+        { "INDEX", "index_entries", UMBP_VIEW_COUNT }, { "SILENT", "silent_ms", UMBP_VIEW_MS },
     };
     const json_t *members = json_object_get (doc, "members");
     bool rates = json_object_get (json_array_get (members, 0), "puts_per_s") != NULL;
@@ -435,7 +443,8 @@ void umbp_cluster_show (const umbp_console_t *self, FILE *out, const json_t *doc
     for (size_t index = 0; index < shown; index++)
         json_array_append (first, json_array_get (members, index));
     s_show_totals (self, out, doc);
-    umbp_view_table (out, first, columns, sizeof columns / sizeof *columns - (rates ? 0 : 3),
+    umbp_view_table (out, first, rates ? live : columns,
+                     rates ? sizeof live / sizeof *live : sizeof columns / sizeof *columns,
                      self->colour);
     if (shown < all)
         fprintf (out, "and %zu more: see nodes\n", all - shown);

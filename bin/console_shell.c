@@ -263,8 +263,8 @@ static int s_read_terminal (umbp_console_t *self, Tokenizer *tokenizer)
     if (*path)
         read_history (path);
     if (umbp_console_talk (self) == UMBP_CONSOLE_OK)
-        printf ("Connected to %s of cluster %s at %s. help lists commands, Tab completes, quit or "
-                "Ctrl-D leaves.\n",
+        printf ("Connected to %s of cluster %s at %s\n"
+                "help lists commands, Tab completes, quit or Ctrl-D leaves\n",
                 umbp_talk_node (self->talk), umbp_talk_cluster (self->talk),
                 umbp_talk_endpoint (self->talk));
     for (char *line; more && (line = s_read_line (self));) {

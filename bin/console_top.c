@@ -37,14 +37,15 @@ static void s_open (screen_t *screen)
     struct termios raw = screen->before;
     raw.c_lflag &= ~(tcflag_t) (ICANON | ECHO | ISIG);
     tcsetattr (STDIN_FILENO, TCSANOW, &raw);
-    fputs ("\033[?1049h\033[?25l", stdout);      //  Another screen, no cursor
+    //  Another screen, no cursor, and a line that is too long ends at the edge
+    fputs ("\033[?1049h\033[?25l\033[?7l", stdout);
 }
 
 static void s_close (screen_t *screen)
 {
     if (!screen->live)
         return;
-    fputs ("\033[?25h\033[?1049l", stdout);
+    fputs ("\033[?7h\033[?25h\033[?1049l", stdout);
     fflush (stdout);
     tcsetattr (STDIN_FILENO, TCSANOW, &screen->before);
     sigaction (SIGTERM, &screen->old_term, NULL);

@@ -11,6 +11,7 @@
 
 #include "cluster/bulk/shm.h"
 
+#define DEADLINE_MS 5000                //  Of an asker that gives none
 #define DRAIN_MAX 64                    //  Messages per wake-up and source, so that none starves another
 #define PEERS_MAX 32                    //  Local actors that one actor speaks to
 #define PENDING_MAX 8192                //  Open questions
@@ -487,7 +488,8 @@ static void s_take_request (umbp_post_t *self, umbp_origin_t *origin, const void
         return;
     }
     s_log (self, "is asked", msg);
-    umbp_mail_t mail = { msg, payload, payload_size, origin, zclock_mono () + msg->deadline_ms };
+    uint32_t patience_ms = msg->deadline_ms ? msg->deadline_ms : DEADLINE_MS;
+    umbp_mail_t mail = { msg, payload, payload_size, origin, zclock_mono () + patience_ms };
     self->request (self->shell, &mail);
 }
 

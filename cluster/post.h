@@ -36,7 +36,7 @@ typedef struct {
     const uint8_t *payload;
     size_t payload_size;
     const umbp_origin_t *origin;        //  NULL in answers
-    int64_t expires;                    //  Monotonic ms at which the asker gives up
+    int64_t expires;                    //  Monotonic ms at which the asker gives up; one that does not say, in 5 s
 } umbp_mail_t;
 
 //  Called with each request

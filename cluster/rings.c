@@ -116,6 +116,18 @@ size_t umbp_rings_owners (const umbp_rings_t *self, uint64_t position, umbp_owne
     return count;
 }
 
+bool umbp_rings_bereft (const umbp_rings_t *self, uint64_t position)
+{
+    for (size_t index = 0; index < self->past_count; index++) {
+        uint16_t walk[UMBP_COPIES_MAX];
+        size_t found = umbp_topology_owners (self->past[index], position, walk);
+        for (size_t owner = 0; owner < found; owner++)
+            if (self->numbers[index][walk[owner]] == NOBODY)
+                return true;
+    }
+    return false;
+}
+
 uint8_t umbp_rings_needed (const umbp_rings_t *self)
 {
     uint8_t needed = UMBP_IN_NOW;

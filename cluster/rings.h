@@ -39,6 +39,9 @@ typedef struct {
 //  There is a newer topology: takes it. Returns true if it is another ring.
 bool umbp_rings_take (umbp_rings_t *self, umbp_topology_t **topology_p);
 
+//  Whether an owner of that position in a former ring has left: it may have been the only one who had heard of a key
+bool umbp_rings_bereft (const umbp_rings_t *self, uint64_t position);
+
 //  The rings that a put has to be heard of in: the present one, and those from the base on
 uint8_t umbp_rings_needed (const umbp_rings_t *self);
 

@@ -6,8 +6,6 @@
 #include "actors/tier/manager_self.h"
 #include "cluster/bulk/copy.h"
 
-#define COMMIT_MS 2000                  //  For the index to hear of a block, if the asker gives no deadline
-
 //  --------------------------------------------------------------------------------------------------
 //  reserve
 
@@ -191,14 +189,13 @@ static umbp_waiter_t *s_waiter_new (umbp_manager_t *self, const umbp_mail_t *mai
     umbp_waiter_t *waiter = s_waiter_place (self);
     if (!waiter)
         return NULL;
-    uint32_t wait = mail->msg->deadline_ms ? mail->msg->deadline_ms : COMMIT_MS;
     waiter->origin = *mail->origin;
     waiter->used = true;
     waiter->keep = keep;
     waiter->answer_type = answer_type;
     waiter->count = count;
     waiter->unheard = waiter->outstanding = 1;       //  Us, until it is sealed
-    int64_t now = zclock_mono ();
+    int64_t now = zclock_mono (), wait = mail->expires - now;
     waiter->expires = now + wait - wait / 4;         //  Answer before the asker gives up
     waiter->patient_until = now + UMBP_PATIENCE_MS;
     waiter->statuses = zmalloc (2 * count + 1);

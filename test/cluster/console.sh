@@ -159,6 +159,11 @@ run 2 "$node" --config "$room/bad.conf"
 moans 'bad\.conf:2: dram/capacity = 4Gb: not a size; allowed: 1MiB\.\.16TiB'
 run 2 "$node" --dram-capcity 1GiB
 moans 'did you mean --dram-capacity\?'
+run 2 "$node" --extkv-hashes 268435457 --check-config
+moans 'extkv.hashes.*allowed.*268435456$'
+run 0 "$node" --node-id n --node-run-dir "/tmp/$(printf 'x%.0s' {1..85})" --check-config
+run 2 "$node" --node-id n --node-run-dir "/tmp/$(printf 'x%.0s' {1..86})" --check-config
+moans 'run_dir/n/tier:dram\.sock has 108 bytes, a UNIX socket path has at most 107$'
 run 2 "$node" --eviction-low 95% --check-config
 moans '^umbp-node: --eviction-low: eviction/low: '
 
@@ -231,6 +236,8 @@ checks=$((checks + 1))
 "$console" put piped - <"$room/large" >"$room/out" 2>"$room/err" \
     && "$console" get piped - 2>>"$room/err" | cmp -s - "$room/large" \
     || complain "put and get through pipes: other bytes"
+ask 4 put nobody "$room/no-such-file"
+moans 'no-such-file: No such file or directory \(EIO\)$'
 ask 0 put ff00 --text binary --hex
 ask 0 exists ff00 --hex --json
 holds '.keys[0].key == "\\xff\\x00" and .exists == 1'
@@ -271,11 +278,13 @@ says '^hello +removed$'
 ask 1 rm hello --json
 holds '.removed == 0'
 ask 0 evict node-0 dram 1MiB
-says '^node-0: [0-9]+ blocks gone'
+says '^node-0: [0-9]+ blocks? gone'
 ask 0 evict node-1 --json
 holds '.node == "node-1" and .blocks == 0'
 ask 2 evict node-0 disk
 moans 'neither a tier .* nor a size'
+ask 1 evict node-0 nvme
+moans 'tier: this node has no such tier.* \(ENOENT\)$'
 ask 1 match some hashes
 says '^no engine'
 ask 1 match 00ff --hex --json
@@ -291,7 +300,7 @@ says '^index@node-2 answers after [0-9]+ us$'
 ask 0 ping registry --json
 holds '.took_us > 0'
 ask 3 ping index@nowhere
-moans 'index@nowhere at .*EUNREACH'
+moans 'index@nowhere at .*: address: no such node in this cluster \(EUNREACH\)$'
 ask 3 ping nobody --timeout 300ms --json
 holds '.error == "EUNREACH" or .error == "ETIMEDOUT"'
 ask 0 log-level error
@@ -302,7 +311,7 @@ ask 2 log-level loud
 moans 'not a level'
 
 ask 0 top --count 2 --interval 100ms
-says '^NODE +STATE .* PUT/S +GET/S'
+says '^NODE +STATE +PUT/S +GET/S'
 checks=$((checks + 1))
 [[ $(grep -c '^cluster\[nodes=3 ' "$room/out") == 2 ]] || complain "top: not two blocks"
 ask 0 top --count 1 --json
@@ -311,7 +320,7 @@ holds '.members[0].puts_per_s == 0'
 ask 2 clear
 moans '--yes'
 ask 0 clear --yes
-says '^node-0: [0-9,]+ blocks gone'
+says '^node-0: [0-9,]+ blocks? gone'
 ask 0 clear --everywhere --yes --json
 holds '.node == "all nodes"'
 ask 1 exists large

@@ -544,6 +544,54 @@ static void test_node_defaults (void)
     umbp_config_destroy (&other);
 }
 
+//  What --check-config says of a node's file: "" if it is fine
+static void s_check_node (const char *text, char *error, size_t size)
+{
+    umbp_node_options_t options;
+    umbp_node_options_init (&options);
+    size_t count;
+    const umbp_setting_t *settings = umbp_node_settings (&count);
+    umbp_config_t *config = umbp_config_new ("umbp-node", settings, count, &options);
+    char why[512] = "";
+    if (umbp_config_read_text (config, "node.conf", text, strlen (text)) == 0
+        && umbp_node_options_check (&options, why, sizeof why) < 0)
+        umbp_config_blame (config, why);
+    snprintf (error, size, "%s", umbp_config_error (config));
+    umbp_config_destroy (&config);
+}
+
+//  What would keep a node from starting is refused before, with the line and what is allowed
+static void test_node_limits (void)
+{
+    static const struct { const char *text, *place, *allowed; } cases[] = {
+        { "extkv\n    hashes = 268435456\n", NULL, NULL },
+        { "extkv\n    hashes = 268435457\n", "node.conf:2: extkv/hashes", "268435456" },
+        { "extkv\n    hashes = 4294967295\n", "node.conf:2: extkv/hashes", "268435456" },
+        { "extkv\n    hashes = 0\n", "node.conf:2: extkv/hashes", "allowed: 1.." },
+        { "index\n    keys = 4294967295\n", NULL, NULL },
+        { "index\n    keys = 4294967296\n", "node.conf:2: index/keys", "4294967295" },
+        { "dram\n    capacity = 8TiB\n    region = 1TiB\n    page = 4KiB\n", NULL, NULL },
+        { "dram\n    capacity = 16TiB\n    region = 1TiB\n    page = 4KiB\n",
+          "node.conf:4: dram/page", "4294901760 pages" },
+        { "dram\n    capacity = 16TiB\n", "default: dram/region", "64 regions" },
+        { "cluster\n    seeds = tcp://a:7710,tcp://*:7710\n", "node.conf:2: cluster/seeds",
+          "tcp://host:port" },
+        { "gossip\n    connect = tcp://0.0.0.0:7710\n", "node.conf:2: gossip/connect",
+          "tcp://host:port" },
+        { "node\n    id = a\n    run_dir = /tmp/a-folder-whose-name-is-longer-than-26-bytes\n",
+          NULL, NULL },
+    };
+    for (size_t index = 0; index < sizeof cases / sizeof *cases; index++) {
+        char error[1024];
+        s_check_node (cases[index].text, error, sizeof error);
+        if (cases[index].place) {
+            CU_ASSERT (strncmp (error, cases[index].place, strlen (cases[index].place)) == 0);
+            CU_ASSERT (strstr (error, cases[index].allowed) != NULL);
+        } else
+            CU_ASSERT_STRING_EQUAL (error, "");
+    }
+}
+
 int main (void)
 {
     alarm (60);
@@ -569,6 +617,7 @@ int main (void)
     CU_ADD_TEST (suite, test_blames);
     CU_ADD_TEST (suite, test_node_settings_are_complete);
     CU_ADD_TEST (suite, test_node_defaults);
+    CU_ADD_TEST (suite, test_node_limits);
     CU_basic_run_tests ();
     return CU_get_number_of_failures () > 0;
 }

@@ -61,11 +61,67 @@ static void test_failed_reservations (void)
     umbp_evict_plan_pressure (plan, DRAM, 10000, 9990, 200, 0);
     umbp_evict_plan_pressure (plan, DRAM, 10000, 9990, UINT64_MAX, 0);       //  Bounded by the tier
     CU_ASSERT_EQUAL (umbp_evict_plan_freed (plan, DRAM, 100, 1, 0), UMBP_EVICT_GOES_ON);
-    CU_ASSERT_EQUAL (umbp_evict_plan_step (plan, DRAM, 0), 10000);
+    CU_ASSERT_EQUAL (umbp_evict_plan_step (plan, DRAM, 0), 9900);
     CU_ASSERT_EQUAL (umbp_evict_plan_freed (plan, DRAM, UINT64_MAX, 1, 0), UMBP_EVICT_DONE);
     //  Just after a round a failure counts at once
     umbp_evict_plan_pressure (plan, DRAM, 10000, 9990, 50, 1);
     CU_ASSERT_EQUAL (umbp_evict_plan_step (plan, DRAM, 1), 150);
+    umbp_evict_plan_destroy (&plan);
+}
+
+//  What failed while the tier rested is not made room for once there is some, whoever made it
+static void test_room_comes_back (void)
+{
+    static const struct { bool pressure; uint64_t used, need, step; } cases[] = {
+        { false, 10000, 300, 400 }, { false, 9601, 300, 400 }, { false, 9600, 300, 0 },
+        { true, 10000, 300, 400 }, { true, 9601, 300, 400 }, { true, 9600, 300, 0 },
+        { false, 0, UINT64_MAX, 0 }, { false, 1, UINT64_MAX, 10000 }, { true, 0, 10000, 0 },
+    };
+    for (size_t index = 0; index < COUNT_OF (cases); index++) {
+        umbp_evict_plan_t *plan = umbp_evict_plan_new (100, 70);
+        umbp_evict_plan_pressure (plan, DRAM, 10000, 9990, 1, 0);
+        CU_ASSERT_EQUAL (umbp_evict_plan_step (plan, DRAM, 0), 101);
+        CU_ASSERT_EQUAL (umbp_evict_plan_freed (plan, DRAM, 0, 0, 0), UMBP_EVICT_FUTILE);
+        umbp_evict_plan_pressure (plan, DRAM, 10000, 9990, cases[index].need, 1);
+        CU_ASSERT_EQUAL (umbp_evict_plan_step (plan, DRAM, 1), 0);
+        if (cases[index].pressure)
+            umbp_evict_plan_pressure (plan, DRAM, 10000, cases[index].used, 0, 2);
+        else
+            umbp_evict_plan_capacity (plan, DRAM, 10000, cases[index].used);
+        CU_ASSERT_EQUAL (umbp_evict_plan_step (plan, DRAM, UMBP_EVICT_REST_MS), cases[index].step);
+        umbp_evict_plan_destroy (&plan);
+    }
+}
+
+//  The same in the middle of a round: the step under way is the last. And what was asked for stays.
+static void test_room_comes_back_in_a_round (void)
+{
+    umbp_evict_plan_t *plan = umbp_evict_plan_new (100, 70);
+    umbp_evict_plan_pressure (plan, DRAM, 10000, 9990, 300, 0);
+    CU_ASSERT_EQUAL (umbp_evict_plan_step (plan, DRAM, 0), 400);
+    umbp_evict_plan_pressure (plan, DRAM, 10000, 500, 0, 0);
+    CU_ASSERT_EQUAL (umbp_evict_plan_freed (plan, DRAM, 100, 1, 0), UMBP_EVICT_DONE);
+    CU_ASSERT_EQUAL (umbp_evict_plan_step (plan, DRAM, 10), 0);
+
+    umbp_evict_plan_demand (plan, DRAM, 250);
+    umbp_evict_plan_capacity (plan, DRAM, 10000, 400);
+    CU_ASSERT_EQUAL (umbp_evict_plan_step (plan, DRAM, 10), 250);
+    umbp_evict_plan_destroy (&plan);
+}
+
+//  A tier that was over its high mark, and was emptied by others meanwhile, fills up to it again
+static void test_mark_is_left_behind (void)
+{
+    umbp_evict_plan_t *plan = umbp_evict_plan_new (90, 70);
+    umbp_evict_plan_pressure (plan, DRAM, 1000, 950, 0, 0);
+    CU_ASSERT_EQUAL (umbp_evict_plan_step (plan, DRAM, 0), 250);
+    CU_ASSERT_EQUAL (umbp_evict_plan_freed (plan, DRAM, 0, 0, 0), UMBP_EVICT_FUTILE);
+    umbp_evict_plan_pressure (plan, DRAM, 1000, 950, 0, 10);
+    umbp_evict_plan_capacity (plan, DRAM, 1000, 700);
+    umbp_evict_plan_capacity (plan, DRAM, 1000, 850);
+    CU_ASSERT_EQUAL (umbp_evict_plan_step (plan, DRAM, UMBP_EVICT_REST_MS), 0);
+    umbp_evict_plan_pressure (plan, DRAM, 1000, 901, 0, UMBP_EVICT_REST_MS);
+    CU_ASSERT_EQUAL (umbp_evict_plan_step (plan, DRAM, UMBP_EVICT_REST_MS), 201);
     umbp_evict_plan_destroy (&plan);
 }
 
@@ -260,6 +316,24 @@ static void test_all_leased (void)
     s_close (&stage);
 }
 
+//  It rests, a reservation fails, and then all its blocks are removed: nothing is left to ask for
+static void test_emptied_while_it_rests (void)
+{
+    stage_t stage;
+    s_open (&stage, "evict-9");
+    s_press (&stage.peer, 1000, 1000, 100);
+    CU_ASSERT_EQUAL (s_asked (&stage, PEER_MS), 300);
+    s_freed (&stage, 0, 0);
+    asker_wait (&stage.peer, "futile", 1);
+    s_press (&stage.peer, 1000, 1000, 100);
+    asker_push (&stage.peer, "a", "a", NULL, 1000, 5);
+    s_press (&stage.peer, 1000, 5, 0);
+    asker_wait (&stage.peer, "pressures", 3);
+    CU_ASSERT_EQUAL (s_asked (&stage, 3 * UMBP_EVICT_REST_MS), 0);
+    CU_ASSERT_EQUAL (asker_gauge (&stage.peer, "rounds"), 1);
+    s_close (&stage);
+}
+
 //  A tier that answers nonsense, an error, or nothing at all holds nothing up for ever
 static void test_tier_fails (void)
 {
@@ -268,6 +342,7 @@ static void test_tier_fails (void)
     umbp_msg_t msg;
     for (int turn = 0; turn < 3; turn++) {
         s_press (&stage.peer, 1000, 1000, 0);
+        asker_wait (&stage.peer, "pressures", (uint64_t) turn + 1);      //  Before the other comes
         uint64_t id = s_say_evict (&stage.other, 10, PEER_MS);
         CU_ASSERT_EQUAL (s_asked (&stage, PEER_MS), 300);
         umbp_msg_init (&msg, UMBP_MSG_ok, 0);
@@ -336,6 +411,26 @@ static void test_client_in_a_hurry (void)
     s_freed (&stage, 10, 1);
     asker_wait (&stage.peer, "bytes", 20);
     CU_ASSERT_EQUAL (s_asked (&stage, 0), 0);
+    s_close (&stage);
+}
+
+//  Who says no deadline is not in a hurry
+static void test_client_without_a_deadline (void)
+{
+    stage_t stage;
+    s_open (&stage, "evict-10");
+    asker_push (&stage.peer, "a", "a", NULL, 1000, 800);
+    umbp_msg_t msg;
+    umbp_msg_init (&msg, UMBP_MSG_evict, 0);
+    msg.id = ++stage.peer.last_id;
+    msg.evict.tier = DRAM;
+    msg.evict.bytes = 50;
+    zmq_send (zsock_resolve (stage.peer.sock), "", 0, ZMQ_SNDMORE);
+    mail_send (stage.peer.sock, &msg, NULL, 0);
+    CU_ASSERT_EQUAL (s_asked (&stage, PEER_MS), 50);
+    CU_ASSERT_EQUAL (asker_hear (&stage.peer, 100), 0);
+    s_freed (&stage, 60, 2);
+    CU_ASSERT (s_hears (&stage.peer, stage.peer.last_id, 0, 60, 2));
     s_close (&stage);
 }
 
@@ -466,14 +561,19 @@ int main (void)
     CU_ADD_TEST (suite, test_marks);
     CU_ADD_TEST (suite, test_drains_to_the_low_mark);
     CU_ADD_TEST (suite, test_failed_reservations);
+    CU_ADD_TEST (suite, test_room_comes_back);
+    CU_ADD_TEST (suite, test_room_comes_back_in_a_round);
+    CU_ADD_TEST (suite, test_mark_is_left_behind);
     CU_ADD_TEST (suite, test_futile_steps_rest);
     CU_ADD_TEST (suite, test_demands);
     CU_ADD_TEST (suite, test_plan_model);
     CU_ADD_TEST (suite, test_round);
     CU_ADD_TEST (suite, test_all_leased);
+    CU_ADD_TEST (suite, test_emptied_while_it_rests);
     CU_ADD_TEST (suite, test_tier_fails);
     CU_ADD_TEST (suite, test_clients);
     CU_ADD_TEST (suite, test_client_in_a_hurry);
+    CU_ADD_TEST (suite, test_client_without_a_deadline);
     CU_ADD_TEST (suite, test_too_many_clients);
     CU_ADD_TEST (suite, test_cannot_start);
     CU_ADD_TEST (suite, test_with_a_tier);

@@ -142,7 +142,12 @@ static void test_gone (void)
         umbp_owner_t owners[UMBP_OWNERS_MAX];
         CU_ASSERT (umbp_rings_owners (&rings, umbp_ring_mix (key), owners) == 1);
         CU_ASSERT (owners[0].member == 0 && owners[0].in & UMBP_IN_NOW);
+        CU_ASSERT (umbp_rings_bereft (&rings, umbp_ring_mix (key)));
     }
+    umbp_rings_forget (&rings);
+    CU_ASSERT (!umbp_rings_bereft (&rings, 1));
+    s_take (&rings, 63, 3, true);
+    CU_ASSERT (!umbp_rings_bereft (&rings, 1));
     umbp_rings_clear (&rings);
 }
 

@@ -1,0 +1,261 @@
+//  test/unit/test_churn.c - nodes come, leave and die while others read and write: a block that is there all the time
+//  is found every time, by every client, and so is one whose put has just returned
+#include <pthread.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdatomic.h>
+#include <sys/wait.h>
+
+#include "test/unit/nodes.h"
+
+#define STABLE 3                        //  Nodes that stay
+#define KEYS 1500                       //  Blocks that stay
+#define BLOCK 512
+#define SUSPECT_MS 1500
+#define GONE_MS 4000
+
+static nodes_t s_nodes;
+static atomic_bool s_over;
+static atomic_ullong s_reads, s_writes, s_missed, s_errors;
+
+typedef struct {
+    size_t number;                      //  The node it is a client of
+    uint64_t state;                     //  Of random numbers
+    bool writes;
+    pthread_t thread;
+} worker_t;
+
+static void s_key (char *key, size_t size, const char *kind, uint64_t number)
+{
+    snprintf (key, size, "%s-%llu", kind, (unsigned long long) number);
+}
+
+static void s_count (const char *what, const char *key, int rc)
+{
+    if (rc == 0)
+        return;
+    printf ("\n    %s %s: %d", what, key, rc);
+    if (rc == UMBP_ENOENT)
+        s_missed++;
+    else
+        s_errors++;
+}
+
+static int s_get (umbp_t *pool, const char *key, uint64_t number)
+{
+    uint8_t got[BLOCK], wanted[BLOCK];
+    nodes_fill (wanted, sizeof wanted, number);
+    long rc = umbp_get (pool, key, got, sizeof got);
+    if (rc < 0)
+        return (int) rc;
+    return rc == BLOCK && memcmp (got, wanted, BLOCK) == 0 ? 0 : UMBP_ECHECKSUM;
+}
+
+//  Any of the blocks that stay
+static void s_read (worker_t *self, umbp_t *pool)
+{
+    char key[32];
+    uint64_t drawn = umbp_splitmix (&self->state), number = drawn % KEYS;
+    s_key (key, sizeof key, "stays", number);
+    if (drawn >> 32 & 1)
+        s_count ("exists", key, umbp_exists (pool, key) == 1 ? 0 : UMBP_ENOENT);
+    else
+        s_count ("get", key, s_get (pool, key, number));
+    s_reads++;
+}
+
+//  Put here, got at the next node at once
+static void s_write (worker_t *self, umbp_t *pool, umbp_t *other)
+{
+    char key[32];
+    uint8_t block[BLOCK];
+    uint64_t number = self->state++;
+    s_key (key, sizeof key, "new", number);
+    nodes_fill (block, sizeof block, number);
+    s_count ("put", key, umbp_put (pool, key, block, sizeof block));
+    s_count ("get at once", key, s_get (other, key, number));
+    s_count ("remove", key, umbp_remove (other, key));
+    s_writes++;
+}
+
+static umbp_t *s_connect (size_t number)
+{
+    return nodes_connect (&s_nodes, number,
+                          (umbp_options_t) { .no_shm = true, .timeout_ms = 20000 });
+}
+
+static void *s_work (void *arg)
+{
+    worker_t *self = arg;
+    umbp_t *pool = s_connect (self->number), *other = s_connect ((self->number + 1) % STABLE);
+    if (!pool || !other)
+        s_errors++;
+    while (pool && other && !s_over) {
+        if (self->writes)
+            s_write (self, pool, other);
+        else
+            s_read (self, pool);
+    }
+    umbp_close (&pool);
+    umbp_close (&other);
+    return NULL;
+}
+
+//  The program of a node, built beside this one. Returns its pid, 0 if it could not be started.
+static pid_t s_spawn (uint64_t number)
+{
+    char path[512], node[32], cluster[UMBP_NAME_MAX + 1], seeds[256];
+    ssize_t size = readlink ("/proc/self/exe", path, sizeof path - 32);
+    char *end = size > 0 ? memrchr (path, '/', (size_t) size) : NULL;
+    end = end ? memrchr (path, '/', (size_t) (end - path)) : NULL;
+    if (!end)
+        return 0;
+    strcpy (end, "/bin/umbp-node");
+    s_key (node, sizeof node, "dies", number);
+    snprintf (cluster, sizeof cluster, "%s", s_nodes.options[0].cluster);
+    const char *listen = loopback_tcp ();
+    snprintf (seeds, sizeof seeds, "%s", umbp_node_endpoint (s_nodes.nodes[0]));
+    char *const args[] = { path,
+                           "--node-id",
+                           node,
+                           "--cluster-name",
+                           cluster,
+                           "--cluster-seeds",
+                           seeds,
+                           "--cluster-heartbeat",
+                           "50ms",
+                           "--dram-capacity",
+                           "4MiB",
+                           "--network-listen",
+                           (char *) listen,
+                           "--node-log",
+                           "error",
+                           "--cluster-suspect",
+                           "1500ms",
+                           "--cluster-gone",
+                           "4000ms",
+                           NULL };
+    pid_t pid = 0;
+    return posix_spawn (&pid, path, NULL, NULL, args, environ) == 0 ? pid : 0;
+}
+
+//  Wait until the first node sees so many in the ring
+static bool s_in_ring (size_t count)
+{
+    int64_t deadline_ms = umbp_clock_ms () + 60000;
+    bool seen = false;
+    while (!seen && umbp_clock_ms () < deadline_ms) {
+        umbp_t *pool = s_connect (0);
+        seen = pool && nodes_in_ring (pool) == count;
+        umbp_close (&pool);
+    }
+    return seen;
+}
+
+static void s_come_and_leave (uint64_t turn)
+{
+    umbp_node_options_t options = s_nodes.options[1];
+    s_key (options.node, sizeof options.node, "comes", turn % 2);        //  Some come back
+    snprintf (options.listen, sizeof options.listen, "%s", loopback_tcp ());
+    umbp_node_t *node = umbp_node_new (&options, NULL);
+    CU_ASSERT_PTR_NOT_NULL_FATAL (node);
+    CU_ASSERT (s_in_ring (STABLE + 1));
+    int64_t until = umbp_clock_ms () + (turn % 2 ? 1500 : 100);
+    while (umbp_clock_ms () < until)
+        usleep (10000);
+    umbp_node_destroy (&node);
+    CU_ASSERT (s_in_ring (STABLE));
+}
+
+static void s_come_and_die (uint64_t turn)
+{
+    pid_t pid = s_spawn (turn);
+    CU_ASSERT_FATAL (pid > 0);
+    CU_ASSERT (s_in_ring (STABLE + 1));
+    kill (pid, SIGKILL);
+    waitpid (pid, NULL, 0);
+    CU_ASSERT (s_in_ring (STABLE));
+}
+
+static void s_fill_pool (void)
+{
+    for (size_t node = 0; node < STABLE; node++) {
+        umbp_t *pool = s_connect (node);
+        CU_ASSERT_PTR_NOT_NULL_FATAL (pool);
+        for (uint64_t number = node; number < KEYS; number += STABLE) {
+            char key[32];
+            uint8_t block[BLOCK];
+            s_key (key, sizeof key, "stays", number);
+            nodes_fill (block, sizeof block, number);
+            CU_ASSERT (umbp_put (pool, key, block, sizeof block) == 0);
+        }
+        umbp_close (&pool);
+    }
+}
+
+//  Nodes come and go while three workers are at it
+static void s_churn (const char *name, uint64_t leaves, uint64_t kills)
+{
+    uint64_t state = nodes_seed (name);
+    s_over = false;
+    s_reads = s_writes = s_missed = s_errors = 0;
+    worker_t workers[] = { { .number = 0 }, { .number = 2 }, { .number = 1, .writes = true } };
+    s_fill_pool ();
+    for (size_t index = 0; index < sizeof workers / sizeof *workers; index++) {
+        workers[index].state = umbp_splitmix (&state);
+        CU_ASSERT_FATAL (pthread_create (&workers[index].thread, NULL, s_work, &workers[index])
+                         == 0);
+    }
+    for (uint64_t turn = 0; turn < leaves; turn++)
+        s_come_and_leave (turn);
+    for (uint64_t turn = 0; turn < kills; turn++)
+        s_come_and_die (turn);
+    s_over = true;
+    for (size_t index = 0; index < sizeof workers / sizeof *workers; index++)
+        pthread_join (workers[index].thread, NULL);
+    printf ("(%llu reads, %llu writes) ", s_reads, s_writes);
+    CU_ASSERT (s_missed == 0 && s_errors == 0);
+    CU_ASSERT (s_reads > 100 && s_writes > 10);
+}
+
+static bool s_start (unsigned copies)
+{
+    bool fine = true;
+    s_nodes = (nodes_t) { .count = STABLE };
+    for (size_t number = 0; number < STABLE; number++) {
+        nodes_options (&s_nodes, number, WITHOUT_DOORS, 16 << 20);
+        s_nodes.options[number].suspect_ms = SUSPECT_MS;
+        s_nodes.options[number].gone_ms = GONE_MS;
+        s_nodes.options[number].copies = copies;
+        s_nodes.nodes[number] = nodes_new (&s_nodes.options[number]);
+        fine = fine && s_nodes.nodes[number];
+    }
+    return fine && nodes_meet (&s_nodes);
+}
+
+static void test_two_copies (void)
+{
+    CU_ASSERT_FATAL (s_start (2));
+    s_churn ("two copies", 4, 2);
+    nodes_stop (&s_nodes);
+}
+
+//  Nobody else has the entries of a node that leaves: they are not there until they are told anew
+static void test_one_copy (void)
+{
+    CU_ASSERT_FATAL (s_start (1));
+    s_churn ("one copy", 8, 0);
+    nodes_stop (&s_nodes);
+}
+
+int main (void)
+{
+    alarm (250);
+    CU_initialize_registry ();
+    CU_pSuite suite = CU_add_suite ("churn", NULL, NULL);
+    CU_ADD_TEST (suite, test_two_copies);
+    CU_ADD_TEST (suite, test_one_copy);
+    CU_basic_set_mode (CU_BRM_VERBOSE);
+    CU_basic_run_tests ();
+    return CU_get_number_of_failures () > 0;
+}
