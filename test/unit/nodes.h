@@ -6,6 +6,8 @@
 #include "actors/umbp_node.h"
 #include "client/pool.h"
 #include "cluster/bulk/clock.h"
+#include "proto/splitmix.h"
+#include "test/unit/loopback.h"
 
 #include <CUnit/Basic.h>
 #include <stdio.h>
@@ -17,19 +19,7 @@
 #define NODES_MAX 3
 #define PAGE 4096
 
-//  Random numbers
-static inline uint64_t nodes_mix (uint64_t value)
-{
-    value = (value ^ value >> 30) * 0xbf58476d1ce4e5b9;
-    value = (value ^ value >> 27) * 0x94d049bb133111eb;
-    return value ^ value >> 31;
-}
-
-static inline uint64_t nodes_random (uint64_t *stream)
-{
-    return nodes_mix (*stream += 0x9e3779b97f4a7c15);
-}
-
+//  Of random numbers
 static inline uint64_t nodes_seed (const char *test)
 {
     const char *text = getenv ("UMBP_SEED");
@@ -59,8 +49,8 @@ static inline void nodes_options (nodes_t *self, size_t number, doors_t doors, u
     if (number > 0)
         snprintf (options->seeds, sizeof options->seeds, "%s", umbp_node_endpoint (self->nodes[0]));
     options->heartbeat_ms = 50;
-    options->suspect_ms = 500;
-    options->gone_ms = 2000;
+    options->suspect_ms = 10000;        //  Nobody here falls silent but by a busy machine
+    options->gone_ms = 40000;
     options->dram_bytes = dram_bytes;
     options->region_bytes = dram_bytes / 2;
     options->page_bytes = PAGE;
@@ -86,7 +76,7 @@ static inline size_t nodes_in_ring (const umbp_t *pool)
 //  Wait until all nodes see each other in the ring and take blocks
 static inline bool nodes_meet (const nodes_t *self)
 {
-    int64_t deadline_ms = umbp_clock_ms () + 20000;
+    int64_t deadline_ms = umbp_clock_ms () + 60000;
     for (size_t number = 0; number < self->count && umbp_clock_ms () < deadline_ms;) {
         umbp_t *pool = nodes_connect (self, number, (umbp_options_t) { .no_shm = true });
         number += pool && nodes_in_ring (pool) == self->count
@@ -103,7 +93,7 @@ static inline umbp_node_t *nodes_again (const umbp_node_options_t *options)
 {
     umbp_options_t how = { .endpoints = options->listen, .timeout_ms = 50, .no_shm = true };
     umbp_node_t *node = umbp_node_new (options, NULL);
-    for (int64_t deadline_ms = umbp_clock_ms () + 5000; !node && umbp_clock_ms () < deadline_ms;) {
+    for (int64_t deadline_ms = umbp_clock_ms () + 20000; !node && umbp_clock_ms () < deadline_ms;) {
         umbp_t *pool = umbp_connect (&how, NULL);
         umbp_close (&pool);
         node = umbp_node_new (options, NULL);
@@ -111,12 +101,12 @@ static inline umbp_node_t *nodes_again (const umbp_node_options_t *options)
     return node;
 }
 
-//  On a port of its own, below those that the system gives to others
+//  On a port of its own, below those that the system gives to sockets that want any
 static inline umbp_node_t *nodes_new (umbp_node_options_t *options)
 {
-    uint64_t stream = (uint64_t) umbp_clock_ms () << 20 ^ (uint64_t) getpid ();
-    unsigned port = 20000 + (unsigned) (nodes_random (&stream) % 12000);
-    snprintf (options->listen, sizeof options->listen, "tcp://127.0.0.1:%u", port);
+    static unsigned number;
+    snprintf (options->listen, sizeof options->listen, "tcp://%s:%u", loopback_host (),
+              20000 + number++);
     return nodes_again (options);
 }
 
@@ -149,7 +139,7 @@ static inline void nodes_fill (void *out, size_t size, uint64_t number)
 {
     uint8_t *bytes = out;
     for (size_t at = 0; at < size; at += 8) {
-        uint64_t word = nodes_mix (number * 1000003 + at);
+        uint64_t word = umbp_splitmix (&number);
         memcpy (bytes + at, &word, size - at < 8 ? size - at : 8);
     }
 }
@@ -158,7 +148,7 @@ static inline bool nodes_is_filled (const void *data, size_t size, uint64_t numb
 {
     const uint8_t *bytes = data;
     for (size_t at = 0; at < size; at += 8) {
-        uint64_t word = nodes_mix (number * 1000003 + at);
+        uint64_t word = umbp_splitmix (&number);
         if (memcmp (bytes + at, &word, size - at < 8 ? size - at : 8) != 0)
             return false;
     }

@@ -8,6 +8,7 @@
 #include <czmq.h>
 
 #include "actors/actor.h"
+#include "proto/splitmix.h"
 
 #define PEER_MS 20000                   //  Longer than anything here takes, on a busy machine too
 #define COUNT_OF(array) (sizeof (array) / sizeof *(array))
@@ -320,15 +321,6 @@ static inline umbp_home_t *home_of (umbp_home_t *home, const char *instance, con
     home->node_epoch = 1;
     home->log_level = 0;
     return home;
-}
-
-//  A small generator, for tests that print their seed
-static inline uint64_t random_next (uint64_t *state)
-{
-    uint64_t z = *state += UINT64_C (0x9e3779b97f4a7c15);
-    z = (z ^ z >> 30) * UINT64_C (0xbf58476d1ce4e5b9);
-    z = (z ^ z >> 27) * UINT64_C (0x94d049bb133111eb);
-    return z ^ z >> 31;
 }
 
 #endif

@@ -353,7 +353,7 @@ static void test_random (void)
     size_t ring = 1;
     s_start (s_ab, 2);
     for (int step = 0; step < 3000; step++) {
-        uint64_t drawn = random_next (&state);
+        uint64_t drawn = umbp_splitmix (&state);
         size_t number = (drawn >> 8) % KEYS, shard = (drawn >> 20) % 4;
         switch (drawn % 32) {
         case 0:

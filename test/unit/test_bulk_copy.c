@@ -2,6 +2,7 @@
 //  the library's own XXH3
 #include "cluster/bulk/copy.h"
 #include "cluster/bulk/piece.h"
+#include "proto/splitmix.h"
 
 #include <CUnit/Basic.h>
 #include <stdio.h>
@@ -15,12 +16,12 @@
 #define BYTES_MAX ((size_t) 3 << 20)
 #define GUARD 64
 
-static unsigned s_seed;
+static uint64_t s_seed;
 static unsigned char *s_from, *s_to;    //  BYTES_MAX and room for guards and odd addresses
 
 static size_t s_random (size_t limit)
 {
-    return (((size_t) rand_r (&s_seed) << 20) ^ rand_r (&s_seed)) % limit;
+    return umbp_splitmix (&s_seed) % limit;
 }
 
 static int s_setup (void)
@@ -28,7 +29,7 @@ static int s_setup (void)
     s_from = malloc (BYTES_MAX + 4 * GUARD);
     s_to = malloc (BYTES_MAX + 4 * GUARD);
     for (size_t at = 0; at < BYTES_MAX + 4 * GUARD; at++)
-        s_from[at] = (unsigned char) rand_r (&s_seed);
+        s_from[at] = (unsigned char) umbp_splitmix (&s_seed);
     return 0;
 }
 
@@ -243,8 +244,8 @@ static void test_prints_speed (void)
 int main (int argc, char **argv)
 {
     alarm (60);
-    s_seed = argc > 1 ? (unsigned) strtoul (argv[1], NULL, 10) : (unsigned) time (NULL);
-    printf ("seed %u\n", s_seed);
+    s_seed = argc > 1 ? strtoull (argv[1], NULL, 10) : (uint64_t) time (NULL);
+    printf ("seed %llu\n", (unsigned long long) s_seed);
     CU_initialize_registry ();
     CU_pSuite suite = CU_add_suite ("bulk_copy", s_setup, s_teardown);
     CU_ADD_TEST (suite, test_copies_and_sums_every_size);

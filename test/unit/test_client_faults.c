@@ -7,7 +7,7 @@
 #include <sys/wait.h>
 
 #define MIB ((size_t) 1 << 20)
-#define SLACK_MS 700                    //  Of a busy machine, over a deadline
+#define SLACK_MS 5000                   //  Of a busy machine, over a deadline; half the default one
 
 static nodes_t s_nodes;
 
@@ -44,7 +44,7 @@ static void test_second_endpoint (void)
               umbp_node_endpoint (s_nodes.nodes[0]));
     umbp_t *pool = nodes_connect (&s_nodes, 0,
                                   (umbp_options_t){ .endpoints = endpoints,
-                                                                  .timeout_ms = 1000 });
+                                                                  .timeout_ms = 4000 });
     CU_ASSERT_FATAL (pool != NULL);
     CU_ASSERT_STRING_EQUAL (umbp_node_name (pool), "node-0");
     CU_ASSERT (umbp_put (pool, "key", "value", 5) == 0);
@@ -121,14 +121,14 @@ static void test_fork (void)
 static void test_no_lane_free (void)
 {
     CU_ASSERT_FATAL (nodes_start (&s_nodes, 1, WITH_DOORS, 16 * MIB));
-    umbp_t *pool = nodes_connect (&s_nodes, 0, (umbp_options_t) { .lanes = 1, .timeout_ms = 200 });
+    umbp_t *pool = nodes_connect (&s_nodes, 0, (umbp_options_t) { .lanes = 1, .timeout_ms = 2000 });
     char byte = 'x';
     CU_ASSERT (umbp_put (pool, "key", "value", 5) == 0);
-    umbp_view_t *view = umbp_view_get (pool, (umbp_key_t) { "key", 3 }, 5000, NULL);
+    umbp_view_t *view = umbp_view_get (pool, (umbp_key_t) { "key", 3 }, 10000, NULL);
     CU_ASSERT_FATAL (view != NULL);
     int64_t now_ms = umbp_clock_ms ();
     CU_ASSERT (umbp_get (pool, "key", &byte, 1) == UMBP_ETIMEDOUT);
-    CU_ASSERT (s_in_time (now_ms, 200) && umbp_clock_ms () - now_ms >= 200);
+    CU_ASSERT (s_in_time (now_ms, 2000) && umbp_clock_ms () - now_ms >= 2000);
     umbp_view_release (&view);
     CU_ASSERT (umbp_get (pool, "key", &byte, 1) == UMBP_ETOOBIG);
     umbp_close (&pool);
@@ -212,9 +212,9 @@ static void test_full_pool (void)
     uint8_t *large = calloc (5, MIB);
     umbp_item_t item = { .key = { "large", 5 }, .data = large, .size = 5 * MIB };
     int64_t now_ms = umbp_clock_ms ();
-    CU_ASSERT (umbp_put_batch (pool, &item, 1, NULL, 300) == 0);
+    CU_ASSERT (umbp_put_batch (pool, &item, 1, NULL, 2000) == 0);
     CU_ASSERT (item.status == UMBP_EAGAIN || item.status == UMBP_ENOSPC);
-    CU_ASSERT (s_in_time (now_ms, 300));
+    CU_ASSERT (s_in_time (now_ms, 2000));
     free (large);
     umbp_close (&pool);
     nodes_stop (&s_nodes);
@@ -237,15 +237,15 @@ static void test_full_of_views (void)
         CU_ASSERT_FATAL (views[index] != NULL);
     }
     int64_t now_ms = umbp_clock_ms ();
-    CU_ASSERT (umbp_put_batch (pool, &item, 1, NULL, 300) == 0 && item.status == UMBP_EAGAIN);
-    CU_ASSERT (s_in_time (now_ms, 300) && umbp_clock_ms () - now_ms >= 200);
+    CU_ASSERT (umbp_put_batch (pool, &item, 1, NULL, 2000) == 0 && item.status == UMBP_EAGAIN);
+    CU_ASSERT (s_in_time (now_ms, 2000) && umbp_clock_ms () - now_ms >= 200);
     for (size_t index = 0; index < 4; index++) {
         size_t count;
         const umbp_span_t *spans = umbp_view_spans (views[index], &count);
         CU_ASSERT (count > 1 || nodes_is_filled (spans[0].base, SIZE, index));
         umbp_view_release (&views[index]);
     }
-    CU_ASSERT (umbp_put_batch (pool, &item, 1, NULL, 5000) == 1);
+    CU_ASSERT (umbp_put_batch (pool, &item, 1, NULL, 20000) == 1);
     umbp_close (&pool);
     nodes_stop (&s_nodes);
 }
@@ -269,7 +269,7 @@ typedef struct {
 
 static size_t s_size_of (uint64_t number)
 {
-    uint64_t random = nodes_mix (number + 1);
+    uint64_t random = umbp_splitmix (&number);
     return 1 + (random % 5 == 0 ? random / 5 % BIG : random / 5 % 9000);
 }
 
@@ -280,9 +280,9 @@ static void s_do_batch (worker_t *self, uint8_t *room)
     umbp_item_t items[MOST];
     char names[MOST][24];
     uint64_t numbers[MOST];
-    size_t count = 1 + nodes_random (&self->stream) % MOST;
-    uint64_t base = nodes_random (&self->stream);
-    bool put = nodes_random (&self->stream) % 2;
+    size_t count = 1 + umbp_splitmix (&self->stream) % MOST;
+    uint64_t base = umbp_splitmix (&self->stream);
+    bool put = umbp_splitmix (&self->stream) % 2;
     for (size_t index = 0; index < count; index++) {
         numbers[index] = (base + index * 7) % KEYS;
         snprintf (names[index], sizeof names[index], "block-%llu",
@@ -314,12 +314,12 @@ static void s_do_batch (worker_t *self, uint8_t *room)
 static void s_do_other (worker_t *self)
 {
     char name[24];
-    uint64_t number = nodes_random (&self->stream) % KEYS;
+    uint64_t number = umbp_splitmix (&self->stream) % KEYS;
     snprintf (name, sizeof name, "block-%llu", (unsigned long long) number);
     umbp_key_t key = { name, strlen (name) };
     int8_t found;
     int64_t now_ms = umbp_clock_ms ();
-    switch (nodes_random (&self->stream) % 3) {
+    switch (umbp_splitmix (&self->stream) % 3) {
     case 0: umbp_remove_batch (self->pool, &key, 1, &found, self->timeout_ms); break;
     case 1: umbp_exists_batch (self->pool, &key, 1, &found, self->timeout_ms); break;
     default: {
@@ -417,7 +417,7 @@ static void s_node_leaves (doors_t doors, bool tcp)
 {
     uint64_t seed = nodes_seed ("leaves");
     CU_ASSERT_FATAL (nodes_start (&s_nodes, 1, doors, 16 * MIB));
-    umbp_options_t options = { .timeout_ms = 500 };
+    umbp_options_t options = { .timeout_ms = 2000 };
     if (tcp)
         options.endpoints = umbp_node_endpoint (s_nodes.nodes[0]);
     umbp_t *pool = nodes_connect (&s_nodes, 0, options);
@@ -425,14 +425,15 @@ static void s_node_leaves (doors_t doors, bool tcp)
     pthread_t threads[THREADS];
     atomic_bool stop = false;
     char byte;
-    s_start_workers (workers, threads, pool, seed, 1000000, 500, &stop);
+    s_start_workers (workers, threads, pool, seed, 1000000, 2000, &stop);
     umbp_stats_t stats = { 0 };
-    while (stats.hits < 200)
+    for (int64_t deadline_ms = umbp_clock_ms () + 60000;
+         stats.hits < 200 && umbp_clock_ms () < deadline_ms;)
         umbp_stats (pool, &stats);
     umbp_node_destroy (&s_nodes.nodes[0]);
     int64_t now_ms = umbp_clock_ms ();
     long rc = umbp_get (pool, "key", &byte, 1);
-    CU_ASSERT (rc < 0 && rc != UMBP_ENOENT && s_in_time (now_ms, 500));
+    CU_ASSERT (rc < 0 && rc != UMBP_ENOENT && s_in_time (now_ms, 2000));
     CU_ASSERT (umbp_exists (pool, "key") < 0);
     atomic_store (&stop, true);
     worker_t total = s_join_workers (workers, threads);
@@ -461,7 +462,7 @@ static void test_node_returns (void)
     static uint8_t data[100000], back[100000];
     for (uint64_t turn = 0; turn < 3; turn++) {
         nodes_fill (data, sizeof data, turn);
-        int64_t deadline_ms = umbp_clock_ms () + 5000;
+        int64_t deadline_ms = umbp_clock_ms () + 20000;
         do {                            //  Doors are tried once a second
             CU_ASSERT (umbp_exists (pool, "key") == 0);
         } while (!pool->memories && umbp_clock_ms () < deadline_ms);

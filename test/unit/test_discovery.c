@@ -15,6 +15,7 @@
 #include "cluster/discovery/seeds.h"
 #include "cluster/endpoint.h"
 #include "cluster/post.h"
+#include "test/unit/loopback.h"
 
 #define WAIT_MS 20000                   //  The machine may be slow; nothing takes so long by design
 #define TIMES 20
@@ -203,10 +204,11 @@ static void s_gossip (gossip_t *self, const char *name, const char *cluster, con
 {
     char connect[64] = "";
     if (peer)
-        snprintf (connect, sizeof connect, "tcp://localhost:%d", peer);
+        snprintf (connect, sizeof connect, "tcp://%s:%d", loopback_host (), peer);
     self->registry = s_registry (name);
-    umbp_gossip_args_t args = { name, cluster, name, endpoint, peer ? NULL : "tcp://127.0.0.1:*",
-                                connect, 200 };
+    umbp_gossip_args_t args = { name, cluster, name, endpoint, NULL, connect, 200 };
+    if (!peer)
+        args.bind = loopback_tcp ();
     self->gossip = umbp_gossip_new (&args, &self->port);
     CU_ASSERT_FATAL (self->gossip != NULL);
     s_quiet ();
@@ -249,7 +251,7 @@ static void test_gossip_garbage (void)
     s_gossip (&a, "gossip-d", "test", "tcp://host-d:1", 0);
     zsock_t *raw = zsock_new (ZMQ_DEALER);
     zsock_set_linger (raw, 1000);
-    CU_ASSERT (zsock_connect (raw, "tcp://127.0.0.1:%d", a.port) == 0);
+    CU_ASSERT (zsock_connect (raw, "tcp://%s:%d", loopback_host (), a.port) == 0);
     for (size_t index = 0; index < sizeof hostile / sizeof *hostile; index++)
         for (size_t size = 0; size <= sizeof hostile[index]; size += 2)
             zmq_send (zsock_resolve (raw), hostile[index], size, 0);
@@ -264,9 +266,8 @@ static void test_gossip_garbage (void)
 static void test_gossip_start_and_stop (void)
 {
     int64_t start = zclock_mono ();
-    umbp_gossip_args_t args = {
-        "gossip-x", "test", "x", OWN, "tcp://127.0.0.1:*", "tcp://127.0.0.1:1,tcp://localhost:2", 0
-    };
+    const char *peers = "tcp://127.0.0.1:1,tcp://localhost:2";
+    umbp_gossip_args_t args = { "gossip-x", "test", "x", OWN, loopback_tcp (), peers, 0 };
     for (int times = 0; times < TIMES; times++) {
         zactor_t *gossip = umbp_gossip_new (&args, NULL);
         CU_ASSERT (gossip != NULL);

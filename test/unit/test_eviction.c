@@ -175,17 +175,17 @@ static void test_plan_model (void)
     printf ("(seed %llu) ", (unsigned long long) seed);
     for (int round = 0; round < 300; round++) {
         umbp_evict_plan_t *plan = umbp_evict_plan_new (80, 50);
-        uint64_t total = 1000 + random_next (&state) % 1000, used = total, leased = 0;
+        uint64_t total = 1000 + umbp_splitmix (&state) % 1000, used = total, leased = 0;
         int64_t now = 0;
-        if (random_next (&state) % 2)
-            leased = random_next (&state) % total;
-        umbp_evict_plan_pressure (plan, DRAM, total, used, random_next (&state) % 100, now);
+        if (umbp_splitmix (&state) % 2)
+            leased = umbp_splitmix (&state) % total;
+        umbp_evict_plan_pressure (plan, DRAM, total, used, umbp_splitmix (&state) % 100, now);
         umbp_evict_outcome_t outcome = UMBP_EVICT_GOES_ON;
         int steps = 0;
         while (outcome == UMBP_EVICT_GOES_ON && steps++ < 3000) {
             uint64_t wanted = umbp_evict_plan_step (plan, DRAM, ++now);
             CU_ASSERT (wanted > 0 && wanted <= total);
-            uint64_t step = random_next (&state) % 50 + 1, free = used - leased;
+            uint64_t step = umbp_splitmix (&state) % 50 + 1, free = used - leased;
             uint64_t freed = step < wanted ? step : wanted;
             freed = freed < free ? freed : free;
             used -= freed;

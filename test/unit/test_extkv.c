@@ -2,6 +2,7 @@
 //  the merging of answers against a plain model
 #include "actors/extkv.h"
 #include "actors/kv_merge.h"
+#include "proto/splitmix.h"
 #include "test/unit/peer.h"
 
 typedef struct {
@@ -354,7 +355,7 @@ static void test_sums_hits (void)
     s_report (&stage, "e1", "", 1, words (&s_words, "x"));
     s_match (&stage, words (&s_words, "x"), true, false);
     asker_push (&stage.peer, "a b c d", "a", NULL, 1, 0);
-    uint64_t id = s_say_hits (&stage, words (&s_words, "x y x z"), false, 500);
+    uint64_t id = s_say_hits (&stage, words (&s_words, "x y x z"), false, 3000);
     uint64_t to_b = s_hear_question (&stage, "extkv@b", UMBP_MSG_kv_hits);
     uint64_t to_c = s_hear_question (&stage, "extkv@c", UMBP_MSG_kv_hits);
     s_hear_question (&stage, "extkv@d", UMBP_MSG_kv_hits);   //  Who stays silent
@@ -378,25 +379,30 @@ static void test_sums_hits (void)
 //  A silent node costs less than the asker's deadline; what it says later is nobody's
 static void test_silent_nodes (void)
 {
+    enum { DEADLINE_MS = 4000, TRIES = 5 };
+    static const said_t said = { "e2", "x", { 0 }, { 1 }, { 1 }, 1, { 1 }, 1 };
     stage_t stage;
+    uint64_t id, to_c = 0, turns = 0;
+    int64_t took_ms = DEADLINE_MS;
     s_open (&stage, "extkv-9", 100, 0);
     asker_push (&stage.peer, "a b c", "a", NULL, 1, 0);
     s_report (&stage, "e1", "", 1, words (&s_words, "h0"));
-    int64_t start = zclock_mono ();
-    uint64_t id = s_say_match (&stage, words (&s_words, "h0 h1"), false, false, 2000);
-    uint64_t to_b = s_hear_question (&stage, "extkv@b", UMBP_MSG_kv_match);
-    uint64_t to_c = s_hear_question (&stage, "extkv@c", UMBP_MSG_kv_match);
-    const said_t said = { "e2", "x", { 0 }, { 1 }, { 1 }, 1, { 1 }, 1 };
-    s_answer_match (&stage, to_b, &said);
-    CU_ASSERT_EQUAL_FATAL (asker_hear (&stage.peer, PEER_MS), id);
-    int64_t took = zclock_mono () - start;
-    CU_ASSERT (took >= 1400 && took < 2000);
+    for (; turns < TRIES && took_ms >= DEADLINE_MS; turns++) {
+        int64_t start = zclock_mono ();  //  The machine may stall, but not every time
+        id = s_say_match (&stage, words (&s_words, "h0 h1"), false, false, DEADLINE_MS);
+        uint64_t to_b = s_hear_question (&stage, "extkv@b", UMBP_MSG_kv_match);
+        to_c = s_hear_question (&stage, "extkv@c", UMBP_MSG_kv_match);
+        s_answer_match (&stage, to_b, &said);
+        CU_ASSERT_EQUAL_FATAL (asker_hear (&stage.peer, PEER_MS), id);
+        took_ms = zclock_mono () - start;
+    }
+    CU_ASSERT (took_ms >= DEADLINE_MS * 7 / 10 && took_ms < DEADLINE_MS);
     CU_ASSERT (s_row_is (&stage, "e1", 1, "0"));
     CU_ASSERT (s_row_is (&stage, "e2", 1, "1"));
     CU_ASSERT_EQUAL (stage.peer.msg.kv_match_ok.nodes_asked, 2);
     CU_ASSERT_EQUAL (stage.peer.msg.kv_match_ok.nodes_silent, 1);
     s_answer_match (&stage, to_c, &said);
-    CU_ASSERT_EQUAL (asker_gauge (&stage.peer, "silent"), 1);
+    CU_ASSERT_EQUAL (asker_gauge (&stage.peer, "silent"), turns);
     //  Next to no time: nobody is asked, what is here is answered
     id = s_say_match (&stage, words (&s_words, "h0"), false, false, 1);
     CU_ASSERT_EQUAL_FATAL (asker_hear (&stage.peer, PEER_MS), id);
@@ -534,10 +540,10 @@ static void test_merge_model (void)
         umbp_kv_merge_reset (all, MODEL_HASHES);
         for (size_t node = 0; node < 3; node++) {
             umbp_kv_merge_reset (nodes[node], MODEL_HASHES);
-            for (uint64_t count = random_next (&state) % 100; count > 0; count--) {
-                size_t engine = random_next (&state) % MODEL_ENGINES;
-                unsigned tier = 1 + random_next (&state) % 8;
-                size_t hash = random_next (&state) % MODEL_HASHES;
+            for (uint64_t count = umbp_splitmix (&state) % 100; count > 0; count--) {
+                size_t engine = umbp_splitmix (&state) % MODEL_ENGINES;
+                unsigned tier = 1 + umbp_splitmix (&state) % 8;
+                size_t hash = umbp_splitmix (&state) % MODEL_HASHES;
                 char name[8];
                 snprintf (name, sizeof name, "e%zu", engine);
                 int number = umbp_kv_merge_engine (nodes[node], umbp_text (name), umbp_text (""));

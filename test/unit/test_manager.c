@@ -622,7 +622,7 @@ static void test_random (void)
     tier_start (&s_tier, (tier_options_t) { .pages = 40 });
     tier_alone (&s_tier);
     for (int step = 0; step < 4000; step++) {
-        uint64_t drawn = random_next (&state);
+        uint64_t drawn = umbp_splitmix (&state);
         unsigned choice = (unsigned) (drawn >> 60);
         if (choice < 8)
             s_do_slot (drawn & UINT32_MAX);

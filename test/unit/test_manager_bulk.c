@@ -9,7 +9,7 @@
 
 #define PAGE 4096
 #define SESSION 5
-#define TTL_MS 150                      //  Where a test waits for it
+#define TTL_MS 1000                     //  Where a test waits for it; time enough to begin a move
 
 static tier_t s_tier;
 static uint8_t s_data[64 * PAGE], s_out[64 * PAGE];

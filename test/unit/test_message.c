@@ -26,6 +26,7 @@
 #else
 #define ROUNDS 100000
 #endif
+#define BUSY_NS 100000000000u           //  After so long a tenth must do: the machine is busy
 #define LARGE_EVERY 1000                //  One in so many may be of megabytes
 #define ARENA_MIN (64 * 24)             //  Enough for any type
 #define ARENA_SMALL 4096
@@ -34,6 +35,13 @@
 
 static uint64_t s_seed, s_rounds;
 static uint8_t s_arena[ARENA_LARGE], s_frame[UMBP_MESSAGE_MAX], s_again[UMBP_MESSAGE_MAX];
+
+static uint64_t s_now_ns (void)
+{
+    struct timespec now;
+    clock_gettime (CLOCK_MONOTONIC, &now);
+    return (uint64_t) now.tv_sec * 1000000000u + (uint64_t) now.tv_nsec;
+}
 
 //  The type after this one, the first one after 0; 0 after the last one
 static int s_next_type (int type)
@@ -108,10 +116,12 @@ static const char *s_round (int type, uint64_t *state, size_t arena_size)
 
 static void test_there_and_back (void)
 {
-    uint64_t state = s_seed;
+    uint64_t start = s_now_ns ();
     for (int type = s_next_type (0); type; type = s_next_type (type)) {
+        uint64_t state = s_seed + (uint64_t) type;
+        uint64_t rounds = s_now_ns () - start < BUSY_NS ? s_rounds : s_rounds / 10;
         const char *wrong = NULL;
-        for (uint64_t round = 0; round < s_rounds && !wrong; round++) {
+        for (uint64_t round = 0; round < rounds && !wrong; round++) {
             uint64_t limit = round % LARGE_EVERY == 0 ? ARENA_LARGE : ARENA_SMALL;
             wrong = s_round (type, &state,
                              ARENA_MIN + umbp_splitmix (&state) % (limit - ARENA_MIN + 1));
@@ -424,13 +434,6 @@ static void test_print (void)
 
 #define ROWS 128
 #define BENCH_ROUNDS 20000
-
-static uint64_t s_now_ns (void)
-{
-    struct timespec now;
-    clock_gettime (CLOCK_MONOTONIC, &now);
-    return (uint64_t) now.tv_sec * 1000000000u + (uint64_t) now.tv_nsec;
-}
 
 static void s_measure (const umbp_msg_t *msg, const char *what)
 {

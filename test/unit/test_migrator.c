@@ -1,245 +1,14 @@
-//  test/unit/test_migrator.c - moving blocks between bulk servers; and the migrator actor between
-//  two real nodes, and between tiers that the test plays: silent ones, late ones, and ones that lie
+//  test/unit/test_migrator.c - the migrator actor between two real nodes, and between tiers that the
+//  test plays: silent ones, late ones, and ones that lie
 #include "actors/migrator.h"
-#include "actors/mover.h"
 #include "actors/tier/manager.h"
-#include "cluster/bulk/clock.h"
-#include "cluster/bulk/copy.h"
 #include "cluster/bulk/tcp_client.h"
-#include "cluster/bulk/tcp_server.h"
 #include "cluster/bulk/tcp_sock.h"
 #include "cluster/link.h"
 #include "cluster/topology.h"
-#include "test/unit/peer.h"
+#include "test/unit/lender.h"
 
-#include <poll.h>
 #include <unistd.h>
-
-#define PAGE 4096u
-#define SESSION 77u
-
-static uint64_t s_state;                //  Of random numbers
-
-static void s_fill (uint8_t *data, size_t size)
-{
-    for (size_t at = 0; at < size; at += 8) {
-        uint64_t number = random_next (&s_state);
-        memcpy (data + at, &number, size - at < 8 ? size - at : 8);
-    }
-}
-
-//  ------------------------------------------------------------------------------------------------
-//  A bulk server with one region. Blocks lie in it one after the other, from a page on each.
-
-typedef struct {
-    uint8_t *memory;
-    size_t pages, used;
-    umbp_bulk_server_t *server;
-} store_t;
-
-static void s_store_serve (store_t *self, const char *endpoint)
-{
-    umbp_piece_t piece = { self->memory, self->pages * PAGE };
-    umbp_bulk_server_config_t config = {
-        .endpoint = endpoint,
-        .regions = &piece,
-        .region_count = 1,
-        .page_size = PAGE,
-    };
-    self->server = umbp_bulk_server_new (&config, NULL);
-    CU_ASSERT_FATAL (self->server != NULL);
-}
-
-static void s_store_start (store_t *self, size_t pages)
-{
-    *self = (store_t) { .memory = aligned_alloc (PAGE, pages * PAGE), .pages = pages };
-    assert (self->memory);
-    memset (self->memory, 0, pages * PAGE);
-    s_store_serve (self, "127.0.0.1:0");
-}
-
-static void s_store_end (store_t *self)
-{
-    umbp_bulk_server_destroy (&self->server);
-    free (self->memory);
-}
-
-//  Room for a block: where it lies, and its extent
-static uint8_t *s_store_take (store_t *self, uint32_t size, umbp_extent_t *extent)
-{
-    uint32_t pages = (uint32_t) umbp_extent_page_count (size, PAGE);
-    CU_ASSERT_FATAL (self->used + pages <= self->pages);
-    *extent = (umbp_extent_t) { 0, (uint32_t) self->used, pages, 1 };
-    self->used += pages;
-    return self->memory + (size_t) extent->page * PAGE;
-}
-
-static void s_store_grant (store_t *self, uint64_t token, uint64_t session, bool write,
-                           const umbp_extent_t *extents, const uint32_t *sizes, uint32_t count)
-{
-    umbp_grant_item_t items[256];
-    for (uint32_t index = 0; index < count; index++)
-        items[index] = (umbp_grant_item_t) { &extents[index], 1, sizes[index] };
-    umbp_grant_t grant = { .token = token, .session = session, .write = write, .items = items };
-    grant.item_count = count;
-    grant.deadline_ms = umbp_clock_ms () + 60000;
-    CU_ASSERT_EQUAL (umbp_bulk_server_grant (self->server, &grant), 0);
-}
-
-//  ------------------------------------------------------------------------------------------------
-//  The mover
-
-#define BLOCKS 40
-#define LEASE 500u
-
-typedef struct {
-    store_t from, to;
-    umbp_mover_t *mover;
-    umbp_mover_job_t job;
-    umbp_mover_row_t rows[BLOCKS];
-    uint8_t *source[BLOCKS], *target[BLOCKS];
-    int stops_after;                    //  Questions whether to stop, until the answer is yes
-} moving_t;
-
-static bool s_stop (void *arg)
-{
-    return ((moving_t *) arg)->stops_after-- == 0;
-}
-
-//  Blocks of random sizes in one lease, and slots for all of them
-static void s_moving_start (moving_t *self, size_t buffer_bytes)
-{
-    umbp_extent_t extents[BLOCKS], extent;
-    uint32_t sizes[BLOCKS];
-    memset (self, 0, sizeof *self);
-    self->stops_after = -1;
-    s_store_start (&self->from, 4096);
-    s_store_start (&self->to, 4096);
-    for (uint32_t index = 0; index < BLOCKS; index++) {
-        uint32_t size = sizes[index] = 1 + (uint32_t) (random_next (&s_state) % (200 << 10));
-        self->source[index] = s_store_take (&self->from, size, &extents[index]);
-        s_fill (self->source[index], size);
-        self->target[index] = s_store_take (&self->to, size, &extent);
-        self->rows[index] = (umbp_mover_row_t){
-            umbp_sum (self->source[index], size), 1000 + index, index, size, 99, index
-        };
-        s_store_grant (&self->to, 1000 + index, SESSION, true, &extent, &size, 1);
-    }
-    s_store_grant (&self->from, LEASE, SESSION, false, extents, sizes, BLOCKS);
-    snprintf (self->job.from, sizeof self->job.from, "%s",
-              umbp_bulk_server_endpoint (self->from.server));
-    snprintf (self->job.to, sizeof self->job.to, "%s", umbp_bulk_server_endpoint (self->to.server));
-    self->job.lease = LEASE;
-    self->job.deadline_ms = umbp_clock_ms () + PEER_MS;
-    self->job.session = SESSION;
-    self->mover = umbp_mover_new (buffer_bytes, s_stop, self);
-}
-
-static void s_moving_end (moving_t *self)
-{
-    umbp_mover_destroy (&self->mover);
-    s_store_end (&self->from);
-    s_store_end (&self->to);
-}
-
-//  All blocks arrived, but for those whose status is another
-static void s_moving_check (moving_t *self, const int *statuses)
-{
-    size_t wrong = 0;
-    for (size_t index = 0; index < BLOCKS; index++) {
-        const umbp_mover_row_t *row = &self->rows[index];
-        wrong += row->status != (statuses ? statuses[index] : 0);
-        wrong +=
-            row->status == 0 && memcmp (self->source[index], self->target[index], row->size) != 0;
-    }
-    CU_ASSERT_EQUAL (wrong, 0);
-}
-
-static void test_mover_moves (void)
-{
-    static const size_t buffers[] = { 1 << 20, 64 << 10, 10000, 64 << 20 };
-    for (size_t index = 0; index < COUNT_OF (buffers); index++) {
-        moving_t moving;
-        s_moving_start (&moving, buffers[index]);
-        umbp_mover_run (moving.mover, &moving.job, moving.rows, BLOCKS);
-        s_moving_check (&moving, NULL);
-        s_moving_end (&moving);
-    }
-}
-
-static void test_mover_failures (void)
-{
-    moving_t moving;
-    int statuses[BLOCKS] = { 0 };
-    s_moving_start (&moving, 64 << 10);
-    moving.rows[3].sum ^= 1;
-    statuses[3] = UMBP_ECHECKSUM;
-    moving.rows[5].slot = 4711;         //  No such slot
-    statuses[5] = UMBP_ESTALE;
-    moving.rows[7].item = 1u << 20;     //  Not in the lease
-    statuses[7] = UMBP_EDENIED;
-    moving.rows[9].size += PAGE;        //  More than there is
-    statuses[9] = UMBP_EDENIED;
-    CU_ASSERT_EQUAL (umbp_bulk_server_revoke (moving.to.server, moving.rows[39].slot), 0);
-    statuses[39] = UMBP_ESTALE;
-    umbp_mover_run (moving.mover, &moving.job, moving.rows, BLOCKS);
-    s_moving_check (&moving, statuses);
-
-    //  The lease ends: nothing can be read any more
-    CU_ASSERT_EQUAL (umbp_bulk_server_revoke (moving.from.server, LEASE), 0);
-    for (size_t index = 0; index < BLOCKS; index++)
-        statuses[index] = UMBP_ESTALE;
-    umbp_mover_run (moving.mover, &moving.job, moving.rows, BLOCKS);
-    s_moving_check (&moving, statuses);
-    s_moving_end (&moving);
-}
-
-static void test_mover_ends (void)
-{
-    moving_t moving;
-    s_moving_start (&moving, 1 << 20);
-    moving.stops_after = 1;
-    umbp_mover_run (moving.mover, &moving.job, moving.rows, BLOCKS);
-    CU_ASSERT_EQUAL (moving.rows[0].status, 0);
-    CU_ASSERT_EQUAL (moving.rows[BLOCKS - 1].status, UMBP_ECLOSED);
-    moving.stops_after = -1;
-    moving.job.deadline_ms = umbp_clock_ms ();
-    umbp_mover_run (moving.mover, &moving.job, moving.rows, BLOCKS);
-    CU_ASSERT_EQUAL (moving.rows[0].status, UMBP_ETIMEDOUT);
-    CU_ASSERT_EQUAL (moving.rows[BLOCKS - 1].status, UMBP_ETIMEDOUT);
-    s_moving_end (&moving);
-}
-
-//  A connection that was kept and closed meanwhile costs nothing; a server that is gone, its blocks
-static void test_mover_connects_again (void)
-{
-    moving_t moving;
-    s_moving_start (&moving, 1 << 20);
-    CU_ASSERT (umbp_mover_run (moving.mover, &moving.job, moving.rows, 1));
-    CU_ASSERT_EQUAL (moving.rows[0].status, 0);
-    umbp_bulk_server_destroy (&moving.from.server);
-    s_store_serve (&moving.from, moving.job.from);
-    CU_ASSERT (umbp_mover_run (moving.mover, &moving.job, moving.rows, 1));
-    CU_ASSERT_EQUAL (moving.rows[0].status,
-                     UMBP_ESTALE); //  It was heard: a new server knows no token
-    umbp_bulk_server_destroy (&moving.from.server);
-    CU_ASSERT (!umbp_mover_run (moving.mover, &moving.job, moving.rows, BLOCKS));
-    size_t unreached = 0;
-    for (size_t index = 0; index < BLOCKS; index++)
-        unreached += moving.rows[index].status == UMBP_EUNREACH;
-    CU_ASSERT_EQUAL (unreached, BLOCKS);
-    //  As somebody else, nothing is allowed, and our own connections end
-    s_store_serve (&moving.from, moving.job.from);
-    moving.job.session++;
-    CU_ASSERT (umbp_mover_run (moving.mover, &moving.job, moving.rows, 1));
-    CU_ASSERT_EQUAL (moving.rows[0].status, UMBP_ESTALE);
-    umbp_bulk_event_t event = { 0, 0 };
-    struct pollfd poll_fd = { .fd = umbp_bulk_server_fd (moving.to.server), .events = POLLIN };
-    CU_ASSERT_EQUAL (poll (&poll_fd, 1, PEER_MS), 1);
-    CU_ASSERT_EQUAL (umbp_bulk_server_event (moving.to.server, &event), 1);
-    CU_ASSERT (event.type == UMBP_BULK_CLOSED && event.id == SESSION);
-    s_moving_end (&moving);
-}
 
 //  ------------------------------------------------------------------------------------------------
 //  Real nodes
@@ -251,7 +20,7 @@ static zactor_t *s_tier_new (const umbp_home_t *home, size_t bytes)
     assert (regions[0]);
     umbp_piece_t piece = { umbp_region_base (regions[0]), umbp_region_bytes (regions[0]) };
     umbp_bulk_server_config_t bulk = {
-        .endpoint = "127.0.0.1:0",
+        .endpoint = loopback_bulk (),
         .regions = &piece,
         .region_count = 1,
         .page_size = PAGE,
@@ -284,7 +53,7 @@ typedef struct {
 static void s_node_start (node_t *self, const char *instance, const char *name, size_t bytes)
 {
     home_of (&self->home, instance, name);
-    umbp_link_args_t link = { .instance = instance, .node = name, .listen = "tcp://127.0.0.1:*" };
+    umbp_link_args_t link = { .instance = instance, .node = name, .listen = loopback_tcp () };
     self->link = umbp_link_new (&link, self->endpoint, sizeof self->endpoint);
     self->manager = s_tier_new (&self->home, bytes);
     CU_ASSERT_FATAL (self->link && self->manager);
@@ -438,7 +207,7 @@ static void test_between_nodes (void)
         char key[16];
         snprintf (key, sizeof key, "k%zu", index);
         data[index] = zmalloc (sizes[index]);
-        s_fill (data[index], sizes[index]);
+        lender_fill (data[index], sizes[index]);
         s_put (&b.tier, key, data[index], sizes[index]);
         bytes += index == 1 ? 0 : sizes[index];
     }
@@ -486,7 +255,7 @@ static void test_many_and_full (void)
     asker_t peer;
     asker_start (&peer, "mig-2a", "migrator");
     uint8_t *data = zmalloc (KEYS * SIZE);
-    s_fill (data, KEYS * SIZE);
+    lender_fill (data, KEYS * SIZE);
     char key[16];
     for (size_t index = 0; index < KEYS; index++) {
         snprintf (key, sizeof key, "k%zu", index);
@@ -505,7 +274,14 @@ static void test_many_and_full (void)
         CU_ASSERT_EQUAL (peer.msg.copy_ok.bytes, s_count (&peer, 0) * SIZE);
     }
     CU_ASSERT_EQUAL (here + full + others, 300 + 300 + KEYS - 300);
-    CU_ASSERT_EQUAL (here, (10u << 20) / (5 * PAGE));        //  What fits
+
+    //  What fits. Two copies of a key at once take room for both: then some of it is left at last.
+    asker_wait_down (&a.tier, "slots", 0);
+    CU_ASSERT_EQUAL (s_copy (&peer, words_numbered (&s_keys, "k", 0, KEYS), "b", 60000), 0);
+    CU_ASSERT_EQUAL (s_count (&peer, UMBP_EEXIST), here);
+    here += s_count (&peer, 0);
+    CU_ASSERT_EQUAL (here + s_count (&peer, UMBP_EAGAIN), KEYS);
+    CU_ASSERT_EQUAL (here, (10u << 20) / (5 * PAGE));
     CU_ASSERT_EQUAL (asker_gauge (&a.tier, "blocks"), here);
     size_t held = 0;
     for (size_t index = 0; index < KEYS; index++) {
@@ -531,7 +307,7 @@ static void test_many_and_full (void)
 typedef struct {
     umbp_home_t home;
     asked_t link;                       //  The owner, b
-    store_t pages;                      //  ... and its bulk server
+    lender_t pages;                      //  ... and its bulk server
     zactor_t *manager, *migrator;
     asker_t peer, tier;
 } stage_t;
@@ -541,7 +317,7 @@ static void s_open (stage_t *self, const char *instance, bool real_tier)
     memset (self, 0, sizeof *self);
     home_of (&self->home, instance, "a");
     asked_start (&self->link, instance, "link");
-    s_store_start (&self->pages, 256);
+    lender_start (&self->pages, 256);
     if (real_tier)
         self->manager = s_tier_new (&self->home, 4 << 20);
     umbp_migrator_args_t args = { &self->home, 0 };
@@ -559,7 +335,7 @@ static void s_close (stage_t *self)
         asker_end (&self->tier);
     zactor_destroy (&self->migrator);
     zactor_destroy (&self->manager);
-    s_store_end (&self->pages);
+    lender_end (&self->pages);
     asked_end (&self->link);
 }
 
@@ -607,11 +383,11 @@ static void s_lend (stage_t *self, const said_t *said)
         if (block->inlined)
             used += block->size;
         else if (block->status == 0 && block->size) {
-            bytes = s_store_take (&self->pages, block->size, &extents[held]);
+            bytes = lender_take (&self->pages, block->size, &extents[held]);
             held_sizes[held++] = block->size;
         }
         if (block->status == 0)
-            s_fill (bytes, block->size);
+            lender_fill (bytes, block->size);
         sums[index] = umbp_sum (bytes, block->status == 0 ? block->size : 0) ^ block->wrong_sum;
     }
     umbp_msg_t msg;
@@ -626,8 +402,8 @@ static void s_lend (stage_t *self, const said_t *said)
     ok->ttl_ms = 60000;
     ok->bulk = umbp_text (said->bulk ? said->bulk : umbp_bulk_server_endpoint (self->pages.server));
     if (held)
-        s_store_grant (&self->pages, LEASE, self->link.msg.lease.session, false, extents,
-                       held_sizes, held);
+        lender_grant (&self->pages, LEASE, self->link.msg.lease.session, false, extents, held_sizes,
+                      held);
     asked_answer (&self->link, &msg, payload, used - said->payload_cut);
     free (payload);
 }
@@ -692,13 +468,19 @@ static void test_owner_talks_nonsense (void)
 
 static void test_owner_is_silent (void)
 {
+    enum { DEADLINE_MS = 1500, TRIES = 5 };
     stage_t stage;
+    uint64_t late = 0;
+    int64_t took_ms = DEADLINE_MS;
     s_open (&stage, "mig-5", true);
-    int64_t start = zclock_mono ();
-    CU_ASSERT_EQUAL (s_copy (&stage.peer, words (&s_keys, "x y"), "b", 1500), 0);
-    CU_ASSERT (zclock_mono () - start < 1500);
-    CU_ASSERT_EQUAL (s_count (&stage.peer, UMBP_EUNREACH), 2);
-    uint64_t late = s_hear_lease (&stage);
+    for (int turn = 0; turn < TRIES && took_ms >= DEADLINE_MS; turn++) {
+        int64_t start = zclock_mono ();  //  The machine may stall, but not every time
+        CU_ASSERT_EQUAL (s_copy (&stage.peer, words (&s_keys, "x y"), "b", DEADLINE_MS), 0);
+        took_ms = zclock_mono () - start;
+        CU_ASSERT_EQUAL (s_count (&stage.peer, UMBP_EUNREACH), 2);
+        late = s_hear_lease (&stage);
+    }
+    CU_ASSERT (took_ms < DEADLINE_MS);
 
     //  What it says too late is not taken for an answer to the next question
     uint64_t id = s_say_copy (&stage.peer, words (&s_keys, "x y"), "b", PEER_MS);
@@ -721,7 +503,7 @@ static void test_bulk_fails (void)
     static const block_t blocks[] = { { 0, LARGE, false, false }, { 0, SMALL, true, false } };
     stage_t stage;
     s_open (&stage, "mig-6", true);
-    int sock = umbp_tcp_listen ("127.0.0.1:0", 16);
+    int sock = umbp_tcp_listen (loopback_bulk (), 16);
     struct sockaddr_storage address;
     socklen_t size = sizeof address;
     char silent[64];
@@ -735,13 +517,13 @@ static void test_bulk_fails (void)
         char keys[32];
         snprintf (keys, sizeof keys, "x%zu y%zu", index, index);
         int64_t start = zclock_mono ();
-        uint64_t id = s_say_copy (&stage.peer, words (&s_keys, keys), "b", 2000);
+        uint64_t id = s_say_copy (&stage.peer, words (&s_keys, keys), "b", 8000);
         s_hear_lease (&stage);          //  A session whose connection broke is not used again
         CU_ASSERT_EQUAL (session == stage.link.msg.lease.session, index > 3);
         session = stage.link.msg.lease.session;
         s_lend (&stage, &(said_t) { blocks, 2, bulks[index], 0 });
         CU_ASSERT_EQUAL_FATAL (asker_hear (&stage.peer, PEER_MS), id);
-        CU_ASSERT (zclock_mono () - start < 2000);
+        CU_ASSERT (zclock_mono () - start < 8000);
         CU_ASSERT_EQUAL (s_status (&stage.peer, 0), statuses[index]);
         CU_ASSERT_EQUAL (s_status (&stage.peer, 1), 0);
         s_hear_release (&stage);
@@ -780,7 +562,7 @@ static void test_bounds (void)
     //  All lanes are held up by a silent owner; the others wait, and are answered in time
     uint64_t first = s_say_copy (&stage.peer, words (&s_keys, "x y"), "b", 60000);
     for (size_t count = 1; count < UMBP_MIGRATOR_COPIES_MAX; count++)
-        s_say_copy (&stage.peer, words (&s_keys, "x y"), "b", count < 10 ? 60000 : 1000);
+        s_say_copy (&stage.peer, words (&s_keys, "x y"), "b", count < 10 ? 60000 : 4000);
     CU_ASSERT_EQUAL (s_copy (&stage.peer, words (&s_keys, "x"), "b", PEER_MS), UMBP_EAGAIN);
     for (size_t count = 10; count < UMBP_MIGRATOR_COPIES_MAX; count++) {
         CU_ASSERT_EQUAL_FATAL (asker_hear (&stage.peer, PEER_MS), first + count);
@@ -817,7 +599,7 @@ static void test_own_tier_fails (void)
     static const uint64_t slots[2] = { 0, 0 };
     for (int turn = 0; turn < 4; turn++) {
         uint64_t id =
-            s_say_copy (&stage.peer, words (&s_keys, "x y"), "b", turn == 3 ? 1500 : PEER_MS);
+            s_say_copy (&stage.peer, words (&s_keys, "x y"), "b", turn == 3 ? 4000 : PEER_MS);
         s_hear_lease (&stage);
         s_lend (&stage, &(said_t) { blocks, 2, NULL, 0 });
         umbp_msg_t msg;
@@ -871,8 +653,8 @@ static void test_commit (void)
     asked_t tier;
     s_open (&stage, "mig-9", false);
     asked_start (&tier, "mig-9", "tier:dram");
-    store_t own;
-    s_store_start (&own, 64);
+    lender_t own;
+    lender_start (&own, 64);
     uint64_t id = s_say_copy (&stage.peer, words (&s_keys, "x"), "b", PEER_MS);
     s_hear_lease (&stage);
     s_lend (&stage, &(said_t) { &block, 1, NULL, 0 });
@@ -880,8 +662,8 @@ static void test_commit (void)
     uint64_t slot = 4242;
     uint32_t size = LARGE;
     umbp_extent_t extent;
-    uint8_t *bytes = s_store_take (&own, size, &extent);
-    s_store_grant (&own, slot, tier.msg.reserve.session, true, &extent, &size, 1);
+    uint8_t *bytes = lender_take (&own, size, &extent);
+    lender_grant (&own, slot, tier.msg.reserve.session, true, &extent, &size, 1);
     umbp_msg_t msg;
     umbp_msg_init (&msg, UMBP_MSG_reserve_ok, 0);
     int8_t status = 0;
@@ -904,7 +686,7 @@ static void test_commit (void)
     CU_ASSERT_EQUAL (s_status (&stage.peer, 0), UMBP_ESTALE);
     CU_ASSERT_EQUAL (stage.peer.msg.copy_ok.bytes, 0);
     s_close (&stage);
-    s_store_end (&own);
+    lender_end (&own);
     asked_end (&tier);
 }
 
@@ -912,14 +694,9 @@ int main (void)
 {
     alarm (240);
     zsys_set_logstream (NULL);
-    s_state = (uint64_t) zclock_usecs ();
-    printf ("seed %llu\n", (unsigned long long) s_state);
+    lender_set_seed ();
     CU_initialize_registry ();
     CU_pSuite suite = CU_add_suite ("migrator", NULL, NULL);
-    CU_ADD_TEST (suite, test_mover_moves);
-    CU_ADD_TEST (suite, test_mover_failures);
-    CU_ADD_TEST (suite, test_mover_ends);
-    CU_ADD_TEST (suite, test_mover_connects_again);
     CU_ADD_TEST (suite, test_between_nodes);
     CU_ADD_TEST (suite, test_many_and_full);
     CU_ADD_TEST (suite, test_owner_lies);

@@ -7,6 +7,7 @@
 #include "actors/umbp_node.h"
 #include "client/umbp.h"
 #include "proto/types.h"
+#include "test/unit/loopback.h"
 
 #define KIB UINT64_C (1024)
 #define MIB (1024 * KIB)
@@ -20,7 +21,7 @@ static umbp_node_options_t s_small (void)
     umbp_node_options_init (&options);
     snprintf (options.cluster, sizeof options.cluster, "test-node-%d", (int) getpid ());
     snprintf (options.node, sizeof options.node, "a");
-    snprintf (options.listen, sizeof options.listen, "tcp://127.0.0.1:*");
+    snprintf (options.listen, sizeof options.listen, "%s", loopback_tcp ());
     options.dram_bytes = options.region_bytes = MIB;
     options.page_bytes = 4 * KIB;
     options.index_keys = options.kv_hashes = 1000;

@@ -2,6 +2,7 @@
 //  run next to a sorted model. With the argument bench it measures instead.
 #include "actors/tier/order.h"
 #include "proto/error.h"
+#include "proto/splitmix.h"
 
 #include <CUnit/Basic.h>
 #include <inttypes.h>
@@ -12,14 +13,6 @@
 #include <unistd.h>
 
 #define COUNT(array) (sizeof (array) / sizeof *(array))
-
-static uint64_t s_random (uint64_t *state)
-{
-    uint64_t mixed = (*state += 0x9e3779b97f4a7c15ull);
-    mixed = (mixed ^ (mixed >> 30)) * 0xbf58476d1ce4e5b9ull;
-    mixed = (mixed ^ (mixed >> 27)) * 0x94d049bb133111ebull;
-    return mixed ^ (mixed >> 31);
-}
 
 //  The whole order has these items, oldest first
 static void s_expect (umbp_order_t *order, const uint32_t *items, size_t count)
@@ -291,7 +284,7 @@ static void test_random_steps (void)
     for (uint32_t item = 0; item < ITEMS; item++)
         model[item].item = item;
     for (int step = 0; step < STEPS; step++) {
-        uint64_t random = s_random (&seed);
+        uint64_t random = umbp_splitmix (&seed);
         entry_t *entry = &model[random % ITEMS];
         if (random >> 60 == 0) {
             CU_ASSERT (umbp_order_remove (order, entry->item) == (entry->there ? 0 : UMBP_ENOENT));
@@ -333,7 +326,7 @@ static void s_bench_chains (uint32_t depth, uint32_t chains)
     double start = s_now_ns ();
     for (uint32_t done = 0; done < TOUCHES; tick++)
         for (uint32_t chain = 0; chain < chains; chain++) {
-            uint32_t first = (uint32_t) (s_random (&state) % (BENCH_ITEMS / depth)) * depth;
+            uint32_t first = (uint32_t) (umbp_splitmix (&state) % (BENCH_ITEMS / depth)) * depth;
             for (uint32_t index = 0; index < depth; index++, done++)
                 umbp_order_touch (order, first + index, index, tick);
         }

@@ -2,6 +2,7 @@
 //  random run next to a naive model. With the argument bench it measures instead.
 #include "actors/tier/pages.h"
 #include "proto/error.h"
+#include "proto/splitmix.h"
 
 #include <CUnit/Basic.h>
 #include <inttypes.h>
@@ -13,14 +14,6 @@
 
 #define COUNT(array) (sizeof (array) / sizeof *(array))
 #define PAGE 4096
-
-static uint64_t s_random (uint64_t *state)
-{
-    uint64_t mixed = (*state += 0x9e3779b97f4a7c15ull);
-    mixed = (mixed ^ (mixed >> 30)) * 0xbf58476d1ce4e5b9ull;
-    mixed = (mixed ^ (mixed >> 27)) * 0x94d049bb133111ebull;
-    return mixed ^ (mixed >> 31);
-}
 
 static umbp_pages_t *s_one_region (uint32_t pages)
 {
@@ -405,21 +398,21 @@ static void test_random_steps (void)
 
     model_t *model = calloc (1, sizeof *model);
     for (size_t region = 0; region < REGIONS; region++)
-        model->sizes[region] = 1 + s_random (&seed) % MODEL_PAGES;
+        model->sizes[region] = 1 + umbp_splitmix (&seed) % MODEL_PAGES;
     model->pages = umbp_pages_new (PAGE, model->sizes, REGIONS);
     uint32_t total = umbp_pages_total_count (model->pages);
     for (int step = 0; step < STEPS; step++) {
-        uint64_t random = s_random (&seed);
+        uint64_t random = umbp_splitmix (&seed);
         block_t *block = &model->blocks[random % BLOCKS];
         //  Long phases of more taking than giving keep it near full, then near empty
         if (block->count && (random >> 8) % 100 < (step / 5000 % 2 ? 70 : 35))
             s_give (model, block);
         else if (!block->count) {
             uint32_t most = random >> 16 & 7 ? 12 : random >> 19 & 7 ? 63 : total + 5;
-            s_take (model, block, 1 + (uint32_t) (s_random (&seed) % most),
+            s_take (model, block, 1 + (uint32_t) (umbp_splitmix (&seed) % most),
                     1 + (random >> 24) % EXTENTS);
         }
-        s_probe (model, s_random (&seed));
+        s_probe (model, umbp_splitmix (&seed));
         CU_ASSERT (umbp_pages_used_count (model->pages) == model->used);
         CU_ASSERT (umbp_pages_free_count (model->pages) == total - model->used);
     }
@@ -463,12 +456,12 @@ static void s_bench_size (uint32_t most, uint32_t regions)
     uint64_t state = 7;
     double take_ns = 0, give_ns = 0;
     while (umbp_pages_used_count (pages) < TOTAL / 10 * 9) {
-        uint32_t count = 1 + (uint32_t) (s_random (&state) % most);
+        uint32_t count = 1 + (uint32_t) (umbp_splitmix (&state) % most);
         block[blocks].count = umbp_pages_take (pages, count, block[blocks].extents, 64);
         blocks++;
     }
     for (int round = 0; round < ROUNDS; round++) {
-        bench_block_t *victim = &block[s_random (&state) % blocks];
+        bench_block_t *victim = &block[umbp_splitmix (&state) % blocks];
         double start = s_now_ns ();
         for (int index = 0; index < victim->count; index++)
             umbp_pages_give (pages, &victim->extents[index]);
@@ -476,7 +469,7 @@ static void s_bench_size (uint32_t most, uint32_t regions)
         *victim = block[--blocks];
         give_ns += middle - start;
         while (umbp_pages_used_count (pages) < TOTAL / 10 * 9) {
-            uint32_t count = 1 + (uint32_t) (s_random (&state) % most);
+            uint32_t count = 1 + (uint32_t) (umbp_splitmix (&state) % most);
             bench_block_t *fresh = &block[blocks];
             start = s_now_ns ();
             fresh->count = umbp_pages_take (pages, count, fresh->extents, 64);

@@ -2,6 +2,7 @@
 //  With the argument bench it measures instead.
 #include "cluster/ring.h"
 #include "proto/error.h"
+#include "proto/splitmix.h"
 
 #include <CUnit/Basic.h>
 #include <inttypes.h>
@@ -51,11 +52,6 @@ static const char *s_walk (const umbp_ring_t *ring, const char *key, size_t n, c
         letters[index] = (char) ('a' + members[index]);
     letters[found] = 0;
     return letters;
-}
-
-static uint64_t s_random (uint64_t *state)
-{
-    return umbp_ring_mix (*state += 0x9e3779b97f4a7c15ull);
 }
 
 static uint64_t s_seed (void)
@@ -431,19 +427,19 @@ static void test_walk_by_definition (void)
 {
     uint64_t state = s_seed ();
     for (int round = 0; round < 60; round++) {
-        unsigned nodes = 1 + (unsigned) (s_random (&state) % 40);
+        unsigned nodes = 1 + (unsigned) (umbp_splitmix (&state) % 40);
         umbp_ring_t *ring = s_numbered (round % 2 ? UMBP_RING_PLAIN : UMBP_RING_MIXED, nodes);
         bool healthy[40];
-        uint64_t mask = s_random (&state) & s_random (&state);
+        uint64_t mask = umbp_splitmix (&state) & umbp_splitmix (&state);
         for (unsigned member = 0; member < 40; member++)
             healthy[member] = mask >> member & 1;
         for (int step = 0; step < 20; step++) {
-            uint64_t hash = s_random (&state);
+            uint64_t hash = umbp_splitmix (&state);
             uint16_t member, expected[44], got[44];
             if (step % 2)               //  Right on a virtual node, or next to it
                 umbp_ring_vnode (ring, hash % umbp_ring_vnode_count (ring), &hash, &member);
             hash += step % 3 - 1;
-            size_t n = s_random (&state) % 44;
+            size_t n = umbp_splitmix (&state) % 44;
             const bool *filter = step % 4 < 2 ? healthy : NULL;
             size_t count = s_naive (ring, hash, n, filter, expected);
             CU_ASSERT_FATAL (umbp_ring_walk (ring, hash, n, filter, got) == count);
@@ -460,17 +456,18 @@ static void test_positions_equal_position (void)
     enum { BYTES = 600, COUNT_MAX = 40 };
     uint8_t bytes[BYTES];
     for (size_t index = 0; index < BYTES; index++)
-        bytes[index] = (uint8_t) s_random (&state);
+        bytes[index] = (uint8_t) umbp_splitmix (&state);
     for (int round = 0; round < 2000; round++) {
         const umbp_ring_t *ring = rings[round % 2];
         const uint8_t *keys[COUNT_MAX];
         uint16_t sizes[COUNT_MAX];
         uint64_t out[COUNT_MAX + 1];
-        size_t count = s_random (&state) % (COUNT_MAX + 1);
+        size_t count = umbp_splitmix (&state) % (COUNT_MAX + 1);
         unsigned longest = round % 3 ? 512 : 3;     //  Many empty keys, too
         for (size_t index = 0; index < count; index++) {
-            sizes[index] = (uint16_t) (round % 5 ? s_random (&state) % (longest + 1) : 40);
-            keys[index] = sizes[index] ? bytes + s_random (&state) % (BYTES - sizes[index]) : NULL;
+            sizes[index] = (uint16_t) (round % 5 ? umbp_splitmix (&state) % (longest + 1) : 40);
+            keys[index] =
+                sizes[index] ? bytes + umbp_splitmix (&state) % (BYTES - sizes[index]) : NULL;
         }
         out[count] = 77;
         umbp_ring_positions (ring, keys, sizes, count, out);
@@ -527,7 +524,7 @@ static void s_bench_walk (umbp_ring_hash_t hash, unsigned nodes)
     for (size_t n = 2; n <= 3; n++) {
         double from = s_now_ns ();
         for (int lookup = 0; lookup < LOOKUPS; lookup++) {
-            umbp_ring_walk (ring, s_random (&state), n, NULL, members);
+            umbp_ring_walk (ring, umbp_splitmix (&state), n, NULL, members);
             sum += members[1];
         }
         walked[n - 2] = (s_now_ns () - from) / LOOKUPS;
@@ -535,7 +532,7 @@ static void s_bench_walk (umbp_ring_hash_t hash, unsigned nodes)
     bool healthy[1024] = { [1] = true };
     double from = s_now_ns ();
     for (int lookup = 0; lookup < LOOKUPS / 100; lookup++)
-        sum += umbp_ring_walk (ring, s_random (&state), 2, healthy, members);
+        sum += umbp_ring_walk (ring, umbp_splitmix (&state), 2, healthy, members);
     double lonely = (s_now_ns () - from) / (LOOKUPS / 100);
     printf ("walk %s nodes=%u vnodes=%zu build_ms=%.1f n2_ns=%.1f n3_ns=%.1f one_healthy_ns=%.0f "
             "sum=%" PRIu64 "\n",

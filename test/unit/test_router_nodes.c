@@ -9,6 +9,7 @@
 #include "cluster/bulk/copy.h"
 #include "cluster/bulk/tcp_client.h"
 #include "actors/placement.h"
+#include "test/unit/loopback.h"
 #include "test/unit/peer.h"
 
 #define NODES 3
@@ -36,7 +37,7 @@ static umbp_node_t *s_node (int number, const char *seeds, pid_t cluster)
     umbp_node_options_init (&options);
     snprintf (options.node, sizeof options.node, "node-%d", number);
     snprintf (options.cluster, sizeof options.cluster, "routers-%d", (int) cluster);
-    snprintf (options.listen, sizeof options.listen, "tcp://127.0.0.1:*");
+    snprintf (options.listen, sizeof options.listen, "%s", loopback_tcp ());
     snprintf (options.seeds, sizeof options.seeds, "%s", seeds);
     options.heartbeat_ms = 100;
     options.suspect_ms = 2000;

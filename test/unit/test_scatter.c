@@ -1,6 +1,7 @@
 //  test/unit/test_scatter.c - tiling and copying between lists of pieces, against a naive model
 #include "client/scatter.h"
 #include "cluster/bulk/copy.h"
+#include "proto/splitmix.h"
 
 #include <CUnit/Basic.h>
 #include <stdio.h>
@@ -16,10 +17,7 @@ static uint64_t s_stream;
 
 static uint64_t s_random (uint64_t below)
 {
-    uint64_t value = s_stream += 0x9e3779b97f4a7c15;
-    value = (value ^ value >> 30) * 0xbf58476d1ce4e5b9;
-    value = (value ^ value >> 27) * 0x94d049bb133111eb;
-    return (value ^ value >> 31) % below;
+    return umbp_splitmix (&s_stream) % below;
 }
 
 static void s_seed (void)

@@ -6,6 +6,9 @@
 #include <unistd.h>
 
 #include "bin/view.h"
+#include "proto/splitmix.h"
+
+static uint64_t s_stream;               //  Of random numbers
 
 //  The text that stands for these bytes
 static void s_check_text (const void *data, size_t size, const char *wanted)
@@ -36,9 +39,9 @@ static void test_any_text_is_harmless (void)
 {
     for (int round = 0; round < 20000; round++) {
         char data[32];
-        size_t size = (size_t) rand () % sizeof data;
+        size_t size = umbp_splitmix (&s_stream) % sizeof data;
         for (size_t index = 0; index < size; index++)
-            data[index] = (char) (rand () >> 4);
+            data[index] = (char) umbp_splitmix (&s_stream);
         json_t *text = umbp_view_text (data, size);
         CU_ASSERT (json_is_string (text));
         for (const char *at = json_string_value (text); *at; at++)
@@ -101,9 +104,8 @@ int main (void)
     alarm (30);
     setlocale (LC_CTYPE, "C.UTF-8");
     const char *given = getenv ("UMBP_SEED");
-    unsigned seed = given ? (unsigned) strtoul (given, NULL, 10) : (unsigned) getpid ();
-    printf ("seed %u (UMBP_SEED)\n", seed);
-    srand (seed);
+    s_stream = given ? strtoull (given, NULL, 10) : (uint64_t) getpid ();
+    printf ("seed %llu (UMBP_SEED)\n", (unsigned long long) s_stream);
     CU_initialize_registry ();
     CU_pSuite suite = CU_add_suite ("view", NULL, NULL);
     CU_ADD_TEST (suite, test_text_is_harmless);

@@ -1,6 +1,7 @@
 //  test/unit/test_workload.c - traces, made-up conversations, block contents and the LRU
 #include "bin/workload.h"
 #include "proto/error.h"
+#include "proto/splitmix.h"
 
 #include <CUnit/Basic.h>
 #include <stdio.h>
@@ -13,10 +14,7 @@ static uint64_t s_stream;               //  Of random numbers
 
 static uint64_t s_random (void)
 {
-    uint64_t value = s_stream += 0x9e3779b97f4a7c15;
-    value = (value ^ value >> 30) * 0xbf58476d1ce4e5b9;
-    value = (value ^ value >> 27) * 0x94d049bb133111eb;
-    return value ^ value >> 31;
+    return umbp_splitmix (&s_stream);
 }
 
 //  Seed from UMBP_SEED or the clock, printed, so that a failure can be run again
