@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -26,6 +27,7 @@ typedef struct {
     pid_t pid;
     int fd;                             //  -1: closed
     bool busy;                          //  With a request
+    uint64_t calls;                     //  That it may make for this, each within its deadline
     umbp_stats_t stats;
 } client_t;
 
@@ -100,6 +102,13 @@ static bool s_next (self_t *self, umbp_request_t *request)
     return rc < 0 ? s_complain (self, "workload", error) : rc > 0;
 }
 
+//  To connect, for the first request; one exists; one get and one put for each batch at most
+static uint64_t s_calls (const self_t *self, uint64_t blocks)
+{
+    uint64_t batch = self->options->batch;
+    return 2 + 2 * ((blocks + batch - 1) / batch);
+}
+
 static void s_deal (self_t *self, client_t *client)
 {
     umbp_request_t request;
@@ -108,6 +117,7 @@ static void s_deal (self_t *self, client_t *client)
         return;
     }
     self->dealt++;
+    client->calls = s_calls (self, request.blocks);
     if (self->lru)
         self->lru_prefix += umbp_lru_request (self->lru, request.hash_ids, request.blocks);
     umbp_bench_task_t task = { request.blocks };
@@ -175,11 +185,22 @@ static void s_note (const self_t *self, char *out, size_t size)
               umbp_units_show_bytes (moved[UMBP_BENCH_GET] + moved[UMBP_BENCH_PUT], bytes));
 }
 
+//  How long all clients may be silent: as long as the one with most to do
+static int s_limit_ms (const self_t *self)
+{
+    uint64_t calls = 0;
+    for (size_t index = 0; index < self->options->clients; index++)
+        if (self->clients[index].busy && self->clients[index].calls > calls)
+            calls = self->clients[index].calls;
+    uint64_t limit_ms = calls * self->options->timeout_ms + CALL_SLACK_MS;
+    return limit_ms < INT_MAX ? (int) limit_ms : INT_MAX;
+}
+
 static bool s_poll (self_t *self)
 {
     struct pollfd polls[UMBP_BENCH_CLIENTS_MAX];
     size_t count = self->options->clients;
-    int limit_ms = (int) (2 * self->options->timeout_ms) + CALL_SLACK_MS;
+    int limit_ms = s_limit_ms (self);
     for (size_t index = 0; index < count; index++)
         polls[index] = (struct pollfd) { .fd = self->clients[index].fd, .events = POLLIN };
     int ready = poll (polls, count, limit_ms);

@@ -122,11 +122,12 @@ static void s_get (self_t *self, size_t count)
 static void s_put (self_t *self, size_t count)
 {
     uint64_t bytes = self->options->block_bytes;
-    umbp_put_options_t how = { .strategy = umbp_bench_options_strategy (self->options) };
+    umbp_put_options_t how = { .strategy = umbp_bench_options_strategy (self->options),
+                               .full_ms = self->options->wait_full ? 0 : FULL_MS };
     for (size_t index = 0; index < count; index++)
         umbp_workload_fill (self->ids[self->numbers[index]], self->items[index].data, bytes);
     uint64_t start_ns = umbp_bench_now_ns ();
-    umbp_put_batch (self->pool, self->items, count, &how, self->options->wait_full ? 0 : FULL_MS);
+    umbp_put_batch (self->pool, self->items, count, &how, 0);
     s_sample (self, UMBP_BENCH_PUT, start_ns, count);
     for (size_t index = 0; index < count; index++) {
         int status = self->items[index].status;

@@ -53,8 +53,9 @@ static int s_ask (umbp_lane_t *lane, int fd, umbp_msg_t *msg, int *fds, int64_t 
     return rc != 0 ? rc : (int) count;
 }
 
+//  Pages are put in place within the deadline, those to be written first: they may not exist yet
 static umbp_memory_t *s_map (const umbp_msg_attach_ok_t *msg, const char *node, const int *fds,
-                             size_t count)
+                             size_t count, int64_t deadline_ms)
 {
     umbp_memory_t *self = zmalloc (sizeof (umbp_memory_t));
     snprintf (self->node, sizeof self->node, "%s", node);
@@ -63,8 +64,12 @@ static umbp_memory_t *s_map (const umbp_msg_attach_ok_t *msg, const char *node, 
     self->reads = umbp_shm_map_new (fds, count, false, NULL);
     if (self->reads)
         self->writes = umbp_shm_map_new (fds, count, true, NULL);
-    if (!self->writes)
+    if (!self->writes) {
         umbp_memory_destroy (&self);
+        return NULL;
+    }
+    umbp_shm_map_populate (self->writes, deadline_ms);
+    umbp_shm_map_populate (self->reads, deadline_ms);
     return self;
 }
 
@@ -80,7 +85,7 @@ static umbp_memory_t *s_borrow (umbp_lane_t *lane, int number, int64_t deadline_
     if (umbp_text_is (msg.attach_ok.node, door->node)) {
         memory = umbp_pool_memory (lane->pool, door->node, msg.attach_ok.node_epoch);
         if (!memory) {
-            memory = s_map (&msg.attach_ok, door->node, fds, (size_t) count);
+            memory = s_map (&msg.attach_ok, door->node, fds, (size_t) count, deadline_ms);
             if (memory)
                 memory = umbp_pool_add_memory (lane->pool, memory);
         }

@@ -39,6 +39,7 @@ typedef struct {
     umbp_way_t way;                     //  To the router
     size_t items_max;                   //  In a message, less after one was too large
     bool full;                          //  The deadline was spent waiting for room
+    int64_t full_until_ms;              //  End of waiting for room; 0: there is enough, or no end
 } call_t;
 
 //  ------------------------------------------------------------------------------------------------
@@ -396,16 +397,34 @@ static size_t s_put_message (call_t *call, job_t *jobs, size_t count)
 //  ------------------------------------------------------------------------------------------------
 //  Windows and tries
 
+//  After a try. Returns true if what found no room has waited for it as long as the caller wants,
+//  counted from the last time that everything found some.
+static bool s_has_waited (call_t *call, const job_t *jobs, size_t count)
+{
+    size_t full = 0;
+    while (full < count && *jobs[full].status != UMBP_EAGAIN)
+        full++;
+    if (full == count || call->options.full_ms == 0) {
+        call->full_until_ms = 0;
+        return false;
+    }
+    int64_t now_ms = umbp_clock_ms ();
+    if (call->full_until_ms == 0)
+        call->full_until_ms = now_ms + call->options.full_ms;
+    return now_ms >= call->full_until_ms;
+}
+
 //  Move the jobs that shall be tried again to the front. Returns how many.
 static size_t s_keep_open (call_t *call, job_t *jobs, size_t count)
 {
+    bool waited = s_has_waited (call, jobs, count);
     size_t open = 0;
     for (size_t index = 0; index < count; index++) {
         job_t *job = &jobs[index];
         call->lane->stats.stale += *job->status == UMBP_ESTALE;
         if (!umbp_is_passing (*job->status))
             continue;
-        if (*job->status != UMBP_EAGAIN && ++job->tries == TRIES_MAX)
+        if (*job->status == UMBP_EAGAIN ? waited : ++job->tries == TRIES_MAX)
             continue;
         if (open != index)
             jobs[open] = *job;

@@ -108,6 +108,8 @@ typedef struct {
     uint8_t tier;                       //  Wanted: 1 hbm, 2 dram, 3 nvme, 4 shared; 0: any
     bool nowait;                        //  Return before the index has heard: others may miss it
                                         //  for a moment, see umbp_flush
+    uint32_t full_ms;                   //  Wait so long for room, once the pool is full. 0: until
+                                        //  the deadline
 } umbp_put_options_t;
 
 //  A whole block from or to one buffer
@@ -122,7 +124,8 @@ typedef struct {
 } umbp_item_t;
 
 //  options may be NULL. timeout_ms 0: the default. A full pool is waited for within the deadline,
-//  then UMBP_EAGAIN.
+//  then UMBP_EAGAIN. Who would rather drop a block than wait for room sets full_ms and leaves the
+//  deadline as it is: a short deadline also ends what is merely slow, as UMBP_ETIMEDOUT.
 UMBP_EXPORT int umbp_put_batch (umbp_t *self, umbp_item_t *items, size_t count,
                                 const umbp_put_options_t *options, uint32_t timeout_ms);
 UMBP_EXPORT int umbp_get_batch (umbp_t *self, umbp_item_t *items, size_t count,

@@ -125,15 +125,15 @@ start_cluster () {
 #  Names of those that a node sees alive and in the ring, sorted, in one line
 members_of () {
     # shellcheck disable=SC2086
-    ${in_ns[$1]:-} "$B/bin/umbp-console" --endpoint "${endpoints[$1]}" --json nodes 2>/dev/null \
+    ${in_ns[$1]:-} "$B/bin/umbp-console" --endpoint "${endpoints[$1]}" --json nodes \
         | tr -d ' \n' | grep -oE '"node":"[^"]*","state":"alive","in_ring":true' \
         | cut -d '"' -f 4 | sort | tr '\n' ' '
 }
 
 wait_cluster () {
-    local count=$1 end=$((SECONDS + 20)) number
+    local count=$1 end=$((SECONDS + 60)) number
     for ((number = 0; number < ${#pids[@]}; number++)); do
-        until [[ $(members_of $number | wc -w) == "$count" ]]; do
+        until [[ $(members_of $number 2>/dev/null | wc -w) == "$count" ]]; do
             if ((SECONDS >= end)); then
                 echo "node-$((number + 1)) sees: $(members_of $number)" >&2
                 return 1

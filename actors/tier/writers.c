@@ -262,13 +262,20 @@ static bool s_has_lost (umbp_manager_t *self, const umbp_word_t *word, const umb
     return true;
 }
 
+//  Who waits for a word with this tag; NULL if nobody does any more
+static umbp_waiter_t *s_waiter_of (umbp_manager_t *self, uint64_t tag)
+{
+    if (tag == 0)
+        return NULL;
+    umbp_waiter_t *waiter = &self->waiters[(tag >> 48) - 1];
+    return waiter->used && waiter->turn == (uint32_t) tag ? waiter : NULL;
+}
+
 void umbp_manager_on_word (void *owner, const umbp_word_t *word)
 {
     umbp_manager_t *self = owner;
-    umbp_waiter_t *waiter = word->tag ? &self->waiters[(word->tag >> 48) - 1] : NULL;
+    umbp_waiter_t *waiter = s_waiter_of (self, word->tag);
     uint32_t index = word->tag >> 32 & 0xffff;
-    if (waiter && (!waiter->used || waiter->turn != (uint32_t) word->tag))
-        waiter = NULL;
     bool lost = s_has_lost (self, word, waiter);
     const umbp_block_t *block = umbp_store_block (self->store, word->item);
     if (lost && block->state == UMBP_BLOCK_LIVE && block->token == word->token)

@@ -305,6 +305,13 @@ int umbp_shm_recv (int sock, void *data, size_t max, int *fds, size_t *count_p, 
 
 //  ---- Maps
 
+#define STEP_BYTES ((size_t) 16 << 20)  //  Put in place at once, which takes a few milliseconds
+
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22           //  Kernel 5.14; older ones answer EINVAL
+#define MADV_POPULATE_WRITE 23
+#endif
+
 typedef struct {
     void *base;
     size_t bytes;
@@ -312,6 +319,7 @@ typedef struct {
 
 struct umbp_shm_map {
     size_t count;
+    bool writable;
     part_t parts[UMBP_SHM_FDS_MAX];
 };
 
@@ -323,9 +331,8 @@ static int s_map (part_t *part, int fd, bool writable)
         return UMBP_EDENIED;
     if (status.st_size <= 0 || (uint64_t) status.st_size > SIZE_MAX)
         return UMBP_EDENIED;
-    //  Populated, since a fault for each small page would halve the speed of the first copy
     int protection = PROT_READ | (writable ? PROT_WRITE : 0);
-    void *base = mmap (NULL, status.st_size, protection, MAP_SHARED | MAP_POPULATE, fd, 0);
+    void *base = mmap (NULL, status.st_size, protection, MAP_SHARED, fd, 0);
     if (base == MAP_FAILED)
         return errno == EACCES || errno == EPERM ? UMBP_EDENIED
                : errno == ENOMEM                 ? UMBP_ENOSPC
@@ -339,6 +346,7 @@ umbp_shm_map_t *umbp_shm_map_new (const int *fds, size_t count, bool writable, i
     int rc = count > 0 && count <= UMBP_SHM_FDS_MAX ? 0 : UMBP_EINVAL;
     umbp_shm_map_t *self = calloc (1, sizeof (umbp_shm_map_t));
     assert (self);
+    self->writable = writable;
     for (size_t index = 0; rc == 0 && index < count; index++) {
         rc = s_map (&self->parts[index], fds[index], writable);
         self->count += rc == 0;
@@ -348,6 +356,29 @@ umbp_shm_map_t *umbp_shm_map_new (const int *fds, size_t count, bool writable, i
     if (rc_p)
         *rc_p = rc;
     return self;
+}
+
+//  Returns false if time is over, or the kernel will not
+static bool s_populate (const part_t *part, int advice, int64_t deadline_ms)
+{
+    for (size_t at = 0; at < part->bytes;) {
+        size_t left = part->bytes - at, step = left < STEP_BYTES ? left : STEP_BYTES;
+        if (umbp_clock_ms () >= deadline_ms)
+            return false;
+        if (madvise ((uint8_t *) part->base + at, step, advice) == 0)
+            at += step;
+        else if (errno != EINTR)
+            return false;
+    }
+    return true;
+}
+
+void umbp_shm_map_populate (umbp_shm_map_t *self, int64_t deadline_ms)
+{
+    int advice = self->writable ? MADV_POPULATE_WRITE : MADV_POPULATE_READ;
+    for (size_t index = 0; index < self->count; index++)
+        if (!s_populate (&self->parts[index], advice, deadline_ms))
+            return;
 }
 
 void umbp_shm_map_destroy (umbp_shm_map_t **self_p)

@@ -54,13 +54,18 @@ void umbp_shm_close (int *fds, size_t count);
 //  Regions of another process, mapped into ours.
 typedef struct umbp_shm_map umbp_shm_map_t;
 
-//  Map them all, in order, for reading or for reading and writing, with their pages in place. Each
-//  must be a memfd sealed against shrinking: one that shrinks would kill us by SIGBUS. The
-//  descriptors stay the caller's, and may be closed at once. Takes a while for large regions.
+//  Map them all, in order, for reading or for reading and writing. Each must be a memfd sealed
+//  against shrinking: one that shrinks would kill us by SIGBUS. The descriptors stay the caller's,
+//  and may be closed at once.
 //  Returns NULL if one cannot be mapped; *rc_p, unless it is NULL, says why: UMBP_EINVAL (none, or
 //  more than UMBP_SHM_FDS_MAX), UMBP_EDENIED (not sealed, empty, or not open for writing),
 //  UMBP_ENOSPC, UMBP_EIO.
 umbp_shm_map_t *umbp_shm_map_new (const int *fds, size_t count, bool writable, int *rc_p);
+
+//  Put the pages in place that are not yet, since a fault for each small page would halve the speed
+//  of the first copy. Takes a second for some GiB, and ends at deadline_ms (clock.h); pages that
+//  were not put in place by then, or by a kernel before 5.14, come when they are used first.
+void umbp_shm_map_populate (umbp_shm_map_t *self, int64_t deadline_ms);
 
 void umbp_shm_map_destroy (umbp_shm_map_t **self_p);
 

@@ -1,4 +1,5 @@
 //  test/unit/test_bulk_shm.c - regions, and what two processes of one host do to share them
+#include "cluster/bulk/clock.h"
 #include "cluster/bulk/region.h"
 #include "cluster/bulk/shm.h"
 #include "proto/error.h"
@@ -342,6 +343,27 @@ static void test_maps_only_what_is_safe (void)
     CU_ASSERT_EQUAL (s_fd_count (), before);
 }
 
+//  Pages of a map are put in place, but not for longer than there is time
+static void test_populate (void)
+{
+    int rc;
+    umbp_region_t *region = umbp_region_new ("shm test", 40 * MIB, false, false, &rc);
+    CU_ASSERT_FATAL (region != NULL);
+    int fd = umbp_region_fd (region);
+    struct stat status;
+    umbp_shm_map_t *map = umbp_shm_map_new (&fd, 1, true, &rc);
+    CU_ASSERT_FATAL (map != NULL);
+    umbp_shm_map_populate (map, umbp_clock_ms ());
+    CU_ASSERT (fstat (fd, &status) == 0 && status.st_blocks == 0);
+    bool can = madvise (umbp_shm_map_base (map, 0), 4096, 23) == 0;    //  MADV_POPULATE_WRITE
+    umbp_shm_map_populate (map, umbp_clock_ms () + 60000);
+    CU_ASSERT (fstat (fd, &status) == 0);
+    CU_ASSERT (!can || (size_t) status.st_blocks == umbp_region_bytes (region) / 512);
+    memset (umbp_shm_map_base (map, 0), 1, umbp_region_bytes (region));
+    umbp_shm_map_destroy (&map);
+    umbp_region_destroy (&region);
+}
+
 int main (void)
 {
     alarm (60);
@@ -360,6 +382,7 @@ int main (void)
     CU_ADD_TEST (suite, test_messages_have_limits);
     CU_ADD_TEST (suite, test_nobody_waits_for_ever);
     CU_ADD_TEST (suite, test_maps_only_what_is_safe);
+    CU_ADD_TEST (suite, test_populate);
     CU_basic_run_tests ();
     return CU_get_number_of_failures () > 0;
 }
