@@ -179,8 +179,8 @@ static void s_take (look_t *look, group_t *group, const umbp_answer_t *answer)
         look->ranks[group->member] = FAILED;
         return;
     }
-    bool same = ok->topo_epoch == umbp_topology_epoch (look->lane->cluster->topology)
-                && !ok->unsettled;
+    bool same =
+        ok->topo_epoch == umbp_topology_epoch (look->lane->cluster->topology) && !ok->unsettled;
     for (size_t row = 0; row < group->count; row++) {
         uint32_t index = group->which[row];
         if (umbp_u8s_at (ok->found, row) > 0)
