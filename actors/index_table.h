@@ -1,11 +1,11 @@
 //  actors/index_table.h - the memory of one index shard: fingerprint -> the places that hold the
-//  block. One place is one entry of 32 bytes; the replicas of a block are neighbouring entries.
+//  block. One place is one entry of 26 bytes; the replicas of a block are neighbouring entries.
 //
-//  Entries lie in 256 to 65536 segments, chosen by the first bits of the fingerprint, so many that
-//  a full table of up to 512 Mi has some 8192 in each. A segment is an open-addressing table that
-//  is always sorted by fingerprint, and grows by half on its own: an add or remove moves one
-//  segment at most. A miss ends at the first larger fingerprint; a sweep remembers a fingerprint
-//  and not a slot, so growing, shrinking, adding and removing between its calls hide nothing.
+//  Entries lie in segments by the first bits of the fingerprint, some 24 in each: a sorted array
+//  that grows by four entries at a time. Segments are split and merged one by one as the table grows
+//  and shrinks, so that no add or remove moves more than two of them. A sweep remembers a
+//  fingerprint and not a place, so growing, shrinking, adding and removing between its calls hide
+//  nothing.
 //
 //  All the places of a fingerprint agree on size and sum: the first to be recorded decides.
 //  Not thread-safe: one actor owns the table. Nothing blocks. Nothing a peer sends trips an assert.
@@ -21,6 +21,10 @@
 //  Places recorded for one fingerprint
 #define UMBP_INDEX_REPLICAS_MAX 1024
 
+//  Numbers of nodes and tiers are below these
+#define UMBP_INDEX_NODES_MAX 8192
+#define UMBP_INDEX_TIERS_MAX 8
+
 typedef struct umbp_index_table umbp_index_table_t;
 
 typedef struct {
@@ -35,8 +39,8 @@ typedef bool (umbp_index_drop_fn) (void *arg, const umbp_fingerprint_t *key,
                                    const umbp_place_t *place);
 
 //  A table of at most max_entries, 1..2^32 - 1; NULL if out of range or out of memory. Memory is
-//  taken as entries come, 43 to 66 bytes for each once there are some thousands, and given back
-//  segment by segment when seven of eight are gone.
+//  taken as entries come, some 30 bytes for each once there are some thousands, and given back as
+//  they go.
 umbp_index_table_t *umbp_index_table_new (size_t max_entries);
 void umbp_index_table_destroy (umbp_index_table_t **self_p);
 
