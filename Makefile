@@ -143,6 +143,7 @@ COUNT_TESTS = find $(B)/test -name '*.status' -exec cat {} + | awk '{ n[$$1]++ }
 
 unit: $(TESTS:=.status)
 	@:
+$(B)/test/test_churn.status: $(B)/bin/umbp-node      #  It starts some
 $(B)/test/%.status: $(B)/test/% FORCE
 	@eval "$$RUN_TEST"; run_test $* 300 $(RUNNER) $<
 

@@ -6,7 +6,8 @@
 //
 //  A node that has just joined, or just heard that another has, may work with a ring that others do not. So what is
 //  denied by a shard that works with another ring is asked again for a moment, with the newest ring we know. So is
-//  what an owner might know who has just left: the tier managers are about to tell the others.
+//  what an owner might know who has just left, since the tier managers are about to tell the others; and what nobody
+//  could be asked about.
 #include "actors/router_self.h"
 
 #define DOUBTS_MS 2000                  //  So long another ring than ours is news
@@ -81,7 +82,17 @@ static int s_again (zloop_t *loop, int timer, void *arg)
     return 0;
 }
 
-//  Everybody was asked. Go on, or ask once more if somebody's word is in doubt.
+//  Whether a part that was not found may be found in a moment: nobody could be asked; or somebody's word is in doubt,
+//  while that is news
+static bool s_is_doubtful (const umbp_req_t *req, const umbp_part_t *part, int64_t now)
+{
+    if (!part->looked || part->replica_count > 0 || req->type == UMBP_MSG_put)
+        return false;
+    bool doubted = part->doubted || umbp_rings_bereft (&req->view->rings, part->position);
+    return !part->heard || (doubted && now < req->router->doubts_until);
+}
+
+//  Everybody was asked. Go on, or ask once more.
 static void s_conclude (umbp_req_t *req)
 {
     umbp_router_t *self = req->router;
@@ -91,13 +102,9 @@ static void s_conclude (umbp_req_t *req)
         req->doubts_until = now + umbp_router_left (req, 30);
     if (req->doubts_until > now + DOUBT_MS)
         req->doubts_until = now + DOUBT_MS;
-    for (uint32_t index = 0; index < req->count; index++) {
-        const umbp_part_t *part = &req->parts[index];
-        doubted |= part->looked && part->replica_count == 0
-                   && (part->doubted || umbp_rings_bereft (&req->view->rings, part->position));
-    }
-    if (doubted && req->type != UMBP_MSG_put && now < req->doubts_until
-        && now < self->doubts_until) {
+    for (uint32_t index = 0; index < req->count; index++)
+        doubted |= s_is_doubtful (req, &req->parts[index], now);
+    if (doubted && now < req->doubts_until) {
         self->doubts++;
         zloop_timer (self->loop, AGAIN_MS, 1, s_again, req);
     } else
