@@ -7,7 +7,7 @@
 #  and calls cluster_cleanup in its EXIT trap. Then
 #
 #      start_cluster gossip|seeds|beacon COUNT      sets endpoints[], pids[]; in_ns[] for beacon
-#      wait_cluster COUNT                           until each node sees so many, 20 s at most
+#      wait_cluster COUNT                           until each node sees so many, 60 s at most
 #      stop_cluster                                 0 if all exited with 0
 #
 #  beacon: each node in a network namespace of its own, joined by veths to a bridge in another one.
@@ -34,6 +34,7 @@ free_port () {
 start_node () {
     local name=$1 listen=$2 prefix=${in_ns[${#pids[@]}]:-}
     shift 2
+    : >"$room/$name.log"        #  What a former node of that name said is no news
     # shellcheck disable=SC2086
     setsid env -u UMBP_CONFIG $prefix "$B/bin/umbp-node" --node-id "$name" --cluster-name "$cluster" \
         --node-run-dir "$room" --network-listen "$listen" --cluster-heartbeat 200ms \
@@ -41,9 +42,9 @@ start_node () {
     pids+=($!)
 }
 
-#  The endpoint that a node says when it is ready; within 20 s
+#  The endpoint that a node says when it is ready; within 60 s
 endpoint_of () {
-    local name=$1 pid=$2 end=$((SECONDS + 20))
+    local name=$1 pid=$2 end=$((SECONDS + 60))
     while ((SECONDS < end)); do
         sed -nE 's/^umbp-node: ready .*endpoint=(tcp:[^ ]+).*/\1/p' "$room/$name.log" 2>/dev/null \
             | grep . && return
