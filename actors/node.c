@@ -494,7 +494,7 @@ static bool s_start_actors (umbp_node_t *self, int *err)
 //  Life
 
 //  The gate, and the link behind it. What the certificate is was checked before, but it is a file.
-static bool s_start_secure (umbp_node_t *self, umbp_link_args_t *args)
+static bool s_start_secure (umbp_node_t *self, const umbp_link_args_t *args)
 {
     const umbp_node_options_t *o = &self->options;
     char why[UMBP_TEXT_MAX] = "";
@@ -509,10 +509,10 @@ static bool s_start_secure (umbp_node_t *self, umbp_link_args_t *args)
     if (keys) {
         gate.context = self->context = zmq_ctx_new ();
         self->gate = umbp_gate_new (&gate);
-        args->security = &(umbp_link_security_t){ self->context, &curve, keys };
+        umbp_link_security_t security = { self->context, &curve, keys };
         if (self->gate)
-            self->link = umbp_link_new (args, self->bound, sizeof self->bound);
-        args->security = NULL;
+            self->link =
+                umbp_link_new_secure (args, &security, self->bound, sizeof self->bound);
     } else
         zsys_error ("node: certificate: %s", why);
     umbp_keyring_destroy (&keys);

@@ -2,14 +2,13 @@
 #include "cluster/link.h"
 
 #include "cluster/endpoint.h"
+#include "cluster/link_sockets.h"
 #include "cluster/origin.h"
 #include "cluster/post.h"
 #include "proto/message.h"
 
 #define DRAIN_MAX 256
 #define FRAMES_MAX 6
-#define QUEUE_MAX 20000
-#define PARCEL_MAX (UMBP_MESSAGE_MAX + UMBP_INLINE_MAX)     //  Bytes in a frame
 #define STRANGERS_MAX 64                //  Ways to endpoints of no member
 #define STRANGER_IDLE_MS 30000          //  They are closed when nobody used them for so long
 #define LINGER_MS 250                   //  At the end, for what was said last
@@ -84,19 +83,6 @@ static way_t *s_oldest_stranger (link_t *self)
     return oldest;
 }
 
-static zsock_t *s_dealer (void)
-{
-    zsock_t *sock = zsock_new (ZMQ_DEALER);
-    zsock_set_linger (sock, 0);
-    zsock_set_sndhwm (sock, QUEUE_MAX);
-    zsock_set_rcvhwm (sock, QUEUE_MAX);
-    zsock_set_maxmsgsize (sock, PARCEL_MAX);
-    zsock_set_reconnect_ivl_max (sock, 1000);
-    zsock_set_heartbeat_ivl (sock, 2000);       //  A silent wire is given up and made anew
-    zsock_set_heartbeat_timeout (sock, 6000);
-    return sock;
-}
-
 //  ZeroMQ dials no more once it was refused for its key, though the other end may know it by now
 static bool s_is_stuck (const link_t *self, const way_t *way)
 {
@@ -123,7 +109,7 @@ static way_t *s_way_new (link_t *self, const char *endpoint, way_kind_t kind)
     }
     if (kind == WAY_STRANGER && self->strangers == STRANGERS_MAX)
         s_way_drop (self, s_oldest_stranger (self));
-    zsock_t *sock = s_dealer ();
+    zsock_t *sock = umbp_link_dealer ();
     if (!umbp_curve_apply (&curve, zsock_resolve (sock))
         || zsock_connect (sock, "%s", endpoint) == -1) {
         zsock_destroy (&sock);
@@ -524,23 +510,17 @@ static int s_on_pipe (zloop_t *loop, zsock_t *pipe, void *arg)
     return rc;
 }
 
-static void s_set (void *socket, int option, int value)
-{
-    int rc = zmq_setsockopt (socket, option, &value, sizeof value);
-    assert (rc == 0);
-}
-
 //  What our actors said before we were stopped, a leave above all, still goes out
 static void s_finish (link_t *self)
 {
-    s_drain (self, zsock_resolve (self->local), UMBP_SIDE_LOCAL, QUEUE_MAX);
-    s_set (self->wire, ZMQ_LINGER, LINGER_MS);
+    s_drain (self, zsock_resolve (self->local), UMBP_SIDE_LOCAL, UMBP_LINK_QUEUE_MAX);
+    int linger_ms = LINGER_MS;
+    zmq_setsockopt (self->wire, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
     for (way_t *way = zhashx_first (self->ways); way; way = zhashx_next (self->ways))
         if (way->kind != WAY_ACTOR)
             zsock_set_linger (way->sock, LINGER_MS);
 }
 
-//  The events of a socket go to its gate, which ends after us: no more of them from here on
 static void s_destroy (link_t **self_p)
 {
     link_t *self = *self_p;
@@ -548,11 +528,7 @@ static void s_destroy (link_t **self_p)
     zhashx_destroy (&self->nodes);
     zsock_destroy (&self->local);
     zsock_destroy (&self->gate);
-    if (self->context) {
-        zmq_socket_monitor (self->wire, NULL, 0);
-        zmq_close (self->wire);
-    } else
-        zsys_close (self->wire, __FILE__, __LINE__);
+    umbp_link_wire_close (self->context, &self->wire);
     umbp_keyring_destroy (&self->keys);
     memset (&self->curve, 0, sizeof self->curve);
     freen (*self_p);
@@ -581,38 +557,7 @@ static void s_actor (zsock_t *pipe, void *args)
     s_destroy (&self);
 }
 
-static zsock_t *s_local_router (void)
-{
-    zsock_t *sock = zsock_new (ZMQ_ROUTER);
-    zsock_set_linger (sock, 0);
-    zsock_set_router_mandatory (sock, 1);
-    zsock_set_sndhwm (sock, QUEUE_MAX);
-    zsock_set_rcvhwm (sock, QUEUE_MAX);
-    zsock_set_maxmsgsize (sock, PARCEL_MAX);    //  Drops a peer that sends more
-    return sock;
-}
-
-static void *s_wire_router (void *context)
-{
-    void *wire = context ? zmq_socket (context, ZMQ_ROUTER)
-                         : zsys_socket (ZMQ_ROUTER, __FILE__, __LINE__);
-    int64_t size_max = PARCEL_MAX;
-    assert (wire);
-    zmq_setsockopt (wire, ZMQ_MAXMSGSIZE, &size_max, sizeof size_max);
-    s_set (wire, ZMQ_LINGER, 0);
-    s_set (wire, ZMQ_ROUTER_MANDATORY, 1);
-    s_set (wire, ZMQ_SNDHWM, QUEUE_MAX);
-    s_set (wire, ZMQ_RCVHWM, QUEUE_MAX);
-    s_set (wire, ZMQ_BACKLOG, 256);
-    s_set (wire, ZMQ_TCP_KEEPALIVE, 1);         //  A host that vanished leaves nothing behind
-    s_set (wire, ZMQ_TCP_KEEPALIVE_IDLE, 30);
-    s_set (wire, ZMQ_TCP_KEEPALIVE_INTVL, 10);
-    s_set (wire, ZMQ_TCP_KEEPALIVE_CNT, 3);
-    return wire;
-}
-
-//  From here on only keys that the gate knows get in. It is there before us and after us; what came
-//  with no key that we know is not taken in any case.
+//  Returns false if the gate is not there
 static bool s_secure (link_t *self, const umbp_link_security_t *security)
 {
     char inproc[2 * UMBP_TEXT_MAX];
@@ -622,23 +567,20 @@ static bool s_secure (link_t *self, const umbp_link_security_t *security)
     for (size_t index = 0; index < count; index++)
         umbp_keyring_add (self->keys, &passes[index]);
     self->curve = *security->curve;
-    s_set (self->wire, ZMQ_CURVE_SERVER, 1);
     self->gate = zsock_new (ZMQ_PAIR);
     zsock_set_linger (self->gate, 0);
     umbp_post_inproc (self->instance, UMBP_LINK_GATE, inproc, sizeof inproc);
-    return zmq_setsockopt (self->wire, ZMQ_ZAP_DOMAIN, UMBP_LINK_GATE, strlen (UMBP_LINK_GATE)) == 0
-           && zmq_setsockopt (self->wire, ZMQ_CURVE_SECRETKEY, self->curve.secret_key,
-                              UMBP_CURVE_KEY)
-                  == 0
-           && zmq_socket_monitor (self->wire, UMBP_LINK_EVENTS,
-                                  ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED
-                                      | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL
-                                      | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL)
-                  == 0
+    return umbp_link_guard (self->wire, &self->curve)
            && zsock_connect (self->gate, "%s", inproc) != -1;
 }
 
 zactor_t *umbp_link_new (const umbp_link_args_t *args, char *endpoint, size_t size)
+{
+    return umbp_link_new_secure (args, NULL, endpoint, size);
+}
+
+zactor_t *umbp_link_new_secure (const umbp_link_args_t *args, const umbp_link_security_t *security,
+                                char *endpoint, size_t size)
 {
     link_t *self = zmalloc (sizeof (link_t));
     snprintf (self->instance, sizeof self->instance, "%s", args->instance);
@@ -649,12 +591,12 @@ zactor_t *umbp_link_new (const umbp_link_args_t *args, char *endpoint, size_t si
     zhashx_set_destructor (self->ways, s_way_free);
     self->nodes = zhashx_new ();
     zhashx_set_destructor (self->nodes, s_text_free);
-    self->context = args->security ? args->security->context : NULL;
-    self->local = s_local_router ();
-    self->wire = s_wire_router (self->context);
+    self->context = security ? security->context : NULL;
+    self->local = umbp_link_local ();
+    self->wire = umbp_link_wire (self->context);
     char inproc[2 * UMBP_TEXT_MAX];
     umbp_post_inproc (args->instance, "link", inproc, sizeof inproc);
-    if ((!args->security || s_secure (self, args->security))
+    if ((!security || s_secure (self, security))
         && zsock_bind (self->local, "%s", inproc) != -1
         && zmq_bind (self->wire, args->listen) != -1) {
         //  Not zsock_bind: its port * counts up from 49152, into the ports of those who just left

@@ -40,7 +40,6 @@ typedef struct {
     const char *node;                   //  Id of this node
     const char *listen;                 //  "tcp://host:port", port may be *
     const char *actors;                 //  "name,name" as above; NULL: UMBP_LINK_ACTORS
-    const umbp_link_security_t *security;       //  NULL: nothing is encrypted, and all may connect
 } umbp_link_args_t;
 
 //  Binds and starts the actor. Writes where it really listens to endpoint. Returns NULL if it
@@ -48,5 +47,9 @@ typedef struct {
 //  Destroy it after all actors that speak through it: what they said last still goes out, for up to
 //  a quarter of a second.
 zactor_t *umbp_link_new (const umbp_link_args_t *args, char *endpoint, size_t size);
+
+//  The same with certificates; security NULL: nothing is encrypted, and all may connect
+zactor_t *umbp_link_new_secure (const umbp_link_args_t *args, const umbp_link_security_t *security,
+                                char *endpoint, size_t size);
 
 #endif
