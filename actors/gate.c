@@ -32,7 +32,7 @@ typedef struct {
     said_t said[SAID_MAX];
     char (*peers)[NI_MAXHOST];          //  Of each descriptor, address and port
     char failure[128];                  //  Of a handshake whose connection ends next
-    uint64_t let_in_nodes, let_in_clients, refused_key, refused_handshake, rereads, bad_files;
+    uint64_t accepted, let_in_nodes, let_in_clients, refused_key, refused_handshake, rereads, bad_files;
 } self_t;
 
 //  ------------------------------------------------------------------------------------------------
@@ -201,7 +201,8 @@ static int s_on_zap (zloop_t *loop, zmq_pollitem_t *item, void *arg)
 
 //  ------------------------------------------------------------------------------------------------
 //  What becomes of connections. Somebody without keys, or with the wrong one for us, fails before
-//  ZeroMQ asks; his address is known by the descriptor alone.
+//  ZeroMQ asks; his address is known by the descriptor alone. Who does not even speak ZeroMQ is cut
+//  off by it without a word: there is only one more that was accepted.
 
 static void s_name_peer (self_t *self, uint32_t fd)
 {
@@ -233,7 +234,10 @@ static void s_happened (self_t *self, uint16_t event, uint32_t value)
 {
     char who[NI_MAXHOST + 16];
     switch (event) {
-    case ZMQ_EVENT_ACCEPTED: s_name_peer (self, value); return;
+    case ZMQ_EVENT_ACCEPTED:
+        self->accepted++;
+        s_name_peer (self, value);
+        return;
     case ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL:
     case ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL:
         self->refused_handshake++;
@@ -316,6 +320,7 @@ static void s_stat (void *owner, umbp_gauges_t *stats)
         nodes += passes[index].role == UMBP_PASS_NODE;
     umbp_gauges_add (stats, "nodes", nodes);
     umbp_gauges_add (stats, "clients", count - nodes);
+    umbp_gauges_add (stats, "accepted", self->accepted);
     umbp_gauges_add (stats, "let_in_nodes", self->let_in_nodes);
     umbp_gauges_add (stats, "let_in_clients", self->let_in_clients);
     umbp_gauges_add (stats, "refused_key", self->refused_key);

@@ -5,6 +5,7 @@
 #include "proto/types.h"
 
 #define PARCEL_MAX (UMBP_MESSAGE_MAX + UMBP_INLINE_MAX)     //  Bytes in a frame
+#define HANDSHAKE_MS 10000              //  Who takes longer to say who he is, is cut off
 
 static void s_set (void *socket, int option, int value)
 {
@@ -72,6 +73,7 @@ bool umbp_link_guard (void *wire, const umbp_curve_t *curve)
                        | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL
                        | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL;
     s_set (wire, ZMQ_CURVE_SERVER, 1);
+    s_set (wire, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS);
     return zmq_setsockopt (wire, ZMQ_ZAP_DOMAIN, UMBP_LINK_GATE, strlen (UMBP_LINK_GATE)) == 0
            && zmq_setsockopt (wire, ZMQ_CURVE_SECRETKEY, curve->secret_key, UMBP_CURVE_KEY) == 0
            && zmq_socket_monitor (wire, UMBP_LINK_EVENTS, events) == 0;
