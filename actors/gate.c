@@ -32,7 +32,8 @@ typedef struct {
     said_t said[SAID_MAX];
     char (*peers)[NI_MAXHOST];          //  Of each descriptor, address and port
     char failure[128];                  //  Of a handshake whose connection ends next
-    uint64_t accepted, let_in_nodes, let_in_clients, refused_key, refused_handshake, rereads, bad_files;
+    uint64_t accepted, let_in_nodes, let_in_clients, refused_key, refused_handshake, rereads,
+        bad_files;
 } self_t;
 
 //  ------------------------------------------------------------------------------------------------
@@ -141,8 +142,8 @@ static bool s_zap_receive (void *sock, zap_t *zap)
     for (bool more = true; more; zap->count++) {
         char spare[ZAP_ROOM];
         bool fits = zap->count < ZAP_FRAMES;
-        int size = zmq_recv (sock, fits ? zap->text[zap->count] : spare, ZAP_ROOM - 1,
-                             ZMQ_DONTWAIT);
+        int size =
+            zmq_recv (sock, fits ? zap->text[zap->count] : spare, ZAP_ROOM - 1, ZMQ_DONTWAIT);
         if (size == -1)
             return false;
         if (fits)
@@ -353,7 +354,8 @@ static bool s_open (self_t *self, const umbp_gate_args_t *args)
     self->link = zsock_new (ZMQ_PAIR);
     zsock_set_linger (self->link, 0);
     umbp_post_inproc (args->home->instance, UMBP_LINK_GATE, inproc, sizeof inproc);
-    return self->zap && self->events && zmq_setsockopt (self->zap, ZMQ_LINGER, &none, sizeof none) == 0
+    return self->zap && self->events
+           && zmq_setsockopt (self->zap, ZMQ_LINGER, &none, sizeof none) == 0
            && zmq_setsockopt (self->events, ZMQ_LINGER, &none, sizeof none) == 0
            && zmq_bind (self->zap, ZAP_ENDPOINT) == 0
            && zmq_connect (self->events, UMBP_LINK_EVENTS) == 0

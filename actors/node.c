@@ -511,8 +511,7 @@ static bool s_start_secure (umbp_node_t *self, const umbp_link_args_t *args)
         self->gate = umbp_gate_new (&gate);
         umbp_link_security_t security = { self->context, &curve, keys };
         if (self->gate)
-            self->link =
-                umbp_link_new_secure (args, &security, self->bound, sizeof self->bound);
+            self->link = umbp_link_new_secure (args, &security, self->bound, sizeof self->bound);
     } else
         zsys_error ("node: certificate: %s", why);
     umbp_keyring_destroy (&keys);

@@ -21,8 +21,9 @@ int umbp_console_keygen (umbp_console_t *self, int argc, char **argv)
     if (!s_take (words.name, sizeof words.name, self->name)
         || !s_take (words.node, sizeof words.node, self->node)
         || !s_take (words.endpoint, sizeof words.endpoint, self->at))
-        return umbp_console_usage (self, "keygen: --name, --node or --at is too long; allowed: %d "
-                                         "bytes, --at %d",
+        return umbp_console_usage (self,
+                                   "keygen: --name, --node or --at is too long; allowed: %d "
+                                   "bytes, --at %d",
                                    UMBP_NAME_MAX, UMBP_TEXT_MAX);
     int rc = umbp_curve_make (file, &words, why, sizeof why);
     if (rc == UMBP_EINVAL)
@@ -33,9 +34,9 @@ int umbp_console_keygen (umbp_console_t *self, int argc, char **argv)
     if (rc < 0)
         return umbp_console_fail (self, rc, "keygen", why);
     umbp_curve_text (cert.public_key, key);
-    json_t *doc = json_pack ("{s:o, s:s+, s:s, s:s}", "certificate",
-                             umbp_view_text (file, strlen (file)), "secret", file, "_secret",
-                             "name", cert.words.name, "key", key);
+    json_t *doc =
+        json_pack ("{s:o, s:s+, s:s, s:s}", "certificate", umbp_view_text (file, strlen (file)),
+                   "secret", file, "_secret", "name", cert.words.name, "key", key);
     if (!umbp_console_json (self, doc))
         printf ("%s is for others; %s_secret is for its owner alone\nname=%s key=%s\n", file, file,
                 cert.words.name, key);

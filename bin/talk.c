@@ -251,9 +251,9 @@ umbp_talk_t *umbp_talk_new_secure (const char *endpoints, const char *certificat
         size_t size = strcspn (at, ",");
         umbp_text_copy ((umbp_text_t) { at, (uint32_t) size }, self->endpoint,
                         sizeof self->endpoint);
-        *err = size < sizeof self->endpoint ? umbp_curve_client (&curve, certificate, server,
-                                                                 self->endpoint, why, why_size)
-                                            : UMBP_EINVAL;
+        *err = size < sizeof self->endpoint
+                   ? umbp_curve_client (&curve, certificate, server, self->endpoint, why, why_size)
+                   : UMBP_EINVAL;
         if (*err == 0)
             *err = s_try (self, share_ms, &curve);
         at += size + (at[size] == ',');

@@ -290,8 +290,7 @@ static umbp_t *s_new (const umbp_options_t *options)
     self->shm = !options->no_shm;
     self->verify = !options->no_verify;
     self->certificate = s_or_env (options->certificate, "UMBP_CERTIFICATE");
-    self->server_certificate =
-        s_or_env (options->server_certificate, "UMBP_SERVER_CERTIFICATE");
+    self->server_certificate = s_or_env (options->server_certificate, "UMBP_SERVER_CERTIFICATE");
     self->ranges = umbp_ranges_new ();
     pthread_mutex_init (&self->lock, NULL);
     pthread_condattr_t attributes;

@@ -143,11 +143,11 @@ static zconfig_t *s_load (const char *path, int *rc, char *why, size_t size)
                       "%s: cannot be read: %s", path, strerror (errno));
         return NULL;
     }
-    zconfig_t *root = S_ISREG (info.st_mode) && info.st_size <= FILE_MAX ? zconfig_load (path)
-                                                                         : NULL;
+    zconfig_t *root =
+        S_ISREG (info.st_mode) && info.st_size <= FILE_MAX ? zconfig_load (path) : NULL;
     if (!root)
-        *rc = s_fail (UMBP_EINVAL, why, size, "%s: not a certificate, see umbp-console keygen",
-                      path);
+        *rc =
+            s_fail (UMBP_EINVAL, why, size, "%s: not a certificate, see umbp-console keygen", path);
     return root;
 }
 
@@ -229,8 +229,8 @@ static int s_server_key (const char *server, const char *endpoint, uint8_t *key,
     if (pass)
         memcpy (key, pass->cert.public_key, UMBP_CURVE_KEY);
     else if (rc >= 0)
-        rc = s_fail (UMBP_ENOENT, why, size, "%s: no certificate in it is for %s", server,
-                     endpoint);
+        rc =
+            s_fail (UMBP_ENOENT, why, size, "%s: no certificate in it is for %s", server, endpoint);
     umbp_keyring_destroy (&ring);
     return rc < 0 ? rc : 0;
 }

@@ -101,8 +101,7 @@ static bool s_is_public (const char *name)
 }
 
 //  The path of the next certificate of an open folder. Returns NULL at its end.
-static const char *s_next (DIR *dir, const char *folder, char *path, size_t size,
-                           struct stat *info)
+static const char *s_next (DIR *dir, const char *folder, char *path, size_t size, struct stat *info)
 {
     for (struct dirent *entry = readdir (dir); entry; entry = readdir (dir))
         if (s_is_public (entry->d_name)
@@ -148,9 +147,11 @@ uint64_t umbp_keyring_stamp (const char *folder)
     if (!dir)
         return 0;
     while (s_next (dir, folder, path, sizeof path, &info)) {
-        const uint64_t facts[] = { XXH3_64bits (path, strlen (path)), (uint64_t) info.st_ino,
-                                   (uint64_t) info.st_size, (uint64_t) info.st_mtim.tv_sec,
-                                   (uint64_t) info.st_mtim.tv_nsec, (uint64_t) info.st_mode };
+        const uint64_t facts[] = {
+            XXH3_64bits (path, strlen (path)), (uint64_t) info.st_ino,
+            (uint64_t) info.st_size,           (uint64_t) info.st_mtim.tv_sec,
+            (uint64_t) info.st_mtim.tv_nsec,   (uint64_t) info.st_mode
+        };
         stamp += XXH3_64bits (facts, sizeof facts) | 1;
     }
     closedir (dir);

@@ -596,8 +596,7 @@ zactor_t *umbp_link_new_secure (const umbp_link_args_t *args, const umbp_link_se
     self->wire = umbp_link_wire (self->context);
     char inproc[2 * UMBP_TEXT_MAX];
     umbp_post_inproc (args->instance, "link", inproc, sizeof inproc);
-    if ((!security || s_secure (self, security))
-        && zsock_bind (self->local, "%s", inproc) != -1
+    if ((!security || s_secure (self, security)) && zsock_bind (self->local, "%s", inproc) != -1
         && zmq_bind (self->wire, args->listen) != -1) {
         //  Not zsock_bind: its port * counts up from 49152, into the ports of those who just left
         zmq_getsockopt (self->wire, ZMQ_LAST_ENDPOINT, endpoint, &size);

@@ -39,8 +39,8 @@ zsock_t *umbp_link_local (void)
 
 void *umbp_link_wire (void *context)
 {
-    void *wire = context ? zmq_socket (context, ZMQ_ROUTER)
-                         : zsys_socket (ZMQ_ROUTER, __FILE__, __LINE__);
+    void *wire =
+        context ? zmq_socket (context, ZMQ_ROUTER) : zsys_socket (ZMQ_ROUTER, __FILE__, __LINE__);
     int64_t size_max = PARCEL_MAX;
     assert (wire);
     zmq_setsockopt (wire, ZMQ_MAXMSGSIZE, &size_max, sizeof size_max);
@@ -70,8 +70,7 @@ void umbp_link_wire_close (void *context, void **wire_p)
 bool umbp_link_guard (void *wire, const umbp_curve_t *curve)
 {
     const int events = ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED
-                       | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL
-                       | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL;
+                       | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL;
     s_set (wire, ZMQ_CURVE_SERVER, 1);
     s_set (wire, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS);
     return zmq_setsockopt (wire, ZMQ_ZAP_DOMAIN, UMBP_LINK_GATE, strlen (UMBP_LINK_GATE)) == 0

@@ -73,9 +73,9 @@ void umbp_origin_user (const umbp_origin_t *origin, umbp_user_t *user)
     while (entry.side == UMBP_SIDE_SECURE && entry.user_size > 0) {
         user->kind = entry.user[0] == KIND_CLIENT ? UMBP_USER_CLIENT : UMBP_USER_NODE;
         user->bound = entry.user[0] == KIND_BOUND;
-        umbp_text_copy ((umbp_text_t) { (const char *) entry.user + 1,
-                                        (uint32_t) entry.user_size - 1 },
-                        user->name, sizeof user->name);
+        umbp_text_copy (
+            (umbp_text_t){ (const char *) entry.user + 1, (uint32_t) entry.user_size - 1 },
+            user->name, sizeof user->name);
         if (user->kind == UMBP_USER_CLIENT
             || !umbp_origin_pop (entry.rest, entry.rest_size, &entry))
             return;

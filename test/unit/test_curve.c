@@ -114,7 +114,8 @@ static void test_refuses_secrets (void)
 static void test_client_keys (void)
 {
     umbp_curve_t curve;
-    const char *folder = certs_folder ("servers"), *own = certs_make ("own", (umbp_curve_words_t){ 0 });
+    const char *folder = certs_folder ("servers"),
+               *own = certs_make ("own", (umbp_curve_words_t){ 0 });
     const char *end = "tcp://10.0.0.1:7710";
     certs_make ("servers/a", (umbp_curve_words_t){ .endpoint = "tcp://10.0.0.1:7710" });
     certs_make ("servers/b", (umbp_curve_words_t){ .endpoint = "tcp://10.0.0.2:*" });
@@ -158,9 +159,9 @@ static void test_keyring (void)
     CU_ASSERT (umbp_keyring_add_folder (ring, nodes, UMBP_PASS_NODE, s_why, sizeof s_why) == 0);
     CU_ASSERT (umbp_keyring_add_folder (ring, clients, UMBP_PASS_CLIENT, s_why, sizeof s_why) == 1);
     CU_ASSERT (strstr (s_why, "clients/rubbish") != NULL);
-    CU_ASSERT (umbp_keyring_add_folder (ring, certs_path ("none"), UMBP_PASS_NODE, s_why,
-                                        sizeof s_why)
-               == UMBP_EIO);
+    CU_ASSERT (
+        umbp_keyring_add_folder (ring, certs_path ("none"), UMBP_PASS_NODE, s_why, sizeof s_why)
+        == UMBP_EIO);
     size_t count;
     const umbp_pass_t *passes = umbp_keyring_passes (ring, &count);
     CU_ASSERT_FATAL (count == 3);       //  a once, as a node

@@ -76,7 +76,9 @@ static void test_forged (void)
 static void test_limits (void)
 {
     uint8_t out[UMBP_ORIGIN_MAX], id[41] = { 0 }, rest[UMBP_ORIGIN_MAX] = { 0 };
-    umbp_origin_entry_t entry = { .side = UMBP_SIDE_WIRE, .id = id, .id_size = 40,
+    umbp_origin_entry_t entry = { .side = UMBP_SIDE_WIRE,
+                                  .id = id,
+                                  .id_size = 40,
                                   .user = id, .rest = rest, .rest_size = UMBP_ORIGIN_MAX - 42 };
     CU_ASSERT (umbp_origin_push (&entry, out) == UMBP_ORIGIN_MAX);
     entry.rest_size++;
@@ -88,7 +90,8 @@ static void test_limits (void)
     umbp_pass_t longest = { .role = UMBP_PASS_NODE };
     memset (longest.cert.words.node, 'n', UMBP_NAME_MAX);
     uint8_t user[UMBP_NAME_MAX + 2];
-    entry = (umbp_origin_entry_t){ .side = UMBP_SIDE_SECURE, .id = id, .id_size = 40, .user = user };
+    entry =
+        (umbp_origin_entry_t){ .side = UMBP_SIDE_SECURE, .id = id, .id_size = 40, .user = user };
     entry.user_size = umbp_origin_write_user (&longest, user);
     entry.rest_size = umbp_origin_push (&entry, out);
     CU_ASSERT (entry.rest_size == 3 + 40 + 1 + UMBP_NAME_MAX);
@@ -101,7 +104,8 @@ static void test_limits (void)
 static void test_hostile (void)
 {
     const char *text = getenv ("UMBP_SEED");
-    uint64_t seed = text ? strtoull (text, NULL, 10) : (uint64_t) time (NULL) ^ (uint64_t) getpid ();
+    uint64_t seed =
+        text ? strtoull (text, NULL, 10) : (uint64_t) time (NULL) ^ (uint64_t) getpid ();
     printf ("[origin seed=%llu] ", (unsigned long long) seed);
     for (int round = 0; round < 200000; round++) {
         size_t size = umbp_splitmix (&seed) % 24;

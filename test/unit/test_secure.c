@@ -278,8 +278,11 @@ static void test_options (void)
 {
     static const char *const ours[] = { "tcp://127.0.0.1:1", "tcp://localhost:*", "tcp://[::1]:7",
                                         "tcp://127.255.3.4:1", "tcp://lo:1" };
-    static const char *const open[] = { "tcp://10.0.0.1:1", "tcp://128.0.0.1:1", "tcp://eth0:1",
-                                        "tcp://host:*", "tcp://127.0.0.1.example.org:1",
+    static const char *const open[] = { "tcp://10.0.0.1:1",
+                                        "tcp://128.0.0.1:1",
+                                        "tcp://eth0:1",
+                                        "tcp://host:*",
+                                        "tcp://127.0.0.1.example.org:1",
                                         "tcp://[::2]:1" };
     umbp_node_options_t options;
     for (size_t index = 0; index < sizeof ours / sizeof *ours; index++) {
