@@ -39,7 +39,8 @@ typedef struct {
 //  ------------------------------------------------------------------------------------------------
 //  Telling people
 
-//  What a peer can repeat is logged once a minute. Returns whether it is news.
+//  What a peer can repeat is logged once a minute, and no more lines in that time than the table
+//  has rows, however many keys he tries. Returns whether it is news.
 static bool s_is_news (self_t *self, const char *text)
 {
     uint64_t what = 14695981039346656037u;
@@ -54,6 +55,8 @@ static bool s_is_news (self_t *self, const char *text)
         if (said->until < oldest->until)
             oldest = said;
     }
+    if (oldest->until > now)
+        return false;
     *oldest = (said_t){ what, now + SAID_MS };
     return true;
 }

@@ -465,7 +465,7 @@ static void s_learn (link_t *self, zmq_msg_t *frame)
 //  -----------------------------------------------------------------------------------------------
 //  Keys
 
-//  The first way to another node that leads to a key that is not good any more, or is not answered
+//  The first way to another node that leads to a key that is not good for that endpoint any more
 static way_t *s_outdated (link_t *self)
 {
     umbp_curve_t curve;

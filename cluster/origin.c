@@ -24,7 +24,8 @@ size_t umbp_origin_push (const umbp_origin_entry_t *entry, uint8_t *out)
         memcpy (at, entry->user, entry->user_size);
         at += entry->user_size;
     }
-    memcpy (at, entry->rest, entry->rest_size);
+    if (entry->rest_size)
+        memcpy (at, entry->rest, entry->rest_size);
     return head + entry->rest_size;
 }
 

@@ -239,6 +239,34 @@ static void test_removed (void)
     umbp_talk_destroy (&talk);
 }
 
+//  Taken away, then the node restarts: its ZeroMQ refuses to shake hands, and ours dials no more by
+//  itself. Every call must end in time, and once the certificate is back one must succeed.
+static void test_removed_and_restarted (void)
+{
+    int err = 0, rc = 0;
+    umbp_node_options_t options;
+    umbp_t *pool = s_connect (2, s_cert ("bob"), s_cert ("nodes"), SHORT_MS, &err);
+    CU_ASSERT_FATAL (pool != NULL && umbp_put (pool, "bob's other", "x", 1) == 0);
+    unlink (s_cert ("clients/bob"));
+    umbp_node_destroy (&s_nodes[2]);
+    s_options (&options, 2);
+    s_nodes[2] = umbp_node_new (&options, NULL);
+    CU_ASSERT_FATAL (s_nodes[2] != NULL);
+    umbp_talk_t *talk = s_talk (2, s_cert ("alice"));
+    int64_t deadline_ms = umbp_clock_ms () + LONG_MS;
+    while (s_gauge (talk, "gate", "refused_key") < 2 && umbp_clock_ms () < deadline_ms) {
+        rc = umbp_put (pool, "bob's third", "x", 1);         //  Twice refused: it dialled again
+        CU_ASSERT (rc == UMBP_EUNREACH || rc == UMBP_ETIMEDOUT);
+    }
+    CU_ASSERT (s_gauge (talk, "gate", "refused_key") >= 2);
+    certs_hand_out (s_cert ("bob"), s_cert ("clients/bob"));
+    while ((rc = umbp_put (pool, "bob's fourth", "x", 1)) < 0 && umbp_clock_ms () < deadline_ms)
+        CU_ASSERT (rc != UMBP_EDENIED);
+    CU_ASSERT (rc == 0);
+    umbp_close (&pool);
+    umbp_talk_destroy (&talk);
+}
+
 //  A node whose key the others do not know: it becomes no member, and does once they do
 static void test_late_node (void)
 {
@@ -337,6 +365,7 @@ int main (void)
     CU_ADD_TEST (suite, test_bad_files);
     CU_ADD_TEST (suite, test_roles);
     CU_ADD_TEST (suite, test_removed);
+    CU_ADD_TEST (suite, test_removed_and_restarted);
     CU_ADD_TEST (suite, test_late_node);
     CU_ADD_TEST (suite, test_options);
     CU_basic_set_mode (CU_BRM_VERBOSE);
