@@ -143,8 +143,8 @@ static zconfig_t *s_load (const char *path, int *rc, char *why, size_t size)
                       "%s: cannot be read: %s", path, strerror (errno));
         return NULL;
     }
-    zconfig_t *root =
-        S_ISREG (info.st_mode) && info.st_size <= FILE_MAX ? zconfig_load (path) : NULL;
+    bool fits = S_ISREG (info.st_mode) && info.st_size > 0 && info.st_size <= FILE_MAX;
+    zconfig_t *root = fits ? zconfig_load (path) : NULL;
     if (!root)
         *rc =
             s_fail (UMBP_EINVAL, why, size, "%s: not a certificate, see umbp-console keygen", path);
