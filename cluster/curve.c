@@ -134,6 +134,20 @@ static int s_take_words (zconfig_t *root, const char *path, umbp_curve_words_t *
     return 0;
 }
 
+//  Not zconfig_load, which leaks a little for each file that is none, and such may lie there for long
+static zconfig_t *s_parse (const char *path, size_t size)
+{
+    FILE *file = fopen (path, "r");
+    char *text = zmalloc (size + 1);
+    size_t used = file ? fread (text, 1, size, file) : 0;
+    zconfig_t *root = used > 0 ? zconfig_str_load (text) : NULL;
+    memset (text, 0, size);             //  It may be a secret
+    free (text);
+    if (file)
+        fclose (file);
+    return root;
+}
+
 //  The file as a tree. Returns NULL with *rc set if there is none.
 static zconfig_t *s_load (const char *path, int *rc, char *why, size_t size)
 {
@@ -144,7 +158,7 @@ static zconfig_t *s_load (const char *path, int *rc, char *why, size_t size)
         return NULL;
     }
     bool fits = S_ISREG (info.st_mode) && info.st_size > 0 && info.st_size <= FILE_MAX;
-    zconfig_t *root = fits ? zconfig_load (path) : NULL;
+    zconfig_t *root = fits ? s_parse (path, (size_t) info.st_size) : NULL;
     if (!root)
         *rc =
             s_fail (UMBP_EINVAL, why, size, "%s: not a certificate, see umbp-console keygen", path);
