@@ -21,7 +21,8 @@ ifeq ($(MAKELEVEL),0)
 MAKEFLAGS += --jobs=$(shell nproc) --no-print-directory   #  A -j of the user's own counts more
 endif
 
-COMMON := $(wildcard proto/*.c cluster/bulk/*.c) cluster/ring.c cluster/topology.c
+COMMON := $(wildcard proto/*.c cluster/bulk/*.c) cluster/ring.c cluster/topology.c \
+          cluster/curve.c cluster/keyring.c
 CLIENT := $(wildcard client/*.c) $(COMMON)
 NODE := $(sort $(wildcard actors/*.c actors/tier/*.c cluster/*.c cluster/discovery/*.c) $(COMMON))
 MAINS := $(wildcard bin/umbp-node.c bin/umbp-console.c bin/umbp-bench.c)

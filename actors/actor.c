@@ -1,6 +1,8 @@
 //  actors/actor.c - the shape all actors share. See actor.h.
 #include "actors/actor.h"
 
+#include "cluster/origin.h"
+
 typedef struct {
     umbp_actor_args_t args;
     umbp_home_t home;
@@ -53,9 +55,33 @@ static void s_answer_stat (shell_t *shell, const umbp_mail_t *mail)
     umbp_post_answer (shell->post, mail->origin, &msg, NULL, 0);
 }
 
+//  What nodes say to each other. A client with a certificate may not; without certificates nobody
+//  knows who speaks.
+static bool s_is_denied (const umbp_mail_t *mail)
+{
+    static const uint16_t types[] = {
+        UMBP_MSG_beat,        UMBP_MSG_found,  UMBP_MSG_leave,   UMBP_MSG_capacity,
+        UMBP_MSG_topology_ok, UMBP_MSG_change, UMBP_MSG_reserve, UMBP_MSG_lease,
+        UMBP_MSG_store,       UMBP_MSG_drop,   UMBP_MSG_wipe,    UMBP_MSG_pressure,
+    };
+    umbp_user_t user;
+    umbp_origin_user (mail->origin, &user);
+    if (user.kind != UMBP_USER_CLIENT)
+        return false;
+    for (size_t index = 0; index < sizeof types / sizeof *types; index++)
+        if (types[index] == mail->msg->type)
+            return true;
+    return false;
+}
+
 static void s_request (void *owner, const umbp_mail_t *mail)
 {
     shell_t *shell = owner;
+    if (s_is_denied (mail)) {
+        umbp_post_refuse (shell->post, mail->origin, UMBP_EDENIED, "type",
+                          "for nodes, and yours is the certificate of a client");
+        return;
+    }
     switch (mail->msg->type) {
     case UMBP_MSG_ping: umbp_post_answer_status (shell->post, mail->origin, UMBP_OK); return;
     case UMBP_MSG_stat: s_answer_stat (shell, mail); return;

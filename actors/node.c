@@ -10,6 +10,7 @@
 #include "actors/actor.h"
 #include "actors/eviction.h"
 #include "actors/extkv.h"
+#include "actors/gate.h"
 #include "actors/index.h"
 #include "actors/kv_table.h"
 #include "actors/migrator.h"
@@ -40,6 +41,8 @@ struct umbp_node {
     zactor_t *actors[ACTORS_MAX];       //  In the order of their start
     size_t actor_count;
     zactor_t *registry, *link;          //  First and last to go
+    zactor_t *gate;                     //  NULL: links are plain. Outlives the link
+    void *context;                      //  Of the sockets that the gate looks after
 };
 
 //  Who is told of the topology
@@ -147,6 +150,54 @@ static int s_check_network (const umbp_node_options_t *o, char *why, size_t size
     return UMBP_OK;
 }
 
+static int s_check_listen (const char *where, const char *member, char *why, size_t size)
+{
+    if (!*where || umbp_endpoint_is_loopback (where))
+        return UMBP_OK;
+    return s_refuse (why, size,
+                     "%s: %.200s is not loopback, and whoever reaches it could read and remove "
+                     "everything: set security/certificate (umbp-console keygen makes one), or "
+                     "security/insecure = yes if that network is trusted",
+                     member, where);
+}
+
+//  Who has no certificate listens to this host alone, unless told otherwise
+static int s_check_plain (const umbp_node_options_t *o, char *why, size_t size)
+{
+    if (*o->nodes_dir || *o->clients_dir)
+        return s_refuse (why, size, "%s: it needs a certificate of this node too",
+                         *o->nodes_dir ? "nodes_dir" : "clients_dir");
+    if (o->insecure)
+        return UMBP_OK;
+    int rc = s_check_listen (o->listen, "listen", why, size);
+    if (rc == UMBP_OK)
+        rc = s_check_listen (o->bulk_host, "bulk_host", why, size);
+    return rc == UMBP_OK ? s_check_listen (o->gossip_bind, "gossip_bind", why, size) : rc;
+}
+
+static int s_check_security (const umbp_node_options_t *o, char *why, size_t size)
+{
+    umbp_pass_t own = { .role = UMBP_PASS_NODE };
+    uint8_t secret_key[UMBP_CURVE_KEY];
+    char what[UMBP_TEXT_MAX] = "";
+    if (!*o->certificate)
+        return s_check_plain (o, why, size);
+    if (o->insecure)
+        return s_refuse (why, size, "insecure: not with a certificate: take one of both away");
+    int rc = umbp_curve_read_own (o->certificate, &own.cert, secret_key, what, sizeof what);
+    memset (secret_key, 0, sizeof secret_key);
+    if (rc < 0)
+        return s_refuse (why, size, "certificate: %s", what);
+    if (*own.cert.words.node && *o->node && strneq (own.cert.words.node, o->node))
+        return s_refuse (why, size, "certificate: %.200s is for the node %s, not for %s",
+                         o->certificate, own.cert.words.node, o->node);
+    umbp_keyring_t *keys = umbp_gate_read (&own, o->nodes_dir, o->clients_dir, what, sizeof what);
+    if (!keys)
+        return s_refuse (why, size, "nodes_dir, clients_dir: %s", what);
+    umbp_keyring_destroy (&keys);
+    return UMBP_OK;
+}
+
 //  After the network: the name may have the port of listen in it
 static int s_check_names (const umbp_node_options_t *o, char *why, size_t size)
 {
@@ -223,8 +274,8 @@ static int s_check_running (const umbp_node_options_t *o, char *why, size_t size
 int umbp_node_options_check (const umbp_node_options_t *options, char *why, size_t size)
 {
     static int (*const checks[]) (const umbp_node_options_t *, char *, size_t) = {
-        s_check_network, s_check_names, s_check_members,
-        s_check_memory, s_check_blocks, s_check_running,
+        s_check_network, s_check_names, s_check_members, s_check_memory,
+        s_check_blocks, s_check_running, s_check_security,
     };
     int rc = UMBP_OK;
     for (size_t index = 0; index < sizeof checks / sizeof *checks && rc == UMBP_OK; index++)
@@ -352,13 +403,13 @@ static bool s_add (umbp_node_t *self, zactor_t *actor)
     return actor != NULL;
 }
 
-//  *err is set if this fails for want of memory or a port, and else stays as it is
 //  Of fingerprints
 static uint64_t s_seed (const umbp_node_options_t *options)
 {
     return umbp_key_seed (*options->secret ? options->secret : options->cluster);
 }
 
+//  *err is set if this fails for want of memory or a port, and else stays as it is
 static bool s_start_tier (umbp_node_t *self, uint64_t seed, int *err)
 {
     umbp_region_t **regions = NULL;
@@ -442,12 +493,45 @@ static bool s_start_actors (umbp_node_t *self, int *err)
 //  --------------------------------------------------------------------------------------------------
 //  Life
 
+//  The gate, and the link behind it. What the certificate is was checked before, but it is a file.
+static bool s_start_secure (umbp_node_t *self, const umbp_link_args_t *args)
+{
+    const umbp_node_options_t *o = &self->options;
+    char why[UMBP_TEXT_MAX] = "";
+    umbp_pass_t own = { .role = UMBP_PASS_NODE };
+    umbp_curve_t curve = { .on = true };
+    umbp_keyring_t *keys = NULL;
+    if (umbp_curve_read_own (o->certificate, &own.cert, curve.secret_key, why, sizeof why) == 0)
+        keys = umbp_gate_read (&own, o->nodes_dir, o->clients_dir, why, sizeof why);
+    memcpy (curve.public_key, own.cert.public_key, UMBP_CURVE_KEY);
+    umbp_gate_args_t gate = { .home = &self->home,
+                              .own = &own, .nodes = o->nodes_dir, .clients = o->clients_dir };
+    if (keys) {
+        gate.context = self->context = zmq_ctx_new ();
+        self->gate = umbp_gate_new (&gate);
+        umbp_link_security_t security = { self->context, &curve, keys };
+        if (self->gate)
+            self->link = umbp_link_new_secure (args, &security, self->bound, sizeof self->bound);
+    } else
+        zsys_error ("node: certificate: %s", why);
+    umbp_keyring_destroy (&keys);
+    memset (&curve, 0, sizeof curve);
+    return self->link != NULL;
+}
+
 static bool s_start_link (umbp_node_t *self)
 {
     umbp_link_args_t args = { .instance = self->home.instance,
                               .node = self->home.node,
                               .listen = self->options.listen };
-    self->link = umbp_link_new (&args, self->bound, sizeof self->bound);
+    if (self->options.insecure)
+        zsys_warning ("node: security/insecure is set: nothing is encrypted, and whoever reaches "
+                      "%s can read, write and remove everything",
+                      self->options.listen);
+    if (*self->options.certificate)
+        s_start_secure (self, &args);
+    else
+        self->link = umbp_link_new (&args, self->bound, sizeof self->bound);
     if (!self->link)
         return false;
     snprintf (self->endpoint, sizeof self->endpoint, "%s",
@@ -488,6 +572,9 @@ void umbp_node_destroy (umbp_node_t **self_p)
     while (self->actor_count > 0)
         zactor_destroy (&self->actors[--self->actor_count]);
     zactor_destroy (&self->link);
+    zactor_destroy (&self->gate);
+    if (self->context)
+        zmq_ctx_term (self->context);
     if (*self->home.doors)
         rmdir (self->home.doors);
     freen (*self_p);

@@ -5,6 +5,7 @@
 #include "actors/members.h"
 #include "actors/probes.h"
 #include "cluster/endpoint.h"
+#include "cluster/origin.h"
 
 #define PUSH_MS 5                       //  Changes within this time are told together
 #define LOST_MS 3600000                 //  So long we look for a member that fell silent
@@ -170,6 +171,19 @@ static bool s_is_ours (const umbp_origin_t *origin)
     return origin->door == 0 && origin->origin_size == 0;
 }
 
+//  A certificate that is for one node cannot speak for another. Returns whether it does, and has
+//  refused it.
+static bool s_is_impostor (self_t *self, const umbp_mail_t *mail, umbp_text_t node)
+{
+    umbp_user_t user;
+    umbp_origin_user (mail->origin, &user);
+    if (user.kind != UMBP_USER_NODE || !user.bound || umbp_text_is (node, user.name))
+        return false;
+    umbp_post_refuse (self->post, mail->origin, UMBP_EDENIED, "node",
+                      "your certificate is for another node");
+    return true;
+}
+
 static void s_do_who (void *owner, const umbp_mail_t *mail)
 {
     self_t *self = owner;
@@ -204,6 +218,8 @@ static void s_do_beat (void *owner, const umbp_mail_t *mail)
     self_t *self = owner;
     const umbp_msg_beat_t *theirs = &mail->msg->beat;
     self->beats_received++;
+    if (s_is_impostor (self, mail, theirs->node))
+        return;
     int rc = umbp_members_greet (self->members, theirs, zclock_mono ());
     if (rc < 0) {
         const umbp_refusal_t *refusal = umbp_members_refusal (self->members);
@@ -241,6 +257,8 @@ static void s_do_leave (void *owner, const umbp_mail_t *mail)
 {
     self_t *self = owner;
     const umbp_msg_leave_t *leave = &mail->msg->leave;
+    if (s_is_impostor (self, mail, leave->node))
+        return;
     int rc = umbp_members_leave (self->members, leave->node, leave->node_epoch, zclock_mono ());
     self->left += rc == 0;
     umbp_post_answer_status (self->post, mail->origin, rc);

@@ -46,6 +46,14 @@ typedef struct {
     unsigned beacon_port;               //  zbeacon: UDP port; 0: off
     char beacon_interface[64];          //  zbeacon: network interface; empty: the system's choice
 
+    char certificate[256];              //  File of this node's certificate, its secret part beside
+                                        //  it in FILE_secret; empty: links are plain, and only
+                                        //  loopback is listened on
+    char nodes_dir[256];                //  Folder: certificates of the nodes that may join
+    char clients_dir[256];              //  Folder: certificates of the clients that may connect
+    bool insecure;                      //  Listen anywhere without a certificate: whoever reaches
+                                        //  the ports can read, write and remove everything
+
     unsigned heartbeat_ms, suspect_ms, gone_ms;
     unsigned copies;                    //  R, 1..3
     unsigned vnodes;                    //  Points of a node on the ring

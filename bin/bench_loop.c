@@ -319,6 +319,7 @@ static size_t s_connect (run_t *run)
         umbp_options_t how = { .endpoints = *endpoint ? endpoint : NULL,
                                .timeout_ms = (uint32_t) options->timeout_ms,
                                .lanes = (unsigned) options->threads, .no_shm = options->no_shm };
+        umbp_bench_options_secure (options, &how);
         run->pools[index] = index < pools ? umbp_connect (&how, &err) : run->pools[index % pools];
         if (!run->pools[index]) {
             fprintf (stderr, "umbp-bench: %s: %s (%s)\n",

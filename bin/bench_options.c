@@ -46,6 +46,10 @@ typedef struct {
 static const row_t s_rows[] = {
     { "endpoints", CALLS | REPLAY, KIND_TEXT, MEMBER (endpoints), 0, 0,
       "nodes, tcp://host:port,...; the n-th client or thread starts with the n-th" },
+    { "certificate", CALLS | REPLAY, KIND_TEXT, MEMBER (certificate), 0, 0,
+      "file of ours, where nodes ask for one; also UMBP_CERTIFICATE" },
+    { "server-certificate", CALLS | REPLAY, KIND_TEXT, MEMBER (server_certificate), 0, 0,
+      "file of the node's, or a folder of several nodes'; also UMBP_SERVER_CERTIFICATE" },
     { "timeout", CALLS | REPLAY, KIND_MS, MEMBER (timeout_ms), 1, 600000, "deadline of a call" },
     { "seed", CALLS | REPLAY, KIND_COUNT, MEMBER (seed), 0, UINT64_MAX,
       "equal seeds make equal keys, bytes and choices" },
@@ -235,6 +239,12 @@ int umbp_bench_options_read (umbp_bench_options_t *self, const char *command, in
 
 //  ------------------------------------------------------------------------------------------------
 //  The rest
+
+void umbp_bench_options_secure (const umbp_bench_options_t *self, umbp_options_t *how)
+{
+    how->certificate = *self->certificate ? self->certificate : NULL;
+    how->server_certificate = *self->server_certificate ? self->server_certificate : NULL;
+}
 
 char *umbp_bench_options_endpoint (const umbp_bench_options_t *self, size_t number, char *out,
                                    size_t size)

@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "client/umbp.h"
+
 #define UMBP_BENCH_BATCH_MAX 1024       //  Blocks in a call
 #define UMBP_BENCH_THREADS_MAX 64
 #define UMBP_BENCH_CLIENTS_MAX 64
@@ -16,6 +18,7 @@
 
 typedef struct {
     //  All
+    char certificate[UMBP_BENCH_TEXT], server_certificate[UMBP_BENCH_TEXT];     //  Empty: none said
     char endpoints[UMBP_BENCH_TEXT];    //  "tcp://host:port,..."; empty: as umbp_connect finds one
     uint64_t timeout_ms;                //  Of a call
     uint64_t seed;
@@ -46,6 +49,9 @@ int umbp_bench_options_read (umbp_bench_options_t *self, const char *command, in
 
 //  All commands and their options
 void umbp_bench_options_help (FILE *out);
+
+//  Name the certificates that were given
+void umbp_bench_options_secure (const umbp_bench_options_t *self, umbp_options_t *how);
 
 //  The n-th of the endpoints, from the front again after the last, written to out; "" if none is
 //  given. Returns out.

@@ -227,6 +227,7 @@ static int s_connect (self_t *self, size_t number)
     umbp_options_t how = { .endpoints = *endpoint ? endpoint : NULL,
                            .timeout_ms = (uint32_t) self->options->timeout_ms,
                            .no_shm = self->options->no_shm || far, .lanes = 1 };
+    umbp_bench_options_secure (self->options, &how);
     self->pool = umbp_connect (&how, &err);
     if (!self->pool)
         fprintf (stderr, "umbp-bench: client %zu: %s: %s (%s)\n", number, endpoint,

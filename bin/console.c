@@ -40,6 +40,10 @@ const umbp_command_t umbp_commands[] = {
     { "ping", "ACTOR[@NODE]", 1, 1, 0, umbp_console_ping, "is it there, and how far away?" },
     { "log-level", "(error | warning | info | debug) [ACTOR[@NODE]]", 1, 2, 0, umbp_console_log,
       "how much an actor logs; without one, all actors of the node we are connected to" },
+    { "keygen", "[--out FILE] [--name NAME | --node NODE] [--at ENDPOINTS]", 0, 0,
+      UMBP_OPTION_OUT | UMBP_OPTION_NAME | UMBP_OPTION_NODE | UMBP_OPTION_AT, umbp_console_keygen,
+      "make a certificate: FILE for others, FILE_secret for its owner alone; --at where its node "
+      "serves" },
     { "help", "[COMMAND]", 0, 1, 0, umbp_console_help, "this list, or how a command is used" },
     { NULL, NULL, 0, 0, 0, NULL, NULL },
 };
@@ -103,12 +107,17 @@ bool umbp_console_json (const umbp_console_t *self, const json_t *doc)
 int umbp_console_talk (umbp_console_t *self)
 {
     int err;
+    char why[UMBP_TEXT_MAX] = "";
     if (!self->talk)
-        self->talk = umbp_talk_new (self->endpoints, self->timeout_ms, &err);
+        self->talk =
+            umbp_talk_new_secure (self->endpoints, self->certificate, self->server_certificate,
+                                  self->timeout_ms, &err, why, sizeof why);
     if (self->talk) {
         umbp_talk_set_timeout (self->talk, self->timeout_ms);
         return UMBP_CONSOLE_OK;
     }
+    if (*why)
+        return umbp_console_usage (self, "certificate: %s", why);
     if (err == UMBP_EINVAL)
         return umbp_console_usage (self,
                                    "%.200s: not a list of endpoints; allowed: "
@@ -116,9 +125,10 @@ int umbp_console_talk (umbp_console_t *self)
                                    self->endpoints);
     char what[512];
     snprintf (what, sizeof what,
-              "no node answers at %.200s, is it running? --endpoint or "
+              "no node answers at %.200s, is it running%s? --endpoint or "
               "UMBP_ENDPOINTS names another",
-              self->endpoints);
+              self->endpoints,
+              *self->certificate ? ", and does it know this certificate (its log says)" : "");
     return umbp_console_fail (self, err, what, "");
 }
 
@@ -128,7 +138,9 @@ int umbp_console_pool (umbp_console_t *self)
     if (self->pool || end != UMBP_CONSOLE_OK)
         return end;
     umbp_options_t options = { .endpoints = umbp_talk_endpoint (self->talk),
-                               .timeout_ms = self->timeout_ms, .lanes = 1 };
+                               .timeout_ms = self->timeout_ms, .lanes = 1,
+                               .certificate = self->certificate,
+                               .server_certificate = self->server_certificate };
     self->pool = umbp_connect (&options, &err);
     if (self->pool)
         return UMBP_CONSOLE_OK;
@@ -267,6 +279,11 @@ static const char s_usage[] =
     "Without a command, reads commands line by line.\n\n"
     "  --endpoint ENDPOINTS  tcp://HOST:PORT,... of nodes, the first that answers is\n"
     "                        asked; also UMBP_ENDPOINTS [tcp://127.0.0.1:7710]\n"
+    "  --certificate FILE    ours, of keygen, where nodes ask for one; also\n"
+    "                        UMBP_CERTIFICATE\n"
+    "  --server-certificate FILE\n"
+    "                        the node's, or a folder of several nodes'; also\n"
+    "                        UMBP_SERVER_CERTIFICATE\n"
     "  --json                one JSON document instead of text\n"
     "  --timeout TIME        how long to wait for an answer [5s]\n"
     "  --help, --version\n\n"
@@ -311,7 +328,12 @@ static const struct option s_flags[] = {
     { "version", no_argument, NULL, 'v' }, { "text", required_argument, NULL, 'x' },
     { "hex", no_argument, NULL, 'X' }, { "yes", no_argument, NULL, 'y' },
     { "everywhere", no_argument, NULL, 'E' }, { "count", required_argument, NULL, 'n' },
-    { "interval", required_argument, NULL, 'i' }, { NULL, 0, NULL, 0 },
+    { "interval", required_argument, NULL, 'i' },
+    { "certificate", required_argument, NULL, 'c' },
+    { "server-certificate", required_argument, NULL, 's' },
+    { "out", required_argument, NULL, 'o' }, { "name", required_argument, NULL, 'N' },
+    { "node", required_argument, NULL, 'M' }, { "at", required_argument, NULL, 'A' },
+    { NULL, 0, NULL, 0 },
 };
 
 //  Read a time into *value. Returns UMBP_CONSOLE_OK or _USAGE.
@@ -323,6 +345,26 @@ static int s_take_time (const umbp_console_t *self, const char *flag, const char
         return umbp_console_usage (
             self, "%s %.40s: not a time; allowed: 1ms..10m, like 500ms or 5s", flag, text);
     *value = (uint32_t) ms;
+    return UMBP_CONSOLE_OK;
+}
+
+//  A certificate's file of the command line: connections made with another are closed
+static int s_take_file (umbp_console_t *self, const char *flag, const char *file, char *to,
+                        size_t size)
+{
+    if (strlen (file) >= size)
+        return umbp_console_usage (self, "%s %.40s...: too long", flag, file);
+    if (strcmp (to, file) != 0)
+        umbp_console_close (self);
+    snprintf (to, size, "%s", file);
+    return UMBP_CONSOLE_OK;
+}
+
+//  Words for keygen
+static int s_take_word (umbp_console_t *self, unsigned option, const char **word)
+{
+    self->given |= option;
+    *word = optarg;
     return UMBP_CONSOLE_OK;
 }
 
@@ -341,6 +383,16 @@ static int s_take_flag (umbp_console_t *self, int flag, asked_t *asked)
             umbp_console_close (self);  //  In a shell: from now on another node
         snprintf (self->endpoints, sizeof self->endpoints, "%s", optarg);
         break;
+    case 'c':
+        return s_take_file (self, "--certificate", optarg, self->certificate,
+                            sizeof self->certificate);
+    case 's':
+        return s_take_file (self, "--server-certificate", optarg, self->server_certificate,
+                            sizeof self->server_certificate);
+    case 'o': return s_take_word (self, UMBP_OPTION_OUT, &self->out);
+    case 'N': return s_take_word (self, UMBP_OPTION_NAME, &self->name);
+    case 'M': return s_take_word (self, UMBP_OPTION_NODE, &self->node);
+    case 'A': return s_take_word (self, UMBP_OPTION_AT, &self->at);
     case 'j': self->json = true; break;
     case 't': return s_take_time (self, "--timeout", optarg, &self->timeout_ms);
     case 'h': asked->help = true; break;
@@ -385,7 +437,7 @@ int umbp_console_run (umbp_console_t *self, int argc, char **argv, bool *empty)
 {
     asked_t asked = { false, false };
     self->given = 0;
-    self->text = NULL;
+    self->text = self->out = self->name = self->node = self->at = NULL;
     self->interval_ms = 1000;
     *empty = false;
     optind = 0;                         //  Start over, in glibc's way

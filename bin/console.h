@@ -27,10 +27,15 @@ enum {
     UMBP_OPTION_EVERYWHERE = 8,
     UMBP_OPTION_COUNT = 16,
     UMBP_OPTION_INTERVAL = 32,
+    UMBP_OPTION_OUT = 64,
+    UMBP_OPTION_NAME = 128,
+    UMBP_OPTION_NODE = 256,
+    UMBP_OPTION_AT = 512,
 };
 
 typedef struct {
     char endpoints[1024];
+    char certificate[512], server_certificate[512]; //  Empty: links are plain
     uint32_t timeout_ms;
     bool json, colour;
     bool shell;                         //  Commands come line by line
@@ -38,6 +43,7 @@ typedef struct {
     umbp_t *pool;                       //  NULL until needed
     unsigned given;                     //  Options of the command at hand, UMBP_OPTION_*
     const char *text;
+    const char *out, *name, *node, *at; //  Of keygen
     uint64_t count;
     uint32_t interval_ms;
 } umbp_console_t;
@@ -119,6 +125,7 @@ int umbp_console_match (umbp_console_t *self, int argc, char **argv);
 int umbp_console_stat (umbp_console_t *self, int argc, char **argv);
 int umbp_console_ping (umbp_console_t *self, int argc, char **argv);
 int umbp_console_log (umbp_console_t *self, int argc, char **argv);
+int umbp_console_keygen (umbp_console_t *self, int argc, char **argv);
 int umbp_console_help (umbp_console_t *self, int argc, char **argv);
 
 #endif

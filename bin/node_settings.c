@@ -60,6 +60,18 @@ static const umbp_setting_t s_settings[] = {
     { "network/bulk_port", UMBP_SETTING_PORT, MEMBER (bulk_port), 0, 65535, NULL,
       "and the port; 0: any free one" },
 
+    { "security/certificate", UMBP_SETTING_TEXT, MEMBER (certificate), 0, 255, NULL,
+      "this node's certificate, of umbp-console keygen, its secret part beside it in FILE_secret: "
+      "all links are encrypted, and only who is listed below may connect; nothing: plain, and "
+      "listening on loopback only" },
+    { "security/nodes", UMBP_SETTING_TEXT, MEMBER (nodes_dir), 0, 255, NULL,
+      "folder with the certificates of the nodes that may join; read again when it changes" },
+    { "security/clients", UMBP_SETTING_TEXT, MEMBER (clients_dir), 0, 255, NULL,
+      "folder with the certificates of the clients that may connect; read again when it changes" },
+    { "security/insecure", UMBP_SETTING_BOOL, MEMBER (insecure), 0, 1, NULL,
+      "listen beyond loopback without a certificate: whoever reaches the ports can read, write and "
+      "remove everything" },
+
     { "gossip/bind", UMBP_SETTING_LISTEN, MEMBER (gossip_bind), 0, 255, NULL,
       "finding by gossip: where to listen; nothing: off" },
     { "gossip/connect", UMBP_SETTING_ENDPOINTS, MEMBER (gossip_connect), 0, LIST_MAX, NULL,

@@ -3,6 +3,7 @@
 
 #include <czmq.h>
 
+#include "cluster/curve.h"
 #include "cluster/post.h"
 
 #define CONNECT_MS_MAX 2000             //  For one endpoint to say who it is
@@ -197,7 +198,7 @@ void umbp_talk_ask_each (umbp_talk_t *self, const char *const *addresses, size_t
 //  Connect
 
 //  Ask one endpoint who it is, up to so long. Returns 0 or an error, without a socket then.
-static int s_try (umbp_talk_t *self, uint32_t timeout_ms)
+static int s_try (umbp_talk_t *self, uint32_t timeout_ms, const umbp_curve_t *curve)
 {
     uint32_t later_ms = self->timeout_ms;
     umbp_msg_t question;
@@ -207,7 +208,8 @@ static int s_try (umbp_talk_t *self, uint32_t timeout_ms)
     zsock_set_maxmsgsize (self->sock, UMBP_MESSAGE_MAX + UMBP_INLINE_MAX);
     self->handle = zsock_resolve (self->sock);
     int rc = UMBP_EINVAL;
-    if (zsock_connect (self->sock, "%s", self->endpoint) != -1) {
+    if (umbp_curve_apply (curve, self->handle)
+        && zsock_connect (self->sock, "%s", self->endpoint) != -1) {
         umbp_msg_init (&question, UMBP_MSG_who, 0);
         self->timeout_ms = timeout_ms;
         rc = umbp_talk_ask (self, "registry", &question, &answer);
@@ -215,7 +217,7 @@ static int s_try (umbp_talk_t *self, uint32_t timeout_ms)
     }
     if (rc < 0) {
         zsock_destroy (&self->sock);
-        return rc == UMBP_EINVAL ? rc : UMBP_EUNREACH;
+        return rc == UMBP_EINVAL || rc == UMBP_EDENIED ? rc : UMBP_EUNREACH;
     }
     umbp_text_copy (answer->who_ok.node, self->node, sizeof self->node);
     umbp_text_copy (answer->who_ok.cluster, self->cluster, sizeof self->cluster);
@@ -224,6 +226,16 @@ static int s_try (umbp_talk_t *self, uint32_t timeout_ms)
 
 umbp_talk_t *umbp_talk_new (const char *endpoints, uint32_t timeout_ms, int *err)
 {
+    char why[1];
+    return umbp_talk_new_secure (endpoints, NULL, NULL, timeout_ms, err, why, sizeof why);
+}
+
+umbp_talk_t *umbp_talk_new_secure (const char *endpoints, const char *certificate,
+                                   const char *server, uint32_t timeout_ms, int *err, char *why,
+                                   size_t why_size)
+{
+    umbp_curve_t curve;
+    *why = 0;
     umbp_talk_t *self = zmalloc (sizeof (umbp_talk_t));
     self->timeout_ms = timeout_ms;
     self->wire = zmalloc (UMBP_MESSAGE_MAX);
@@ -239,7 +251,11 @@ umbp_talk_t *umbp_talk_new (const char *endpoints, uint32_t timeout_ms, int *err
         size_t size = strcspn (at, ",");
         umbp_text_copy ((umbp_text_t) { at, (uint32_t) size }, self->endpoint,
                         sizeof self->endpoint);
-        *err = size < sizeof self->endpoint ? s_try (self, share_ms) : UMBP_EINVAL;
+        *err = size < sizeof self->endpoint
+                   ? umbp_curve_client (&curve, certificate, server, self->endpoint, why, why_size)
+                   : UMBP_EINVAL;
+        if (*err == 0)
+            *err = s_try (self, share_ms, &curve);
         at += size + (at[size] == ',');
     }
     if (*err < 0)

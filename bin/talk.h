@@ -12,6 +12,12 @@ typedef struct umbp_talk umbp_talk_t;
 //  to timeout_ms, which is also the deadline of each question later on. Returns NULL and *err:
 //  UMBP_EINVAL if that is no list of endpoints, UMBP_EUNREACH if nobody answers.
 umbp_talk_t *umbp_talk_new (const char *endpoints, uint32_t timeout_ms, int *err);
+
+//  The same with certificates as umbp_curve_client takes them; why says what is wrong with these,
+//  and is empty if nothing is. *err is then also what umbp_curve_client returns.
+umbp_talk_t *umbp_talk_new_secure (const char *endpoints, const char *certificate,
+                                   const char *server, uint32_t timeout_ms, int *err, char *why,
+                                   size_t size);
 void umbp_talk_destroy (umbp_talk_t **self_p);
 
 //  Another deadline for the questions to come

@@ -22,6 +22,10 @@ int main (int argc, char **argv)
     if (!endpoints || !*endpoints)
         endpoints = ENDPOINTS_DEFAULT;
     snprintf (console.endpoints, sizeof console.endpoints, "%s", endpoints);
+    const char *own = getenv ("UMBP_CERTIFICATE"), *server = getenv ("UMBP_SERVER_CERTIFICATE");
+    snprintf (console.certificate, sizeof console.certificate, "%s", own ? own : "");
+    snprintf (console.server_certificate, sizeof console.server_certificate, "%s",
+              server ? server : "");
     console.colour = isatty (STDOUT_FILENO) && !(no_colour && *no_colour);
 
     bool empty;

@@ -273,6 +273,11 @@ static int s_choose_context (umbp_t *self, const char *endpoint)
     return 0;
 }
 
+static const char *s_or_env (const char *value, const char *variable)
+{
+    return value ? value : getenv (variable);
+}
+
 static umbp_t *s_new (const umbp_options_t *options)
 {
     umbp_t *self = zmalloc (sizeof (umbp_t));
@@ -284,6 +289,8 @@ static umbp_t *s_new (const umbp_options_t *options)
     self->spin_us = options->spin_us;
     self->shm = !options->no_shm;
     self->verify = !options->no_verify;
+    self->certificate = s_or_env (options->certificate, "UMBP_CERTIFICATE");
+    self->server_certificate = s_or_env (options->server_certificate, "UMBP_SERVER_CERTIFICATE");
     self->ranges = umbp_ranges_new ();
     pthread_mutex_init (&self->lock, NULL);
     pthread_condattr_t attributes;
@@ -329,6 +336,10 @@ static int s_meet (umbp_t *self, umbp_lane_t *lane)
 static int s_try (umbp_t *self, const char *endpoint, int64_t deadline_ms)
 {
     int rc = s_choose_context (self, endpoint);
+    self->curve = (umbp_curve_t){ 0 };
+    if (rc == 0 && self->context)
+        rc = umbp_curve_client (&self->curve, self->certificate, self->server_certificate, endpoint,
+                                NULL, 0);
     umbp_lane_t *lane = rc == 0 ? umbp_lane_new (self, endpoint) : NULL;
     if (!lane)
         return rc != 0 ? rc : UMBP_EINVAL;
@@ -382,6 +393,7 @@ umbp_t *umbp_connect (const umbp_options_t *options, int *err)
     if (!list || !*list)
         list = ENDPOINT_DEFAULT;
     int rc = s_try_all (self, list, umbp_clock_ms () + self->timeout_ms);
+    self->certificate = self->server_certificate = NULL;
     if (rc != 0)
         umbp_close (&self);
     if (err)
@@ -411,6 +423,7 @@ void umbp_close (umbp_t **self_p)
         pthread_mutex_destroy (&self->lock);
     }
     umbp_ranges_destroy (&self->ranges);
+    memset (&self->curve, 0, sizeof self->curve);
     free (self->unheard);
     free (self);
     *self_p = NULL;

@@ -62,7 +62,7 @@ static void *s_socket (const umbp_t *pool, const char *endpoint)
     s_set (socket, ZMQ_HEARTBEAT_TIMEOUT, 6000);
     int64_t size_max = UMBP_MESSAGE_MAX + UMBP_INLINE_MAX;
     zmq_setsockopt (socket, ZMQ_MAXMSGSIZE, &size_max, sizeof size_max);
-    if (zmq_connect (socket, endpoint) == 0)
+    if (umbp_curve_apply (&pool->curve, socket) && zmq_connect (socket, endpoint) == 0)
         return socket;
     s_close_socket (pool, socket);
     return NULL;
@@ -82,6 +82,18 @@ umbp_lane_t *umbp_lane_new (umbp_t *pool, const char *endpoint)
     self->datagram = malloc (UMBP_DATAGRAM_MAX);
     assert (self->wire && self->datagram);
     return self;
+}
+
+//  ZeroMQ dials no more once it was refused for its key. By now the node may know it.
+void umbp_lane_redial (umbp_lane_t *self)
+{
+    void *socket = self->pool->curve.on && self->wire_open == 0
+                       ? s_socket (self->pool, self->pool->endpoint)
+                       : NULL;
+    if (!socket)
+        return;
+    s_close_socket (self->pool, self->socket);
+    self->socket = socket;
 }
 
 void umbp_lane_drop_bulks (umbp_lane_t *self)

@@ -123,6 +123,10 @@ uint64_t umbp_lane_random (umbp_lane_t *self);
 umbp_bulk_client_t *umbp_lane_bulk (umbp_lane_t *self, const char *endpoint, int64_t deadline_ms,
                                     int *rc_p);
 
+//  Where nodes ask for certificates: a new socket in place of one that may have been refused for
+//  good. Only while nothing is asked over it.
+void umbp_lane_redial (umbp_lane_t *self);
+
 //  Close all bulk connections
 void umbp_lane_drop_bulks (umbp_lane_t *self);
 

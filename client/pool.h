@@ -11,6 +11,7 @@
 
 #include "client/umbp.h"
 #include "cluster/bulk/shm.h"
+#include "cluster/curve.h"
 #include "cluster/topology.h"
 
 #define UMBP_LANES_MAX 64
@@ -43,6 +44,8 @@ struct umbp {
     void *context;                      //  ZeroMQ's, of our own; NULL: that of CZMQ, for inproc
     char endpoint[UMBP_TEXT_MAX + 1];   //  The one that answered
     char node[UMBP_NAME_MAX + 1];
+    const char *certificate, *server_certificate;   //  Of the caller, while it connects
+    umbp_curve_t curve;                 //  Keys for the endpoint; off: plain
     uint32_t timeout_ms;
     unsigned spin_us, lanes_max;
     bool shm, verify;

@@ -57,12 +57,21 @@ typedef struct {
                                         //  node advises
     bool no_shm;                        //  Never use shared memory and doors, even on the same host
     bool no_verify;                     //  Do not compare checksums on get. For measurements only
+    const char *certificate;            //  File of the caller's certificate (umbp-console keygen),
+                                        //  its secret part beside it in FILE_secret. NULL:
+                                        //  $UMBP_CERTIFICATE, else the link is plain. Not for inproc
+    const char *server_certificate;     //  The node's public one, or a folder with those of several
+                                        //  nodes, whose words name endpoints. NULL:
+                                        //  $UMBP_SERVER_CERTIFICATE
 } umbp_options_t;
 
 //  Connect to a node. Blocks up to options->timeout_ms, of which each endpoint gets its share.
 //  Returns NULL if none of them answers; *err, unless NULL, says why: UMBP_EINVAL (not an
-//  endpoint), UMBP_EUNREACH, UMBP_ETIMEDOUT, UMBP_ENOTSUP (another version), UMBP_EIO. options may
-//  be NULL.
+//  endpoint, or no certificate where one is named), UMBP_EUNREACH, UMBP_ETIMEDOUT (so too if the
+//  node does not know the certificate, or has another one than we think: it says nothing then),
+//  UMBP_EDENIED (the certificate was taken away; or its secret part can be read by all),
+//  UMBP_ENOENT (no certificate for that endpoint), UMBP_ENOTSUP (another version), UMBP_EIO.
+//  options may be NULL.
 UMBP_EXPORT umbp_t *umbp_connect (const umbp_options_t *options, int *err);
 
 //  Release everything, views too. No other call may be running. Leaves a NULL; NULL is fine.

@@ -44,8 +44,10 @@ static int s_send_wire (umbp_lane_t *lane, const char *actor, const char *node, 
     char address[ADDRESS_MAX];
     int length = snprintf (address, sizeof address, node ? "%s@%s" : "%s", actor, node);
     while (zmq_send (lane->socket, address, (size_t) length, ZMQ_SNDMORE | ZMQ_DONTWAIT) == -1)
-        if ((errno != EAGAIN && errno != EINTR) || !s_wait_room (lane->socket, 0, deadline_ms))
+        if ((errno != EAGAIN && errno != EINTR) || !s_wait_room (lane->socket, 0, deadline_ms)) {
+            umbp_lane_redial (lane);
             return UMBP_EUNREACH;
+        }
     int more = payload_size ? ZMQ_SNDMORE : 0;
     bool sent = zmq_send (lane->socket, "", 0, ZMQ_SNDMORE | ZMQ_DONTWAIT) != -1;
     sent &= zmq_send (lane->socket, lane->wire, size, more | ZMQ_DONTWAIT) != -1;

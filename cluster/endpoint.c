@@ -1,6 +1,7 @@
 //  cluster/endpoint.c - checks and resolves "tcp://host:port". See endpoint.h for the contract.
 #include "cluster/endpoint.h"
 
+#include <arpa/inet.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <resolv.h>
@@ -110,6 +111,22 @@ int umbp_endpoint_resolve (const char *endpoint, char *out, size_t size)
         used = snprintf (out, size, SCHEME "%s:%u", address, parts.port);
     }
     return used >= 0 && (size_t) used < size ? 0 : UMBP_ETOOBIG;
+}
+
+bool umbp_endpoint_is_loopback (const char *where)
+{
+    static const char *const names[] = { "localhost", "lo", "::1", "[::1]" };
+    char host[HOST_MAX + 1];
+    bool endpoint = strncmp (where, SCHEME, SCHEME_SIZE) == 0;
+    const char *from = endpoint ? where + SCHEME_SIZE : where;
+    const char *colon = endpoint ? strrchr (from, ':') : NULL;
+    size_t size = colon ? (size_t) (colon - from) : strlen (from);
+    umbp_text_copy ((umbp_text_t) { from, (uint32_t) size }, host, sizeof host);
+    for (size_t index = 0; index < sizeof names / sizeof *names; index++)
+        if (strcmp (host, names[index]) == 0)
+            return true;
+    struct in_addr address;
+    return inet_pton (AF_INET, host, &address) == 1 && ntohl (address.s_addr) >> 24 == 127;
 }
 
 umbp_text_t umbp_endpoint_next (const char **list)

@@ -18,6 +18,10 @@ bool umbp_endpoint_ok (umbp_text_t endpoint);
 //  answered), UMBP_ETOOBIG (does not fit).
 int umbp_endpoint_resolve (const char *endpoint, char *out, size_t size);
 
+//  Whether a host, or "tcp://host:port", is of this host alone: 127.0.0.0/8, [::1], localhost, lo.
+//  Names are not looked up.
+bool umbp_endpoint_is_loopback (const char *where);
+
 //  Walk a list "tcp://host:port,tcp://host:port": the next one, without spaces around it, moving
 //  *list behind it. Its size is 0 if there is no more.
 umbp_text_t umbp_endpoint_next (const char **list);

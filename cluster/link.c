@@ -2,18 +2,17 @@
 #include "cluster/link.h"
 
 #include "cluster/endpoint.h"
+#include "cluster/link_sockets.h"
+#include "cluster/origin.h"
 #include "cluster/post.h"
 #include "proto/message.h"
 
 #define DRAIN_MAX 256
 #define FRAMES_MAX 6
-#define QUEUE_MAX 20000
-#define PARCEL_MAX (UMBP_MESSAGE_MAX + UMBP_INLINE_MAX)     //  Bytes in a frame
 #define STRANGERS_MAX 64                //  Ways to endpoints of no member
 #define STRANGER_IDLE_MS 30000          //  They are closed when nobody used them for so long
 #define LINGER_MS 250                   //  At the end, for what was said last
-#define SIDE_LOCAL 'L'                  //  On the origin stack: which ROUTER the way back begins at
-#define SIDE_WIRE 'W'
+#define REDIAL_MS 5000                  //  A secure way that is silent for so long is made anew
 
 typedef enum {
     WAY_ACTOR,                          //  To an actor of this node
@@ -30,12 +29,19 @@ typedef struct {
     way_kind_t kind;
     bool member;                        //  While sorting: still one
     int64_t used;
+    int64_t asked;                      //  Secure ways: since when nothing came back; 0: it did
+    uint8_t server_key[UMBP_CURVE_KEY]; //  Secure ways: of who must be there
     char endpoint[2 * UMBP_TEXT_MAX];
 } way_t;
 
 struct link {
     char instance[UMBP_TEXT_MAX], node[UMBP_NAME_MAX + 1], actors[4 * UMBP_TEXT_MAX];
-    zsock_t *pipe, *local, *wire;
+    zsock_t *pipe, *local;
+    void *context, *wire;               //  A ZeroMQ socket in a context of its own; NULL: in CZMQ's
+    umbp_curve_t curve;                 //  Our own keys; off: all links are plain
+    umbp_keyring_t *keys;               //  Who may speak to us, as the gate says
+    zsock_t *gate;                      //  Its end of a pair; NULL: there is none
+    umbp_link_report_t report;          //  What the gate is told
     zloop_t *loop;
     zhashx_t *ways;                     //  By endpoint, way_t
     size_t strangers;                   //  Ways of that kind
@@ -77,39 +83,63 @@ static way_t *s_oldest_stranger (link_t *self)
     return oldest;
 }
 
-static zsock_t *s_dealer (void)
+//  ZeroMQ dials no more once it was refused for its key, though the other end may know it by now
+static bool s_is_stuck (const link_t *self, const way_t *way)
 {
-    zsock_t *sock = zsock_new (ZMQ_DEALER);
-    zsock_set_linger (sock, 0);
-    zsock_set_sndhwm (sock, QUEUE_MAX);
-    zsock_set_rcvhwm (sock, QUEUE_MAX);
-    zsock_set_maxmsgsize (sock, PARCEL_MAX);
-    zsock_set_reconnect_ivl_max (sock, 1000);
-    zsock_set_heartbeat_ivl (sock, 2000);       //  A silent wire is given up and made anew
-    zsock_set_heartbeat_timeout (sock, 6000);
-    return sock;
+    return self->curve.on && way->kind != WAY_ACTOR && way->asked != 0
+           && zclock_mono () - way->asked > REDIAL_MS;
+}
+
+//  The keys for an endpoint. Returns false if no certificate is for it: then nobody is dialled.
+static bool s_keys_for (link_t *self, const char *endpoint, umbp_curve_t *curve)
+{
+    *curve = self->curve;
+    const umbp_pass_t *pass = umbp_keyring_at (self->keys, endpoint);
+    if (pass)
+        memcpy (curve->server_key, pass->cert.public_key, UMBP_CURVE_KEY);
+    return pass != NULL;
+}
+
+static way_t *s_way_new (link_t *self, const char *endpoint, way_kind_t kind)
+{
+    umbp_curve_t curve = { 0 };
+    if (self->curve.on && kind != WAY_ACTOR && !s_keys_for (self, endpoint, &curve)) {
+        self->report.unnamed++;
+        return NULL;
+    }
+    if (kind == WAY_STRANGER && self->strangers == STRANGERS_MAX)
+        s_way_drop (self, s_oldest_stranger (self));
+    zsock_t *sock = umbp_link_dealer ();
+    if (!umbp_curve_apply (&curve, zsock_resolve (sock))
+        || zsock_connect (sock, "%s", endpoint) == -1) {
+        zsock_destroy (&sock);
+        return NULL;
+    }
+    way_t *way = zmalloc (sizeof (way_t));
+    *way = (way_t) { .link = self, .sock = sock, .handle = zsock_resolve (sock), .kind = kind };
+    memcpy (way->server_key, curve.server_key, UMBP_CURVE_KEY);
+    snprintf (way->endpoint, sizeof way->endpoint, "%s", endpoint);
+    self->strangers += kind == WAY_STRANGER;
+    zhashx_insert (self->ways, endpoint, way);
+    zloop_reader (self->loop, sock, s_on_way, way);
+    return way;
 }
 
 //  There are as many ways as actors in the list, members and strangers, each of which is bounded
 static way_t *s_way (link_t *self, const char *endpoint, way_kind_t kind)
 {
     way_t *way = zhashx_lookup (self->ways, endpoint);
-    if (!way) {
-        if (kind == WAY_STRANGER && self->strangers == STRANGERS_MAX)
-            s_way_drop (self, s_oldest_stranger (self));
-        zsock_t *sock = s_dealer ();
-        if (zsock_connect (sock, "%s", endpoint) == -1) {
-            zsock_destroy (&sock);
-            return NULL;
-        }
-        way = zmalloc (sizeof (way_t));
-        *way = (way_t) { .link = self, .sock = sock, .handle = zsock_resolve (sock), .kind = kind };
-        snprintf (way->endpoint, sizeof way->endpoint, "%s", endpoint);
-        self->strangers += kind == WAY_STRANGER;
-        zhashx_insert (self->ways, endpoint, way);
-        zloop_reader (self->loop, sock, s_on_way, way);
+    if (way && s_is_stuck (self, way)) {
+        s_way_drop (self, way);
+        way = NULL;
     }
+    if (!way)
+        way = s_way_new (self, endpoint, kind);
+    if (!way)
+        return NULL;
     way->used = zclock_mono ();
+    if (way->asked == 0)
+        way->asked = way->used;
     return way;
 }
 
@@ -176,17 +206,17 @@ static bool s_send (void *handle, const void *data, size_t size)
 }
 
 //  Put the sender of a request on top of its origin. Returns the new size, 0 if it does not fit.
-static size_t s_push (const parcel_t *parcel, char side, uint8_t *origin)
+static size_t s_push (parcel_t *parcel, char side, const umbp_pass_t *pass, uint8_t *origin)
 {
-    size_t id_size = zmq_msg_size ((zmq_msg_t *) &parcel->frames[0]);
-    size_t rest = zmq_msg_size ((zmq_msg_t *) &parcel->frames[2]);
-    if (id_size > 40 || 2 + id_size + rest > UMBP_ORIGIN_MAX)
-        return 0;
-    origin[0] = (uint8_t) side;
-    origin[1] = (uint8_t) id_size;
-    memcpy (origin + 2, zmq_msg_data ((zmq_msg_t *) &parcel->frames[0]), id_size);
-    memcpy (origin + 2 + id_size, zmq_msg_data ((zmq_msg_t *) &parcel->frames[2]), rest);
-    return 2 + id_size + rest;
+    uint8_t user[UMBP_NAME_MAX + 2];
+    umbp_origin_entry_t entry = { .side = side,
+                                  .id = zmq_msg_data (&parcel->frames[0]),
+                                  .id_size = zmq_msg_size (&parcel->frames[0]),
+                                  .user = user,
+                                  .user_size = pass ? umbp_origin_write_user (pass, user) : 0,
+                                  .rest = zmq_msg_data (&parcel->frames[2]),
+                                  .rest_size = zmq_msg_size (&parcel->frames[2]) };
+    return umbp_origin_push (&entry, origin);
 }
 
 //  -----------------------------------------------------------------------------------------------
@@ -240,11 +270,11 @@ static way_t *s_route (link_t *self, const char *actor, const char *node, char s
     }
     *why = "address: no such node in this cluster";
     const char *endpoint = zhashx_lookup (self->nodes, node);
-    if (endpoint)
-        return s_way (self, endpoint, WAY_MEMBER);
-    if (side == SIDE_WIRE || !umbp_endpoint_ok (umbp_text (node)))
+    if (!endpoint && (side != UMBP_SIDE_LOCAL || !umbp_endpoint_ok (umbp_text (node))))
         return NULL;
-    return s_way (self, node, WAY_STRANGER);
+    if (self->curve.on)
+        *why = "certificate: none in security/nodes is for that endpoint";
+    return s_way (self, endpoint ? endpoint : node, endpoint ? WAY_MEMBER : WAY_STRANGER);
 }
 
 static void s_learn (link_t *self, zmq_msg_t *frame);
@@ -266,19 +296,50 @@ static bool s_read_address (parcel_t *parcel, char *room, const char **node)
     return actor_size > 0 && actor_size <= UMBP_NAME_MAX && (at || actor_size == size);
 }
 
+//  Whose certificate a message came with: the gate let its key in when it connected. NULL if it is
+//  not good any more.
+static const umbp_pass_t *s_sender (link_t *self, parcel_t *parcel)
+{
+    uint8_t key[UMBP_CURVE_KEY];
+    const char *text = zmq_msg_gets (&parcel->frames[1], "User-Id");
+    if (!text || strlen (text) != UMBP_CURVE_TEXT - 1 || !zmq_z85_decode (key, text))
+        return NULL;
+    const umbp_pass_t *pass = umbp_keyring_find (self->keys, key);
+    if (!pass)
+        memcpy (self->report.removed_key, key, sizeof key);
+    return pass;
+}
+
+static void s_report (link_t *self)
+{
+    if (self->gate)
+        zmq_send (zsock_resolve (self->gate), &self->report, sizeof self->report, ZMQ_DONTWAIT);
+}
+
 static void s_request (link_t *self, void *handle, char side, parcel_t *parcel)
 {
     char actor[UMBP_ADDRESS_MAX + 1];
     uint8_t origin[UMBP_ORIGIN_MAX];
     const char *node, *why = NULL;
     size_t origin_size = 0;
-    if (!s_read_address (parcel, actor, &node)
-        || (origin_size = s_push (parcel, side, origin)) == 0) {
+    if (!s_read_address (parcel, actor, &node)) {
+        self->malformed++;
+        return;
+    }
+    const umbp_pass_t *pass = side == UMBP_SIDE_SECURE ? s_sender (self, parcel) : NULL;
+    if (side == UMBP_SIDE_SECURE && !pass) {
+        self->report.removed++;
+        s_report (self);
+        s_refuse (self, handle, parcel, UMBP_EDENIED,
+                  "certificate: it was taken away from security/nodes or security/clients");
+        return;
+    }
+    if ((origin_size = s_push (parcel, side, pass, origin)) == 0) {
         self->malformed++;
         return;
     }
     bool here = !node || streq (node, self->node);
-    if (here && side == SIDE_LOCAL && streq (actor, "link")) {
+    if (here && side == UMBP_SIDE_LOCAL && streq (actor, "link")) {
         s_learn (self, &parcel->frames[3]);
         return;
     }
@@ -287,20 +348,32 @@ static void s_request (link_t *self, void *handle, char side, parcel_t *parcel)
         && s_send (way->handle, origin, origin_size) && s_pass_on (way->handle, parcel, 3))
         return;
     self->unreachable++;
+    s_report (self);
     s_refuse (self, handle, parcel, UMBP_EUNREACH, way ? "address: the queue to it is full" : why);
 }
 
-static int s_on_router (zloop_t *loop, zsock_t *sock, void *arg)
+static int s_drain (link_t *self, void *handle, char side, int budget)
 {
-    (void) loop;
-    link_t *self = arg;
-    void *handle = zsock_resolve (sock);
     parcel_t parcel;
-    for (int budget = DRAIN_MAX; budget > 0 && s_receive (handle, &parcel); budget--) {
-        s_request (self, handle, sock == self->local ? SIDE_LOCAL : SIDE_WIRE, &parcel);
+    for (; budget > 0 && s_receive (handle, &parcel); budget--) {
+        s_request (self, handle, side, &parcel);
         s_discard (&parcel);
     }
     return 0;
+}
+
+static int s_on_local (zloop_t *loop, zsock_t *sock, void *arg)
+{
+    (void) loop;
+    return s_drain (arg, zsock_resolve (sock), UMBP_SIDE_LOCAL, DRAIN_MAX);
+}
+
+static int s_on_wire (zloop_t *loop, zmq_pollitem_t *item, void *arg)
+{
+    (void) loop;
+    link_t *self = arg;
+    return s_drain (self, item->socket, self->curve.on ? UMBP_SIDE_SECURE : UMBP_SIDE_WIRE,
+                    DRAIN_MAX);
 }
 
 //  -----------------------------------------------------------------------------------------------
@@ -310,15 +383,15 @@ static void s_answer (link_t *self, parcel_t *parcel, size_t first)
 {
     size_t size = parcel->count > first ? zmq_msg_size (&parcel->frames[first]) : 0;
     const uint8_t *origin = size ? zmq_msg_data (&parcel->frames[first]) : NULL;
-    if (size < 2 || size < 2u + origin[1] || parcel->count < first + 2
+    umbp_origin_entry_t entry;
+    if (size == 0 || !umbp_origin_pop (origin, size, &entry) || parcel->count < first + 2
         || parcel->count > first + 3) {
         self->malformed++;
         return;
     }
-    void *handle = zsock_resolve (origin[0] == SIDE_LOCAL ? self->local : self->wire);
-    size_t rest = size - 2 - origin[1];
-    if (!s_send (handle, origin + 2, origin[1]) || !s_send (handle, "", 0)
-        || !s_send (handle, origin + 2 + origin[1], rest) || !s_pass_on (handle, parcel, first + 1))
+    void *handle = entry.side == UMBP_SIDE_LOCAL ? zsock_resolve (self->local) : self->wire;
+    if (!s_send (handle, entry.id, entry.id_size) || !s_send (handle, "", 0)
+        || !s_send (handle, entry.rest, entry.rest_size) || !s_pass_on (handle, parcel, first + 1))
         self->lost++;
 }
 
@@ -328,6 +401,7 @@ static int s_on_way (zloop_t *loop, zsock_t *sock, void *arg)
     (void) sock;
     way_t *way = arg;
     parcel_t parcel;
+    way->asked = 0;
     for (int budget = DRAIN_MAX; budget > 0 && s_receive (way->handle, &parcel); budget--) {
         s_answer (way->link, &parcel, way->kind == WAY_ACTOR ? 0 : 1);
         s_discard (&parcel);
@@ -389,6 +463,41 @@ static void s_learn (link_t *self, zmq_msg_t *frame)
 }
 
 //  -----------------------------------------------------------------------------------------------
+//  Keys
+
+//  The first way to another node that leads to a key that is not good for that endpoint any more
+static way_t *s_outdated (link_t *self)
+{
+    umbp_curve_t curve;
+    for (way_t *way = zhashx_first (self->ways); way; way = zhashx_next (self->ways))
+        if (way->kind != WAY_ACTOR
+            && (!s_keys_for (self, way->endpoint, &curve)
+                || memcmp (curve.server_key, way->server_key, UMBP_CURVE_KEY) != 0))
+            return way;
+    return NULL;
+}
+
+//  The gate says who may speak to us from now on: all passes, in one frame
+static int s_on_gate (zloop_t *loop, zsock_t *sock, void *arg)
+{
+    (void) loop;
+    link_t *self = arg;
+    zmq_msg_t frame;
+    zmq_msg_init (&frame);
+    if (zmq_msg_recv (&frame, zsock_resolve (sock), ZMQ_DONTWAIT) != -1) {
+        const umbp_pass_t *passes = zmq_msg_data (&frame);
+        umbp_keyring_destroy (&self->keys);
+        self->keys = umbp_keyring_new ();
+        for (size_t index = 0; index < zmq_msg_size (&frame) / sizeof *passes; index++)
+            umbp_keyring_add (self->keys, &passes[index]);
+        for (way_t *way = s_outdated (self); way; way = s_outdated (self))
+            s_way_drop (self, way);
+    }
+    zmq_msg_close (&frame);
+    return 0;
+}
+
+//  -----------------------------------------------------------------------------------------------
 //  Life
 
 static int s_on_pipe (zloop_t *loop, zsock_t *pipe, void *arg)
@@ -404,16 +513,25 @@ static int s_on_pipe (zloop_t *loop, zsock_t *pipe, void *arg)
 //  What our actors said before we were stopped, a leave above all, still goes out
 static void s_finish (link_t *self)
 {
-    parcel_t parcel;
-    void *handle = zsock_resolve (self->local);
-    for (int budget = QUEUE_MAX; budget > 0 && s_receive (handle, &parcel); budget--) {
-        s_request (self, handle, SIDE_LOCAL, &parcel);
-        s_discard (&parcel);
-    }
-    zsock_set_linger (self->wire, LINGER_MS);
+    s_drain (self, zsock_resolve (self->local), UMBP_SIDE_LOCAL, UMBP_LINK_QUEUE_MAX);
+    int linger_ms = LINGER_MS;
+    zmq_setsockopt (self->wire, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
     for (way_t *way = zhashx_first (self->ways); way; way = zhashx_next (self->ways))
         if (way->kind != WAY_ACTOR)
             zsock_set_linger (way->sock, LINGER_MS);
+}
+
+static void s_destroy (link_t **self_p)
+{
+    link_t *self = *self_p;
+    zhashx_destroy (&self->ways);
+    zhashx_destroy (&self->nodes);
+    zsock_destroy (&self->local);
+    zsock_destroy (&self->gate);
+    umbp_link_wire_close (self->context, &self->wire);
+    umbp_keyring_destroy (&self->keys);
+    memset (&self->curve, 0, sizeof self->curve);
+    freen (*self_p);
 }
 
 static void s_actor (zsock_t *pipe, void *args)
@@ -424,8 +542,11 @@ static void s_actor (zsock_t *pipe, void *args)
     zsock_signal (pipe, 0);
     zloop_set_nonstop (self->loop, true);
     zloop_reader (self->loop, pipe, s_on_pipe, self);
-    zloop_reader (self->loop, self->local, s_on_router, self);
-    zloop_reader (self->loop, self->wire, s_on_router, self);
+    zloop_reader (self->loop, self->local, s_on_local, self);
+    zmq_pollitem_t wire = { .socket = self->wire, .events = ZMQ_POLLIN };
+    zloop_poller (self->loop, &wire, s_on_wire, self);
+    if (self->gate)
+        zloop_reader (self->loop, self->gate, s_on_gate, self);
     zloop_timer (self->loop, STRANGER_IDLE_MS / 4, 0, s_on_sweep, self);
     zloop_start (self->loop);
     s_finish (self);
@@ -433,25 +554,33 @@ static void s_actor (zsock_t *pipe, void *args)
     if (self->malformed + self->unreachable + self->lost > 0)
         zsys_info ("link: malformed=%" PRIu64 " unreachable=%" PRIu64 " lost=%" PRIu64,
                    self->malformed, self->unreachable, self->lost);
-    zhashx_destroy (&self->ways);
-    zhashx_destroy (&self->nodes);
-    zsock_destroy (&self->local);
-    zsock_destroy (&self->wire);
-    free (self);
+    s_destroy (&self);
 }
 
-static zsock_t *s_router (void)
+//  Returns false if the gate is not there
+static bool s_secure (link_t *self, const umbp_link_security_t *security)
 {
-    zsock_t *sock = zsock_new (ZMQ_ROUTER);
-    zsock_set_linger (sock, 0);
-    zsock_set_router_mandatory (sock, 1);
-    zsock_set_sndhwm (sock, QUEUE_MAX);
-    zsock_set_rcvhwm (sock, QUEUE_MAX);
-    zsock_set_maxmsgsize (sock, PARCEL_MAX);    //  Drops a peer that sends more
-    return sock;
+    char inproc[2 * UMBP_TEXT_MAX];
+    size_t count;
+    const umbp_pass_t *passes = umbp_keyring_passes (security->keys, &count);
+    self->keys = umbp_keyring_new ();
+    for (size_t index = 0; index < count; index++)
+        umbp_keyring_add (self->keys, &passes[index]);
+    self->curve = *security->curve;
+    self->gate = zsock_new (ZMQ_PAIR);
+    zsock_set_linger (self->gate, 0);
+    umbp_post_inproc (self->instance, UMBP_LINK_GATE, inproc, sizeof inproc);
+    return umbp_link_guard (self->wire, &self->curve)
+           && zsock_connect (self->gate, "%s", inproc) != -1;
 }
 
 zactor_t *umbp_link_new (const umbp_link_args_t *args, char *endpoint, size_t size)
+{
+    return umbp_link_new_secure (args, NULL, endpoint, size);
+}
+
+zactor_t *umbp_link_new_secure (const umbp_link_args_t *args, const umbp_link_security_t *security,
+                                char *endpoint, size_t size)
 {
     link_t *self = zmalloc (sizeof (link_t));
     snprintf (self->instance, sizeof self->instance, "%s", args->instance);
@@ -462,29 +591,18 @@ zactor_t *umbp_link_new (const umbp_link_args_t *args, char *endpoint, size_t si
     zhashx_set_destructor (self->ways, s_way_free);
     self->nodes = zhashx_new ();
     zhashx_set_destructor (self->nodes, s_text_free);
-    self->local = s_router ();
-    self->wire = s_router ();
-    zsock_set_backlog (self->wire, 256);
-    zsock_set_tcp_keepalive (self->wire, 1);    //  A host that vanished leaves nothing behind
-    zsock_set_tcp_keepalive_idle (self->wire, 30);
-    zsock_set_tcp_keepalive_intvl (self->wire, 10);
-    zsock_set_tcp_keepalive_cnt (self->wire, 3);
+    self->context = security ? security->context : NULL;
+    self->local = umbp_link_local ();
+    self->wire = umbp_link_wire (self->context);
     char inproc[2 * UMBP_TEXT_MAX];
-    if (zsock_bind (self->local, "%s",
-                    umbp_post_inproc (args->instance, "link", inproc, sizeof inproc))
-            != -1
-        && zmq_bind (zsock_resolve (self->wire), args->listen) != -1) {
+    umbp_post_inproc (args->instance, "link", inproc, sizeof inproc);
+    if ((!security || s_secure (self, security)) && zsock_bind (self->local, "%s", inproc) != -1
+        && zmq_bind (self->wire, args->listen) != -1) {
         //  Not zsock_bind: its port * counts up from 49152, into the ports of those who just left
-        char *bound = zsock_last_endpoint (self->wire);
-        snprintf (endpoint, size, "%s", bound);
-        freen (bound);
+        zmq_getsockopt (self->wire, ZMQ_LAST_ENDPOINT, endpoint, &size);
         return zactor_new (s_actor, self);
     }
     zsys_error ("link: cannot listen on %s: %s", args->listen, strerror (errno));
-    zhashx_destroy (&self->ways);
-    zhashx_destroy (&self->nodes);
-    zsock_destroy (&self->local);
-    zsock_destroy (&self->wire);
-    free (self);
+    s_destroy (&self);
     return NULL;
 }

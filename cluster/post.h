@@ -18,7 +18,7 @@ typedef struct umbp_post umbp_post_t;
 //      to an actor           [origin][message][payload]    both ways
 //      to a link             [address][origin][message][payload], and back with an empty address
 //  The origin is the way back through links, a stack that only links read; it comes back as it was sent.
-#define UMBP_ORIGIN_MAX 160
+#define UMBP_ORIGIN_MAX 224
 #define UMBP_ADDRESS_MAX (UMBP_NAME_MAX + 1 + UMBP_TEXT_MAX)
 
 //  Where a request came from: all it takes to answer, now or later. May be copied.

@@ -113,7 +113,8 @@ start_beacon () {
     for ((number = first + 1; number <= first + count; number++)); do
         add_host || return 1
         in_ns+=("ip netns exec $host")
-        start_node "node-$number" "tcp://$address:7710" --beacon-port 5671 --beacon-interface eth0
+        start_node "node-$number" "tcp://$address:7710" --security-insecure=yes \
+            --beacon-port 5671 --beacon-interface eth0
         endpoints+=("$(endpoint_of "node-$number" "${pids[-1]}")") || return 1
     done
 }
