@@ -28,7 +28,8 @@ MAINS := $(wildcard bin/umbp-node.c bin/umbp-console.c bin/umbp-bench.c)
 HELPERS := $(filter-out $(MAINS),$(wildcard bin/*.c))
 UNIT := $(wildcard test/unit/test_*.c)
 FUZZ := $(wildcard test/fuzz/fuzz_*.c)
-SOURCES := $(sort $(CLIENT) $(NODE) $(MAINS) $(HELPERS) $(UNIT) $(FUZZ))
+CHAOS := $(wildcard test/chaos/*.c)
+SOURCES := $(sort $(CLIENT) $(NODE) $(MAINS) $(HELPERS) $(UNIT) $(FUZZ) $(CHAOS))
 HEADERS := $(wildcard proto/*.h cluster/*.h cluster/*/*.h actors/*.h actors/*/*.h client/*.h \
              bin/*.h test/*.h test/*/*.h)
 SCRIPTS := $(sort $(shell find test -name '*.sh' -executable \
@@ -38,6 +39,8 @@ LIBS := $(B)/lib/libumbpnode.a $(B)/lib/libumbp.a
 SHARED := $(B)/lib/libumbp.so $(B)/lib/libumbpnode.so
 PROGS := $(MAINS:bin/%.c=$(B)/bin/%)
 TESTS := $(UNIT:test/unit/%.c=$(B)/test/%)
+BREAKERS := $(patsubst test/chaos/%.c,$(B)/test/chaos-%,$(filter-out %/clock.c,$(CHAOS))) \
+            $(B)/test/chaos-clock.so
 PUBLIC_libumbp := $(wildcard client/umbp.h proto/error.h)
 PUBLIC_libumbpnode := $(wildcard actors/umbp_node.h proto/error.h)
 PUBLIC := $(sort $(PUBLIC_libumbp) $(PUBLIC_libumbpnode))
@@ -103,6 +106,12 @@ $(B)/bin/%: $(B)/obj/bin/%.o $(B)/lib/libhelpers.a $(LIBS)
 $(B)/test/test_%: $(B)/obj/test/unit/test_%.o $(B)/lib/libhelpers.a $(LIBS)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) $^ -lcunit $(PACKAGE_LIBS) -o $@
+$(B)/test/chaos-%: $(B)/obj/test/chaos/%.o $(B)/lib/libhelpers.a $(LIBS)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_LDFLAGS) $^ $(PACKAGE_LIBS) -o $@
+$(B)/test/chaos-clock.so: $(B)/obj/test/chaos/clock.o
+	@mkdir -p $(@D)
+	$(CC) -shared $(ALL_LDFLAGS) $^ -o $@
 $(B)/test/fuzz_%: $(B)/obj/test/fuzz/fuzz_%.o $(B)/lib/libhelpers.a $(LIBS)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer $^ $(PACKAGE_LIBS) -o $@
