@@ -318,7 +318,7 @@ class Cluster:
 
     @staticmethod
     def ask_keys (node, keys, *flags):
-        """What chaos-verify says through this node: {key: status, or "WRONG", or [nodes]}"""
+        """What chaos-verify says through this node: {key: status, or "WRONG", or (size, nodes)}"""
         if not keys:
             return {}
         done = node.host.run (f"{BUILD}/test/chaos-verify", "--endpoint", node.endpoint, *flags,
@@ -331,7 +331,8 @@ class Cluster:
             elif words[0] == "X":
                 said[words[1]] = "WRONG"
             else:
-                said[words[1]] = [] if words[2] == "-" else words[2].split (",")
+                names = [] if words[3] == "-" else words[3].split (",")
+                said[words[1]] = (int (words[2]), names)
         return said
 
     def tell_logs (self):

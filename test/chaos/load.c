@@ -16,6 +16,7 @@
 //                 [--hold MS] [--timeout MS] [--pause MS]
 //
 //  --fill: put so many bytes of large blocks instead, and exit. --hold: keep views for so long.
+#include <czmq.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -451,6 +452,8 @@ int main (int argc, char **argv)
         perror (self.options.log_name);
         return 2;
     }
+    zsys_init ();                       //  First, as it would take the signal
+    zsys_handler_set (NULL);
     signal (SIGTERM, s_on_term);
     signal (SIGPIPE, SIG_IGN);
     self.random = self.options.seed;

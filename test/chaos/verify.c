@@ -5,7 +5,7 @@
 //                                      status that says "ask again" only after several times
 //      X key                           get: its bytes are WRONG
 //      S status key                    --put: 0 also if it was there already
-//      W key node,node                 --where: the nodes that have it; "-" for none
+//      W key size node,node            --where: its size, and the nodes that have it; "-" for none
 //
 //      chaos-verify --endpoint E [--tcp] [--where | --put] [--timeout MS] [--once]
 //
@@ -142,7 +142,8 @@ static bool s_where (self_t *self)
     size_t row = 0;
     for (size_t index = 0; index < self->count; index++) {
         size_t end = row + umbp_u8s_at (where->counts, index);
-        printf ("W %s %s", self->keys[index], row == end ? "-\n" : "");
+        printf ("W %s %zu %s", self->keys[index], chaos_size (self->keys[index]),
+                row == end ? "-\n" : "");
         for (; row < end && row < where->refs.count; row++) {
             size_t offset = 0, ref = umbp_u16s_at (where->refs, row);
             umbp_bytes_t node = { 0 };
