@@ -55,7 +55,7 @@ ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -I. -iquote proto -fPIC -pthread -fno-semant
              $(CFLAGS) $(SAN) $(PACKAGE_CFLAGS)
 ALL_LDFLAGS = -pthread -Wl,--as-needed $(LDFLAGS) $(SAN)
 
-.PHONY: all run check unit check-asan check-tsan check-install fuzz bench fmt fmt-check lint \
+.PHONY: all run check chaos check-cluster unit check-asan check-tsan check-install fuzz bench fmt fmt-check lint \
         lint-clang lint-cppcheck check-clang install uninstall clean help FORCE
 all: $(LIBS) $(SHARED) $(PROGS)             #  libraries and programs
 	@:
@@ -162,7 +162,7 @@ check: export NODE_PATH := $(abspath $(B))/js/node_modules
 check: export UMBP_BUILD := $(abspath $(B))
 check:                                      #  all tests
 	@deploy/setup.sh build check
-	@$(MAKE) all $(TESTS)
+	@$(MAKE) all $(TESTS) $(BREAKERS)
 	@rm -f $(B)/test/*.status
 	@mkdir -p $(B)/test
 	@$(MAKE) unit
@@ -170,6 +170,27 @@ check:                                      #  all tests
 	    || echo 'some packages are missing: tests that need them are skipped')
 	@eval "$$RUN_TEST"; for script in $(SCRIPTS); do \
 	    name=$${script#test/}; name=$${name%.sh}; run_test $${name//\//_} 600 $$script; done
+	@$(COUNT_TESTS)
+
+chaos:                                      #  breaks nodes under load for $MINUTES, drawn from $SEED
+	@deploy/setup.sh build check
+	@$(MAKE) all $(BREAKERS)
+	@UMBP_BUILD=$(abspath $(B)) LD_LIBRARY_PATH=$(abspath $(B))/lib SEED=$(SEED) \
+	    MINUTES=$(or $(MINUTES),3) ARGS='$(ARGS)' test/cluster/chaos.sh
+
+check-cluster: export SECONDS_STOPPED := 60
+check-cluster: export MINUTES := 3
+check-cluster: export UMBP_BUILD := $(abspath $(B))
+check-cluster: export LD_LIBRARY_PATH := $(abspath $(B))/lib
+check-cluster:                              #  all tests of several nodes, the long ones too
+	@deploy/setup.sh build check
+	@$(MAKE) all $(BREAKERS)
+	@mkdir -p $(B)/test
+	@rm -f $(B)/test/*.status
+	@eval "$$RUN_TEST"; for script in $(filter test/cluster/%,$(SCRIPTS)); do \
+	    name=$${script#test/}; name=$${name%.sh}; run_test $${name//\//_} 900 $$script; done; \
+	for way in seeds gossip beacon; do \
+	    ARGS="--discovery $$way" run_test chaos_$$way 900 test/cluster/chaos.sh; done
 	@$(COUNT_TESTS)
 
 $(B)/venv/.done: test/requirements.txt

@@ -42,8 +42,13 @@ def run (*command, timeout=30, fine=True, text=None):
     return done
 
 
+def leave (number, frame):
+    sys.exit (f"ended by signal {number}")      # Through all that cleans up
+
+
 def enter ():
     """Start this program anew in namespaces of its own; where that is not allowed, go on here"""
+    signal.signal (signal.SIGTERM, leave)
     if os.environ.get (INSIDE) or os.environ.get ("UMBP_CHAOS_LOOPBACK"):
         return
     way = ["unshare", "--net", "--mount", "--"]
