@@ -248,7 +248,8 @@ static void s_host_of (const char *endpoint, char *out, size_t size)
 //  until they forget our former self. An orderly end takes the number away: then we took leave.
 static void s_epoch_path (const umbp_node_t *self, const char *name, char *path, size_t size)
 {
-    snprintf (path, size, "%.*s/%s/%s", DOOR_PATH_MAX, self->options.run_dir, self->home.node, name);
+    snprintf (path, size, "%.*s/%s/%s", DOOR_PATH_MAX, self->options.run_dir, self->home.node,
+              name);
 }
 
 //  Returns 0 if there is none
@@ -274,8 +275,9 @@ static void s_write_epoch (const umbp_node_t *self)
     bool fine = file && fprintf (file, "%" PRIu64 "\n", self->home.node_epoch) > 0;
     fine = file && fclose (file) == 0 && fine && rename (fresh, path) == 0;
     if (!fine) {
-        zsys_warning ("node: cannot write %s: %s; if the clock is set back, a restart will be refused for a while",
-                      path, strerror (errno));
+        zsys_warning (
+            "node: cannot write %s: %s; if the clock is set back, a restart will be refused for a while",
+            path, strerror (errno));
         unlink (fresh);
     }
 }

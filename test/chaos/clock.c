@@ -17,8 +17,7 @@ static void __attribute__ ((constructor)) s_open (void)
 {
     const char *name = getenv ("UMBP_CHAOS_CLOCK");
     int fd = name ? open (name, O_RDONLY | O_CLOEXEC) : -1;
-    void *map = fd == -1 ? MAP_FAILED
-                         : mmap (NULL, sizeof *s_offset, PROT_READ, MAP_SHARED, fd, 0);
+    void *map = fd == -1 ? MAP_FAILED : mmap (NULL, sizeof *s_offset, PROT_READ, MAP_SHARED, fd, 0);
     if (map == MAP_FAILED)
         abort ();                       //  A test that would test nothing
     s_offset = map;

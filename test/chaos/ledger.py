@@ -20,6 +20,7 @@ class Ledger:
     def __init__ (self):
         self.logs = {}                  # Path -> how far it was read, the client
         self.acked = {}                 # Key -> Entry
+        self.last = {}                  # The same by log: whose word on where it is belongs to it
         self.tried = set ()             # Keys of puts, whatever came of them
         self.removing = set ()
         self.removed = {}               # Key -> when that was acknowledged
@@ -45,9 +46,10 @@ class Ledger:
     def take (self, path, words):
         kind = words[0]
         if kind == "P":
-            self.take_put (float (words[1]) / 1000, float (words[2]) / 1000, int (words[3]), words[4])
+            self.take_put (path, float (words[1]) / 1000, float (words[2]) / 1000, int (words[3]),
+                           words[4])
         elif kind == "W":
-            entry = self.acked.get (words[1])
+            entry = self.last.get ((path, words[1]))
             if entry:
                 entry.owners = set (words[2].split (","))
         elif kind == "R":
@@ -61,13 +63,15 @@ class Ledger:
         elif kind == "N":
             self.calls[path], self.errors[path] = int (words[1]), int (words[2])
 
-    def take_put (self, begun, ended, status, key):
+    def take_put (self, path, begun, ended, status, key):
         self.tried.add (key)
         entry = self.acked.get (key)
         if status in DONE:
             self.puts += 1
-        if status in DONE and (not entry or ended > entry.ended):
-            self.acked[key] = Entry (begun, ended, status != 0)
+        if status in DONE:
+            self.last[(path, key)] = Entry (begun, ended, status != 0)
+            if not entry or ended > entry.ended:
+                self.acked[key] = self.last[(path, key)]
 
     def may_be_lost (self, entry, nodes):
         """By the end of a node: None if not, else why"""

@@ -291,8 +291,7 @@ static void s_view (self_t *self)
     const char *key = self->keys[0];
     int err;
     s_begin (self, "view");
-    umbp_view_t *view =
-        umbp_view_get (self->pool, (umbp_key_t) { key, strlen (key) }, 0, &err);
+    umbp_view_t *view = umbp_view_get (self->pool, (umbp_key_t){ key, strlen (key) }, 0, &err);
     s_end (self, "view");
     if (!view)
         return;

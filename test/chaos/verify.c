@@ -101,7 +101,8 @@ static void s_put (self_t *self)
         const char *key = self->keys[index];
         uint8_t *bytes = self->bytes + index * CHAOS_BLOCK_MAX;
         chaos_fill (key, bytes, chaos_size (key));
-        self->items[index] = (umbp_item_t) { .key = { key, strlen (key) }, .data = bytes,
+        self->items[index] = (umbp_item_t){ .key = { key, strlen (key) },
+                                            .data = bytes,
                                              .size = chaos_size (key) };
     }
     umbp_put_batch (self->pool, self->items, self->count, NULL, self->timeout_ms);
@@ -158,7 +159,8 @@ static bool s_where (self_t *self)
 
 static int s_run (self_t *self)
 {
-    umbp_options_t how = { .endpoints = self->endpoint, .timeout_ms = self->timeout_ms,
+    umbp_options_t how = { .endpoints = self->endpoint,
+                           .timeout_ms = self->timeout_ms,
                            .no_shm = self->tcp };
     int err = 0;
     if (self->where)
@@ -183,7 +185,8 @@ static int s_run (self_t *self)
 
 int main (int argc, char **argv)
 {
-    static const struct option flags[] = { { "endpoint", 1, NULL, 'e' }, { "tcp", 0, NULL, 't' },
+    static const struct option flags[] = { { "endpoint", 1, NULL, 'e' },
+                                           { "tcp", 0, NULL, 't' },
                                            { "where", 0, NULL, 'w' }, { "put", 0, NULL, 'p' },
                                            { "once", 0, NULL, '1' }, { "timeout", 1, NULL, 'o' },
                                            { NULL, 0, NULL, 0 } };

@@ -58,7 +58,8 @@ static int s_open (const char *name)
 {
     unsigned number = if_nametoindex (name);
     int fd = socket (AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, htons (ETH_P_ALL));
-    struct sockaddr_ll where = { .sll_family = AF_PACKET, .sll_protocol = htons (ETH_P_ALL),
+    struct sockaddr_ll where = { .sll_family = AF_PACKET,
+                                 .sll_protocol = htons (ETH_P_ALL),
                                  .sll_ifindex = (int) number };
     struct packet_mreq all = { .mr_ifindex = (int) number, .mr_type = PACKET_MR_PROMISC };
     if (number == 0 || fd == -1 || bind (fd, (struct sockaddr *) &where, sizeof where) == -1
@@ -71,8 +72,7 @@ static int s_open (const char *name)
 
 static bool s_before (const frame_t *one, const frame_t *other)
 {
-    return one->due_us != other->due_us ? one->due_us < other->due_us
-                                        : one->number < other->number;
+    return one->due_us != other->due_us ? one->due_us < other->due_us : one->number < other->number;
 }
 
 static void s_push (self_t *self, frame_t *frame)
@@ -153,7 +153,8 @@ static void s_run (self_t *self)
 
 int main (int argc, char **argv)
 {
-    static const struct option flags[] = { { "seed", 1, NULL, 's' }, { "delay", 1, NULL, 'd' },
+    static const struct option flags[] = { { "seed", 1, NULL, 's' },
+                                           { "delay", 1, NULL, 'd' },
                                            { "jitter", 1, NULL, 'j' }, { "loss", 1, NULL, 'l' },
                                            { NULL, 0, NULL, 0 } };
     self_t *self = calloc (1, sizeof (self_t));

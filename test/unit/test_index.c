@@ -323,7 +323,8 @@ static void test_ghosts_do_not_win (void)
     CU_ASSERT (s_say (s_a, 1, "", "+k2", 9) == 0 && s_verdict (0) == 0);
     CU_ASSERT (s_at ("k2", "a2"));
     CU_ASSERT (s_say (again, 1, "", "+k3", 9) == 0 && s_verdict (0) == 0);
-    static const crowd_t left[] = { CROWD ("a", 100, 0), { .node = "b", .epoch = 2, .total = 100 } };
+    static const crowd_t left[] = { CROWD ("a", 100, 0),
+                                    { .node = "b", .epoch = 2, .total = 100 } };
     s_push (left, 2, "a", 2);
     CU_ASSERT (s_say (s_a, 2, "", "+k4", 9) == 0 && s_verdict (0) == 0);
     CU_ASSERT (s_at ("k4", "a2"));
