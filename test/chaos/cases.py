@@ -205,14 +205,19 @@ def clock (cluster):
         expect (stat["members_gone"] == 0 and stat["stalled_ms"] < 3600000,
                 f"{node.name} gave nobody up, and has not slept for hours")
         expect (node.sees () == epochs, f"{node.name} sees all, as before")
-    for way in ("after kill -9", "after SIGTERM"):
-        third.host.jump (third_jump := -3600 if "9" in way else -7200)
-        third.kill () if "9" in way else third.terminate ()
+    for way, end, past in (("kill -9", third.kill, -3600), ("SIGTERM", third.terminate, -7200)):
+        before = first.sees ()[third.name][2]
+        third.host.jump (past)
+        end ()
         third.start ()
-        cluster.converge (30)
-        more = put (third, f"past{third_jump}")
+        cluster.converge (60)
+        if way == "kill -9":            # It knows its former number; after SIGTERM it is forgotten
+            expect (first.sees ()[third.name][2] == before + 1
+                    and first.stat ("registry")["refused_stale"] == 0,
+                    "after kill -9 its incarnation is the next one, and nobody refused it")
+        more = put (third, f"past{past}")
         for node in (first, second):
-            expect_all (node, more, f"those of a node started in the past, {way}", "--tcp")
+            expect_all (node, more, f"those of a node started in the past, after {way}", "--tcp")
 
 
 CASES = {"split": (split, 2, QUICK), "blink": (blink, 2, PATIENT), "stopped": (stopped, 3, QUICK),
