@@ -212,10 +212,10 @@ class ClientStopped (Fault):
 
     def begin (self):
         self.client = self.dice.choice (self.chaos.clients_of (self.host))
-        self.client.signal (signal.SIGSTOP)
+        self.client.process.send_signal (signal.SIGSTOP)
 
     def end (self):
-        self.client.signal (signal.SIGCONT)
+        self.client.process.send_signal (signal.SIGCONT)
 
 
 class Garbage (Fault):

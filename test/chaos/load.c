@@ -9,17 +9,22 @@
 //      X ended what key                what must never be: WRONG bytes, a call LATE for its deadline
 //      N calls errors                  from time to time: how much was done
 //
-//  Times are CLOCK_MONOTONIC in ms. A call that never ends ends the process by SIGALRM, and the
-//  last line of the log, "B name", says which it was. SIGTERM: finish the call and exit with 0.
+//  Times are CLOCK_MONOTONIC in ms. A call that is late says where it is, to stderr; one that never
+//  ends ends the process by SIGALRM, and the last line of the log, "B name", says which it was. For
+//  time in which this process did not run at all nobody is blamed. SIGTERM: finish the call and
+//  exit with 0.
 //
 //      chaos-load --endpoint E --name N --seed S --log FILE [--tcp] [--fill BYTES]
 //                 [--hold MS] [--timeout MS] [--pause MS]
 //
 //  --fill: put so many bytes of large blocks instead, and exit. --hold: keep views for so long.
 #include <czmq.h>
+#include <execinfo.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -36,6 +41,8 @@
 #define KEY_MAX 64
 #define LATE_MS 6000                    //  More than the deadline: no excuse even on a busy machine
 #define HANG_S 60
+#define TICK_MS 100
+#define FRAMES_MAX 40
 #define WHERE_MS 1500
 
 typedef struct {
@@ -58,7 +65,7 @@ typedef struct {
     size_t unplaced_count;
     uint8_t *bytes[BATCH];
     umbp_item_t items[BATCH];
-    int64_t begun;
+    int64_t begun, stalled_ms;          //  The call under way; s_stalled_ms when it began
 } self_t;
 
 static volatile sig_atomic_t s_stop;
@@ -74,6 +81,33 @@ static int64_t s_now_ms (void)
     struct timespec now;
     clock_gettime (CLOCK_MONOTONIC, &now);
     return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void s_sleep (unsigned ms);
+
+//  How long this process has not run, though it wanted to
+static _Atomic int64_t s_stalled_ms;
+
+static void *s_tick (void *arg)
+{
+    (void) arg;
+    for (int64_t last = s_now_ms ();; last = s_now_ms ()) {
+        s_sleep (TICK_MS);
+        int64_t late = s_now_ms () - last - TICK_MS;
+        if (late > TICK_MS)
+            atomic_fetch_add (&s_stalled_ms, late);
+    }
+    return NULL;
+}
+
+//  A call has passed its deadline by far: say where it is. The next alarm ends us.
+static void s_on_alarm (int number)
+{
+    void *frames[FRAMES_MAX];
+    int count = backtrace (frames, FRAMES_MAX);
+    backtrace_symbols_fd (frames, count, STDERR_FILENO);
+    signal (number, SIG_DFL);
+    alarm (HANG_S);
 }
 
 static void s_sleep (unsigned ms)
@@ -96,15 +130,19 @@ static void s_begin (self_t *self, const char *call)
     fflush (self->log);
     self->calls++;
     self->begun = s_now_ms ();
-    alarm (HANG_S);
+    self->stalled_ms = atomic_load (&s_stalled_ms);
+    signal (SIGALRM, s_on_alarm);
+    alarm ((self->options.timeout_ms + LATE_MS) / 1000 + 1);
 }
 
 static int64_t s_end (self_t *self, const char *call)
 {
-    int64_t now = s_now_ms ();
+    int64_t now = s_now_ms (), took = now - self->begun;
+    int64_t stalled = atomic_load (&s_stalled_ms) - self->stalled_ms;
     alarm (0);
-    if (now - self->begun > (int64_t) self->options.timeout_ms + LATE_MS)
-        fprintf (self->log, "X %" PRId64 " LATE %s:%" PRId64 "ms\n", now, call, now - self->begun);
+    if (took - stalled > (int64_t) self->options.timeout_ms + LATE_MS)
+        fprintf (self->log, "X %" PRId64 " LATE %s:%" PRId64 "ms,stalled:%" PRId64 "ms\n", now,
+                 call, took, stalled);
     return now;
 }
 
@@ -455,6 +493,11 @@ int main (int argc, char **argv)
     zsys_handler_set (NULL);
     signal (SIGTERM, s_on_term);
     signal (SIGPIPE, SIG_IGN);
+    pthread_t ticker;
+    void *frame;
+    backtrace (&frame, 1);              //  The first call loads what it needs
+    if (pthread_create (&ticker, NULL, s_tick, NULL) != 0)
+        return 2;
     self.random = self.options.seed;
     for (size_t index = 0; index < BATCH; index++)
         self.bytes[index] = malloc (CHAOS_BLOCK_MAX);
