@@ -24,7 +24,7 @@ class Ledger:
         self.tried = set ()             # Keys of puts, whatever came of them
         self.removing = set ()
         self.removed = {}               # Key -> when that was acknowledged
-        self.faults = []                # (when, text) of what must never be
+        self.faults = []                # What must never be
         self.calls, self.errors, self.puts = {}, {}, 0
 
     def watch (self, path):
@@ -58,8 +58,7 @@ class Ledger:
         elif kind == "D" and words[2] == "0":
             self.removed[words[3]] = float (words[1]) / 1000
         elif kind == "X":
-            self.faults.append ((float (words[1]) / 1000, f"{os.path.basename (path)}: "
-                                 + " ".join (words[2:])))
+            self.faults.append (f"{os.path.basename (path)}: {' '.join (words[2:])}")
         elif kind == "N":
             self.calls[path], self.errors[path] = int (words[1]), int (words[2])
 
