@@ -177,9 +177,11 @@ class Chaos:
         entries = dict (self.ledger.acked)
         removed = [key for key in self.ledger.removed if key not in entries][-200:]
         said = self.ask_all (list (entries) + removed)
-        unsure = [key for key, words in said.items () if key.startswith ("shared/")
-                  and 0 in words and MISS in words]
-        said.update (self.ask_all (unsure))         # They are put again all the time
+        for key, words in self.ask_all ([key for key, words in said.items ()
+                                         if 0 in words and MISS in words]).items ():
+            #  Shared keys are put again at any time; any block may have left between two answers
+            if key.startswith ("shared/") or set (words) == {MISS}:
+                said[key] = words
         evicted = self.count_evicted ()
         self.ledger.read ()
         missing = self.judge (entries, said)
