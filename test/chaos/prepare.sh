@@ -7,10 +7,11 @@ UMBP_BUILD=$(realpath -m "${UMBP_BUILD:-${B:-build}}")
 export UMBP_BUILD
 command -v python3 >/dev/null || { echo "no python3 here"; exit 77; }
 for program in bin/umbp-node bin/umbp-console test/chaos-{load,verify,wire,clock.so}; do
-    [[ -x $UMBP_BUILD/$program ]] || { echo "$UMBP_BUILD/$program is missing: make chaos builds it"; exit 1; }
+    [[ -x $UMBP_BUILD/$program ]] \
+        || { echo "$UMBP_BUILD/$program is missing: make chaos builds it"; exit 1; }
 done
 
-#  cases NAME ARGUMENT...: until one fails; 77 if all were skipped
+#  case_of NAME ARGUMENT...: ends the script if it fails; $some is 77 until one was not skipped
 some=77
 case_of () {
     echo "--- $*"
