@@ -2,7 +2,7 @@
 kept: no wrong byte, no acknowledged block of a live node lost (but by eviction, which says so), no
 call past its deadline, nothing leaked, and all nodes agree again.
 
-    chaos.py [--seed N] [--seconds S] [--hosts N] [--discovery seeds|gossip|beacon] [--only KIND,...]
+    chaos.py [--seed N] [--seconds S] [--hosts N] [--discovery WAY] [--only KIND,...]
 
 A round: some faults, drawn from the seed, overlap for some seconds; all of them end; the nodes
 agree again within a deadline; then each block that was acknowledged is asked of every node. The
@@ -135,7 +135,7 @@ class Chaos:
             fault.end () if ends else fault.begin ()
 
     def count_evicted (self):
-        """How many blocks each node evicted since this was asked last; {} if it was started since"""
+        """How many blocks each node evicted since this was asked last, or since it was started"""
         fresh = {}
         for node in self.cluster.nodes:
             count, ends = node.stat ("tier:dram")["evicted"], len (node.kills)

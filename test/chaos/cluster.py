@@ -108,8 +108,8 @@ class Host:
 
     def make_namespace (self):
         run ("mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "none", self.disk)
-        self.holder = subprocess.Popen (["unshare", "--net", "--uts", "--mount", "sleep", "infinity"],
-                                        preexec_fn=die_with_parent)
+        holder = ["unshare", "--net", "--uts", "--mount", "sleep", "infinity"]
+        self.holder = subprocess.Popen (holder, preexec_fn=die_with_parent)
         pid, port = str (self.holder.pid), f"port{self.number}"
         mine = os.readlink ("/proc/self/ns/uts")
         wait_until ("a namespace", 20, lambda: os.readlink (f"/proc/{pid}/ns/uts") != mine
@@ -209,8 +209,8 @@ class Node:
     def sees (self):
         """name -> (state, in ring, epoch) of all members, as this node sees them; {} on failure"""
         seen = self.console ("nodes", fine=False, timeout="3s")
-        return {row["node"]: (row["state"], row["in_ring"], row["epoch"]) for row in seen["nodes"]} \
-            if seen else {}
+        rows = seen["nodes"] if seen else []
+        return {row["node"]: (row["state"], row["in_ring"], row["epoch"]) for row in rows}
 
 
 class Cluster:

@@ -171,7 +171,7 @@ class ClockJump (Fault):
 
 
 class ClockKill (ClockJump):
-    """{self.host.name} is killed and started {self.jump} s off, and once more with the right time"""
+    """{self.host.name} is killed and started {self.jump} s off, and once more in time"""
     weight = 1
 
     def begin (self):

@@ -39,8 +39,8 @@ def cbor (dice):
 
 def nonsense (dice):
     whole = GREETING + ready (dice.choice ([b"DEALER", b"ROUTER", b"PUB", b"X" * 40]))
-    address = frame (dice.choice ([b"", b"router", b"index", b"registry", b"tier:dram", b"x" * 300]),
-                     True)
+    actors = [b"", b"router", b"index", b"registry", b"tier:dram", b"x" * 300]
+    address = frame (dice.choice (actors), True)
     return dice.choice ([
         lambda: dice.randbytes (dice.randrange (1, 5000)),
         lambda: b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",

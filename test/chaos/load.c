@@ -6,7 +6,7 @@
 //      W key node,node                 where it is, asked after the put
 //      R begun key                     a remove that begins: from now on the block may be gone
 //      D ended status key              ... and what was answered
-//      X ended what key                what must never be: WRONG bytes, a call LATE for its deadline
+//      X ended what key                what must never be: WRONG bytes, a call that is LATE
 //      N calls errors                  from time to time: how much was done
 //
 //  Times are CLOCK_MONOTONIC in ms. A call that is late says where it is, to stderr; one that never

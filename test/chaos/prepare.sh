@@ -1,5 +1,5 @@
-#  test/chaos/prepare.sh - to be sourced by the scripts that break things: from the root of the tree,
-#  with the build that they are to use. UMBP_BUILD, else B, else build.
+#  test/chaos/prepare.sh - to be sourced by the scripts that break things: goes to the root of the
+#  tree, and finds the build that they are to use. UMBP_BUILD, else B, else build.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
 

@@ -1,5 +1,5 @@
-//  test/chaos/verify.c - what one node says of many blocks. Keys come on stdin, a line each; of each
-//  goes to stdout, once,
+//  test/chaos/verify.c - what one node says of many blocks. Keys come on stdin, a line each; of
+//  each goes to stdout, once,
 //
 //      S status key                    get: 0 and its bytes are right, or a number of error.h; a
 //                                      status that says "ask again" only after several times
