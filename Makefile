@@ -29,7 +29,8 @@ MAINS := $(wildcard bin/umbp-node.c bin/umbp-console.c bin/umbp-bench.c)
 HELPERS := $(filter-out $(MAINS),$(wildcard bin/*.c))
 UNIT := $(wildcard test/unit/test_*.c)
 FUZZ := $(wildcard test/fuzz/fuzz_*.c)
-SOURCES := $(sort $(CLIENT) $(NODE) $(MAINS) $(HELPERS) $(UNIT) $(FUZZ))
+CHAOS := $(wildcard test/chaos/*.c)
+SOURCES := $(sort $(CLIENT) $(NODE) $(MAINS) $(HELPERS) $(UNIT) $(FUZZ) $(CHAOS))
 HEADERS := $(wildcard proto/*.h cluster/*.h cluster/*/*.h actors/*.h actors/*/*.h client/*.h \
              bin/*.h test/*.h test/*/*.h)
 SCRIPTS := $(sort $(shell find test -name '*.sh' -executable \
@@ -39,6 +40,8 @@ LIBS := $(B)/lib/libumbpnode.a $(B)/lib/libumbp.a
 SHARED := $(B)/lib/libumbp.so $(B)/lib/libumbpnode.so
 PROGS := $(MAINS:bin/%.c=$(B)/bin/%)
 TESTS := $(UNIT:test/unit/%.c=$(B)/test/%)
+BREAKERS := $(patsubst test/chaos/%.c,$(B)/test/chaos-%,$(filter-out %/clock.c,$(CHAOS))) \
+            $(B)/test/chaos-clock.so
 PUBLIC_libumbp := $(wildcard client/umbp.h proto/error.h)
 PUBLIC_libumbpnode := $(wildcard actors/umbp_node.h proto/error.h)
 PUBLIC := $(sort $(PUBLIC_libumbp) $(PUBLIC_libumbpnode))
@@ -53,7 +56,7 @@ ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -I. -iquote proto -fPIC -pthread -fno-semant
              $(CFLAGS) $(SAN) $(PACKAGE_CFLAGS)
 ALL_LDFLAGS = -pthread -Wl,--as-needed $(LDFLAGS) $(SAN)
 
-.PHONY: all run check unit check-asan check-tsan check-install fuzz bench fmt fmt-check lint \
+.PHONY: all run check chaos check-cluster unit check-asan check-tsan check-install fuzz bench fmt fmt-check lint \
         lint-clang lint-cppcheck check-clang install uninstall clean help FORCE
 all: $(LIBS) $(SHARED) $(PROGS)             #  libraries and programs
 	@:
@@ -104,6 +107,12 @@ $(B)/bin/%: $(B)/obj/bin/%.o $(B)/lib/libhelpers.a $(LIBS)
 $(B)/test/test_%: $(B)/obj/test/unit/test_%.o $(B)/lib/libhelpers.a $(LIBS)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) $^ -lcunit $(PACKAGE_LIBS) -o $@
+$(B)/test/chaos-%: $(B)/obj/test/chaos/%.o $(B)/lib/libhelpers.a $(LIBS)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_LDFLAGS) $^ $(PACKAGE_LIBS) -o $@
+$(B)/test/chaos-clock.so: $(B)/obj/test/chaos/clock.o
+	@mkdir -p $(@D)
+	$(CC) -shared $(ALL_LDFLAGS) $^ -o $@
 $(B)/test/fuzz_%: $(B)/obj/test/fuzz/fuzz_%.o $(B)/lib/libhelpers.a $(LIBS)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer $^ $(PACKAGE_LIBS) -o $@
@@ -155,7 +164,7 @@ check: export NODE_PATH := $(abspath $(B))/js/node_modules
 check: export UMBP_BUILD := $(abspath $(B))
 check:                                      #  all tests
 	@deploy/setup.sh build check
-	@$(MAKE) all $(TESTS)
+	@$(MAKE) all $(TESTS) $(BREAKERS)
 	@rm -f $(B)/test/*.status
 	@mkdir -p $(B)/test
 	@$(MAKE) unit
@@ -163,6 +172,27 @@ check:                                      #  all tests
 	    || echo 'some packages are missing: tests that need them are skipped')
 	@eval "$$RUN_TEST"; for script in $(SCRIPTS); do \
 	    name=$${script#test/}; name=$${name%.sh}; run_test $${name//\//_} 600 $$script; done
+	@$(COUNT_TESTS)
+
+chaos:                                      #  breaks nodes under load for $MINUTES, drawn from $SEED
+	@deploy/setup.sh build check
+	@$(MAKE) all $(BREAKERS)
+	@UMBP_BUILD=$(abspath $(B)) LD_LIBRARY_PATH=$(abspath $(B))/lib SEED=$(SEED) \
+	    MINUTES=$(or $(MINUTES),3) ARGS='$(ARGS)' test/cluster/chaos.sh
+
+check-cluster: export SECONDS_STOPPED := 60
+check-cluster: export MINUTES := 3
+check-cluster: export UMBP_BUILD := $(abspath $(B))
+check-cluster: export LD_LIBRARY_PATH := $(abspath $(B))/lib
+check-cluster:                              #  all tests of several nodes, the long ones too
+	@deploy/setup.sh build check
+	@$(MAKE) all $(BREAKERS)
+	@mkdir -p $(B)/test
+	@rm -f $(B)/test/*.status
+	@eval "$$RUN_TEST"; for script in $(filter test/cluster/%,$(SCRIPTS)); do \
+	    name=$${script#test/}; name=$${name%.sh}; run_test $${name//\//_} 900 $$script; done; \
+	for way in seeds gossip beacon; do \
+	    ARGS="--discovery $$way" run_test chaos_$$way 900 test/cluster/chaos.sh; done
 	@$(COUNT_TESTS)
 
 $(B)/venv/.done: test/requirements.txt

@@ -346,7 +346,8 @@ static void s_forget_gone (self_t *self)
 {
     for (size_t index = 0; index < self->stream_count;) {
         stream_t *stream = &self->streams[index];
-        if (umbp_topology_find (self->topology, umbp_text (stream->node)) >= 0) {
+        int member = umbp_topology_find (self->topology, umbp_text (stream->node));
+        if (member >= 0 && stream->epoch <= umbp_topology_member (self->topology, member)->epoch) {
             index++;
             continue;
         }

@@ -388,6 +388,10 @@ static void s_read_tiers (umbp_member_t *seen, const umbp_msg_beat_t *beat)
 static void s_hear (umbp_members_t *self, entry_t *entry, const umbp_msg_beat_t *beat, int64_t now)
 {
     entry->heard = now;
+    if (entry->topo_epoch != beat->topo_epoch) {
+        entry->seen.swings++;           //  It may have given us up for a while, and forgotten us
+        self->changes++;
+    }
     entry->topo_epoch = beat->topo_epoch;
     entry->told_epoch = beat->told_epoch;
     entry->seen.load = (uint16_t) (beat->load < 1000 ? beat->load : 1000);

@@ -30,6 +30,7 @@
 #define ACTORS_MAX 16
 #define PAGES_MAX 0xffff0000            //  32 bits; a region may be rounded up by some
 #define SPIN_MAX_US 1000000             //  As who_ok can say
+#define EPOCH_PATH_MAX 320
 #define DOOR_PATH_MAX 107               //  What a UNIX socket's name may have
 #define DOOR_LONGEST "/tier:dram.sock"  //  Of all our actors' doors, behind the folder
 
@@ -293,6 +294,45 @@ static void s_host_of (const char *endpoint, char *out, size_t size)
     snprintf (out, size, "%.*s", (int) (colon - host), host);
 }
 
+//  The folder of the doors also has the number of our last incarnation, so that the next one is higher even if the
+//  clock was set back meanwhile. What cannot be read or written is no reason not to start: others then refuse us
+//  until they forget our former self. An orderly end takes the number away: then we took leave.
+static void s_epoch_path (const umbp_node_t *self, const char *name, char *path, size_t size)
+{
+    snprintf (path, size, "%.*s/%s/%s", DOOR_PATH_MAX, self->options.run_dir, self->home.node,
+              name);
+}
+
+//  Returns 0 if there is none
+static uint64_t s_read_epoch (const umbp_node_t *self)
+{
+    char path[EPOCH_PATH_MAX];
+    uint64_t epoch = 0;
+    s_epoch_path (self, "epoch", path, sizeof path);
+    FILE *file = *self->options.run_dir ? fopen (path, "r") : NULL;
+    if (file && fscanf (file, "%" SCNu64, &epoch) != 1)
+        epoch = 0;
+    if (file)
+        fclose (file);
+    return epoch;
+}
+
+static void s_write_epoch (const umbp_node_t *self)
+{
+    char path[EPOCH_PATH_MAX], fresh[EPOCH_PATH_MAX];
+    s_epoch_path (self, "epoch", path, sizeof path);
+    s_epoch_path (self, "epoch.new", fresh, sizeof fresh);
+    FILE *file = fopen (fresh, "w");
+    bool fine = file && fprintf (file, "%" PRIu64 "\n", self->home.node_epoch) > 0;
+    fine = file && fclose (file) == 0 && fine && rename (fresh, path) == 0;
+    if (!fine) {
+        zsys_warning (
+            "node: cannot write %s: %s; if the clock is set back, a restart will be refused for a while",
+            path, strerror (errno));
+        unlink (fresh);
+    }
+}
+
 //  Who we are in this process, where addresses of nodes come again, and in the cluster
 static void s_make_home (umbp_node_t *self)
 {
@@ -304,6 +344,9 @@ static void s_make_home (umbp_node_t *self)
     snprintf (home->instance, sizeof home->instance, "%d-%llu", getpid (),
               atomic_fetch_add (&serial, 1) + 1);
     s_make_name (&self->options, home->node_epoch, home->node);
+    uint64_t former = s_read_epoch (self);
+    if (former >= home->node_epoch)
+        home->node_epoch = former + 1;
 }
 
 //  The folder of the doors, for our user only. Returns false if it cannot be made.
@@ -321,6 +364,7 @@ static bool s_make_doors (umbp_node_t *self)
         zsys_error ("node: cannot make %s: %s", self->home.doors, strerror (errno));
         return false;
     }
+    s_write_epoch (self);
     return true;
 }
 
@@ -575,8 +619,12 @@ void umbp_node_destroy (umbp_node_t **self_p)
     zactor_destroy (&self->gate);
     if (self->context)
         zmq_ctx_term (self->context);
-    if (*self->home.doors)
+    if (*self->home.doors) {
+        char path[EPOCH_PATH_MAX];
+        s_epoch_path (self, "epoch", path, sizeof path);
+        unlink (path);
         rmdir (self->home.doors);
+    }
     freen (*self_p);
 }
 

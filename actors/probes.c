@@ -13,6 +13,7 @@ typedef struct {
     char node[UMBP_NAME_MAX + 1];       //  Who is behind it, at home elsewhere; empty: nobody
     int64_t next;                       //  Not before
     int64_t until;                      //  Tried by ourselves up to then
+    int64_t failed;                     //  When it last did
     unsigned wait_ms;
     int status;                         //  Of the last try
     bool open;
@@ -120,9 +121,17 @@ bool umbp_probes_failed (umbp_probes_t *self, uint64_t tag, int status, int64_t 
     s_close (self, probe);
     bool news = probe->status != status;
     probe->status = status;
+    probe->failed = now;
     probe->next = now + probe->wait_ms;
     probe->wait_ms = probe->wait_ms > WAIT_MAX_MS / 2 ? WAIT_MAX_MS : probe->wait_ms * 2;
     return news;
+}
+
+void umbp_probes_heard (umbp_probes_t *self, const char *endpoint)
+{
+    probe_t *probe = s_find (self, umbp_probes_tag (endpoint));
+    if (probe && !*probe->node && probe->next > probe->failed + self->wait_ms)
+        probe->next = probe->failed + self->wait_ms;
 }
 
 void umbp_probes_met (umbp_probes_t *self, uint64_t tag)

@@ -27,6 +27,9 @@ bool umbp_probes_begin (umbp_probes_t *self, const char *endpoint, int64_t now);
 //  news about that endpoint, so that it is logged once. Unknown tags are fine here and below.
 bool umbp_probes_failed (umbp_probes_t *self, uint64_t tag, int status, int64_t now);
 
+//  Its node spoke to us by itself: the next try need not wait longer than after the first failure
+void umbp_probes_heard (umbp_probes_t *self, const char *endpoint);
+
 //  Its node answered and lives at this very endpoint: nothing more to remember
 void umbp_probes_met (umbp_probes_t *self, uint64_t tag);
 

@@ -236,8 +236,11 @@ static void s_do_beat (void *owner, const umbp_mail_t *mail)
 
     //  A restart may be at an endpoint where a member was, so this one is asked in any case
     char endpoint[UMBP_TEXT_MAX + 1];
-    if (rc == 1)
-        s_probe (self, umbp_text_copy (theirs->endpoint, endpoint, sizeof endpoint));
+    if (rc == 1) {
+        umbp_probes_heard (self->probes,
+                           umbp_text_copy (theirs->endpoint, endpoint, sizeof endpoint));
+        s_probe (self, endpoint);
+    }
     s_found_all (self, &theirs->known);
     s_check_changes (self);
 }

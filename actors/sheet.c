@@ -14,7 +14,7 @@ typedef struct {
 
 struct umbp_sheet {
     texts_t nodes, endpoints, bulks, hosts, doors;
-    uint64_t epochs[UMBP_NODES_MAX];
+    uint64_t epochs[UMBP_NODES_MAX], swings[UMBP_NODES_MAX];
     uint8_t states[UMBP_NODES_MAX], rings[UMBP_NODES_MAX], tier_counts[UMBP_NODES_MAX];
     uint16_t loads[UMBP_NODES_MAX];
     uint32_t silent_ms[UMBP_NODES_MAX];
@@ -83,6 +83,7 @@ void umbp_sheet_add (umbp_sheet_t *self, const umbp_member_t *member, int64_t si
     umbp_sheet_add_tiers (self, member);
     self->tier_counts[index] = (uint8_t) (self->rows - rows);
     self->epochs[index] = member->epoch;
+    self->swings[index] = member->swings;
     self->states[index] = member->state;
     self->rings[index] = member->in_ring;
     self->loads[index] = member->load;
@@ -104,6 +105,7 @@ void umbp_sheet_topology (const umbp_sheet_t *self, umbp_msg_topology_ok_t *out)
     out->hosts = s_column (&self->hosts);
     out->doors = s_column (&self->doors);
     out->epochs = (umbp_u64s_t) { self->epochs, count };
+    out->swings = (umbp_u64s_t) { self->swings, count };
     out->states = (umbp_u8s_t) { self->states, count };
     out->rings = (umbp_u8s_t) { self->rings, count };
     out->loads = (umbp_u16s_t) { self->loads, count };

@@ -30,6 +30,7 @@ typedef struct {
     bool in_ring;
     uint16_t load;                      //  Per mille
     uint32_t silent_ms;
+    uint64_t swings;                    //  How often its own topology was heard to change
     umbp_tier_room_t tiers[UMBP_TIERS];
 } umbp_member_t;
 

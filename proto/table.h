@@ -174,7 +174,9 @@
     F (m, 23, hash, U64, MUST, 0, 0, 1, \
        "hash of the ring: 0 FNV-1a with finaliser, 1 plain FNV-1a") \
     F (m, 24, settled, BOOL, MAY, 0, 0, 1, \
-       "all that are alive work with this ring, and its shards know all blocks")
+       "all that are alive work with this ring, and its shards know all blocks") \
+    F (m, 25, swings, U64S, MAY, 1, 0, UMBP_NODES_MAX, \
+       "how often each was heard to have another topology than before")
 #define UMBP_FIELDS_capacity(F, m) \
     F (m, 4, tier, U64, MUST, 0, 1, 4, "which") \
     F (m, 5, total, U64, MUST, 0, 0, UINT64_MAX, "bytes it can hold") \

@@ -38,6 +38,8 @@ typedef struct {
     bool last_flying;                   //  The message under way ends the account
     int64_t retry_at;
     int64_t waiting_since;              //  The head is said, and not acknowledged; 0: nothing is
+    uint64_t swings, swings_flying,
+        swings_sure; //  Of its topology: now, when the message under way was sent, when it last knew us
 } stream_t;
 
 struct umbp_announce {
@@ -156,6 +158,7 @@ static stream_t *s_stream_new (umbp_announce_t *self, const umbp_member_t *membe
     stream->queue = zmalloc (QUEUE_MAX * sizeof (change_t));
     stream->next = self->floor;
     stream->epoch = member->epoch;
+    stream->swings = member->swings;
     snprintf (stream->node, sizeof stream->node, "%s", member->node);
     s_account (stream);
     return stream;
@@ -216,6 +219,13 @@ static void s_walk_account (stream_t *stream)
 //  --------------------------------------------------------------------------------------------------
 //  Messages
 
+//  Whether the member may have forgotten us since it was heard of last: it might have given us up, dropped our
+//  entries, and taken us in again, while we noticed nothing. Then it is asked, with a change that changes nothing.
+static bool s_is_unsure (const stream_t *stream)
+{
+    return stream->swings_sure != stream->swings;
+}
+
 //  The changes at the head were heard: tell who wants to know, and go on
 static void s_acknowledge (stream_t *stream, const umbp_msg_change_ok_t *answer)
 {
@@ -264,6 +274,7 @@ static void s_on_answer (void *part, uint64_t turn, int status, const umbp_mail_
     }
     stream->begin = false;
     stream->waiting_since = 0;
+    stream->swings_sure = stream->swings_flying;
     if (stream->last_flying)
         stream->account = false;
     stream->last_flying = false;
@@ -308,7 +319,8 @@ static void s_send (stream_t *stream)
     umbp_announce_t *self = stream->parent;
     if (stream->asked || zclock_mono () < stream->retry_at)
         return;
-    if (stream->count == 0 && !(stream->account && (stream->begin || stream->end)))
+    if (stream->count == 0 && !(stream->account && (stream->begin || stream->end))
+        && !s_is_unsure (stream))
         return;
     umbp_msg_t msg;
     s_fill (stream, &msg);
@@ -316,6 +328,7 @@ static void s_send (stream_t *stream)
                            s_on_answer, stream->turn)
         == 0) {
         stream->asked = true;
+        stream->swings_flying = stream->swings;
         if (stream->waiting_since == 0)
             stream->waiting_since = zclock_mono ();
         self->stats.sent += stream->flying;
@@ -429,11 +442,12 @@ uint64_t umbp_announce_mark (umbp_announce_t *self)
     return ++self->serial;
 }
 
-//  Whether a member that is alive waits for the rest of its account
+//  Whether a member that is alive waits for the rest of its account, or may need one
 static bool s_accounts (const umbp_announce_t *self)
 {
     for (size_t index = 0; index < umbp_topology_count (self->rings.now); index++)
-        if (self->streams[index] && self->streams[index]->account
+        if (self->streams[index]
+            && (self->streams[index]->account || s_is_unsure (self->streams[index]))
             && umbp_topology_member (self->rings.now, index)->state == UMBP_MEMBER_ALIVE)
             return true;
     return false;
@@ -496,6 +510,9 @@ void umbp_announce_topology (umbp_announce_t *self, umbp_topology_t **topology_p
         self->told_epoch = 0;
         self->settled_at = 0;
     }
+    for (size_t index = 0; index < umbp_topology_count (self->rings.now); index++)
+        if (self->streams[index])
+            self->streams[index]->swings = umbp_topology_member (self->rings.now, index)->swings;
     if (!umbp_topology_settled (self->rings.now))
         self->settled_at = 0;
     else if (self->settled_at == 0)
@@ -539,7 +556,7 @@ bool umbp_announce_quiet (const umbp_announce_t *self)
 
 uint64_t umbp_announce_told (const umbp_announce_t *self)
 {
-    return self->told_epoch;
+    return self->told_epoch && !s_accounts (self) ? self->told_epoch : 0;
 }
 
 umbp_announce_stats_t umbp_announce_stats (const umbp_announce_t *self)

@@ -278,8 +278,10 @@ void umbp_manager_on_word (void *owner, const umbp_word_t *word)
     uint32_t index = word->tag >> 32 & 0xffff;
     bool lost = s_has_lost (self, word, waiter);
     const umbp_block_t *block = umbp_store_block (self->store, word->item);
-    if (lost && block->state == UMBP_BLOCK_LIVE && block->token == word->token)
+    if (lost && block->state == UMBP_BLOCK_LIVE && block->token == word->token) {
+        self->dropped++;
         umbp_manager_drop (self, word->item);
+    }
     if (!waiter)
         return;
     waiter->outstanding--;

@@ -19,6 +19,7 @@ typedef struct {
     bool suspect, outside;              //  outside: it is no part of the ring
     uint16_t load;
     const char *host;                   //  NULL: one of its own
+    uint64_t swings;
 } crowd_t;
 
 //  A row: CROWD ("a", bytes, bytes in use), and what else there is to say, as .suspect = true
@@ -49,7 +50,8 @@ static inline umbp_msg_t *crowd_msg (const crowd_t *rows, uint32_t count, const 
                                      uint64_t topo_epoch)
 {
     static crowd_texts_t names, ends, hosts, none;
-    static uint64_t epochs[CROWD_MAX], totals[CROWD_MAX], useds[CROWD_MAX], blocks[CROWD_MAX];
+    static uint64_t epochs[CROWD_MAX], swings[CROWD_MAX];
+    static uint64_t totals[CROWD_MAX], useds[CROWD_MAX], blocks[CROWD_MAX];
     static uint8_t states[CROWD_MAX], rings[CROWD_MAX], counts[CROWD_MAX], tiers[CROWD_MAX];
     static uint16_t loads[CROWD_MAX];
     static uint32_t silent_ms[CROWD_MAX];
@@ -65,6 +67,7 @@ static inline umbp_msg_t *crowd_msg (const crowd_t *rows, uint32_t count, const 
         crowd_text (&hosts, index, row->host ? row->host : row->node);
         crowd_text (&none, index, "");
         epochs[index] = row->epoch;
+        swings[index] = row->swings;
         states[index] = row->suspect ? UMBP_MEMBER_SUSPECT : UMBP_MEMBER_ALIVE;
         rings[index] = !row->outside;
         loads[index] = row->load;
@@ -80,7 +83,8 @@ static inline umbp_msg_t *crowd_msg (const crowd_t *rows, uint32_t count, const 
         .nodes = names.column, .endpoints = ends.column, .bulks = none.column,
         .hosts = hosts.column, .doors = none.column,
         .epochs = { epochs, count }, .states = { states, count }, .rings = { rings, count },
-        .loads = { loads, count }, .silent_ms = { silent_ms, count },
+        .loads = { loads, count }, .swings = { swings, count },
+        .silent_ms = { silent_ms, count },
         .tier_counts = { counts, count }, .tiers = { tiers, tier_count },
         .totals = { totals, tier_count }, .useds = { useds, tier_count },
         .blocks = { blocks, tier_count },

@@ -185,6 +185,29 @@ static void test_lost_count (void)
     tier_stop (&s_tier);
 }
 
+//  The same, and there is nothing to tell: the member had given us up for a while, which shows in its topology
+//  alone. It is asked as soon as that came back, and until it has all again nobody is told that it had.
+static void test_forgotten (void)
+{
+    static const crowd_t back[] = { CROWD ("a", 1, 0), CROWD ("b", 1, 0, .swings = 2) };
+    s_start (s_ab, 2);
+    s_store (0, 100);
+    CU_ASSERT (tier_flush (&s_tier));
+    shard_t *shard = &s_tier.shards[B];
+    s_reset_counts ();
+    shard->begun = false;
+    shard->held = 0;
+    memset (shard->prints, 0, TIER_PRINTS * sizeof *shard->prints);
+    for (int turn = 0; turn < 2; turn++) {                   //  Once: the second time it is the same
+        s_topo--;
+        s_push (back, 2);
+        CU_ASSERT (tier_flush (&s_tier));
+        CU_ASSERT (shard->accounts == 1 && shard->held == 100);
+        CU_ASSERT (s_tier.shards[A].accounts == 0 && s_tier.shards[A].changes == 0);
+    }
+    tier_stop (&s_tier);
+}
+
 //  More changes than it remembers for one member: that one gets an account, when it listens again
 static void test_overflow (void)
 {
@@ -399,6 +422,7 @@ int main (void)
     CU_ADD_TEST (suite, test_silence);
     CU_ADD_TEST (suite, test_errors);
     CU_ADD_TEST (suite, test_lost_count);
+    CU_ADD_TEST (suite, test_forgotten);
     CU_ADD_TEST (suite, test_overflow);
     CU_ADD_TEST (suite, test_moves);
     CU_ADD_TEST (suite, test_nothing_changed);

@@ -323,7 +323,9 @@ static void test_ghosts_do_not_win (void)
     CU_ASSERT (s_say (s_a, 1, "", "+k2", 9) == 0 && s_verdict (0) == 0);
     CU_ASSERT (s_at ("k2", "a2"));
     CU_ASSERT (s_say (again, 1, "", "+k3", 9) == 0 && s_verdict (0) == 0);
-    s_push (s_crowd, 2, "a", 2);
+    static const crowd_t left[] = { CROWD ("a", 100, 0),
+                                    { .node = "b", .epoch = 2, .total = 100 } };
+    s_push (left, 2, "a", 2);
     CU_ASSERT (s_say (s_a, 2, "", "+k4", 9) == 0 && s_verdict (0) == 0);
     CU_ASSERT (s_at ("k4", "a2"));
     CU_ASSERT (s_swept_to (3) && s_there ("k1 k2 k3 k4", "0111"));
@@ -414,6 +416,23 @@ static void test_node_gone (void)
     s_stop ();
 }
 
+//  A node was started anew with its clock set back, and nobody told us of the moment between: its number is lower
+//  than the one we know, and right all the same
+static void test_set_back (void)
+{
+    static const from_t former = { "b", 7, DRAM };
+    static const crowd_t before[] = { CROWD ("a", 1, 0), { .node = "b", .epoch = 7, .total = 1 } };
+    s_start ();
+    s_push (before, 2, "a", 2);
+    s_begin (former, "+k1 +k2");
+    CU_ASSERT (s_there ("k1 k2", "11"));
+    CU_ASSERT (s_say (s_b, 1, "fd", "+k3", 5) == UMBP_EDENIED);
+    s_push (s_crowd, 2, "a", 3);
+    CU_ASSERT (s_say (s_b, 1, "fd", "+k3", 5) == 0);
+    CU_ASSERT (s_there ("k1 k2 k3", "001"));
+    s_stop ();
+}
+
 //  A node that speaks before this one has heard of it has to say it again: nobody here could see it
 static void test_unheard_of (void)
 {
@@ -474,6 +493,7 @@ int main (void)
     CU_ADD_TEST (suite, test_places);
     CU_ADD_TEST (suite, test_rows_run_out);
     CU_ADD_TEST (suite, test_node_gone);
+    CU_ADD_TEST (suite, test_set_back);
     CU_ADD_TEST (suite, test_unheard_of);
     CU_ADD_TEST (suite, test_malformed);
     CU_basic_set_mode (CU_BRM_VERBOSE);

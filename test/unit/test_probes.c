@@ -35,6 +35,26 @@ static void test_probes_wait_longer (void)
     umbp_probes_destroy (&probes);
 }
 
+//  Who speaks to us need not wait until we try again by ourselves; nor is it tried at each of its words
+static void test_probes_hear (void)
+{
+    static const char *const endpoint = "tcp://h:1";
+    uint64_t tag = umbp_probes_tag (endpoint);
+    umbp_probes_t *probes = umbp_probes_new (1000);
+    int64_t now = START;
+    umbp_probes_heard (probes, endpoint);                   //  Unknown: nothing to hurry
+    for (int turn = 0; turn < 5; turn++, now += 10000) {
+        CU_ASSERT (umbp_probes_begin (probes, endpoint, now));
+        umbp_probes_failed (probes, tag, UMBP_ESTALE, now);
+    }
+    now -= 10000;
+    CU_ASSERT (!umbp_probes_begin (probes, endpoint, now + 1000));
+    umbp_probes_heard (probes, endpoint);
+    CU_ASSERT (!umbp_probes_begin (probes, endpoint, now + 999));
+    CU_ASSERT (umbp_probes_begin (probes, endpoint, now + 1000));
+    umbp_probes_destroy (&probes);
+}
+
 static void test_probes_are_bounded (void)
 {
     umbp_probes_t *probes = umbp_probes_new (1000);
@@ -68,6 +88,7 @@ int main (void)
     CU_initialize_registry ();
     CU_pSuite suite = CU_add_suite ("probes", NULL, NULL);
     CU_ADD_TEST (suite, test_probes_wait_longer);
+    CU_ADD_TEST (suite, test_probes_hear);
     CU_ADD_TEST (suite, test_probes_are_bounded);
     CU_basic_run_tests ();
     return CU_get_number_of_failures () > 0;

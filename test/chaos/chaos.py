@@ -1,0 +1,332 @@
+"""test/chaos/chaos.py - real nodes under load while things break, and whether what was promised is
+kept: no wrong byte, no acknowledged block of a live node lost (but by eviction, which says so), no
+call past its deadline, nothing leaked, and all nodes agree again.
+
+    chaos.py [--seed N] [--seconds S] [--hosts N] [--discovery WAY] [--only KIND,...]
+
+A round: some faults, drawn from the seed, overlap for some seconds; all of them end; the nodes
+agree again within a deadline; then each block that was acknowledged is asked of every node. The
+load goes on all the time. After the last round the clients end, and the books of every tier must
+balance to the byte. The same seed draws the same faults; when they hit is up to the machine.
+Ends with 0, or with 1 after saying what was wrong, the seed, and where the logs are.
+"""
+import argparse
+import os
+import random
+import shutil
+import signal
+import sys
+import time
+
+import faults
+from cases import SMALL
+from cluster import BUILD, Cluster, Failure, enter, wait_until
+from ledger import Ledger
+
+FLAGS = SMALL + ["--cluster-heartbeat", "250ms", "--cluster-suspect", "1500ms", "--cluster-gone",
+                 "5s", "--blocks-lease-ttl", "5s", "--blocks-slot-ttl", "8s"]
+CAPACITY, PAGE = 32 << 20, 4096
+CONVERGE_S = 90
+MISS = -2
+
+
+class Client:
+    """chaos-load on a host. Each incarnation has keys of its own"""
+
+    def __init__ (self, chaos, host, number, seed, *flags):
+        self.chaos, self.host, self.number, self.seed = chaos, host, number, seed
+        self.flags, self.generation, self.process = flags, 0, None
+        self.start ()
+
+    def start (self):
+        self.generation += 1
+        self.name = f"c{self.number}g{self.generation}"
+        self.log = os.path.join (self.chaos.cluster.room, f"{self.name}.load")
+        self.chaos.ledger.watch (self.log)
+        self.process = self.host.popen (
+            [f"{BUILD}/test/chaos-load", "--endpoint", self.host.endpoint, "--name", self.name,
+             "--seed", str (self.seed + self.generation), "--log", self.log, *self.flags],
+            os.path.join (self.chaos.cluster.room, "load.log"))
+
+    def kill (self):
+        self.process.kill ()
+        self.process.wait ()
+        self.process = None
+
+    def check (self):
+        status = self.process.poll () if self.process else None
+        if status is not None:
+            with open (self.log, encoding="utf8") as log:
+                last = [line for line in log if line.startswith ("B ")][-1:]
+            why = "a call did not end" if status == -signal.SIGALRM else f"status {status}"
+            raise Failure (f"client {self.name} has ended: {why}; its last call: {last}")
+
+    def finish (self):
+        """The call under way ends by its deadline"""
+        self.process.send_signal (signal.SIGTERM)
+        status = self.process.wait (120)
+        self.process = None
+        if status != 0:
+            raise Failure (f"client {self.name} ended with {status}: a call did not end?")
+
+
+class Chaos:
+    def __init__ (self, options):
+        self.dice = random.Random (options.seed)
+        self.options, self.ledger = options, Ledger ()
+        discovery = options.discovery or self.dice.choice (["seeds", "gossip", "beacon"])
+        if discovery == "beacon" and not os.environ.get ("UMBP_CHAOS_INSIDE"):
+            discovery = "seeds"
+        self.cluster = Cluster (options.hosts, *FLAGS, discovery=discovery)
+        self.clients, self.fillers, self.numbers = [], [], 0
+        self.evicted, self.begun = {}, time.monotonic ()
+
+    def say (self, text):
+        print (f"{time.monotonic () - self.begun:7.1f} s  {text}", flush=True)
+
+    #  Clients
+
+    def new_client (self, host, seed, *flags):
+        self.numbers += 1
+        return Client (self, host, self.numbers, seed, *flags)
+
+    def add_client (self, host, hold=0, tcp=False):
+        flags = ["--pause", "25", "--hold", str (hold)] + (["--tcp"] if tcp else [])
+        client = self.new_client (host, self.dice.getrandbits (50), *flags)
+        self.clients.append (client)
+        return client
+
+    def end_client (self, client):
+        self.clients.remove (client)
+        client.finish ()
+
+    def clients_of (self, host):
+        return [client for client in self.clients if client.host is host]
+
+    def fill (self, host, seed):
+        size = CAPACITY * len (self.cluster.hosts) * 3 // 2
+        filler = self.new_client (host, seed, "--fill", str (size), "--timeout", "3000")
+        self.fillers.append (filler)
+        return filler
+
+    #  Rounds
+
+    def check (self):
+        for node in self.cluster.nodes:
+            node.check ()
+        for client in self.clients:
+            client.check ()
+
+    def sleep (self, until):
+        while time.monotonic () < until:
+            self.check ()
+            time.sleep (0.05)
+
+    def break_things (self):
+        """All faults of a round, each with its own beginning and end"""
+        drawn = faults.draw (self, self.dice)
+        events, start = [], time.monotonic ()
+        for fault in drawn:
+            begins = self.dice.uniform (0, 2)
+            events += [(begins, 0, fault), (begins + fault.lasts, 1, fault)]
+        for when, ends, fault in sorted (events, key=lambda event: event[:2]):
+            self.sleep (start + when)
+            self.say (f"{'end of' if ends else 'now'}: {fault}")
+            fault.end () if ends else fault.begin ()
+
+    def count_evicted (self):
+        """How many blocks each node evicted since this was asked last, or since it was started"""
+        fresh = {}
+        for node in self.cluster.nodes:
+            count, ends = node.stat ("tier:dram")["evicted"], len (node.kills)
+            before, former = self.evicted.get (node.name, (0, 0))
+            fresh[node.name] = count - (before if ends == former else 0)
+            self.evicted[node.name] = (count, ends)
+        return fresh
+
+    def round (self, number):
+        self.say (f"round {number}")
+        self.break_things ()
+        start = time.monotonic ()
+        self.cluster.converge (CONVERGE_S)
+        took = time.monotonic () - start
+        self.verify ()
+        self.say (f"round {number} is fine: {len (self.ledger.acked)} blocks through each node, "
+                  f"agreed after {took:.1f} s")
+
+    #  What was promised
+
+    def tell_faults (self):
+        """What clients saw themselves"""
+        if self.ledger.faults:
+            raise Failure ("; ".join (self.ledger.faults[:5]))
+
+    def ask_all (self, keys):
+        """key -> what each node says of it"""
+        said = {key: [] for key in keys}
+        for node in self.cluster.nodes:
+            flags = ["--tcp"] if self.dice.random () < 0.5 else []
+            answers = self.cluster.ask_keys (node, keys, *flags)
+            for key in keys:
+                said[key].append (answers.get (key, "no answer"))
+        return said
+
+    def verify (self):
+        self.ledger.read ()
+        self.tell_faults ()
+        entries = dict (self.ledger.acked)
+        removed = [key for key in self.ledger.removed if key not in entries][-200:]
+        said = self.ask_all (list (entries) + removed)
+        for key, words in self.ask_all ([key for key, words in said.items ()
+                                         if 0 in words and MISS in words]).items ():
+            #  Shared keys are put again at any time; any block may have left between two answers
+            if key.startswith ("shared/") or set (words) == {MISS}:
+                said[key] = words
+        evicted = self.count_evicted ()
+        self.ledger.read ()
+        missing = self.judge (entries, said)
+        self.judge_missing (missing, evicted)
+        for key in removed:
+            if set (said[key]) != {MISS}:
+                raise Failure (f"{key} was removed, and is there: {said[key]}")
+        self.tell_faults ()
+
+    def judge (self, entries, said):
+        """Keys that nobody has"""
+        missing = []
+        for key, entry in entries.items ():
+            words = set (said[key])
+            if key in self.ledger.removing or self.ledger.acked.get (key) is not entry:
+                words.discard (MISS)                # Removed, or put again, meanwhile
+            if words <= {0}:
+                continue
+            if words != {MISS}:
+                raise Failure (f"{key}, put at {sorted (entry.owners or [])}: not the same through "
+                               f"each node, or no answer: {said[key]}: {self.where (key)}")
+            missing.append (key)
+        return missing
+
+    def where (self, key):
+        return [self.cluster.ask_keys (node, [key], "--where").get (key)
+                for node in self.cluster.nodes]
+
+    def judge_missing (self, missing, evicted):
+        left, dead = 0, 0
+        for key in missing:
+            entry = self.ledger.acked.pop (key)
+            if self.ledger.may_be_lost (entry, self.cluster.nodes):
+                dead += 1
+            elif sum (evicted[name] for name in entry.owners or evicted) > 0:
+                left += 1
+            else:
+                raise Failure (f"{key} is lost. It was put {time.monotonic () - entry.ended:.1f} s "
+                               f"ago at {sorted (entry.owners or ['?'])}, which lives; evicted "
+                               f"since: {evicted}")
+        if left > sum (evicted.values ()):
+            raise Failure (f"{left} blocks are missing, and only {evicted} were evicted")
+        if missing:
+            self.say (f"{dead} blocks ended with their nodes, {left} were evicted ({evicted})")
+
+    #  The end
+
+    def accounts (self):
+        """Clients are gone: nothing is held, and what is used is what is there"""
+        for client in list (self.clients):
+            self.end_client (client)
+        self.cluster.converge (CONVERGE_S)
+        self.verify ()
+        held = ("slots", "leases", "doomed_blocks", "doors_open")
+        for node in self.cluster.nodes:
+            wait_until (f"{node.name} is let go of {held}", 60,
+                        lambda node=node: not any (map (node.stat ("tier:dram").get, held)))
+        self.balance ()
+        self.cluster.nodes[0].console ("clear", "--everywhere", "--yes", timeout="30s")
+        for node in self.cluster.nodes:
+            wait_until (f"{node.name} is empty", 60, lambda node=node: self.is_empty (node))
+        self.say ("all is cleared: no page, slot, lease or index entry is left")
+
+    @staticmethod
+    def is_empty (node):
+        tier, index = node.stat ("tier:dram"), node.stat ("index")
+        return tier["used_bytes"] == 0 and tier["blocks"] == 0 and index["entries"] == 0
+
+    def balance (self):
+        """Each tier against what the index knows of all keys that anybody ever put"""
+        keys = set (self.ledger.tried)
+        for path in self.ledger.logs:               # Of a put whose client died under it
+            name = os.path.basename (path).removesuffix (".load")
+            for kind in (name, "fill-" + name):
+                numbers = [int (key.split ("/")[1]) for key in keys if key.startswith (kind + "/")]
+                last = max (numbers, default=-1)
+                keys |= {f"{kind}/{last + 1 + more}" for more in range (8)}
+        where = self.cluster.ask_keys (self.cluster.nodes[0], sorted (keys), "--where")
+        for node in self.cluster.nodes:
+            tier = node.stat ("tier:dram")
+            sizes = [size for size, names in where.values () if node.name in names]
+            used = sum ((size + PAGE - 1) // PAGE * PAGE for size in sizes)
+            if tier["blocks"] != len (sizes) or tier["used_bytes"] != used:
+                raise Failure (f"{node.name}: {tier['blocks']} blocks in {tier['used_bytes']} "
+                               f"bytes, but the index knows {len (sizes)} in {used}")
+            if tier["puts"] != tier["blocks"] + tier["evicted"] + tier["dropped"]:
+                raise Failure (f"{node.name}: blocks came and went uncounted: {tier}")
+        self.say ("the books balance")
+
+    def run (self):
+        self.say (f"seed {self.options.seed}: {len (self.cluster.hosts)} nodes on "
+                  f"{'hosts' if self.cluster.isolated else 'loopback'}, found by "
+                  f"{self.cluster.discovery}")
+        self.cluster.start ()
+        for host in self.cluster.hosts:
+            self.add_client (host)
+        for host in self.cluster.hosts[:2]:
+            self.add_client (host, tcp=True)
+        self.sleep (time.monotonic () + 1)
+        number = 0
+        while number == 0 or time.monotonic () < self.begun + self.options.seconds:
+            number += 1
+            self.round (number)
+        self.accounts ()
+        self.cluster.finish ()
+        calls, errors = (sum (each.values ()) for each in (self.ledger.calls, self.ledger.errors))
+        self.say (f"done: {number} rounds, {calls} calls of which {errors} blocks met an error, "
+                  f"{self.ledger.puts} puts acknowledged")
+
+    def destroy (self):
+        for client in self.clients + self.fillers:
+            if client.process:
+                client.process.kill ()
+                client.process.wait ()
+        self.cluster.destroy ()
+
+
+def main ():
+    parser = argparse.ArgumentParser (description=__doc__.split ("\n")[0])
+    parser.add_argument ("--seed", type=int, default=random.SystemRandom ().getrandbits (32))
+    parser.add_argument ("--seconds", type=float, default=60)
+    parser.add_argument ("--hosts", type=int, default=4)
+    parser.add_argument ("--discovery", choices=["seeds", "gossip", "beacon"])
+    parser.add_argument ("--only", help="kinds of faults, like Kill,Split")
+    options = parser.parse_args ()
+    if "--seed" not in " ".join (sys.argv):
+        sys.argv += ["--seed", str (options.seed)]
+    enter ()
+    if options.only:
+        faults.ALL[:] = [kind for kind in faults.ALL if kind.__name__ in options.only.split (",")]
+    chaos = Chaos (options)
+    try:
+        chaos.run ()
+    except (Failure, OSError) as failure:
+        chaos.cluster.tell_logs ()
+        kept = f"/tmp/umbp-chaos-{options.seed}"
+        shutil.rmtree (kept, ignore_errors=True)
+        shutil.copytree (chaos.cluster.room, kept, ignore=shutil.ignore_patterns ("*.sock", "full"))
+        chaos.say (f"FAILED: {failure}")
+        print (f"the same again: make chaos SEED={options.seed}; logs: {kept}")
+        return 1
+    finally:
+        chaos.destroy ()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit (main ())
