@@ -109,6 +109,15 @@ static void s_works (umbp_etcd_t *self)
     self->works = true;
 }
 
+static const char *s_reason (const umbp_etcd_http_answer_t *answer)
+{
+    switch (answer->status) {
+    case UMBP_EPROTO: return "not an answer of etcd to this";
+    case UMBP_ETOOBIG: return "the answer is too long";
+    default: return answer->code == 0 || answer->code == 200 ? answer->why : "etcd is not there";
+    }
+}
+
 //  Logged when it starts, and when it becomes another one
 static void s_say_failure (umbp_etcd_t *self, const char *what,
                            const umbp_etcd_http_answer_t *answer)
@@ -121,11 +130,7 @@ static void s_say_failure (umbp_etcd_t *self, const char *what,
     base->said = said;
     umbp_etcd_hear_error (answer->data, answer->size, reason, sizeof reason);
     zsys_warning ("etcd: %s failed endpoint=%s http=%ld: %s; tried again, known nodes are kept",
-                  what, base->url, answer->code,
-                  *reason                          ? reason
-                  : answer->status == UMBP_EPROTO  ? "not an answer of etcd to this"
-                  : answer->status == UMBP_ETOOBIG ? "the answer is too long"
-                                                   : answer->why);
+                  what, base->url, answer->code, *reason ? reason : s_reason (answer));
 }
 
 //  The next endpoint, after a while, with all that may have to be made anew

@@ -141,6 +141,7 @@ static int s_decoded (const json_t *doc, const char *name, char *out)
     const json_t *item = json_object_get (doc, name);
     const char *text = json_string_value (item);
     size_t size = 0, length = json_string_length (item);
+    unsigned char bytes[UMBP_ETCD_TEXT_MAX + 3];        //  Digits come in fours, bytes in threes
     *out = 0;
     if (!item)
         return 1;                       //  So the gateway writes what is empty
@@ -148,12 +149,13 @@ static int s_decoded (const json_t *doc, const char *name, char *out)
         return UMBP_EPROTO;
     if (length >= ENCODED_MAX)
         return 0;
-    if (sodium_base642bin ((unsigned char *) out, UMBP_ETCD_TEXT_MAX + 1, text, length, NULL, &size,
-                           NULL, sodium_base64_VARIANT_ORIGINAL)
+    if (sodium_base642bin (bytes, sizeof bytes, text, length, NULL, &size, NULL,
+                           sodium_base64_VARIANT_ORIGINAL)
         != 0)
         return UMBP_EPROTO;
     if (size > UMBP_ETCD_TEXT_MAX)
         return 0;
+    memcpy (out, bytes, size);
     out[size] = 0;
     for (size_t index = 0; index < size; index++)
         if (out[index] <= ' ' || out[index] > '~')
