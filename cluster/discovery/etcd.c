@@ -548,6 +548,7 @@ umbp_etcd_t *umbp_etcd_new (const umbp_etcd_args_t *args)
     while (self->base_count < UMBP_ETCD_ENDPOINTS_MAX
            && s_next_base (&list, self->bases[self->base_count].url))
         self->base_count++;
+    assert (self->base_count > 0);
     self->prefix = zsys_sprintf ("%s/%s/", args->prefix, args->cluster);
     self->key = zsys_sprintf ("%s%s", self->prefix, args->node);
     self->value = strdup (args->endpoint);
