@@ -152,7 +152,8 @@ static int s_check_network (const umbp_node_options_t *o, char *why, size_t size
 //  Of etcd, all but who and where we are: that is not known before the link
 static umbp_etcd_args_t s_etcd_args (const umbp_node_options_t *o)
 {
-    return (umbp_etcd_args_t) { .cluster = o->cluster, .endpoints = o->etcd_endpoints,
+    return (umbp_etcd_args_t){ .cluster = o->cluster,
+                               .endpoints = o->etcd_endpoints,
                                 .prefix = o->etcd_prefix, .ttl_ms = o->etcd_ttl_ms,
                                 .user = o->etcd_user, .password = o->etcd_password,
                                 .ca = o->etcd_ca, .cert = o->etcd_cert, .key = o->etcd_key };
