@@ -304,7 +304,7 @@ size_t umbp_bench_beats_add (umbp_bench_beats_t *self)
     return number;
 }
 
-void umbp_bench_beats_meet (umbp_bench_beats_t *self)
+static void s_meet_once (umbp_bench_beats_t *self)
 {
     for (size_t one = 0; one < self->count; one++)
         for (size_t other = 0; other < self->count; other++) {
@@ -317,6 +317,13 @@ void umbp_bench_beats_meet (umbp_bench_beats_t *self)
     for (size_t number = 0; number < self->count; number++)
         if (self->nodes[number].up)
             s_report (&self->nodes[number]);
+}
+
+//  Twice: first who is there, and then what they have made of it
+void umbp_bench_beats_meet (umbp_bench_beats_t *self)
+{
+    s_meet_once (self);
+    s_meet_once (self);
     self->queue_count = 0;
 }
 

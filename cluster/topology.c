@@ -75,6 +75,26 @@ static bool s_read_numbers (umbp_topology_t *self, const umbp_msg_topology_ok_t 
     return row == msg->tiers.count;
 }
 
+//  Members come in the order of their ids; from whom they do not, one by one
+static bool s_fill_ring (umbp_topology_t *self)
+{
+    const char *ids[UMBP_NODES_MAX] = { NULL };
+    uint16_t numbers[UMBP_NODES_MAX] = { 0 };
+    size_t count = 0;
+    for (size_t index = 0; index < self->count; index++)
+        if (self->members[index].in_ring) {
+            ids[count] = self->members[index].node;
+            numbers[count++] = (uint16_t) index;
+        }
+    int rc = umbp_ring_add_all (self->ring, ids, numbers, count);
+    if (rc == UMBP_EINVAL) {
+        rc = 0;
+        for (size_t index = 0; index < count && rc == 0; index++)
+            rc = umbp_ring_add (self->ring, ids[index], 100, numbers[index]);
+    }
+    return rc == 0;
+}
+
 umbp_topology_t *umbp_topology_new (const umbp_msg_topology_ok_t *msg)
 {
     umbp_topology_t *self = calloc (1, sizeof (umbp_topology_t));
@@ -93,10 +113,7 @@ umbp_topology_t *umbp_topology_new (const umbp_msg_topology_ok_t *msg)
     bool fine = self->members && self->ring && s_read_numbers (self, msg);
     if (fine)
         s_read_texts (self, msg);
-    for (size_t index = 0; fine && index < self->count; index++)
-        if (self->members[index].in_ring)
-            fine =
-                umbp_ring_add (self->ring, self->members[index].node, 100, (uint16_t) index) == 0;
+    fine = fine && s_fill_ring (self);
     int number = fine ? umbp_topology_find (self, msg->self) : -1;
     if (number < 0)
         umbp_topology_destroy (&self);

@@ -19,6 +19,7 @@ typedef struct {
     zsock_t *registry;
     zactor_t *actor;
     asker_t asker;
+    unsigned ttl_ms;                    //  0: so long that every request has 5 s
 } stage_t;
 
 //  ------------------------------------------------------------------------------------------------
@@ -91,7 +92,7 @@ static umbp_etcd_args_t s_args (const char *instance, const char *urls)
                                .cluster = "test",
                                .node = "a",
                                 .endpoint = OWN, .endpoints = urls, .prefix = "/umbp",
-                                .ttl_ms = 2000, .repeat_ms = 200 };
+                                .ttl_ms = 15000, .repeat_ms = 200 };
 }
 
 static zactor_t *s_actor (const char *instance, const umbp_etcd_args_t *args)
@@ -105,6 +106,7 @@ static void s_open_actor (stage_t *self, const char *instance, const char *user)
 {
     umbp_etcd_args_t args = s_args (instance, self->urls);
     args.user = args.password = user;
+    args.ttl_ms = self->ttl_ms ? self->ttl_ms : args.ttl_ms;
     self->actor = s_actor (instance, &args);
     CU_ASSERT_FATAL (self->actor != NULL);
     asker_start (&self->asker, instance, "etcd");
@@ -135,8 +137,18 @@ static void s_wait (stage_t *self, const char *name, uint64_t least)
     CU_ASSERT (value >= least && value != UINT64_MAX);
 }
 
+//  Until the server was asked so often
+static void s_wait_asked (stage_t *self, at_t at, unsigned least)
+{
+    int64_t end = zclock_mono () + PEER_MS;
+    while (fake_asked (&self->fake, at) < least && zclock_mono () < end)
+        zclock_sleep (5);
+    CU_ASSERT (fake_asked (&self->fake, at) >= least);
+}
+
 static void s_open (stage_t *self, const char *instance, char *kvs)
 {
+    self->ttl_ms = 0;
     fake_start (&self->fake, kvs);
     snprintf (self->urls, sizeof self->urls, "http://%s:%u", loopback_host (), self->fake.port);
     self->registry = zsock_new (ZMQ_ROUTER);
@@ -212,7 +224,7 @@ static void test_watches (void)
     s_open_actor (&stage, "etcd-2", NULL);
     s_wait (&stage, "watches", 1);
     CU_ASSERT (s_found (&stage, OTHER));
-    s_wait (&stage, "keepalives", 1);         //  So that the watch is there
+    s_wait_asked (&stage, AT_WATCH, 1);
     s_event (&stage, "", "/umbp/test/c", THIRD);
     CU_ASSERT (s_found (&stage, THIRD));
     CU_ASSERT_EQUAL (asker_gauge (&stage.asker, "nodes"), 3);
@@ -238,6 +250,7 @@ static void test_watches (void)
     CU_ASSERT_EQUAL (asker_gauge (&stage.asker, "failures"), 0);
     CU_ASSERT_EQUAL (asker_gauge (&stage.asker, "refused"), 0);
 
+    s_wait_asked (&stage, AT_WATCH, 2);
     fake_say (&stage.fake, "{\"result\":{" FAKE_HEADER ",\"events\":{}}}\n");
     s_wait (&stage, "refused", 1);
     s_wait (&stage, "watches", 3);
@@ -317,10 +330,11 @@ static void s_try (stage_t *self, at_t at, evil_t evil)
     char instance[32];
     snprintf (instance, sizeof instance, "etcd-7-%d-%d", (int) evil, (int) at);
     s_bind (self, instance);
+    self->ttl_ms = evil == EVIL_SILENT ? 2000 : 0;      //  Then every request has 1 s
     fake_be (&self->fake, at, evil);
     s_open_actor (self, instance, "user");
     s_wait (self, "failures", 1);
-    if (evil == EVIL_TYPES || ((evil == EVIL_HUGE || evil == EVIL_ENDLESS) && at != AT_WATCH))
+    if (evil == EVIL_TYPES || evil == EVIL_HUGE || evil == EVIL_ENDLESS)
         CU_ASSERT (asker_gauge (&self->asker, "refused") >= 1);
     fake_be (&self->fake, at, EVIL_NOT);
     s_wait (self, "endpoint", 1);
