@@ -91,7 +91,7 @@ static bool s_read_numbers (umbp_topology_t *self, const umbp_msg_topology_ok_t 
 static bool s_same_ring (const umbp_topology_t *self, const umbp_topology_t *former,
                          umbp_ring_hash_t hash, unsigned vnodes)
 {
-    if (!former || former->shared->hash != hash || former->shared->vnodes != vnodes
+    if (former->shared->hash != hash || former->shared->vnodes != vnodes
         || former->count != self->count)
         return false;
     for (size_t index = 0; index < self->count; index++)
@@ -125,7 +125,7 @@ static bool s_fill_ring (umbp_topology_t *self)
 static bool s_take_ring (umbp_topology_t *self, const umbp_topology_t *former,
                          umbp_ring_hash_t hash, unsigned vnodes)
 {
-    if (s_same_ring (self, former, hash, vnodes)) {
+    if (former && s_same_ring (self, former, hash, vnodes)) {
         self->shared = former->shared;
         self->shared->holders++;
         return true;
