@@ -360,7 +360,7 @@ static void s_forget_gone (self_t *self)
 static void s_on_topology (void *owner, const umbp_mail_t *mail)
 {
     self_t *self = owner;
-    umbp_topology_t *fresh = umbp_topology_new (&mail->msg->topology_ok);
+    umbp_topology_t *fresh = umbp_topology_renew (self->topology, &mail->msg->topology_ok);
     if (!fresh)
         return;
     umbp_topology_destroy (&self->topology);

@@ -168,7 +168,7 @@ static void s_on_copy (void *arg, const umbp_mail_t *mail)
 static void s_on_topology (void *arg, const umbp_mail_t *mail)
 {
     umbp_migrator_t *self = arg;
-    umbp_topology_t *topology = umbp_topology_new (&mail->msg->topology_ok);
+    umbp_topology_t *topology = umbp_topology_renew (self->topology, &mail->msg->topology_ok);
     if (topology) {
         umbp_topology_destroy (&self->topology);
         self->topology = topology;

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "actors/actor.h"
+#include "actors/etcd_actor.h"
 #include "actors/eviction.h"
 #include "actors/extkv.h"
 #include "actors/gate.h"
@@ -57,6 +58,7 @@ void umbp_node_options_init (umbp_node_options_t *options)
 {
     *options = (umbp_node_options_t) {
         .cluster = "umbp", .listen = "tcp://127.0.0.1:7710",
+        .etcd_prefix = "/umbp", .etcd_ttl_ms = 10000,
         .heartbeat_ms = 1000, .suspect_ms = 3000, .gone_ms = 30000,
         .copies = 2, .vnodes = 150,
         .dram_bytes = (uint64_t) 1 << 30, .region_bytes = (uint64_t) 1 << 30, .page_bytes = 64 << 10,
@@ -199,6 +201,25 @@ static int s_check_security (const umbp_node_options_t *o, char *why, size_t siz
     return UMBP_OK;
 }
 
+//  Of etcd, all but who and where we are: that is not known before the link
+static umbp_etcd_args_t s_etcd_args (const umbp_node_options_t *o)
+{
+    return (umbp_etcd_args_t){ .cluster = o->cluster,
+                               .endpoints = o->etcd_endpoints,
+                                .prefix = o->etcd_prefix, .ttl_ms = o->etcd_ttl_ms,
+                                .user = o->etcd_user, .password = o->etcd_password,
+                                .ca = o->etcd_ca, .cert = o->etcd_cert, .key = o->etcd_key };
+}
+
+static int s_check_etcd (const umbp_node_options_t *o, char *why, size_t size)
+{
+    umbp_etcd_args_t args = s_etcd_args (o);
+    const char *reason = NULL;
+    if (*o->etcd_endpoints && umbp_etcd_check (&args, &reason) < 0)
+        return s_refuse (why, size, "%s", reason);
+    return UMBP_OK;
+}
+
 //  After the network: the name may have the port of listen in it
 static int s_check_names (const umbp_node_options_t *o, char *why, size_t size)
 {
@@ -275,8 +296,8 @@ static int s_check_running (const umbp_node_options_t *o, char *why, size_t size
 int umbp_node_options_check (const umbp_node_options_t *options, char *why, size_t size)
 {
     static int (*const checks[]) (const umbp_node_options_t *, char *, size_t) = {
-        s_check_network, s_check_names, s_check_members, s_check_memory,
-        s_check_blocks, s_check_running, s_check_security,
+        s_check_network, s_check_names, s_check_etcd, s_check_members,
+        s_check_memory, s_check_blocks, s_check_running, s_check_security,
     };
     int rc = UMBP_OK;
     for (size_t index = 0; index < sizeof checks / sizeof *checks && rc == UMBP_OK; index++)
@@ -510,10 +531,15 @@ static bool s_start_discovery (umbp_node_t *self)
                                   .cluster = o->cluster,
                                   .endpoint = self->endpoint,
                                   .interface = o->beacon_interface, .port = o->beacon_port };
+    umbp_etcd_args_t etcd = s_etcd_args (o);
+    etcd.instance = instance;
+    etcd.node = self->home.node;
+    etcd.endpoint = self->endpoint;
     return (!*o->seeds || s_add (self, umbp_seeds_new (&seeds)))
            && ((!*o->gossip_bind && !*o->gossip_connect)
                || s_add (self, umbp_gossip_new (&gossip, NULL)))
-           && (!o->beacon_port || s_add (self, umbp_beacon_new (&beacon)));
+           && (!o->beacon_port || s_add (self, umbp_beacon_new (&beacon)))
+           && (!*o->etcd_endpoints || s_add (self, umbp_etcd_actor_new (&self->home, &etcd)));
 }
 
 static bool s_start_actors (umbp_node_t *self, int *err)

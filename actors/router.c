@@ -514,7 +514,8 @@ static void s_on_clear (void *owner, const umbp_mail_t *mail)
 static void s_on_topology (void *owner, const umbp_mail_t *mail)
 {
     umbp_router_t *self = owner;
-    umbp_topology_t *topology = umbp_topology_new (&mail->msg->topology_ok);
+    const umbp_topology_t *former = self->view ? self->view->topology : NULL;
+    umbp_topology_t *topology = umbp_topology_renew (former, &mail->msg->topology_ok);
     if (!topology)
         return;
     umbp_view_of_t *view = zmalloc (sizeof (umbp_view_of_t));

@@ -46,6 +46,12 @@ typedef struct {
     unsigned beacon_port;               //  zbeacon: UDP port; 0: off
     char beacon_interface[64];          //  zbeacon: network interface; empty: the system's choice
 
+    char etcd_endpoints[1024];          //  etcd: "http://host:port,..." or https://; empty: off
+    char etcd_prefix[128];              //  etcd: keys are <prefix>/<cluster>/<node>
+    unsigned etcd_ttl_ms;               //  etcd: our key goes so long after us
+    char etcd_user[65], etcd_password[129];     //  etcd: empty: none
+    char etcd_ca[256], etcd_cert[256], etcd_key[256];   //  etcd: files for https; empty: the
+                                        //  system's authorities, no certificate of our own
     char certificate[256];              //  File of this node's certificate, its secret part beside
                                         //  it in FILE_secret; empty: links are plain, and only
                                         //  loopback is listened on

@@ -7,12 +7,13 @@
 
 #include "bin/units.h"
 #include "client/umbp.h"
+#include "proto/types.h"
 
 #define KIB (UINT64_C (1) << 10)
 #define MIB (UINT64_C (1) << 20)
 #define GIB (UINT64_C (1) << 30)
 
-enum { PUT = 1, GET = 2, EXISTS = 4, MIXED = 8, REPLAY = 16, SUITE = 32 };
+enum { PUT = 1, GET = 2, EXISTS = 4, MIXED = 8, REPLAY = 16, SUITE = 32, SCALE = 64 };
 
 #define CALLS (PUT | GET | EXISTS | MIXED)
 
@@ -26,6 +27,7 @@ static const struct {
     { "exists", EXISTS, "put what is missing, then ask for blocks at random" },
     { "mixed", MIXED, "get blocks at random and put those that are not there; or ask exists" },
     { "replay", REPLAY, "what an engine does with the requests of a trace, or of made-up talks" },
+    { "scale", SCALE, "what a cluster of many nodes costs each of them, without sockets" },
     { "suite", SUITE, "starts nodes of its own and compares with memcpy, sockets and redis" },
 };
 
@@ -51,16 +53,22 @@ static const row_t s_rows[] = {
     { "server-certificate", CALLS | REPLAY, KIND_TEXT, MEMBER (server_certificate), 0, 0,
       "file of the node's, or a folder of several nodes'; also UMBP_SERVER_CERTIFICATE" },
     { "timeout", CALLS | REPLAY, KIND_MS, MEMBER (timeout_ms), 1, 600000, "deadline of a call" },
-    { "seed", CALLS | REPLAY, KIND_COUNT, MEMBER (seed), 0, UINT64_MAX,
+    { "seed", CALLS | REPLAY | SCALE, KIND_COUNT, MEMBER (seed), 0, UINT64_MAX,
       "equal seeds make equal keys, bytes and choices" },
-    { "json", CALLS | REPLAY, KIND_FLAG, MEMBER (json), 0, 0, "print the result as JSON" },
+    { "json", CALLS | REPLAY | SCALE, KIND_FLAG, MEMBER (json), 0, 0, "print the result as JSON" },
     { "threads", CALLS, KIND_COUNT, MEMBER (threads), 1, UMBP_BENCH_THREADS_MAX,
       "that call side by side, each the next once the last returned" },
     { "batch", CALLS | REPLAY, KIND_COUNT, MEMBER (batch), 1, UMBP_BENCH_BATCH_MAX,
       "blocks in a call, at most" },
     { "block-bytes", CALLS | REPLAY, KIND_BYTES, MEMBER (block_bytes), 1, GIB, "size of a block" },
-    { "keys", CALLS | SUITE, KIND_COUNT, MEMBER (keys), 1, UINT32_MAX,
+    { "keys", CALLS | SUITE | SCALE, KIND_COUNT, MEMBER (keys), 1, UINT32_MAX,
       "different blocks; suite: of the rows about exists and memory" },
+    { "nodes", SCALE, KIND_COUNT, MEMBER (nodes), 2, UMBP_NODES_MAX, "how many there are in the end" },
+    { "joins", SCALE, KIND_COUNT, MEMBER (joins), 0, UMBP_NODES_MAX - 2,
+      "of them join the others at once" },
+    { "intervals", SCALE, KIND_COUNT, MEMBER (intervals), 1, 1000, "quiet ones that are measured" },
+    { "gone", SCALE, KIND_COUNT, MEMBER (gone), 4, 1000,
+      "intervals of silence after which a node is gone; suspect after 3" },
     { "seconds", CALLS, KIND_MS, MEMBER (seconds_ms), 1, 3600000, "end after so long, 5s" },
     { "count", CALLS, KIND_COUNT, MEMBER (count), 0, UINT64_MAX,
       "end after so many blocks, those of all threads; 0: put each key once, others only by time" },
@@ -119,11 +127,12 @@ int umbp_bench_options_init (umbp_bench_options_t *self, const char *command)
         .seconds_ms = 5000, .gets_percent = 50, .strategy = "default",
         .clients = 2, .requests = 1000, .talks = 32,
         .samples = 7,
+        .nodes = 256, .joins = 25, .intervals = 3, .gone = 6,
     };
     unsigned bit = s_command (command);
     if (bit == REPLAY)
         self->batch = 128;
-    if (bit == SUITE)
+    if (bit == SUITE || bit == SCALE)
         self->keys = 1000000;
     return bit ? 0 : UMBP_EINVAL;
 }
@@ -230,6 +239,8 @@ int umbp_bench_options_read (umbp_bench_options_t *self, const char *command, in
     if (self->block_bytes > UMBP_BENCH_ROOM_MAX / self->batch / side_by_side)
         return s_fail (error, error_size,
                        "--block-bytes * --batch, for each thread or client: allowed are 16GiB");
+    if (self->joins + 2 > self->nodes)
+        return s_fail (error, error_size, "--joins: allowed are 2 less than --nodes");
     if (s_strategy (self->strategy) < 0)
         return s_fail (error, error_size,
                        "--strategy: allowed are default, local, most_free, "

@@ -37,6 +37,8 @@ typedef struct {
     char out[UMBP_BENCH_TEXT];
     uint64_t samples;
     char rows[64];                      //  Only rows whose name holds this; empty: all
+    //  Scale
+    uint64_t nodes, joins, intervals, gone;
 } umbp_bench_options_t;
 
 //  The defaults of a command. Returns 0, or UMBP_EINVAL if there is no such command.

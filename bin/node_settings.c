@@ -81,6 +81,25 @@ static const umbp_setting_t s_settings[] = {
     { "beacon/interface", UMBP_SETTING_TEXT, MEMBER (beacon_interface), 0, 63, NULL,
       "finding by UDP broadcast: the network interface; nothing: the system's choice" },
 
+    { "etcd/endpoints", UMBP_SETTING_TEXT, MEMBER (etcd_endpoints), 0, LIST_MAX, NULL,
+      "finding through etcd, by its JSON gateway: http://HOST:PORT,... or https://, the next one if "
+      "one fails; nothing: off" },
+    { "etcd/prefix", UMBP_SETTING_TEXT, MEMBER (etcd_prefix), 1, 127, NULL,
+      "keys there are <prefix>/<name of the cluster>/<id of the node>; the same on all nodes" },
+    { "etcd/ttl", UMBP_SETTING_MS, MEMBER (etcd_ttl_ms), 2000, HOUR_MS, NULL,
+      "how long the key of a node outlives it; kept alive three times as often" },
+    { "etcd/user", UMBP_SETTING_TEXT, MEMBER (etcd_user), 0, 64, NULL,
+      "who we are to etcd; nothing: etcd asks for no name" },
+    { "etcd/password", UMBP_SETTING_TEXT, MEMBER (etcd_password), 0, 128, NULL,
+      "and the password. Keep it in the file or the environment: others can see the arguments of a "
+      "process" },
+    { "etcd/ca", UMBP_SETTING_TEXT, MEMBER (etcd_ca), 0, 255, NULL,
+      "https: file (PEM) of the authorities that may vouch for etcd; nothing: the system's" },
+    { "etcd/cert", UMBP_SETTING_TEXT, MEMBER (etcd_cert), 0, 255, NULL,
+      "https: file (PEM) of our own certificate, where etcd asks for one" },
+    { "etcd/key", UMBP_SETTING_TEXT, MEMBER (etcd_key), 0, 255, NULL,
+      "https: file (PEM) of its private key" },
+
     { "dram/capacity", UMBP_SETTING_BYTES, MEMBER (dram_bytes), MIB, 16 * TIB, NULL,
       "memory for blocks" },
     { "dram/region", UMBP_SETTING_BYTES, MEMBER (region_bytes), MIB, 16 * TIB, NULL,

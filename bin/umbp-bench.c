@@ -9,6 +9,7 @@
 #include "bin/bench_loop.h"
 #include "bin/bench_options.h"
 #include "bin/bench_replay.h"
+#include "bin/bench_scale.h"
 #include "bin/bench_suite.h"
 
 #define EXIT_USAGE 2
@@ -34,6 +35,8 @@ int main (int argc, char **argv)
     setvbuf (stdout, NULL, _IOLBF, 0);
     if (strcmp (command, "replay") == 0)
         return umbp_bench_replay (&options);
+    if (strcmp (command, "scale") == 0)
+        return umbp_bench_scale (&options);
     if (strcmp (command, "suite") == 0)
         return umbp_bench_suite (&options);
     return umbp_bench_loop (command, &options);

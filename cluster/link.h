@@ -15,7 +15,8 @@
 //  Whom others may speak to. A name costs a socket for good once it was asked for, so the list is
 //  closed.
 #define UMBP_LINK_ACTORS \
-    "registry,router,index,extkv,eviction,migrator,gate,tier:hbm,tier:dram,tier:nvme,tier:shared"
+    "registry,router,index,extkv,eviction,migrator,gate,tier:hbm,tier:dram,tier:nvme,tier:shared" \
+    ",etcd"
 
 //  Secure links: a gate (actors/gate.h) lives in the same context, knows who may connect, and says
 //  over a pair of sockets, inproc of the instance, when that changes. On the way back it hears of

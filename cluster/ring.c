@@ -181,10 +181,9 @@ static int s_compare (const void *left_p, const void *right_p, void *arg)
     return (int) left->number - (int) right->number;
 }
 
-//  The virtual nodes of one node, sorted
-static vnode_t *s_make (umbp_ring_t *self, uint16_t member, size_t count)
+//  Write the virtual nodes of one node, not sorted
+static void s_write (const umbp_ring_t *self, uint16_t member, size_t count, vnode_t *made)
 {
-    vnode_t *made = zmalloc (count * sizeof (vnode_t));
     const char *id = self->ids[member];
     uint64_t stem = s_fnv1a_more (umbp_ring_fnv1a (id, strlen (id)), (const uint8_t *) "#", 1);
     for (size_t number = 0; number < count; number++) {
@@ -193,6 +192,13 @@ static vnode_t *s_make (umbp_ring_t *self, uint16_t member, size_t count)
         uint64_t fnv = s_fnv1a_more (stem, (const uint8_t *) digits, (size_t) size);
         made[number] = (vnode_t) { s_place (self, fnv), member, (uint16_t) number };
     }
+}
+
+//  The virtual nodes of one node, sorted
+static vnode_t *s_make (umbp_ring_t *self, uint16_t member, size_t count)
+{
+    vnode_t *made = zmalloc (count * sizeof (vnode_t));
+    s_write (self, member, count, made);
     qsort_r (made, count, sizeof (vnode_t), s_compare, self);
     return made;
 }
@@ -260,6 +266,41 @@ int umbp_ring_add (umbp_ring_t *self, const char *id, unsigned weight_percent, u
     s_merge (self, made, count);
     free (made);
     self->node_count++;
+    s_index (self);
+    return 0;
+}
+
+static bool s_id_ok (const char *id)
+{
+    return id && *id && strnlen (id, UMBP_RING_ID_MAX + 1) <= UMBP_RING_ID_MAX;
+}
+
+int umbp_ring_add_all (umbp_ring_t *self, const char *const *ids, const uint16_t *members,
+                       size_t count)
+{
+    if (self->node_count > 0)
+        return UMBP_EEXIST;
+    for (size_t index = 0; index < count; index++)
+        if (!s_id_ok (ids[index])
+            || (index > 0
+                && (members[index] <= members[index - 1]
+                    || strcmp (ids[index], ids[index - 1]) <= 0)))
+            return UMBP_EINVAL;
+    if (count > UMBP_RING_VNODES_MAX / self->replicas)
+        return UMBP_ENOSPC;
+    if (count == 0)
+        return 0;
+    s_reach (self, members[count - 1]);
+    free (self->vnodes);
+    self->vnodes = zmalloc (count * self->replicas * sizeof (vnode_t));
+    for (size_t index = 0; index < count; index++) {
+        self->ids[members[index]] = strdup (ids[index]);
+        assert (self->ids[members[index]]);
+        s_write (self, members[index], self->replicas, self->vnodes + index * self->replicas);
+    }
+    self->vnode_count = count * self->replicas;
+    self->node_count = count;
+    qsort_r (self->vnodes, self->vnode_count, sizeof (vnode_t), s_compare, self);
     s_index (self);
     return 0;
 }

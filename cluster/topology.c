@@ -2,8 +2,17 @@
 #include "cluster/topology.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "proto/error.h"
+
+//  A ring never changes once it is here, and may be that of several topologies of one thread
+typedef struct {
+    unsigned holders;
+    umbp_ring_hash_t hash;
+    unsigned vnodes;
+    umbp_ring_t *ring;
+} shared_t;
 
 struct umbp_topology {
     unsigned holders;
@@ -11,7 +20,7 @@ struct umbp_topology {
     bool settled;
     size_t count, self;
     unsigned copies;
-    umbp_ring_t *ring;
+    shared_t *shared;
     umbp_member_t *members;
 };
 
@@ -21,7 +30,10 @@ void umbp_topology_destroy (umbp_topology_t **self_p)
     *self_p = NULL;
     if (!self || --self->holders > 0)
         return;
-    umbp_ring_destroy (&self->ring);
+    if (self->shared && --self->shared->holders == 0) {
+        umbp_ring_destroy (&self->shared->ring);
+        free (self->shared);
+    }
     free (self->members);
     free (self);
 }
@@ -76,7 +88,66 @@ static bool s_read_numbers (umbp_topology_t *self, const umbp_msg_topology_ok_t 
     return row == msg->tiers.count;
 }
 
+//  Whether its ring is the one that we need: the same members in it, by id and number
+static bool s_same_ring (const umbp_topology_t *self, const umbp_topology_t *former,
+                         umbp_ring_hash_t hash, unsigned vnodes)
+{
+    if (former->shared->hash != hash || former->shared->vnodes != vnodes
+        || former->count != self->count)
+        return false;
+    for (size_t index = 0; index < self->count; index++)
+        if (self->members[index].in_ring != former->members[index].in_ring
+            || strcmp (self->members[index].node, former->members[index].node) != 0)
+            return false;
+    return true;
+}
+
+//  Members come in the order of their ids; from whom they do not, one by one
+static bool s_fill_ring (umbp_topology_t *self)
+{
+    const char *ids[UMBP_NODES_MAX] = { NULL };
+    uint16_t numbers[UMBP_NODES_MAX] = { 0 };
+    size_t count = 0;
+    for (size_t index = 0; index < self->count; index++)
+        if (self->members[index].in_ring) {
+            ids[count] = self->members[index].node;
+            numbers[count++] = (uint16_t) index;
+        }
+    int rc = umbp_ring_add_all (self->shared->ring, ids, numbers, count);
+    if (rc == UMBP_EINVAL) {
+        rc = 0;
+        for (size_t index = 0; index < count && rc == 0; index++)
+            rc = umbp_ring_add (self->shared->ring, ids[index], 100, numbers[index]);
+    }
+    return rc == 0;
+}
+
+//  The former ring, or one of our own. Returns false if there can be none.
+static bool s_take_ring (umbp_topology_t *self, const umbp_topology_t *former,
+                         umbp_ring_hash_t hash, unsigned vnodes)
+{
+    if (former && s_same_ring (self, former, hash, vnodes)) {
+        self->shared = former->shared;
+        self->shared->holders++;
+        return true;
+    }
+    umbp_ring_t *ring = umbp_ring_new (hash, vnodes);
+    self->shared = ring ? calloc (1, sizeof (shared_t)) : NULL;
+    if (!self->shared) {
+        umbp_ring_destroy (&ring);
+        return false;
+    }
+    *self->shared = (shared_t) { 1, hash, vnodes, ring };
+    return s_fill_ring (self);
+}
+
 umbp_topology_t *umbp_topology_new (const umbp_msg_topology_ok_t *msg)
+{
+    return umbp_topology_renew (NULL, msg);
+}
+
+umbp_topology_t *umbp_topology_renew (const umbp_topology_t *former,
+                                      const umbp_msg_topology_ok_t *msg)
 {
     umbp_topology_t *self = calloc (1, sizeof (umbp_topology_t));
     if (!self || msg->nodes.count == 0 || msg->nodes.count > UMBP_NODES_MAX) {
@@ -89,15 +160,12 @@ umbp_topology_t *umbp_topology_new (const umbp_msg_topology_ok_t *msg)
     self->copies = (unsigned) msg->copies;
     self->count = msg->nodes.count;
     self->members = calloc (self->count, sizeof (umbp_member_t));
-    self->ring =
-        umbp_ring_new (msg->hash ? UMBP_RING_PLAIN : UMBP_RING_MIXED, (unsigned) msg->vnodes);
-    bool fine = self->members && self->ring && s_read_numbers (self, msg);
+    bool fine = self->members && s_read_numbers (self, msg);
     if (fine)
         s_read_texts (self, msg);
-    for (size_t index = 0; fine && index < self->count; index++)
-        if (self->members[index].in_ring)
-            fine =
-                umbp_ring_add (self->ring, self->members[index].node, 100, (uint16_t) index) == 0;
+    fine = fine
+           && s_take_ring (self, former, msg->hash ? UMBP_RING_PLAIN : UMBP_RING_MIXED,
+                           (unsigned) msg->vnodes);
     int number = fine ? umbp_topology_find (self, msg->self) : -1;
     if (number < 0)
         umbp_topology_destroy (&self);
@@ -128,7 +196,7 @@ unsigned umbp_topology_copies (const umbp_topology_t *self)
 
 const umbp_ring_t *umbp_topology_ring (const umbp_topology_t *self)
 {
-    return self->ring;
+    return self->shared->ring;
 }
 
 const umbp_member_t *umbp_topology_member (const umbp_topology_t *self, size_t number)
@@ -152,5 +220,5 @@ int umbp_topology_find (const umbp_topology_t *self, umbp_text_t node)
 size_t umbp_topology_owners (const umbp_topology_t *self, uint64_t position, uint16_t *members)
 {
     //  Who keeps an entry follows from membership alone, so that all agree; health only decides whom to ask
-    return umbp_ring_walk (self->ring, position, self->copies, NULL, members);
+    return umbp_ring_walk (self->shared->ring, position, self->copies, NULL, members);
 }

@@ -39,6 +39,12 @@ typedef struct umbp_topology umbp_topology_t;
 //  Build from a checked message. Returns NULL if what it says is impossible.
 umbp_topology_t *umbp_topology_new (const umbp_msg_topology_ok_t *msg);
 
+//  The same for who is told again and again: with the ring of the former one, if that is the same,
+//  since to make one of 1024 nodes takes some ten ms. former may be NULL, and stays its owner's; both belong
+//  to the same thread.
+umbp_topology_t *umbp_topology_renew (const umbp_topology_t *former,
+                                      const umbp_msg_topology_ok_t *msg);
+
 //  One more holder, in the same thread. Returns it; the last one to destroy it frees it.
 umbp_topology_t *umbp_topology_hold (umbp_topology_t *self);
 void umbp_topology_destroy (umbp_topology_t **self_p);

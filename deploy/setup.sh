@@ -16,10 +16,10 @@ for part in "${@:-build}"; do
     build)
         tools+=(gcc:gcc make:make pkg-config:pkg-config)
         packages+=(libc6-dev libzmq3-dev libczmq-dev libcbor-dev libxxhash-dev libjansson-dev
-                   libsodium-dev libedit-dev) ;;
+                   libsodium-dev libedit-dev libcurl4-openssl-dev) ;;
     check)
         tools+=(g++:g++ node:nodejs npm:npm python3:python3 redis-server:redis-server ip:iproute2
-                ps:procps setarch:util-linux jq:jq)
+                ps:procps setarch:util-linux jq:jq etcd:etcd-server etcdctl:etcd-client)
         packages+=(libcunit1-dev libhiredis-dev python3-venv) ;;
     lint)
         tools+=(clang:clang clang-format:clang-format clang-tidy:clang-tidy cppcheck:cppcheck
@@ -63,7 +63,10 @@ install () {
 }
 install || { echo "once more, in 5 s" >&2; sleep 5; install; }
 
-#  The tests start a redis-server of their own; one for ever, and at each boot, nobody asked for
-if [[ " ${missing[*]} " == *" redis-server "* && -d /run/systemd/system ]]; then
-    "${root[@]}" systemctl disable --now redis-server
-fi
+#  The tests start servers of their own; one for ever, and at each boot, nobody asked for
+for server in redis-server etcd-server; do
+    if [[ " ${missing[*]} " == *" $server "* && -d /run/systemd/system ]]; then
+        service=${server/etcd-server/etcd}
+        "${root[@]}" systemctl disable --now "$service"
+    fi
+done

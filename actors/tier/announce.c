@@ -500,6 +500,11 @@ static void s_restream (umbp_announce_t *self, const umbp_topology_t *before)
         s_stream_free (&old[index]);
 }
 
+const umbp_topology_t *umbp_announce_now (const umbp_announce_t *self)
+{
+    return self->rings.now;
+}
+
 void umbp_announce_topology (umbp_announce_t *self, umbp_topology_t **topology_p)
 {
     umbp_topology_t *before = self->rings.now ? umbp_topology_hold (self->rings.now) : NULL;

@@ -46,6 +46,9 @@ umbp_announce_t *umbp_announce_new (umbp_post_t *post, umbp_store_t *store, cons
                                     umbp_word_fn *word, umbp_heard_fn *on_heard);
 void umbp_announce_destroy (umbp_announce_t **self_p);
 
+//  The topology of now, NULL before the first
+const umbp_topology_t *umbp_announce_now (const umbp_announce_t *self);
+
 //  There is a new topology. Takes it.
 void umbp_announce_topology (umbp_announce_t *self, umbp_topology_t **topology_p);
 

@@ -279,7 +279,8 @@ static void s_on_evict (void *owner, const umbp_mail_t *mail)
 static void s_on_topology (void *owner, const umbp_mail_t *mail)
 {
     umbp_manager_t *self = owner;
-    umbp_topology_t *topology = umbp_topology_new (&mail->msg->topology_ok);
+    umbp_topology_t *topology =
+        umbp_topology_renew (umbp_announce_now (self->announce), &mail->msg->topology_ok);
     if (topology) {
         umbp_announce_topology (self->announce, &topology);
         umbp_announce_pump (self->announce);

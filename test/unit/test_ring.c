@@ -403,6 +403,47 @@ static void test_same_in_any_order (void)
     umbp_ring_destroy (&back);
 }
 
+//  Many at once are the same ring as one by one; and what is refused leaves it empty
+static void test_all_at_once (void)
+{
+    enum { NODES = 300 };
+    static char ids[NODES][32];
+    const char *list[NODES];
+    uint16_t members[NODES];
+    umbp_ring_t *one_by_one = umbp_ring_new (UMBP_RING_MIXED, 150);
+    for (int index = 0; index < NODES; index++) {
+        snprintf (ids[index], sizeof ids[index], "node-%03d", index);
+        list[index] = ids[index];
+        members[index] = (uint16_t) (2 * index + 3);
+        CU_ASSERT (umbp_ring_add (one_by_one, ids[index], 100, members[index]) == 0);
+    }
+    umbp_ring_t *at_once = umbp_ring_new (UMBP_RING_MIXED, 150);
+    members[7] = members[6];
+    CU_ASSERT (umbp_ring_add_all (at_once, list, members, NODES) == UMBP_EINVAL);
+    members[7] = 17;
+    list[7] = list[6];
+    CU_ASSERT (umbp_ring_add_all (at_once, list, members, NODES) == UMBP_EINVAL);
+    list[7] = "";
+    CU_ASSERT (umbp_ring_add_all (at_once, list, members, NODES) == UMBP_EINVAL);
+    list[7] = ids[7];
+    CU_ASSERT (umbp_ring_add_all (at_once, list, members, 0) == 0);
+    CU_ASSERT (umbp_ring_vnode_count (at_once) == 0);
+    CU_ASSERT (umbp_ring_add_all (at_once, list, members, NODES) == 0);
+    CU_ASSERT (umbp_ring_add_all (at_once, list, members, NODES) == UMBP_EEXIST);
+    CU_ASSERT (umbp_ring_node_count (at_once) == NODES);
+    CU_ASSERT (umbp_ring_vnode_count (at_once) == umbp_ring_vnode_count (one_by_one));
+    for (size_t index = 0; index < umbp_ring_vnode_count (one_by_one); index++) {
+        uint64_t hash = 0;
+        uint16_t member = 0;
+        CU_ASSERT (umbp_ring_vnode (one_by_one, index, &hash, &member) == 0);
+        s_expect_vnode (at_once, index, hash, member);
+    }
+    CU_ASSERT (umbp_ring_remove (at_once, "node-100") == 0);
+    CU_ASSERT (umbp_ring_add (at_once, "node-100", 100, 203) == 0);
+    umbp_ring_destroy (&one_by_one);
+    umbp_ring_destroy (&at_once);
+}
+
 //  The walk as its definition has it, step by step
 static size_t s_naive (const umbp_ring_t *ring, uint64_t position, size_t n, const bool *healthy,
                        uint16_t *out)
@@ -573,6 +614,7 @@ int main (int argc, char **argv)
     CU_ADD_TEST (suite, test_spread);
     CU_ADD_TEST (suite, test_newcomer_disrupts_little);
     CU_ADD_TEST (suite, test_same_in_any_order);
+    CU_ADD_TEST (suite, test_all_at_once);
     CU_ADD_TEST (suite, test_walk_by_definition);
     CU_ADD_TEST (suite, test_positions_equal_position);
     CU_basic_run_tests ();

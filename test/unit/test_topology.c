@@ -166,12 +166,58 @@ static void test_random_messages (void)
     }
 }
 
+//  Told again, with the ring of the former one, or, since somebody else is in it, with one of its own.
+//  Whichever goes first: the other stays whole.
+static void test_renew (void)
+{
+    umbp_msg_topology_ok_t msg = s_message ();
+    umbp_topology_t *first = umbp_topology_renew (NULL, &msg);
+    CU_ASSERT_FATAL (first != NULL);
+    uint64_t whose = s_epochs[0];
+    s_epochs[0] = 99;
+    umbp_topology_t *again = umbp_topology_renew (first, &msg);
+    s_epochs[0] = whose;
+    CU_ASSERT_FATAL (again != NULL);
+    CU_ASSERT (umbp_topology_ring (again) == umbp_topology_ring (first));
+    CU_ASSERT (umbp_topology_member (again, 0)->epoch == 99);
+    CU_ASSERT (umbp_topology_member (first, 0)->epoch == whose);
+    umbp_topology_destroy (&first);
+    CU_ASSERT (umbp_ring_node_count (umbp_topology_ring (again)) == 2);
+
+    s_rings[2] = 1;
+    umbp_topology_t *other = umbp_topology_renew (again, &msg);
+    s_rings[2] = 0;
+    CU_ASSERT_FATAL (other != NULL);
+    CU_ASSERT (umbp_ring_node_count (umbp_topology_ring (other)) == 3);
+    umbp_topology_destroy (&other);
+
+    msg.vnodes = 10;
+    other = umbp_topology_renew (again, &msg);
+    CU_ASSERT_FATAL (other != NULL);
+    CU_ASSERT (umbp_ring_vnode_count (umbp_topology_ring (other)) == 20);
+    umbp_topology_destroy (&other);
+    msg.vnodes = 150;
+    msg.nodes.bytes = (const uint8_t *) "node-anode-bbode-c";
+    s_name_sizes[1] = 7;
+    s_name_sizes[2] = 5;
+    msg.self = umbp_text ("node-a");
+    other = umbp_topology_renew (again, &msg);
+    s_name_sizes[1] = s_name_sizes[2] = 6;
+    CU_ASSERT_FATAL (other != NULL);
+    CU_ASSERT (umbp_topology_ring (other) != umbp_topology_ring (again));
+    umbp_topology_destroy (&other);
+    CU_ASSERT_PTR_NULL (
+        umbp_topology_renew (again, &(umbp_msg_topology_ok_t){ .self = umbp_text ("node-a") }));
+    umbp_topology_destroy (&again);
+}
+
 int main (void)
 {
     alarm (60);
     CU_initialize_registry ();
     CU_pSuite suite = CU_add_suite ("topology", NULL, NULL);
     CU_ADD_TEST (suite, test_says_what_the_message_said);
+    CU_ADD_TEST (suite, test_renew);
     CU_ADD_TEST (suite, test_ring);
     CU_ADD_TEST (suite, test_impossible);
     CU_ADD_TEST (suite, test_random_messages);
