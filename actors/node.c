@@ -10,6 +10,8 @@
 #include "actors/actor.h"
 #include "actors/eviction.h"
 #include "actors/extkv.h"
+#include "actors/gateway.h"
+#include "actors/http.h"
 #include "actors/index.h"
 #include "actors/kv_table.h"
 #include "actors/migrator.h"
@@ -40,6 +42,7 @@ struct umbp_node {
     zactor_t *actors[ACTORS_MAX];       //  In the order of their start
     size_t actor_count;
     zactor_t *registry, *link;          //  First and last to go
+    char gateway[UMBP_TEXT_MAX];        //  Its URL, empty: there is none
 };
 
 //  Who is told of the topology
@@ -147,6 +150,18 @@ static int s_check_network (const umbp_node_options_t *o, char *why, size_t size
     return UMBP_OK;
 }
 
+static int s_check_gateway (const umbp_node_options_t *o, char *why, size_t size)
+{
+    if (*o->gateway_listen
+        && (strncmp (o->gateway_listen, "tcp://", 6) != 0 || !strrchr (o->gateway_listen + 6, ':')))
+        return s_refuse (why, size, "gateway_listen: must be tcp://host:port, port * for any");
+    if (*o->gateway_listen && !o->gateway_open && !umbp_http_is_loopback (o->gateway_listen))
+        return s_refuse (why, size,
+                         "gateway_listen: other hosts reach this address: use 127.0.0.1, or set "
+                         "gateway_open");
+    return UMBP_OK;
+}
+
 //  After the network: the name may have the port of listen in it
 static int s_check_names (const umbp_node_options_t *o, char *why, size_t size)
 {
@@ -225,6 +240,7 @@ int umbp_node_options_check (const umbp_node_options_t *options, char *why, size
     static int (*const checks[]) (const umbp_node_options_t *, char *, size_t) = {
         s_check_network, s_check_names, s_check_members,
         s_check_memory, s_check_blocks, s_check_running,
+        s_check_gateway,
     };
     int rc = UMBP_OK;
     for (size_t index = 0; index < sizeof checks / sizeof *checks && rc == UMBP_OK; index++)
@@ -421,6 +437,14 @@ static bool s_start_discovery (umbp_node_t *self)
            && (!o->beacon_port || s_add (self, umbp_beacon_new (&beacon)));
 }
 
+static bool s_start_gateway (umbp_node_t *self)
+{
+    umbp_gateway_args_t args = { .home = &self->home,
+                                 .listen = self->options.gateway_listen, .actors = s_listeners };
+    return !*self->options.gateway_listen
+           || s_add (self, umbp_gateway_new (&args, self->gateway, sizeof self->gateway));
+}
+
 static bool s_start_actors (umbp_node_t *self, int *err)
 {
     const umbp_node_options_t *o = &self->options;
@@ -436,7 +460,7 @@ static bool s_start_actors (umbp_node_t *self, int *err)
     return s_add (self, umbp_index_new (&index)) && s_add (self, umbp_eviction_new (&eviction))
            && s_start_tier (self, seed, err) && s_add (self, umbp_extkv_new (&extkv))
            && s_add (self, umbp_router_new (&router)) && s_add (self, umbp_migrator_new (&migrator))
-           && s_start_registry (self) && s_start_discovery (self);
+           && s_start_gateway (self) && s_start_registry (self) && s_start_discovery (self);
 }
 
 //  --------------------------------------------------------------------------------------------------
@@ -506,4 +530,9 @@ const char *umbp_node_endpoint (const umbp_node_t *self)
 const char *umbp_node_endpoint_inproc (const umbp_node_t *self)
 {
     return self->inproc;
+}
+
+const char *umbp_node_gateway (const umbp_node_t *self)
+{
+    return self->gateway;
 }

@@ -13,7 +13,8 @@
 //  Whom others may speak to. A name costs a socket for good once it was asked for, so the list is
 //  closed.
 #define UMBP_LINK_ACTORS \
-    "registry,router,index,extkv,eviction,migrator,tier:hbm,tier:dram,tier:nvme,tier:shared"
+    "registry,router,index,extkv,eviction,migrator,tier:hbm,tier:dram,tier:nvme,tier:shared," \
+    "gateway"
 
 typedef struct {
     const char *instance;               //  Prefix of this node's inproc names
