@@ -347,7 +347,8 @@ static void s_take_answer (umbp_post_t *self, const zmq_msg_t *frame, const zmq_
     if ((uint32_t) msg->id == 0 || index >= PENDING_MAX || !self->pending[index].fn
         || self->pending[index].turn != msg->id >> 32)
         return;                         //  Too late, the question has ended
-    msg->call = self->pending[index].call;  //  Also of those that do not send it back
+    if (msg->call == 0)
+        msg->call = self->pending[index].call;  //  Of those that do not send it back
     s_log (self, "hears", msg);
     umbp_mail_t mail = { .msg = msg };
     if (payload) {
