@@ -7,7 +7,7 @@
 #define TICK_MS 1000
 #define ASK_MS 5000                     //  An actor has to answer
 #define STALL_MS 2000                   //  Between two ticks: we stood still ourselves
-#define TOPOLOGY UMBP_VITALS_ACTORS_MAX //  Tag of the question to the registry, the others have an actor's number
+#define TOPOLOGY UMBP_VITALS_ACTORS_MAX //  Tag of that question; others have an actor's number
 
 typedef struct {
     umbp_vitals_t *vitals;
@@ -74,11 +74,10 @@ static void s_metrics (self_t *self, umbp_page_t *page)
 
 static void s_probe (self_t *self, bool good, umbp_page_t *page)
 {
-    if (good)
-        strcpy (self->line, "ok");
-    strcat (self->line, "\n");
+    size_t used = good ? 0 : strlen (self->line);
+    snprintf (self->line + used, sizeof self->line - used, good ? "ok\n" : "\n");
     *page = (umbp_page_t) { good ? 200 : 503, "text/plain; charset=utf-8", self->line,
-                            strlen (self->line) };
+                           strlen (self->line) };
 }
 
 static bool s_on_page (void *owner, const char *path, umbp_page_t *page)

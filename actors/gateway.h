@@ -10,7 +10,8 @@
 typedef struct {
     const umbp_home_t *home;
     const char *listen;                 //  "tcp://host:port", port * for any
-    const char *const *actors;          //  Of this node, NULL at the end; the registry and the gateway go without saying
+    const char *const
+        *actors; //  Of this node, NULL at the end; the registry and the gateway go without saying
 } umbp_gateway_args_t;
 
 //  Binds and starts; writes "http://host:port" to url. Returns NULL if it cannot bind. It may be started before the

@@ -100,8 +100,8 @@ static void s_write_url (int fd, char *url, size_t size)
 
 static enum MHD_Result s_send (struct MHD_Connection *connection, const umbp_page_t *page)
 {
-    struct MHD_Response *response = MHD_create_response_from_buffer (
-        page->size, (void *) page->text, MHD_RESPMEM_MUST_COPY);
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer (page->size, (void *) page->text, MHD_RESPMEM_MUST_COPY);
     if (!response)
         return MHD_NO;
     MHD_add_response_header (response, "Content-Type", page->type);
@@ -132,10 +132,9 @@ static enum MHD_Result s_on_request (void *arg, struct MHD_Connection *connectio
         page = (umbp_page_t){ MHD_HTTP_METHOD_NOT_ALLOWED, "text/plain", no_method,
                               sizeof no_method - 1 };
     else if (!self->fn (self->owner, url, &page))
-        page =
-            (umbp_page_t){ MHD_HTTP_NOT_FOUND, "text/plain", no_page, sizeof no_page - 1 };
-    self->stats.refused += page.status != MHD_HTTP_OK
-                           && page.status != MHD_HTTP_SERVICE_UNAVAILABLE;
+        page = (umbp_page_t){ MHD_HTTP_NOT_FOUND, "text/plain", no_page, sizeof no_page - 1 };
+    self->stats.refused +=
+        page.status != MHD_HTTP_OK && page.status != MHD_HTTP_SERVICE_UNAVAILABLE;
     return s_send (connection, &page);
 }
 
@@ -252,8 +251,8 @@ umbp_http_t *umbp_http_new (const char *listen, char *url, size_t size)
 {
     char host[256], port[16];
     const char *why = "must be tcp://host:port";
-    int fd = s_split (listen, host, sizeof host, port, sizeof port) ? s_listen (host, port, &why)
-                                                                    : -1;
+    int fd =
+        s_split (listen, host, sizeof host, port, sizeof port) ? s_listen (host, port, &why) : -1;
     if (fd == -1) {
         zsys_error ("gateway: cannot listen on %s: %s", listen, why);
         return NULL;
@@ -264,12 +263,11 @@ umbp_http_t *umbp_http_new (const char *listen, char *url, size_t size)
         self->guests[index].fd = -1;
     s_write_url (fd, url, size);
     self->daemon = MHD_start_daemon (
-        MHD_USE_EPOLL, 0, NULL, NULL, s_on_request, self,
-        MHD_OPTION_LISTEN_SOCKET, fd,
+        MHD_USE_EPOLL, 0, NULL, NULL, s_on_request, self, MHD_OPTION_LISTEN_SOCKET, fd,
         MHD_OPTION_CONNECTION_LIMIT, (unsigned) UMBP_HTTP_CONNECTIONS_MAX,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) UMBP_HTTP_REQUEST_MAX,
-        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned) UMBP_HTTP_IDLE_S,
-        MHD_OPTION_NOTIFY_CONNECTION, s_on_connection, self, MHD_OPTION_END);
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned) UMBP_HTTP_IDLE_S, MHD_OPTION_NOTIFY_CONNECTION,
+        s_on_connection, self, MHD_OPTION_END);
     if (!self->daemon) {
         zsys_error ("gateway: cannot serve HTTP on %s: %s", listen, strerror (errno));
         close (fd);

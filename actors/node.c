@@ -232,7 +232,7 @@ static int s_check_running (const umbp_node_options_t *o, char *why, size_t size
         return s_refuse (why, size, "spin_us: allowed are 0 to %d", SPIN_MAX_US);
     if (o->log_level > 3)
         return s_refuse (why, size, "log_level: allowed are 0 to 3");
-    return UMBP_OK;
+    return s_check_gateway (o, why, size);
 }
 
 int umbp_node_options_check (const umbp_node_options_t *options, char *why, size_t size)
@@ -240,7 +240,6 @@ int umbp_node_options_check (const umbp_node_options_t *options, char *why, size
     static int (*const checks[]) (const umbp_node_options_t *, char *, size_t) = {
         s_check_network, s_check_names, s_check_members,
         s_check_memory, s_check_blocks, s_check_running,
-        s_check_gateway,
     };
     int rc = UMBP_OK;
     for (size_t index = 0; index < sizeof checks / sizeof *checks && rc == UMBP_OK; index++)

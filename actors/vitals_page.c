@@ -210,8 +210,8 @@ static void s_write_actors (const umbp_vitals_t *self, umbp_openmetrics_t *page,
     for (size_t number = 0; number < self->count; number++) {
         const umbp_patient_t *patient = self->patients[number];
         umbp_label_t labels[] = { { "actor", patient->name }, { 0 } };
-        umbp_openmetrics_sample (
-            page, "", labels, patient->heard && now - patient->heard_at < UMBP_VITALS_SILENT_MS);
+        umbp_openmetrics_sample (page, "", labels,
+                                 patient->heard && now - patient->heard_at < UMBP_VITALS_SILENT_MS);
     }
     umbp_openmetrics_family (page, "umbp_actor_silence_seconds", "gauge", "seconds",
                              "age of what this page says of the actor");

@@ -108,6 +108,13 @@ done
 echo "ok: $(<"$room/said")"
 [[ $(curl -s -o /dev/null -w '%{content_type}' "${urls[1]}/metrics") \
     == 'application/openmetrics-text; version=1.0.0; charset=utf-8' ]] || fail "content type"
+#  The dashboard shows nothing that is not there
+names=$(jq -r '.panels[].targets[]?.expr' deploy/grafana.json | grep -oE 'umbp_[a-z_]+' | sort -u)
+(($(wc -w <<<"$names") > 20)) || fail "no names in deploy/grafana.json"
+for name in $names; do
+    name=${name%_total} name=${name%_bucket} name=${name%_count} name=${name%_info}
+    grep -q "^# TYPE $name " "$room/body" || fail "deploy/grafana.json: no such metric: $name"
+done
 #  Twice as many scrapes as there may be connections, at once
 seq 128 | xargs -P 16 -I{} curl -sf -m 20 -o /dev/null "${urls[1]}/metrics" || fail "a scrape"
 becomes 1 /nothing 404

@@ -122,8 +122,9 @@ static void test_table (void)
         CU_ASSERT (s_is_name (metric->name) && strlen (metric->help) > 5);
         CU_ASSERT (metric->kind != UMBP_METRIC_UNKNOWN);
         size_t size = strlen (family), unit_size = strlen (unit);
-        CU_ASSERT (!*unit || (family[size - unit_size - 1] == '_'
-                              && strcmp (family + size - unit_size, unit) == 0));
+        CU_ASSERT (!*unit
+                   || (family[size - unit_size - 1] == '_'
+                       && strcmp (family + size - unit_size, unit) == 0));
         CU_ASSERT (size < 6 || strcmp (family + size - 6, "_total") != 0);
         for (size_t before = 0; before < row; before++) {
             umbp_metric_family (metrics[before].actor, metrics[before].name, other, &unit, &scale);

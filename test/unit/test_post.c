@@ -105,7 +105,7 @@ static void test_calls (void)
         CU_ASSERT (first >> 32 != before >> 32);     //  Of another node
         before = first;
     }
-    zactor_t *relay = umbp_actor_new (&(umbp_actor_args_t) {
+    zactor_t *relay = umbp_actor_new (&(umbp_actor_args_t){ /* clang-format off */
         .name = "relay", .home = &echo_a.home, .ops = ops, .self = zmalloc (sizeof (relay_t)),
         .start = s_relay_start, .destroy = echo_destroy });
     CU_ASSERT_FATAL (relay != NULL);

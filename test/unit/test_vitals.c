@@ -87,7 +87,8 @@ static bool s_has (const char *text, const char *line)
 static void test_health (void)
 {
     umbp_vitals_t *vitals = umbp_vitals_new ("one", START);
-    CU_ASSERT (umbp_vitals_add (vitals, "index") == 0 && umbp_vitals_add (vitals, "tier:dram") == 1);
+    CU_ASSERT (umbp_vitals_add (vitals, "index") == 0
+               && umbp_vitals_add (vitals, "tier:dram") == 1);
     CU_ASSERT (umbp_vitals_count (vitals) == 2);
     CU_ASSERT_STRING_EQUAL (umbp_vitals_actor (vitals, 1), "tier:dram");
     column_t gauges = { 0 };
@@ -99,10 +100,10 @@ static void test_health (void)
     CU_ASSERT (!umbp_vitals_healthy (vitals, START + 1000, s_why, sizeof s_why));
     s_take (vitals, 1, &gauges, START + 2000);
     CU_ASSERT (umbp_vitals_healthy (vitals, START + 2000, s_why, sizeof s_why));
-    CU_ASSERT (umbp_vitals_healthy (vitals, START + 999 + UMBP_VITALS_SILENT_MS, s_why,
-                                    sizeof s_why));
-    CU_ASSERT (!umbp_vitals_healthy (vitals, START + 1000 + UMBP_VITALS_SILENT_MS, s_why,
-                                     sizeof s_why));
+    CU_ASSERT (
+        umbp_vitals_healthy (vitals, START + 999 + UMBP_VITALS_SILENT_MS, s_why, sizeof s_why));
+    CU_ASSERT (
+        !umbp_vitals_healthy (vitals, START + 1000 + UMBP_VITALS_SILENT_MS, s_why, sizeof s_why));
     CU_ASSERT_STRING_EQUAL (s_why, "silent: index for 10 s");
     CU_ASSERT (!umbp_vitals_healthy (vitals, START + 62000, s_why, sizeof s_why));
     CU_ASSERT_STRING_EQUAL (s_why, "silent: index for 61 s, tier:dram for 60 s");
@@ -153,7 +154,8 @@ static void test_page (void)
     umbp_vitals_add (vitals, "tier:dram");
     umbp_vitals_add (vitals, "tier:nvme");
     const char *text = s_page (vitals, page, START);
-    CU_ASSERT (!strstr (text, "umbp_members") && s_has (text, "umbp_actor_up{actor=\"registry\"} 0\n"));
+    CU_ASSERT (!strstr (text, "umbp_members")
+               && s_has (text, "umbp_actor_up{actor=\"registry\"} 0\n"));
 
     column_t registry = { 0 }, dram = { 0 }, nvme = { 0 };
     s_add (&registry, "stalled_ms", 1500);
@@ -169,7 +171,8 @@ static void test_page (void)
     s_topology (vitals, true, true, UMBP_MEMBER_SUSPECT, START);
     text = s_page (vitals, page, START + 500);
     CU_ASSERT (s_has (text, "umbp_node_info{node=\"one\",protocol=\"1\"} 1\n"));
-    CU_ASSERT (s_has (text, "umbp_members{state=\"alive\"} 1\numbp_members{state=\"suspect\"} 1\n"));
+    CU_ASSERT (
+        s_has (text, "umbp_members{state=\"alive\"} 1\numbp_members{state=\"suspect\"} 1\n"));
     CU_ASSERT (s_has (text, "umbp_ring_members 2\n") && s_has (text, "umbp_node_in_ring 1\n"));
     CU_ASSERT (s_has (text, "umbp_topology_settled 1\n"));
     CU_ASSERT (s_has (text, "umbp_actor_up{actor=\"registry\"} 1\n"));
@@ -213,9 +216,11 @@ static void test_delays (void)
     umbp_vitals_add (vitals, "router");
     umbp_vitals_take (vitals, 0, &msg.stat_ok, START);
     const char *text = s_page (vitals, page, START);
-    const char *labels = "umbp_request_seconds_bucket{actor=\"router\",operation=\"put\",path=\"door\",";
+    const char *labels =
+        "umbp_request_seconds_bucket{actor=\"router\",operation=\"put\",path=\"door\",";
     char wanted[512];
-    snprintf (wanted, sizeof wanted, "%sle=\"0.000002\"} 1\n%sle=\"0.000004\"} 3\n", labels, labels);
+    snprintf (wanted, sizeof wanted, "%sle=\"0.000002\"} 1\n%sle=\"0.000004\"} 3\n", labels,
+              labels);
     CU_ASSERT (s_has (text, wanted));
     snprintf (wanted, sizeof wanted, "%sle=\"16.777216\"} 3\n%sle=\"+Inf\"} 4\n", labels, labels);
     CU_ASSERT (s_has (text, wanted));
