@@ -95,6 +95,7 @@ void umbp_vitals_topology (umbp_vitals_t *self, const umbp_msg_topology_ok_t *to
     self->known = true;
     self->topology_at = now;
     self->settled = topology->settled;
+    self->copies = topology->copies;
     self->in_ring = false;
     self->alive = self->suspect = self->on_ring = 0;
     for (size_t index = 0; index < topology->nodes.count; index++) {

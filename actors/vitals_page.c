@@ -198,6 +198,8 @@ static void s_write_node (const umbp_vitals_t *self, umbp_openmetrics_t *page)
     umbp_openmetrics_sample (page, "", alive, self->alive);
     umbp_openmetrics_sample (page, "", suspect, self->suspect);
     s_write_one (page, "umbp_ring_members", "members on the ring", self->on_ring);
+    s_write_one (page, "umbp_ring_copies", "nodes that keep the index entries of a key",
+                 self->copies);
     s_write_one (page, "umbp_node_in_ring", "1: this node is on the ring", self->in_ring);
     s_write_one (page, "umbp_topology_settled", "1: all members work with the same ring",
                  self->settled);

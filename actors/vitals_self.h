@@ -39,6 +39,7 @@ struct umbp_vitals {
     bool known, in_ring, settled;       //  Of the topology; known: there is one
     int64_t topology_at;
     uint64_t alive, suspect, on_ring;   //  Members
+    uint64_t copies;                    //  Of each index entry, by the settings
 };
 
 #endif

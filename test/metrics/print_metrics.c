@@ -26,6 +26,7 @@ static const char s_preface[] =
     "| `umbp_actor_silence_seconds` | gauge | actor | age of what the page says of it |\n"
     "| `umbp_members` | gauge | state | members of the cluster: alive, suspect |\n"
     "| `umbp_ring_members` | gauge | | members on the ring |\n"
+    "| `umbp_ring_copies` | gauge | | nodes that keep the index entries of a key |\n"
     "| `umbp_node_in_ring` | gauge | | 1: this node is on the ring |\n"
     "| `umbp_topology_settled` | gauge | | 1: all members work with the same ring |\n"
     "| `umbp_errors` | counter | actor, error | answers given with this error as a whole |\n"

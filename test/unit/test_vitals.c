@@ -60,6 +60,7 @@ static void s_topology (umbp_vitals_t *vitals, bool in_ring, bool settled, uint8
     msg.topology_ok.rings = (umbp_u8s_t) { rings, 2 };
     msg.topology_ok.states = (umbp_u8s_t) { states, 2 };
     msg.topology_ok.settled = settled;
+    msg.topology_ok.copies = 2;
     umbp_vitals_topology (vitals, &msg.topology_ok, now);
 }
 
@@ -174,6 +175,7 @@ static void test_page (void)
     CU_ASSERT (
         s_has (text, "umbp_members{state=\"alive\"} 1\numbp_members{state=\"suspect\"} 1\n"));
     CU_ASSERT (s_has (text, "umbp_ring_members 2\n") && s_has (text, "umbp_node_in_ring 1\n"));
+    CU_ASSERT (s_has (text, "umbp_ring_copies 2\n"));
     CU_ASSERT (s_has (text, "umbp_topology_settled 1\n"));
     CU_ASSERT (s_has (text, "umbp_actor_up{actor=\"registry\"} 1\n"));
     CU_ASSERT (s_has (text, "umbp_actor_silence_seconds{actor=\"tier:dram\"} 0.5\n"));
