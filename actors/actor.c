@@ -2,6 +2,7 @@
 #include "actors/actor.h"
 
 #include "cluster/origin.h"
+#include "proto/splitmix.h"
 
 typedef struct {
     umbp_actor_args_t args;
@@ -24,6 +25,27 @@ static void s_add_errors (umbp_gauges_t *stats, const umbp_post_stats_t *post)
             umbp_gauges_add (stats, umbp_errname (-code), post->errors[code]);
 }
 
+//  A column of names
+typedef struct {
+    uint32_t used, count;
+    uint16_t sizes[UMBP_MSG_LAST];
+    uint8_t bytes[UMBP_MSG_LAST * UMBP_NAME_MAX];
+} names_t;
+
+static void s_add_name (names_t *names, const char *name)
+{
+    assert (names->count < UMBP_MSG_LAST);
+    size_t size = strnlen (name, UMBP_NAME_MAX);
+    memcpy (names->bytes + names->used, name, size);
+    names->sizes[names->count++] = (uint16_t) size;
+    names->used += (uint32_t) size;
+}
+
+static umbp_column_t s_column (const names_t *names)
+{
+    return (umbp_column_t) { names->bytes, names->sizes, names->used, names->count };
+}
+
 static void s_answer_stat (shell_t *shell, const umbp_mail_t *mail)
 {
     const umbp_post_stats_t *post = umbp_post_stats (shell->post);
@@ -40,18 +62,29 @@ static void s_answer_stat (shell_t *shell, const umbp_mail_t *mail)
     umbp_gauges_add (&stats, "doors_refused", post->doors_refused);
     s_add_errors (&stats, post);
 
-    uint8_t names[UMBP_GAUGES_MAX * UMBP_NAME_MAX];
-    uint16_t sizes[UMBP_GAUGES_MAX];
-    uint32_t used = 0;
-    for (size_t index = 0; index < stats.count; index++) {
-        sizes[index] = (uint16_t) strnlen (stats.names[index], UMBP_NAME_MAX);
-        memcpy (names + used, stats.names[index], sizes[index]);
-        used += sizes[index];
-    }
+    names_t names = { 0 }, messages = { 0 }, operations = { 0 };
+    uint64_t received[UMBP_MSG_LAST];
+    for (size_t index = 0; index < stats.count; index++)
+        s_add_name (&names, stats.names[index]);
+    for (int type = 0; type < UMBP_MSG_LAST; type++)
+        if (post->received[type]) {
+            received[messages.count] = post->received[type];
+            s_add_name (&messages, umbp_msg_name (type));
+        }
+    const umbp_latency_t *latency = &post->latency;
+    uint32_t rows = (uint32_t) latency->count;
+    for (size_t row = 0; row < rows; row++)
+        s_add_name (&operations, umbp_msg_name (latency->types[row]));
     umbp_msg_t msg;
     umbp_msg_init (&msg, UMBP_MSG_stat_ok, 0);
-    msg.stat_ok.names = (umbp_column_t) { names, sizes, used, (uint32_t) stats.count };
+    msg.stat_ok.names = s_column (&names);
     msg.stat_ok.values = (umbp_u64s_t) { stats.values, (uint32_t) stats.count };
+    msg.stat_ok.messages = s_column (&messages);
+    msg.stat_ok.received = (umbp_u64s_t) { received, messages.count };
+    msg.stat_ok.operations = s_column (&operations);
+    msg.stat_ok.paths = (umbp_u8s_t) { latency->paths, rows };
+    msg.stat_ok.sums_us = (umbp_u64s_t) { latency->sums_us, rows };
+    msg.stat_ok.buckets = (umbp_u64s_t) { latency->buckets, rows * UMBP_LATENCY_BUCKETS };
     umbp_post_answer (shell->post, mail->origin, &msg, NULL, 0);
 }
 
@@ -147,6 +180,17 @@ static void s_actor (zsock_t *pipe, void *arg)
     free (shell);
 }
 
+//  Calls that this actor gives: the incarnation of the node and the actor above, a count below
+static uint64_t s_first_call (const umbp_home_t *home, const char *name)
+{
+    uint64_t state = home->node_epoch;
+    for (const char *at = home->node; *at; at++)
+        state = state * 31 + (uint8_t) *at;
+    for (; *name; name++)
+        state = state * 31 + (uint8_t) *name;
+    return umbp_splitmix (&state) << 32 | 1;
+}
+
 zactor_t *umbp_actor_new (const umbp_actor_args_t *args)
 {
     shell_t *shell = zmalloc (sizeof (shell_t));
@@ -165,5 +209,6 @@ zactor_t *umbp_actor_new (const umbp_actor_args_t *args)
     umbp_post_set_node (shell->post, shell->home.node);
     umbp_post_set_spin (shell->post, shell->home.spin_us);
     umbp_post_set_log (shell->post, shell->home.log_level);
+    umbp_post_set_calls (shell->post, s_first_call (&shell->home, args->name));
     return zactor_new (s_actor, shell);
 }

@@ -31,6 +31,7 @@ static void s_release (umbp_migrator_t *self, umbp_lane_t *lane)
         return;
     umbp_msg_t msg;
     umbp_msg_init (&msg, UMBP_MSG_release, 0);
+    msg.call = lane->copy->origin.call;
     msg.release.leases = (umbp_u64s_t) { &lane->round.lease, 1 };
     umbp_post_tell (self->post, s_tiers[lane->copy->tier], lane->copy->node, &msg);
     lane->round.lease = 0;
@@ -113,6 +114,7 @@ static void s_store (umbp_migrator_t *self, umbp_lane_t *lane, size_t payload_si
     umbp_round_t *round = &lane->round;
     umbp_msg_t msg;
     umbp_msg_init (&msg, UMBP_MSG_store, 0);
+    msg.call = lane->copy->origin.call;
     msg.store.keys = s_gather (self, round, round->small, round->small_count);
     msg.store.sizes = (umbp_u32s_t) { self->sizes, round->small_count };
     msg.store.sums = (umbp_u64s_t) { self->sums, round->small_count };
@@ -180,6 +182,7 @@ static void s_commit (umbp_migrator_t *self, umbp_lane_t *lane)
     s_release (self, lane);
     umbp_msg_t msg;
     umbp_msg_init (&msg, UMBP_MSG_commit, 0);
+    msg.call = lane->copy->origin.call;
     msg.commit.slots = (umbp_u64s_t) { self->slots, round->large_count };
     msg.commit.sums = (umbp_u64s_t) { self->sums, round->large_count };
     msg.commit.keep = true;
@@ -268,6 +271,7 @@ static void s_reserve (umbp_migrator_t *self, umbp_lane_t *lane)
     umbp_round_t *round = &lane->round;
     umbp_msg_t msg;
     umbp_msg_init (&msg, UMBP_MSG_reserve, 0);
+    msg.call = lane->copy->origin.call;
     msg.reserve.session = lane->session;
     msg.reserve.keys = s_gather (self, round, round->large, round->large_count);
     msg.reserve.sizes = (umbp_u32s_t) { self->sizes, round->large_count };
@@ -379,6 +383,7 @@ void umbp_migrator_round (umbp_migrator_t *self, umbp_lane_t *lane, umbp_copy_t 
     self->rounds++;
     umbp_msg_t msg;
     umbp_msg_init (&msg, UMBP_MSG_lease, 0);
+    msg.call = lane->copy->origin.call;
     msg.lease.session = lane->session;
     msg.lease.keys = round->keys;
     msg.lease.inline_max = UMBP_INLINE_MAX;

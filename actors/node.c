@@ -12,6 +12,8 @@
 #include "actors/eviction.h"
 #include "actors/extkv.h"
 #include "actors/gate.h"
+#include "actors/gateway.h"
+#include "actors/http.h"
 #include "actors/index.h"
 #include "actors/kv_table.h"
 #include "actors/migrator.h"
@@ -45,6 +47,7 @@ struct umbp_node {
     zactor_t *registry, *link;          //  First and last to go
     zactor_t *gate;                     //  NULL: links are plain. Outlives the link
     void *context;                      //  Of the sockets that the gate looks after
+    char gateway[UMBP_TEXT_MAX];        //  Its URL, empty: there is none
 };
 
 //  Who is told of the topology
@@ -220,6 +223,18 @@ static int s_check_etcd (const umbp_node_options_t *o, char *why, size_t size)
     return UMBP_OK;
 }
 
+static int s_check_gateway (const umbp_node_options_t *o, char *why, size_t size)
+{
+    if (*o->gateway_listen
+        && (strncmp (o->gateway_listen, "tcp://", 6) != 0 || !strrchr (o->gateway_listen + 6, ':')))
+        return s_refuse (why, size, "gateway_listen: must be tcp://host:port, port * for any");
+    if (*o->gateway_listen && !o->gateway_open && !umbp_http_is_loopback (o->gateway_listen))
+        return s_refuse (why, size,
+                         "gateway_listen: other hosts reach this address: use 127.0.0.1, or set "
+                         "gateway_open");
+    return UMBP_OK;
+}
+
 //  After the network: the name may have the port of listen in it
 static int s_check_names (const umbp_node_options_t *o, char *why, size_t size)
 {
@@ -290,7 +305,7 @@ static int s_check_running (const umbp_node_options_t *o, char *why, size_t size
         return s_refuse (why, size, "spin_us: allowed are 0 to %d", SPIN_MAX_US);
     if (o->log_level > 3)
         return s_refuse (why, size, "log_level: allowed are 0 to 3");
-    return UMBP_OK;
+    return s_check_gateway (o, why, size);
 }
 
 int umbp_node_options_check (const umbp_node_options_t *options, char *why, size_t size)
@@ -542,6 +557,14 @@ static bool s_start_discovery (umbp_node_t *self)
            && (!*o->etcd_endpoints || s_add (self, umbp_etcd_actor_new (&self->home, &etcd)));
 }
 
+static bool s_start_gateway (umbp_node_t *self)
+{
+    umbp_gateway_args_t args = { .home = &self->home,
+                                 .listen = self->options.gateway_listen, .actors = s_listeners };
+    return !*self->options.gateway_listen
+           || s_add (self, umbp_gateway_new (&args, self->gateway, sizeof self->gateway));
+}
+
 static bool s_start_actors (umbp_node_t *self, int *err)
 {
     const umbp_node_options_t *o = &self->options;
@@ -557,7 +580,7 @@ static bool s_start_actors (umbp_node_t *self, int *err)
     return s_add (self, umbp_index_new (&index)) && s_add (self, umbp_eviction_new (&eviction))
            && s_start_tier (self, seed, err) && s_add (self, umbp_extkv_new (&extkv))
            && s_add (self, umbp_router_new (&router)) && s_add (self, umbp_migrator_new (&migrator))
-           && s_start_registry (self) && s_start_discovery (self);
+           && s_start_gateway (self) && s_start_registry (self) && s_start_discovery (self);
 }
 
 //  --------------------------------------------------------------------------------------------------
@@ -667,4 +690,9 @@ const char *umbp_node_endpoint (const umbp_node_t *self)
 const char *umbp_node_endpoint_inproc (const umbp_node_t *self)
 {
     return self->inproc;
+}
+
+const char *umbp_node_gateway (const umbp_node_t *self)
+{
+    return self->gateway;
 }

@@ -153,6 +153,7 @@ bool umbp_router_ask (umbp_sub_t *sub, const char *actor, umbp_msg_t *msg, const
     umbp_req_t *req = sub->req;
     const char *node = umbp_topology_member (req->view->topology, sub->member)->node;
     req->pending++;
+    msg->call = req->origin.call;
     if (umbp_post_ask (req->router->post, actor, node, msg, payload, size,
                        umbp_router_left (req, 40), fn, (uint64_t) (uintptr_t) sub)
         == 0)

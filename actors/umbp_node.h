@@ -79,6 +79,9 @@ typedef struct {
     unsigned spin_us;                   //  Actors spin so long before they sleep; 0: never. Less
                                         //  latency for CPU: doc/operations.md, Spinning
     unsigned log_level;                 //  0 errors .. 3 every message
+
+    char gateway_listen[256];           //  "tcp://host:port" for /metrics and probes over HTTP; empty: off
+    bool gateway_open;                  //  That may be an address which other hosts reach
 } umbp_node_options_t;
 
 typedef struct umbp_node umbp_node_t;
@@ -101,6 +104,9 @@ UMBP_NODE_EXPORT void umbp_node_destroy (umbp_node_t **self_p);
 UMBP_NODE_EXPORT const char *umbp_node_id (const umbp_node_t *self);
 UMBP_NODE_EXPORT const char *umbp_node_endpoint (const umbp_node_t *self);
 UMBP_NODE_EXPORT const char *umbp_node_endpoint_inproc (const umbp_node_t *self);
+
+//  Where it serves /metrics, "http://host:port"; "" if it does not
+UMBP_NODE_EXPORT const char *umbp_node_gateway (const umbp_node_t *self);
 
 #ifdef __cplusplus
 }

@@ -127,6 +127,11 @@ static const umbp_setting_t s_settings[] = {
       "index entries this node keeps at most" },
     { "extkv/hashes", UMBP_SETTING_COUNT, MEMBER (kv_hashes), 1, UMBP_KV_HASHES_MAX, NULL,
       "hashes of the external index this node keeps at most" },
+
+    { "gateway/listen", UMBP_SETTING_LISTEN, MEMBER (gateway_listen), 0, 255, NULL,
+      "HTTP: where /metrics, /healthz and /readyz are served; nothing: off" },
+    { "gateway/open", UMBP_SETTING_BOOL, MEMBER (gateway_open), 0, 1, NULL,
+      "gateway/listen may be an address that other hosts reach; else loopback only" },
 };
 
 const umbp_setting_t *umbp_node_settings (size_t *count)

@@ -50,8 +50,10 @@ static int s_serve (const umbp_node_options_t *options, FILE *out, const sigset_
     umbp_node_t *node = umbp_node_new (options, &err);
     if (!node)
         return s_complain (EXIT_START, "cannot start: ", umbp_strerror (err));
-    fprintf (out, "umbp-node: ready node=%s endpoint=%s inproc=%s\n", umbp_node_id (node),
-             umbp_node_endpoint (node), umbp_node_endpoint_inproc (node));
+    const char *gateway = umbp_node_gateway (node);
+    fprintf (out, "umbp-node: ready node=%s endpoint=%s inproc=%s%s%s\n", umbp_node_id (node),
+             umbp_node_endpoint (node), umbp_node_endpoint_inproc (node),
+             *gateway ? " gateway=" : "", gateway);
     fflush (out);
 
     sigwait (signals, &number);

@@ -11,6 +11,7 @@ typedef struct {
     umbp_memory_t *memory;              //  Where its blocks are, NULL: over there
     uint32_t page_size, ttl_ms;
     uint64_t lease;                     //  On all blocks there, 0: none
+    uint64_t call;                      //  That it is a part of, for logs
     bool failed;                        //  To be avoided from now on
 } umbp_owner_t;
 

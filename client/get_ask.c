@@ -68,6 +68,8 @@ int umbp_get_ask (umbp_lane_t *lane, umbp_way_t way, const umbp_key_t *keys, siz
     found->payload_size = answer->payload_size;
     found->owner_count = ok->nodes.count;
     found->owners = s_owners (lane, ok);
+    for (size_t index = 0; index < found->owner_count; index++)
+        found->owners[index].call = answer->msg.call;
     return 0;
 }
 
@@ -89,6 +91,7 @@ void umbp_get_release (umbp_lane_t *lane, umbp_owner_t *owner)
         return;
     umbp_msg_t msg;
     umbp_msg_init (&msg, UMBP_MSG_release, 0);
+    msg.call = owner->call;
     msg.release.leases = (umbp_u64s_t) { &owner->lease, 1 };
     umbp_wire_tell (lane, owner->memory ? UMBP_WAY_DOOR : UMBP_WAY_ANY, owner->actor, owner->node,
                     &msg);

@@ -38,6 +38,7 @@ typedef struct {
     umbp_put_options_t options;
     umbp_way_t way;                     //  To the router
     size_t items_max;                   //  In a message, less after one was too large
+    uint64_t id;                        //  Of this call in the logs of nodes, as the router says; 0 yet
     bool full;                          //  The deadline was spent waiting for room
     int64_t full_until_ms;              //  End of waiting for room; 0: there is enough, or no end
 } call_t;
@@ -158,6 +159,7 @@ static void s_send_commit (call_t *call, job_t *jobs, size_t count, group_t *gro
     size_t used = s_slots (lane, jobs, count, ref, false, &slots, &sums);
     if (used > 0) {
         umbp_msg_init (&msg, UMBP_MSG_abort, 0);
+        msg.call = call->id;
         msg.abort.slots = (umbp_u64s_t) { slots, (uint32_t) used };
         umbp_wire_tell (lane, s_way (group), group->actor, group->node, &msg);
     }
@@ -165,6 +167,7 @@ static void s_send_commit (call_t *call, job_t *jobs, size_t count, group_t *gro
     if (group->written == 0)
         return;
     umbp_msg_init (&msg, UMBP_MSG_commit, 0);
+    msg.call = call->id;
     msg.commit.slots = (umbp_u64s_t) { slots, (uint32_t) group->written };
     msg.commit.sums = (umbp_u64s_t) { sums, (uint32_t) group->written };
     msg.commit.nowait = call->options.nowait;
@@ -289,6 +292,7 @@ static void s_follow (call_t *call, job_t *jobs, size_t count, bool inlined,
         return;
     }
     size_t group_count = msg->nodes.count;
+    call->id = answer->msg.call;
     group_t *groups = s_groups (call->lane, msg);
     for (size_t index = 0; index < count; index++)
         s_take_status (call, &jobs[index], msg, index, inlined, groups);
@@ -370,6 +374,7 @@ static size_t s_put_message (call_t *call, job_t *jobs, size_t count)
     const uint8_t *payload = inlined ? s_payload (lane, jobs, count, &payload_size) : NULL;
     umbp_msg_t msg;
     s_fill_message (call, jobs, count, inlined, &msg);
+    msg.call = call->id;                //  0, or we try again
     for (size_t index = 0; index < count; index++) {
         jobs[index].slot = 0;
         jobs[index].written = false;

@@ -24,7 +24,7 @@
 typedef struct {
     umbp_answer_fn *fn;                 //  NULL: free
     void *owner;
-    uint64_t tag;
+    uint64_t tag, call;
     int64_t expires;
     uint32_t turn;                      //  Half of the id, so that a late answer finds nobody
     uint32_t next;                      //  In the free list
@@ -67,6 +67,8 @@ struct umbp_post {
     uint64_t door_serial;
 
     unsigned spin_us, log_level;
+    uint64_t next_call;                 //  0: none are given
+    uint64_t call;                      //  Of the request that is being served, 0: none is
     umbp_post_stats_t stats;
     umbp_msg_t msg;                     //  What was decoded last
     uint8_t *wire;                      //  Room to encode a message
@@ -154,6 +156,11 @@ void umbp_post_set_spin (umbp_post_t *self, unsigned spin_us)
     self->spin_us = spin_us;
 }
 
+void umbp_post_set_calls (umbp_post_t *self, uint64_t first)
+{
+    self->next_call = first;
+}
+
 void umbp_post_set_log (umbp_post_t *self, unsigned level)
 {
     self->log_level = level;
@@ -227,6 +234,8 @@ static bool s_is_remote (const umbp_post_t *self, const char *node)
 static int s_send (umbp_post_t *self, const char *actor, const char *node, umbp_msg_t *msg,
                    const void *payload, size_t payload_size)
 {
+    if (msg->call == 0)
+        msg->call = self->call;
     int size = umbp_msg_encode (msg, self->wire, UMBP_MESSAGE_MAX);
     if (size < 0)
         return size;
@@ -320,6 +329,7 @@ int umbp_post_ask_for (umbp_post_t *self, void *part, const char *actor, const c
     pending->fn = fn;
     pending->owner = part;
     pending->tag = tag;
+    pending->call = msg->call;
     pending->expires = zclock_mono () + msg->deadline_ms;
     pending->remote = s_is_remote (self, node);
     if (self->sweep_timer == -1 && self->loop)
@@ -337,6 +347,8 @@ static void s_take_answer (umbp_post_t *self, const zmq_msg_t *frame, const zmq_
     if ((uint32_t) msg->id == 0 || index >= PENDING_MAX || !self->pending[index].fn
         || self->pending[index].turn != msg->id >> 32)
         return;                         //  Too late, the question has ended
+    if (msg->call == 0)
+        msg->call = self->pending[index].call;  //  Of those that do not send it back
     s_log (self, "hears", msg);
     umbp_mail_t mail = { .msg = msg };
     if (payload) {
@@ -382,11 +394,20 @@ static bool s_door_send (umbp_post_t *self, uint64_t serial, const void *data, s
     return false;
 }
 
-static void s_count_answer (umbp_post_t *self, const umbp_msg_t *msg)
+static umbp_path_t s_path (const umbp_origin_t *origin)
+{
+    return origin->door ? UMBP_PATH_DOOR : origin->origin_size ? UMBP_PATH_LINK : UMBP_PATH_ACTOR;
+}
+
+static void s_count_answer (umbp_post_t *self, const umbp_origin_t *origin, const umbp_msg_t *msg)
 {
     self->stats.answers++;
     if (msg->status < 0 && msg->status >= UMBP_ERR_LAST)
         self->stats.errors[-msg->status]++;
+    int64_t took_us = zclock_usecs () - origin->taken_us;
+    if (origin->type && msg->status != UMBP_ENOTSUP)
+        umbp_latency_add (&self->stats.latency, origin->type, s_path (origin),
+                          took_us > 0 ? (uint64_t) took_us : 0);
 }
 
 static void s_answer (umbp_post_t *self, const umbp_origin_t *origin, umbp_msg_t *msg,
@@ -395,7 +416,8 @@ static void s_answer (umbp_post_t *self, const umbp_origin_t *origin, umbp_msg_t
     if (origin->id == 0)
         return;
     msg->id = origin->id;
-    s_count_answer (self, msg);
+    msg->call = origin->call;
+    s_count_answer (self, origin, msg);
     s_log (self, "answers", msg);
     int size = umbp_msg_encode (msg, self->wire, UMBP_MESSAGE_MAX);
     bool fits = size >= 0 && (!origin->door || (size_t) size + payload_size <= DATAGRAM_MAX);
@@ -487,10 +509,18 @@ static void s_take_request (umbp_post_t *self, umbp_origin_t *origin, const void
         umbp_post_refuse (self, origin, UMBP_ETOOBIG, "payload", "more than a message may carry");
         return;
     }
+    self->stats.received[msg->type]++;
+    if (msg->call == 0 && msg->id != 0 && self->next_call != 0)
+        msg->call = self->next_call++;
+    origin->call = msg->call;
+    origin->type = msg->type;
+    origin->taken_us = zclock_usecs ();
     s_log (self, "is asked", msg);
     uint32_t patience_ms = msg->deadline_ms ? msg->deadline_ms : DEADLINE_MS;
     umbp_mail_t mail = { msg, payload, payload_size, origin, zclock_mono () + patience_ms };
+    self->call = msg->call;
     self->request (self->shell, &mail);
+    self->call = 0;
 }
 
 //  All frames of one message, up to max. Returns how many there were, more than max if some were thrown away,

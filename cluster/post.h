@@ -10,6 +10,7 @@
 
 #include <czmq.h>
 
+#include "cluster/latency.h"
 #include "proto/message.h"
 
 typedef struct umbp_post umbp_post_t;
@@ -25,6 +26,9 @@ typedef struct umbp_post umbp_post_t;
 typedef struct {
     uint64_t id;                        //  Of the request, 0: it wants no answer
     uint64_t door;                      //  Serial number of the door connection, 0: it came over ZeroMQ
+    uint64_t call;                      //  Of which client request it is a part, 0: unknown
+    int64_t taken_us;                   //  When it came, monotonic
+    uint16_t type;                      //  What was asked
     uint8_t sender_size, origin_size;
     uint8_t sender[40];                 //  Routing id of the socket it came from
     uint8_t origin[UMBP_ORIGIN_MAX];
@@ -66,6 +70,11 @@ void umbp_post_set_node (umbp_post_t *self, const char *node);
 //  Spin so long after the last message before the thread sleeps; 0 never
 void umbp_post_set_spin (umbp_post_t *self, unsigned spin_us);
 
+//  Requests that come without a call, and want an answer, get one from now on: from first, counting up. All that
+//  is asked or told while a request is served carries its call, so that logs of all nodes can be put together;
+//  what is asked later has to be given it: msg->call = origin->call.
+void umbp_post_set_calls (umbp_post_t *self, uint64_t first);
+
 //  Ask an actor; node NULL or our own is this node; an endpoint ("tcp://...") in place of a node is fine too.
 //  The id and deadline of msg are set here. Returns 0, and fn is called later, exactly once; or UMBP_EAGAIN
 //  (too many open questions or a full queue) or UMBP_ETOOBIG, and fn is not called.
@@ -103,6 +112,8 @@ typedef struct {
     uint64_t lost;                      //  Answers that nobody was there to take
     uint64_t doors_open, doors_refused;
     uint64_t errors[1 - UMBP_ERR_LAST]; //  Answers given, by -status
+    uint64_t received[UMBP_MSG_LAST];   //  Requests that were understood, by type
+    umbp_latency_t latency;             //  Answers that were given to them
 } umbp_post_stats_t;
 
 const umbp_post_stats_t *umbp_post_stats (const umbp_post_t *self);

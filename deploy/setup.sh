@@ -16,7 +16,7 @@ for part in "${@:-build}"; do
     build)
         tools+=(gcc:gcc make:make pkg-config:pkg-config)
         packages+=(libc6-dev libzmq3-dev libczmq-dev libcbor-dev libxxhash-dev libjansson-dev
-                   libsodium-dev libedit-dev libcurl4-openssl-dev) ;;
+                   libsodium-dev libedit-dev libcurl4-openssl-dev libmicrohttpd-dev) ;;
     check)
         tools+=(g++:g++ node:nodejs npm:npm python3:python3 redis-server:redis-server ip:iproute2
                 ps:procps setarch:util-linux jq:jq etcd:etcd-server etcdctl:etcd-client)

@@ -8,6 +8,7 @@
 #define HEAD_ID 1
 #define HEAD_DEADLINE 2
 #define HEAD_STATUS 3
+#define HEAD_CALL 31                    //  Added later, when 4 and up were the fields'
 #define KEY_MAX 32                      //  Field keys are below this
 #define PAIRS_MAX 64                    //  In a message, those we do not know included
 #define SKIP_MAX 4096                   //  Items inside one value that we do not know
@@ -114,7 +115,7 @@ int umbp_msg_encode (const umbp_msg_t *msg, void *data, size_t size)
     const umbp_schema_t *schema = umbp_schema (msg->type);
     if (!schema)
         return UMBP_EINVAL;
-    size_t pairs = 2 + (msg->deadline_ms != 0) + (msg->status != 0);
+    size_t pairs = 2 + (msg->deadline_ms != 0) + (msg->status != 0) + (msg->call != 0);
     for (size_t index = 0; index < schema->field_count; index++)
         pairs += !umbp_field_absent (msg, &schema->fields[index]);
 
@@ -140,6 +141,10 @@ int umbp_msg_encode (const umbp_msg_t *msg, void *data, size_t size)
             continue;
         s_put_uint (&out, field->key);
         s_put_field (&out, field, umbp_field_in (msg, field));
+    }
+    if (msg->call) {
+        s_put_uint (&out, HEAD_CALL);
+        s_put_uint (&out, msg->call);
     }
     return out.full ? UMBP_ETOOBIG : (int) (out.at - (uint8_t *) data);
 }
@@ -368,7 +373,13 @@ static const char *const s_head_names[] = {
     [HEAD_ID] = "id",
     [HEAD_DEADLINE] = "deadline_ms",
     [HEAD_STATUS] = "status",
+    [HEAD_CALL] = "call",
 };
+
+static bool s_is_head (uint64_t key)
+{
+    return key <= HEAD_STATUS || key == HEAD_CALL;
+}
 
 //  The value of one key of the head. Returns 0 or an error.
 static int s_read_head (umbp_msg_t *msg, reader_t *in, uint64_t key)
@@ -386,6 +397,8 @@ static int s_read_head (umbp_msg_t *msg, reader_t *in, uint64_t key)
         return umbp_msg_fault (msg, UMBP_EPROTO, s_head_names[key], "is not a number");
     if (key == HEAD_ID)
         msg->id = item.value;
+    else if (key == HEAD_CALL)
+        msg->call = item.value;
     else if (key == HEAD_DEADLINE)
         msg->deadline_ms = item.value > UINT32_MAX ? UINT32_MAX : (uint32_t) item.value;
     else {
@@ -440,7 +453,7 @@ static void s_salvage_head (umbp_msg_t *msg, reader_t in, uint64_t pairs)
     uint64_t key;
     for (; pairs > 0 && s_next_key (msg, &in, &key) == 0; pairs--) {
         reader_t value = in;
-        if (key <= HEAD_STATUS)
+        if (s_is_head (key))
             s_read_head (msg, &value, key);
         if (!s_skip (&in))
             break;
@@ -465,8 +478,8 @@ static int s_decode_pair (umbp_msg_t *msg, const umbp_schema_t *schema, reader_t
     int rc = s_next_key (msg, in, &key);
     if (rc < 0)
         return rc;
-    const umbp_field_t *field = key <= HEAD_STATUS ? NULL : s_field (schema, key);
-    if (key > HEAD_STATUS && !field)
+    const umbp_field_t *field = s_is_head (key) ? NULL : s_field (schema, key);
+    if (!s_is_head (key) && !field)
         return s_skip_value (msg, in);
     if (seen[key])
         return umbp_msg_fault (msg, UMBP_EPROTO, field ? field->name : s_head_names[key],

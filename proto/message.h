@@ -41,6 +41,7 @@ typedef struct {
     int16_t status;                     //  In answers: 0, or an error about the whole message
     uint32_t deadline_ms;               //  In requests: how long the asker waits from now on
     uint64_t id;                        //  Chosen by the asker, comes back in the answer; 0: none
+    uint64_t call;                      //  Of which client request this is a part, for logs; 0: none
     const char *fault;                  //  After a failed decode: what was wrong, static text
     const char *fault_field;            //  ... and with which field, static text
 #define UMBP_TABLE_UNION(number, name, doc) umbp_msg_##name##_t name;

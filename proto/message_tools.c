@@ -107,6 +107,8 @@ size_t umbp_msg_print (const umbp_msg_t *msg, char *out, size_t size)
     printer_t to = { out, 0, size };
     const umbp_schema_t *schema = umbp_schema (msg->type);
     s_say (&to, "%s id=%" PRIu64, schema ? schema->name : "unknown", msg->id);
+    if (msg->call)
+        s_say (&to, " call=%016" PRIx64, msg->call);
     if (msg->deadline_ms)
         s_say (&to, " deadline_ms=%u", msg->deadline_ms);
     if (msg->status)
@@ -160,7 +162,7 @@ bool umbp_msg_equal (const umbp_msg_t *one, const umbp_msg_t *other)
 {
     const umbp_schema_t *schema = umbp_schema (one->type);
     if (!schema || one->type != other->type || one->id != other->id || one->status != other->status
-        || one->deadline_ms != other->deadline_ms)
+        || one->deadline_ms != other->deadline_ms || one->call != other->call)
         return false;
     for (size_t index = 0; index < schema->field_count; index++)
         if (!s_field_equal (&schema->fields[index], umbp_field_in (one, &schema->fields[index]),
@@ -344,6 +346,7 @@ int umbp_msg_random (umbp_msg_t *msg, int type, uint64_t *state, void *arena, si
     umbp_msg_init (msg, (umbp_msg_type_t) type, id >> s_random (&from) % 64);
     msg->deadline_ms = (uint32_t) s_between (&from, 0, UINT32_MAX);
     msg->status = (int16_t) -(int) s_between (&from, 0, -UMBP_ERR_LAST);
+    msg->call = s_random (&from) % 2 ? s_random (&from) : 0;
     int64_t counts[UMBP_GROUPS_MAX] = { -1, -1, -1, -1 };         //  By group, -1 not drawn yet
     for (size_t index = 0; index < schema->field_count; index++) {
         int rc = s_make (&from, schema, msg, index, counts);

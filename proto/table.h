@@ -4,7 +4,7 @@
 //  MESSAGE (number, name, "what it says")
 //      number  for ever: a new message takes a new one
 //  FIELD (message, key, name, KIND, NEED, group, low, high, "what it means")
-//      key     the field's number in the CBOR map: for ever too; 0..3 are the head's
+//      key     the field's number in the CBOR map: for ever too; 0..3 and 31 are the head's
 //      KIND    U64 BOOL TEXT BYTES COLUMN U8S S8S U16S U32S U64S
 //      NEED    MUST be there, or MAY be (absent reads as 0, false or empty)
 //      group   columns of one group have the same count (a MAY column may also be empty);
@@ -99,7 +99,16 @@
 #define UMBP_FIELDS_stat(F, m)
 #define UMBP_FIELDS_stat_ok(F, m) \
     F (m, 4, names, COLUMN, MUST, 1, 1, UMBP_NAME_MAX, "units come last: used_bytes, hits") \
-    F (m, 5, values, U64S, MUST, 1, 0, UMBP_BATCH_MAX, "the value under each name")
+    F (m, 5, values, U64S, MUST, 1, 0, UMBP_BATCH_MAX, "the value under each name") \
+    F (m, 6, messages, COLUMN, MAY, 2, 1, UMBP_NAME_MAX, "names of the messages that came") \
+    F (m, 7, received, U64S, MAY, 2, 0, UMBP_BATCH_MAX, "how many of each") \
+    F (m, 8, operations, COLUMN, MAY, 3, 1, UMBP_NAME_MAX, "names of requests that were answered") \
+    F (m, 9, paths, U8S, MAY, 3, 0, UMBP_BATCH_MAX, \
+       "how they came: 1 an actor of this node, 2 the link, 3 the door") \
+    F (m, 10, sums_us, U64S, MAY, 3, 0, UMBP_BATCH_MAX, \
+       "time from the request to its answer, of all") \
+    F (m, 11, buckets, U64S, MAY, 0, 0, UMBP_BATCH_MAX, \
+       "25 for each operation and path: answers within 2, 4, 8, ... 2^24 us, and later ones")
 #define UMBP_FIELDS_log(F, m) \
     F (m, 4, level, U64, MUST, 0, 0, 3, \
        "0 errors, 1 and warnings, 2 and life-cycle, 3 and every message")

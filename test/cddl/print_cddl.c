@@ -147,9 +147,9 @@ static const char s_preface[] =
     ";     test/cddl/check.sh write\n"
     ";\n"
     "; A message is one CBOR map with small numbers as keys. All items in it have definite\n"
-    "; lengths. Keys come in any order, none twice; 0 to 3 are the head's. Keys that a receiver\n"
-    "; does not know are ignored, whatever their value: numbers, text and byte strings may be\n"
-    "; keys. (The rules below leave such keys out, so that a validator finds mistakes in the\n"
+    "; lengths. Keys come in any order, none twice; 0 to 3 and 31 are the head's. Keys that a\n"
+    "; receiver does not know are ignored, whatever their value: numbers, text and byte strings may\n"
+    "; be keys. (The rules below leave such keys out, so that a validator finds mistakes in the\n"
     "; known ones.) Numbers of messages and keys keep their meaning for ever. A field with ?\n"
     "; may be left out, and then reads as 0, false or empty.\n"
     ";\n"
@@ -174,6 +174,7 @@ static const char s_head[] =
     "  1: uint,     ; id: chosen by who asks, comes back in the answer; 0: no answer is wanted\n"
     "  ? 2: uint,   ; deadline_ms: in requests, how long the asker waits from now on; 0: not said\n"
     "  ? 3: int,    ; status: in answers, 0 or an error about the whole message; -32767 to 32766\n"
+    "  ? 31: uint,  ; call: of which call of a client it is a part, for logs; an answer has the same\n"
     ")\n\n";
 
 static const char s_kinds[] =

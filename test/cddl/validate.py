@@ -104,6 +104,8 @@ def show(kind, value):
 def printed(message, item):
     """What umbp_msg_print should say, from what cbor2 found."""
     words = [message.name, f"id={item[1]}"]
+    if 31 in item:
+        words.append(f"call={item[31]:016x}")
     if 2 in item:
         words.append(f"deadline_ms={item[2]}")
     if 3 in item:
@@ -146,6 +148,7 @@ def damages(message, item):
     yield "id", {**item, 1: -1}
     yield "deadline_ms", {**item, 2: "soon"}
     yield "status", {**item, 3: b""}
+    yield "call", {**item, 31: "7"}
     for field in message.fields:
         if field.must:
             yield f"no {field.name}", {k: v for k, v in item.items() if k != field.key}

@@ -225,8 +225,8 @@ static size_t s_put_unknown (uint8_t *out, uint64_t *state)
     static const uint8_t majors[] = { 0, 1, 2, 3 };
     unsigned major = majors[umbp_splitmix (state) % sizeof majors];
     uint64_t value = umbp_splitmix (state) >> umbp_splitmix (state) % 64;
-    if (major == 0 && value < 31)
-        value = 31;                     //  No type has this one
+    if (major == 0 && value < 32)
+        value = 32;                     //  No type has this one, and 31 is the head's
     if (major > 1)
         value %= 40;
     size_t size = s_put_head (out, major, value, state);

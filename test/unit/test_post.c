@@ -34,6 +34,87 @@ static void test_ask_here_and_there (void)
     CU_ASSERT (echo_ping ("echo", echo_a.endpoint, LONG_MS) == 0);  //  ... which may be our own
 }
 
+//  An actor that asks another node before it answers; its answer has the call it asked with
+typedef struct {
+    umbp_post_t *post;
+    umbp_origin_t origin;
+} relay_t;
+
+static void s_relay_start (void *owner, umbp_post_t *post, zloop_t *loop)
+{
+    (void) loop;
+    ((relay_t *) owner)->post = post;
+}
+
+static void s_relay_on_answer (void *owner, uint64_t tag, int status, const umbp_mail_t *mail)
+{
+    (void) tag;
+    relay_t *self = owner;
+    umbp_msg_t msg;
+    umbp_msg_init (&msg, UMBP_MSG_evict_ok, 0);
+    msg.status = (int16_t) status;
+    msg.evict_ok.bytes = mail ? mail->msg->call : 0;
+    umbp_post_answer (self->post, &self->origin, &msg, NULL, 0);
+}
+
+static void s_relay_on_evict (void *owner, const umbp_mail_t *mail)
+{
+    relay_t *self = owner;
+    umbp_msg_t msg;
+    umbp_msg_init (&msg, UMBP_MSG_ping, 0);
+    self->origin = *mail->origin;
+    umbp_post_ask (self->post, "echo", "b", &msg, NULL, 0, LONG_MS, s_relay_on_answer, 0);
+}
+
+static uint64_t s_call, s_relayed;
+
+static void s_on_call (void *owner, uint64_t tag, int status, const umbp_mail_t *mail)
+{
+    s_call = mail ? mail->msg->call : 0;
+    s_relayed = mail && mail->msg->type == UMBP_MSG_evict_ok ? mail->msg->evict_ok.bytes : 0;
+    echo_on_answer (owner, tag, status, mail);
+}
+
+//  Returns the call that the answer is of
+static uint64_t s_ask_call (const char *actor, const char *node, umbp_msg_t *msg, uint64_t call)
+{
+    echo_forget_replies ();
+    msg->call = call;
+    CU_ASSERT (umbp_post_ask (echo_post, actor, node, msg, NULL, 0, LONG_MS, s_on_call, 0) == 0);
+    echo_run (1);
+    return s_call;
+}
+
+//  A request is part of a call: the asker's, or one that the first actor makes up. It comes back, and goes to all that
+//  are asked while the request is served.
+static void test_calls (void)
+{
+    static const umbp_op_t ops[] = { { UMBP_MSG_evict, s_relay_on_evict }, { 0, NULL } };
+    static const char *const nodes[] = { NULL, "b" };
+    umbp_msg_t msg;
+    uint64_t before = 0;
+    for (size_t index = 0; index < 2; index++) {
+        umbp_msg_init (&msg, UMBP_MSG_ping, 0);
+        CU_ASSERT (s_ask_call ("echo", nodes[index], &msg, UINT64_MAX) == UINT64_MAX);
+        umbp_msg_init (&msg, UMBP_MSG_who, 0);       //  Refused
+        CU_ASSERT (s_ask_call ("echo", nodes[index], &msg, 7) == 7);
+        umbp_msg_init (&msg, UMBP_MSG_ping, 0);
+        uint64_t first = s_ask_call ("echo", nodes[index], &msg, 0);
+        uint64_t second = s_ask_call ("echo", nodes[index], &msg, 0);
+        CU_ASSERT (first != 0 && second == first + 1);
+        CU_ASSERT (first >> 32 != before >> 32);     //  Of another node
+        before = first;
+    }
+    zactor_t *relay = umbp_actor_new (&(umbp_actor_args_t){ /* clang-format off */
+        .name = "relay", .home = &echo_a.home, .ops = ops, .self = zmalloc (sizeof (relay_t)),
+        .start = s_relay_start, .destroy = echo_destroy });
+    CU_ASSERT_FATAL (relay != NULL);
+    echo_evict (&msg, 1);
+    CU_ASSERT (s_ask_call ("relay", NULL, &msg, 0) != 0 && s_relayed == s_call);
+    CU_ASSERT (s_ask_call ("relay", NULL, &msg, 9) == 9 && s_relayed == 9);
+    zactor_destroy (&relay);
+}
+
 static void test_tell (void)
 {
     umbp_msg_t msg;
@@ -361,6 +442,7 @@ int main (void)
     CU_pSuite suite = CU_add_suite ("post", NULL, NULL);
     CU_ADD_TEST (suite, test_nodes_start);
     CU_ADD_TEST (suite, test_ask_here_and_there);
+    CU_ADD_TEST (suite, test_calls);
     CU_ADD_TEST (suite, test_tell);
     CU_ADD_TEST (suite, test_unreachable);
     CU_ADD_TEST (suite, test_many_in_flight);

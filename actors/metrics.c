@@ -1,0 +1,176 @@
+//  actors/metrics.c - the table of metrics. See metrics.h.
+#include "actors/metrics.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define C UMBP_METRIC_COUNTER
+#define G UMBP_METRIC_GAUGE
+
+static const umbp_metric_t s_metrics[] = {
+    { "*", "requests", C, "messages that came and were no answers" },
+    { "*", "answers", C, "answers given" },
+    { "*", "asked", C, "questions to other actors" },
+    { "*", "timeouts", C, "own questions that ended without an answer" },
+    { "*", "malformed", C, "messages that the codec refused, or that were framed wrongly" },
+    { "*", "lost", C, "answers that nobody was there to take" },
+    { "*", "doors_open", G, "clients connected through the door" },
+    { "*", "doors_refused", C, "clients turned away at the door for their number" },
+
+    { "registry", "members_alive", G, "members that were heard lately, this node included" },
+    { "registry", "members_suspect", G, "members that are silent, but still on the ring" },
+    { "registry", "members_gone", C, "members removed for their silence" },
+    { "registry", "members_left", C, "members that took leave" },
+    { "registry", "beats_sent", C, "heartbeats sent" },
+    { "registry", "beats_received", C, "heartbeats received" },
+    { "registry", "probes", C, "places that were asked whether a node lives there" },
+    { "registry", "probes_open", G, "of these, not answered yet" },
+    { "registry", "probes_failed", C, "of these, without a usable answer" },
+    { "registry", "pushes", C, "topologies told to the actors of this node" },
+    { "registry", "pushes_lost", C, "of these, not told since a queue was full" },
+    { "registry", "stalls", C, "times that this node itself stood still" },
+    { "registry", "stalled_ms", C, "for how long in all" },
+    { "registry", "refused_cluster", C, "nodes of another cluster that were not let in" },
+    { "registry", "refused_version", C, "nodes of another version of the protocol, not let in" },
+    { "registry", "refused_name", C, "nodes with an impossible name, not let in" },
+    { "registry", "refused_id", C, "nodes whose id another one has, not let in" },
+    { "registry", "refused_stale", C, "former incarnations of a node, not let in" },
+    { "registry", "refused_endpoint", C, "nodes with an impossible endpoint, not let in" },
+    { "registry", "refused_full", C, "nodes not let in since the cluster is full" },
+    { "registry", "refused_settings", C, "nodes with other shared settings, not let in" },
+
+    { "router", "requests_open", G, "requests under way" },
+    { "router", "puts", C, "put messages, not keys" },
+    { "router", "gets", C, "get messages, not keys" },
+    { "router", "exists", C, "exists messages, not keys; clients in C ask the index instead" },
+    { "router", "removes", C, "remove messages, not keys" },
+    { "router", "puts_rerouted", C, "blocks tried at another node: no room, or no answer" },
+    { "router", "gets_failed_over", C, "blocks tried at another replica" },
+    { "router", "unheard", C, "questions to shards and tiers without a usable answer" },
+    { "router", "doubts", C, "lookups repeated since a shard had another ring" },
+    { "router", "refused_busy", C, "requests refused for their number, or before a topology" },
+
+    { "index", "entries", G, "places recorded" },
+    { "index", "keys", G, "keys that have a place" },
+    { "index", "memory_bytes", G, "memory of the table" },
+    { "index", "streams", G, "tiers of nodes that tell this shard what they hold" },
+    { "index", "lookups", C, "lookup messages" },
+    { "index", "keys_asked", C, "keys in them" },
+    { "index", "keys_found", C, "keys in them that had a place" },
+    { "index", "changes", C, "changes applied" },
+    { "index", "changes_repeated", C, "changes that were known already" },
+    { "index", "holes", C, "streams that had to begin anew: a resync of a range" },
+    { "index", "conflicts", C, "keys under which two nodes had other bytes" },
+    { "index", "changes_refused_full", C, "changes refused since the table was full" },
+
+    { "tier", "total_bytes", G, "what the tier can hold" },
+    { "tier", "used_bytes", G, "in use, in whole pages" },
+    { "tier", "blocks", G, "blocks that can be found" },
+    { "tier", "slots", G, "reservations that are not committed yet" },
+    { "tier", "leases", G, "leases of readers" },
+    { "tier", "doomed_blocks", G, "blocks removed, but still read by somebody" },
+    { "tier", "puts", C, "blocks that became visible" },
+    { "tier", "put_bytes", C, "bytes of these" },
+    { "tier", "hits", C, "keys asked of this tier that it has" },
+    { "tier", "hit_bytes", C, "bytes of these" },
+    { "tier", "misses", C, "keys asked of this tier that it has not; another may" },
+    { "tier", "full", C, "reservations that found no room" },
+    { "tier", "evicted", C, "blocks that left for want of room" },
+    { "tier", "dropped", C, "blocks removed by request, or by a lost conflict" },
+    { "tier", "conflicts", C, "own blocks dropped since another node had other bytes" },
+    { "tier", "stale_commits", C, "commits that came after their slot's time" },
+    { "tier", "bad_checksums", C, "values that did not fit their checksum" },
+    { "tier", "expired_slots", C, "slots that ended by their deadline" },
+    { "tier", "expired_leases", C, "leases of readers over tcp that ended by their deadline" },
+    { "tier", "fences_waited", C, "transfers cut off before their pages were used again" },
+    { "tier", "announced", C, "changes told to the index" },
+    { "tier", "acknowledged", C, "changes that the index has acknowledged" },
+    { "tier", "announce_waiting", G, "changes that the index has not acknowledged yet" },
+    { "tier", "accounts", C, "full accounts given to shards: resyncs" },
+    { "tier", "announce_repeats", C, "messages to the index said again" },
+    { "tier", "rings_told", G, "rings whose owners are told of changes; 1 when settled" },
+    { "tier", "bulk_in_bytes", C, "bytes written through the bulk port" },
+    { "tier", "bulk_out_bytes", C, "bytes read through the bulk port" },
+
+    { "eviction", "waiting", G, "requests to evict that are under way" },
+    { "eviction", "pressures", C, "times that a tier said it is full" },
+    { "eviction", "rounds", C, "rounds of eviction" },
+    { "eviction", "bytes", C, "bytes freed" },
+    { "eviction", "blocks", C, "blocks that left" },
+    { "eviction", "futile", C, "steps that freed nothing, since all that is left is leased" },
+    { "eviction", "failed", C, "steps that a tier did not answer" },
+
+    { "extkv", "hashes", G, "hashes held by the engines of this node" },
+    { "extkv", "engines", G, "engines of this node" },
+    { "extkv", "hit_counts", G, "hashes whose hits are counted" },
+    { "extkv", "waiting", G, "questions to other nodes under way" },
+    { "extkv", "reports", C, "hashes reported" },
+    { "extkv", "revokes", C, "hashes revoked" },
+    { "extkv", "matches", C, "match messages" },
+    { "extkv", "matched", C, "hashes that matched" },
+    { "extkv", "nodes_asked", C, "other nodes asked" },
+    { "extkv", "silent", C, "of these, that did not answer in time" },
+    { "extkv", "busy", C, "questions refused for their number" },
+    { "extkv", "full", C, "hashes refused since the table was full" },
+
+    { "migrator", "requests_open", G, "copies under way" },
+    { "migrator", "requests_waiting", G, "copies that wait for their turn" },
+    { "migrator", "copy_requests", C, "copy messages" },
+    { "migrator", "rounds", C, "rounds of at most 256 keys" },
+    { "migrator", "copies", C, "blocks copied" },
+    { "migrator", "bytes", C, "bytes of these" },
+    { "migrator", "misses", C, "blocks that were not at the node named" },
+    { "migrator", "failures", C, "blocks that could not be copied" },
+    { "migrator", "busy", C, "copies refused for their number" },
+
+    { "gateway", "http_requests", C, "pages asked for" },
+    { "gateway", "http_refused", C, "of these, of no such page or method" },
+    { "gateway", "http_cut", C, "connections ended since they took too long" },
+    { "gateway", "http_connections", G, "connections open" },
+    { "gateway", "page_bytes", G, "size of /metrics" },
+    { "gateway", "pages_cut", C, "times that /metrics did not fit and its end is missing" },
+};
+
+const umbp_metric_t *umbp_metrics (size_t *count)
+{
+    *count = sizeof s_metrics / sizeof *s_metrics;
+    return s_metrics;
+}
+
+const char *umbp_metric_class (const char *actor, char *out)
+{
+    snprintf (out, UMBP_METRIC_NAME_MAX, "%.*s", (int) strcspn (actor, ":"), actor);
+    return out;
+}
+
+const umbp_metric_t *umbp_metric_find (const char *actor, const char *name)
+{
+    char class[UMBP_METRIC_NAME_MAX];
+    umbp_metric_class (actor, class);
+    for (size_t row = 0; row < sizeof s_metrics / sizeof *s_metrics; row++)
+        if ((strcmp (s_metrics[row].actor, "*") == 0 || strcmp (s_metrics[row].actor, class) == 0)
+            && strcmp (s_metrics[row].name, name) == 0)
+            return &s_metrics[row];
+    return NULL;
+}
+
+static bool s_ends (const char *name, const char *end)
+{
+    size_t size = strlen (name), end_size = strlen (end);
+    return size >= end_size && strcmp (name + size - end_size, end) == 0;
+}
+
+const char *umbp_metric_family (const char *class, const char *name, char *out, const char **unit,
+                                double *scale)
+{
+    bool ms = s_ends (name, "_ms"), us = s_ends (name, "_us");
+    size_t size = strlen (name) - (ms || us ? 3 : 0);
+    snprintf (out, UMBP_METRIC_NAME_MAX, "umbp_%.60s_%.*s%s", class, (int) (size < 80 ? size : 80),
+              name, ms || us ? "_seconds" : "");
+    for (char *at = out; *at; at++)     //  Whatever an actor calls itself
+        if (!strchr ("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_", *at))
+            *at = '_';
+    *unit = ms || us ? "seconds" : s_ends (out, "_bytes") ? "bytes" : "";
+    *scale = ms ? 1e-3 : us ? 1e-6 : 1;
+    return out;
+}
