@@ -28,6 +28,8 @@ MAINS := $(wildcard bin/umbp-node.c bin/umbp-console.c bin/umbp-bench.c)
 HELPERS := $(filter-out $(MAINS),$(wildcard bin/*.c))
 UNIT := $(wildcard test/unit/test_*.c)
 FUZZ := $(wildcard test/fuzz/fuzz_*.c)
+FUZZED := $(COMMON) bin/config.c bin/config_value.c bin/node_settings.c bin/suggest.c bin/units.c \
+          bin/workload.c
 SOURCES := $(sort $(CLIENT) $(NODE) $(MAINS) $(HELPERS) $(UNIT) $(FUZZ))
 HEADERS := $(wildcard proto/*.h cluster/*.h cluster/*/*.h actors/*.h actors/*/*.h client/*.h \
              bin/*.h test/*.h test/*/*.h)
@@ -76,6 +78,7 @@ $(B)/obj/%.o: %.c $(B)/packages.mk
 $(B)/lib/libumbp.a $(B)/lib/libumbp.so.$(SOVERSION): $(call objects,$(CLIENT))
 $(B)/lib/libumbpnode.a $(B)/lib/libumbpnode.so.$(SOVERSION): $(call objects,$(NODE))
 $(B)/lib/libhelpers.a: $(call objects,$(HELPERS))
+$(B)/lib/libfuzzed.a: $(call objects,$(FUZZED))
 $(B)/lib/%.a:
 	@mkdir -p $(@D)
 	@rm -f $@
@@ -103,7 +106,7 @@ $(B)/bin/%: $(B)/obj/bin/%.o $(B)/lib/libhelpers.a $(LIBS)
 $(B)/test/test_%: $(B)/obj/test/unit/test_%.o $(B)/lib/libhelpers.a $(LIBS)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) $^ -lcunit $(PACKAGE_LIBS) -o $@
-$(B)/test/fuzz_%: $(B)/obj/test/fuzz/fuzz_%.o $(B)/lib/libhelpers.a $(LIBS)
+$(B)/test/fuzz_%: $(B)/obj/test/fuzz/fuzz_%.o $(B)/lib/libfuzzed.a
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer $^ $(PACKAGE_LIBS) -o $@
 
@@ -183,13 +186,13 @@ check-asan check-tsan: check-%:             #  unit tests under sanitizers
 	@$(MAKE) B=$(B)/$* SAN='$(SAN)' RUNNER='setarch -R' unit
 	@B=$(B)/$*; $(subst $(B)/test,$$B/test,$(COUNT_TESTS))
 
+#  What a fuzzer finds new stays in $(B)/fuzz/corpus; what all begin with is kept in test/fuzz/corpus.
+#  An input that breaks a claim is left in $(B)/fuzz as NAME-crash-*, to be run again by its path
 fuzz:                                       #  each fuzzer for $FUZZ_S seconds
 	@deploy/setup.sh build lint && deploy/setup.sh fuzz
 	@$(MAKE) B=$(B)/fuzz CC=clang SAN='-fsanitize=fuzzer-no-link,address,undefined \
 	    -fno-sanitize-recover=all' $(FUZZ:test/fuzz/%.c=$(B)/fuzz/test/%)
-	@for fuzzer in $(FUZZ:test/fuzz/%.c=%); do \
-	    mkdir -p $(B)/fuzz/corpus/$$fuzzer && $(B)/fuzz/test/$$fuzzer -max_total_time=$(FUZZ_S) \
-	        -timeout=10 -print_final_stats=1 $(B)/fuzz/corpus/$$fuzzer || exit 1; done
+	@test/fuzz/run.sh $(B)/fuzz $(FUZZ_S) $(FUZZ:test/fuzz/%.c=%)
 
 #  Layout and static analysis. tidy looks at a file once it compiles with $(CC), and not again
 #  before it, or a header of it, changes
