@@ -189,6 +189,15 @@ static size_t s_push (const parcel_t *parcel, char side, uint8_t *origin)
     return 2 + id_size + rest;
 }
 
+//  The last entry is the first one that was put there
+bool umbp_link_from_client (const uint8_t *origin, size_t size)
+{
+    char side = 0;
+    for (size_t at = 0; at + 2 <= size; at += 2u + origin[at + 1])
+        side = (char) origin[at];
+    return side == SIDE_WIRE;
+}
+
 //  -----------------------------------------------------------------------------------------------
 //  Requests: [sender][address][origin][message][payload]
 

@@ -28,4 +28,7 @@ typedef struct {
 //  a quarter of a second.
 zactor_t *umbp_link_new (const umbp_link_args_t *args, char *endpoint, size_t size);
 
+//  Whether the origin of a request begins at a client of some link, and not at an actor
+bool umbp_link_from_client (const uint8_t *origin, size_t size);
+
 #endif
