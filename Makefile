@@ -54,7 +54,7 @@ ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -I. -iquote proto -fPIC -pthread -fno-semant
              $(CFLAGS) $(SAN) $(PACKAGE_CFLAGS)
 ALL_LDFLAGS = -pthread -Wl,--as-needed $(LDFLAGS) $(SAN)
 
-.PHONY: all run check unit check-asan check-tsan check-install fuzz bench fmt fmt-check lint \
+.PHONY: all run check unit check-adversary check-asan check-tsan check-install fuzz bench fmt fmt-check lint \
         lint-clang lint-cppcheck check-clang install uninstall clean help FORCE
 all: $(LIBS) $(SHARED) $(PROGS)             #  libraries and programs
 	@:
@@ -165,6 +165,17 @@ check:                                      #  all tests
 	@eval "$$RUN_TEST"; for script in $(SCRIPTS); do \
 	    name=$${script#test/}; name=$${name%.sh}; run_test $${name//\//_} 600 $$script; done
 	@$(COUNT_TESTS)
+
+#  The adversaries of data safety: each of their tests, so many rounds, some side by side
+ADVERSARIES := $(B)/test/test_adversary $(B)/test/test_adversary_nodes
+check-adversary: export UMBP_ROUNDS ?= 10000
+check-adversary:                            #  adversarial tests, each $UMBP_ROUNDS rounds
+	@deploy/setup.sh build check
+	@$(MAKE) $(ADVERSARIES)
+	@for program in $(ADVERSARIES); do $$program list | sed "s,^,$$program ,"; done \
+	    | xargs -P 5 -L 1 bash -c 'log=$$0-$$1.log; "$$0" "$$1" >"$$log" 2>&1 </dev/null \
+	        && echo "PASS  $$(grep -ao "\[.*rounds, seed.*" "$$log" | head -n 1)" \
+	        || { echo "FAIL  $$1, see $$log"; exit 255; }'
 
 $(B)/venv/.done: test/requirements.txt
 	python3 -m venv --clear $(@D)
