@@ -11,18 +11,23 @@
 
 typedef struct {
     uint32_t open;
+    size_t bytes;
     int64_t ended_ms;                   //  When one was answered last, or the first one came
 } share_t;
 
 struct umbp_clients {
+    uint32_t open_max;
+    size_t bytes_max;
     uint64_t seed;                      //  So that nobody chooses with whom it falls together
     share_t shares[SHARES];
 };
 
-umbp_clients_t *umbp_clients_new (void)
+umbp_clients_t *umbp_clients_new (uint32_t open_max, size_t bytes_max)
 {
     umbp_clients_t *self = calloc (1, sizeof (umbp_clients_t));
     assert (self);
+    self->open_max = open_max;
+    self->bytes_max = bytes_max;
     if (getrandom (&self->seed, sizeof self->seed, GRND_NONBLOCK) != sizeof self->seed)
         self->seed = (uint64_t) (uintptr_t) self;
     return self;
@@ -40,22 +45,27 @@ static share_t *s_share (umbp_clients_t *self, const void *name, size_t size)
     return &self->shares[XXH3_64bits_withSeed (name, size, self->seed) % SHARES];
 }
 
-bool umbp_clients_begin (umbp_clients_t *self, const void *name, size_t size, int64_t now_ms)
+bool umbp_clients_begin (umbp_clients_t *self, const void *name, size_t size, size_t bytes,
+                         int64_t now_ms)
 {
     share_t *share = s_share (self, name, size);
-    if (share->open >= UMBP_CLIENT_OPEN_MAX && now_ms - share->ended_ms <= FORGIVE_MS)
+    bool full = share->open >= self->open_max
+                || (share->open > 0 && share->bytes + bytes > self->bytes_max);
+    if (full && now_ms - share->ended_ms <= FORGIVE_MS)
         return false;
-    if (share->open == 0 || share->open >= UMBP_CLIENT_OPEN_MAX) {
-        share->open = 0;
-        share->ended_ms = now_ms;
-    }
+    if (full || share->open == 0)
+        *share = (share_t) { .ended_ms = now_ms };
     share->open++;
+    share->bytes += bytes;
     return true;
 }
 
 void umbp_clients_end (umbp_clients_t *self, const void *name, size_t size, int64_t now_ms)
 {
     share_t *share = s_share (self, name, size);
-    share->open -= share->open > 0;
+    if (share->open > 0) {
+        share->bytes -= share->bytes / share->open;
+        share->open--;
+    }
     share->ended_ms = now_ms;
 }

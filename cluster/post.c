@@ -102,7 +102,7 @@ umbp_post_t *umbp_post_new (const char *instance, const char *actor, const char 
         self->pending[index].next = index + 1;
     for (size_t index = 0; index < DOORS_MAX; index++)
         self->doors[index].fd = -1;
-    self->clients = umbp_clients_new ();
+    self->clients = umbp_clients_new (UMBP_CLIENT_OPEN_MAX, SIZE_MAX);
     self->sweep_timer = -1;
     self->listener = -1;
     self->log_level = 2;
@@ -517,7 +517,7 @@ static bool s_let_in (umbp_post_t *self, umbp_origin_t *origin, int64_t now)
     size_t size;
     if (origin->id == 0 || !s_client (origin, &name, &size))
         return true;
-    origin->counted = umbp_clients_begin (self->clients, name, size, now);
+    origin->counted = umbp_clients_begin (self->clients, name, size, 0, now);
     self->stats.crowded += !origin->counted;
     return origin->counted;
 }

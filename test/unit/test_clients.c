@@ -9,19 +9,19 @@
 
 static void test_bound (void)
 {
-    umbp_clients_t *clients = umbp_clients_new ();
+    umbp_clients_t *clients = umbp_clients_new (UMBP_CLIENT_OPEN_MAX, SIZE_MAX);
     for (int index = 0; index < UMBP_CLIENT_OPEN_MAX; index++)
-        CU_ASSERT (umbp_clients_begin (clients, "one", 3, 1000));
+        CU_ASSERT (umbp_clients_begin (clients, "one", 3, 9, 1000));
     for (int index = 0; index < 3; index++)
-        CU_ASSERT (!umbp_clients_begin (clients, "one", 3, 1000));
+        CU_ASSERT (!umbp_clients_begin (clients, "one", 3, 9, 1000));
     umbp_clients_end (clients, "one", 3, 1000);
-    CU_ASSERT (umbp_clients_begin (clients, "one", 3, 1000));
-    CU_ASSERT (!umbp_clients_begin (clients, "one", 3, 1000));
+    CU_ASSERT (umbp_clients_begin (clients, "one", 3, 9, 1000));
+    CU_ASSERT (!umbp_clients_begin (clients, "one", 3, 9, 1000));
     for (int index = 0; index < 2 * UMBP_CLIENT_OPEN_MAX; index++)
         umbp_clients_end (clients, "one", 3, 1000);          //  More than there were is none
     for (int index = 0; index < UMBP_CLIENT_OPEN_MAX; index++)
-        CU_ASSERT (umbp_clients_begin (clients, "one", 3, 1000));
-    CU_ASSERT (!umbp_clients_begin (clients, "one", 3, 1000));
+        CU_ASSERT (umbp_clients_begin (clients, "one", 3, 9, 1000));
+    CU_ASSERT (!umbp_clients_begin (clients, "one", 3, 9, 1000));
     umbp_clients_destroy (&clients);
     umbp_clients_destroy (&clients);
 }
@@ -29,30 +29,50 @@ static void test_bound (void)
 //  One that is full leaves the others alone; two of so many may fall together
 static void test_others (void)
 {
-    umbp_clients_t *clients = umbp_clients_new ();
+    umbp_clients_t *clients = umbp_clients_new (UMBP_CLIENT_OPEN_MAX, SIZE_MAX);
     int let_in = 0;
     for (int index = 0; index < UMBP_CLIENT_OPEN_MAX; index++)
-        CU_ASSERT (umbp_clients_begin (clients, "flood", 5, 1000));
+        CU_ASSERT (umbp_clients_begin (clients, "flood", 5, 9, 1000));
     for (uint64_t name = 0; name < MANY; name++)
-        let_in += umbp_clients_begin (clients, &name, sizeof name, 1000);
+        let_in += umbp_clients_begin (clients, &name, sizeof name, 9, 1000);
     CU_ASSERT (let_in >= MANY - 2);
+    umbp_clients_destroy (&clients);
+}
+
+static void test_bytes (void)
+{
+    umbp_clients_t *clients = umbp_clients_new (4, 100);
+    CU_ASSERT (umbp_clients_begin (clients, "one", 3, 1000, 0));     //  Alone it may be larger
+    CU_ASSERT (!umbp_clients_begin (clients, "one", 3, 1, 0));
+    umbp_clients_end (clients, "one", 3, 0);
+    CU_ASSERT (umbp_clients_begin (clients, "one", 3, 90, 0));
+    CU_ASSERT (umbp_clients_begin (clients, "one", 3, 10, 0));
+    CU_ASSERT (!umbp_clients_begin (clients, "one", 3, 1, 0));
+    umbp_clients_end (clients, "one", 3, 0);
+    CU_ASSERT (!umbp_clients_begin (clients, "one", 3, 51, 0));
+    CU_ASSERT (umbp_clients_begin (clients, "one", 3, 50, 0));
+    umbp_clients_end (clients, "one", 3, 0);
+    umbp_clients_end (clients, "one", 3, 0);
+    CU_ASSERT (umbp_clients_begin (clients, "one", 3, 100, 0));
+    CU_ASSERT (!umbp_clients_begin (clients, "one", 3, 1, 60000));
+    CU_ASSERT (umbp_clients_begin (clients, "one", 3, 1, 60001));
     umbp_clients_destroy (&clients);
 }
 
 //  What nobody answers is forgiven, but not as long as others of its client are answered
 static void test_forgiven (void)
 {
-    umbp_clients_t *clients = umbp_clients_new ();
+    umbp_clients_t *clients = umbp_clients_new (UMBP_CLIENT_OPEN_MAX, SIZE_MAX);
     for (int index = 0; index < UMBP_CLIENT_OPEN_MAX; index++)
-        CU_ASSERT (umbp_clients_begin (clients, "lost", 4, 1000));
-    CU_ASSERT (!umbp_clients_begin (clients, "lost", 4, 61000));
+        CU_ASSERT (umbp_clients_begin (clients, "lost", 4, 9, 1000));
+    CU_ASSERT (!umbp_clients_begin (clients, "lost", 4, 9, 61000));
     umbp_clients_end (clients, "lost", 4, 30000);
-    CU_ASSERT (umbp_clients_begin (clients, "lost", 4, 61000));
-    CU_ASSERT (!umbp_clients_begin (clients, "lost", 4, 61001));
-    CU_ASSERT (!umbp_clients_begin (clients, "lost", 4, 90000));
+    CU_ASSERT (umbp_clients_begin (clients, "lost", 4, 9, 61000));
+    CU_ASSERT (!umbp_clients_begin (clients, "lost", 4, 9, 61001));
+    CU_ASSERT (!umbp_clients_begin (clients, "lost", 4, 9, 90000));
     for (int index = 0; index < UMBP_CLIENT_OPEN_MAX; index++)
-        CU_ASSERT (umbp_clients_begin (clients, "lost", 4, 90001));
-    CU_ASSERT (!umbp_clients_begin (clients, "lost", 4, 90001));
+        CU_ASSERT (umbp_clients_begin (clients, "lost", 4, 9, 90001));
+    CU_ASSERT (!umbp_clients_begin (clients, "lost", 4, 9, 90001));
     umbp_clients_destroy (&clients);
 }
 
@@ -165,6 +185,7 @@ int main (void)
     CU_pSuite suite = CU_add_suite ("clients", NULL, NULL);
     CU_ADD_TEST (suite, test_bound);
     CU_ADD_TEST (suite, test_others);
+    CU_ADD_TEST (suite, test_bytes);
     CU_ADD_TEST (suite, test_forgiven);
     CU_ADD_TEST (suite, test_nodes_start);
     CU_ADD_TEST (suite, test_tcp);

@@ -13,7 +13,7 @@
 #define MIB ((size_t) 1 << 20)
 #define ROUNDS 50                       //  Of the other client; each is a put, a get and an exists
 #define ROUNDS_MAX 100000               //  With $UMBP_ROUNDS
-#define WINDOW 4000                     //  Requests that the flood has under way over tcp
+#define WINDOW 60000                    //  Requests that the flood has under way over tcp
 #define FLOOD_KEYS 4
 #define SIZE 5000
 #define DOOR_WINDOW 150                 //  ... through the door: who does not read loses it
@@ -211,10 +211,10 @@ static void s_play (flood_args_t args)
             (double) quiet_us / 1000, (unsigned long long) during, (unsigned long long) crowded);
     umbp_close (&pool);
     const char *node = umbp_node_endpoint (s_nodes.nodes[0]);
-    //  The others answer at once, and have nothing open. Through a door so few are under way that a
+    //  The others answer at once, and have nothing open; there it is the link that may say so. Through a door so few are under way that a
     //  fast router may have none too many; see test_clients.c
     if (args.type == UMBP_MSG_get && !args.door)
-        CU_ASSERT (crowded > 0 && gauge (node, "router", "crowded") >= crowded);
+        CU_ASSERT (crowded > 0 && gauge (node, "router", "crowded") > 0);
     if (args.type == UMBP_MSG_get)
         CU_ASSERT (gauge_becomes (node, "router", "requests_open", 0));
 }
