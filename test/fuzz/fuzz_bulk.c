@@ -77,7 +77,9 @@ static void s_connect (int *peer, int *served)
 static void s_grant (umbp_desk_t *desk, uint64_t token, bool write, uint64_t session,
                      int64_t deadline_ms, const umbp_grant_item_t *items, uint32_t count)
 {
-    umbp_grant_t grant = { .token = token, .session = session, .write = write,
+    umbp_grant_t grant = { .token = token,
+                           .session = session,
+                           .write = write,
                            .deadline_ms = deadline_ms, .items = items, .item_count = count };
     FUZZ_CHECK (umbp_desk_grant (desk, &grant) == 0);
 }
@@ -125,7 +127,8 @@ static bool s_is_readable (const uint8_t *data, size_t size)
         items[0][at] = s_pattern (at);
         items[1][at] = at < 10 ? s_pattern (3 * PAGE + at) : 0;
     }
-    return size == 0 || memmem (items[0], READ_SIZE, data, size) || memmem (items[1], 10, data, size);
+    return size == 0 || memmem (items[0], READ_SIZE, data, size)
+           || memmem (items[1], 10, data, size);
 }
 
 static void s_check_output (size_t size)
@@ -189,8 +192,8 @@ static bool s_turn (umbp_conn_t *conn, umbp_desk_t *desk, int peer, size_t *used
 }
 
 //  Send all of it, in pieces. Returns false if the other side ended before that.
-static bool s_talk (umbp_conn_t *conn, umbp_desk_t *desk, int peer, const uint8_t *data, size_t size,
-                    size_t *used)
+static bool s_talk (umbp_conn_t *conn, umbp_desk_t *desk, int peer, const uint8_t *data,
+                    size_t size, size_t *used)
 {
     uint64_t state = data[0];
     unsigned revoke_at = data[1], piece = 0;

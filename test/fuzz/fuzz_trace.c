@@ -38,7 +38,8 @@ int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
         if (rc == 1)
             s_check (&request);
         else
-            FUZZ_CHECK (strncmp (error, path, strlen (path)) == 0 && strlen (error) > strlen (path));
+            FUZZ_CHECK (strncmp (error, path, strlen (path)) == 0
+                        && strlen (error) > strlen (path));
         *error = 0;
     }
     FUZZ_CHECK (umbp_workload_next (trace, &request, error, sizeof error) == 0);

@@ -116,7 +116,8 @@ static uint32_t s_draw_block (void)
 
 static void s_begin (void)
 {
-    tier_start (&s_tier, (tier_options_t) { .pages = 32, .slot_ttl_ms = TTL_MS,
+    tier_start (&s_tier, (tier_options_t){ .pages = 32,
+                                           .slot_ttl_ms = TTL_MS,
                                             .lease_ttl_ms = TTL_MS });
     tier_alone (&s_tier);
 }
@@ -159,8 +160,9 @@ static void s_way_take (way_t *self, uint64_t token, umbp_u16s_t regions, umbp_u
     self->token = token;
     self->extent_count = regions.count;
     for (size_t row = 0; row < regions.count; row++)
-        self->extents[row] = (umbp_extent_t){ umbp_u16s_at (regions, row), umbp_u32s_at (pages, row),
-                                              umbp_u32s_at (counts, row), 1 };
+        self->extents[row] =
+            (umbp_extent_t){ umbp_u16s_at (regions, row), umbp_u32s_at (pages, row),
+                             umbp_u32s_at (counts, row), 1 };
 }
 
 static bool s_way_lease (way_t *self, const char *key)
@@ -211,7 +213,9 @@ static int s_way_move (way_t *self, bool write, uint32_t from, uint32_t to, uint
         self->client = tier_connect (&s_tier, SESSION);
     }
     umbp_piece_t piece = { bytes + from, to - from };
-    umbp_bulk_io_t io = { .token = self->token, .offset = from, .pieces = &piece,
+    umbp_bulk_io_t io = { .token = self->token,
+                          .offset = from,
+                          .pieces = &piece,
                           .piece_count = 1 };
     int status = 1;
     int64_t deadline_ms = umbp_clock_ms () + PEER_MS;
@@ -287,8 +291,7 @@ static void s_late_writer (bool attached)
         s_check_fillers ();
         int rc = tier_commit (&s_tier, way.token, umbp_sum (s_data, size));
         CU_ASSERT (rc == 0 || rc == UMBP_ESTALE);
-        CU_ASSERT (s_is_accepted ("key", s_data, size)
-                   == (rc == 0 && first == 0 && second == 0));
+        CU_ASSERT (s_is_accepted ("key", s_data, size) == (rc == 0 && first == 0 && second == 0));
         committed += rc == 0;
         stale += rc != 0;
         s_check_fillers ();
@@ -353,7 +356,9 @@ static void test_cut_writer (void)
         int sock = s_connect_raw ();
         uint8_t wire[UMBP_BULK_REQUEST_BYTES];
         CU_ASSERT_FATAL (s_way_reserve (&way, "key", size));
-        umbp_bulk_request_t request = { .op = UMBP_BULK_WRITE, .tag = round, .token = way.token,
+        umbp_bulk_request_t request = { .op = UMBP_BULK_WRITE,
+                                        .tag = round,
+                                        .token = way.token,
                                         .size = size };
         umbp_bulk_request_pack (&request, wire);
         CU_ASSERT (send (sock, wire, sizeof wire, MSG_NOSIGNAL) == (ssize_t) sizeof wire);

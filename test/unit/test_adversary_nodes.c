@@ -33,12 +33,15 @@ static uint8_t s_block[2 * MIB], s_room[2 * MIB];
 static void s_own (umbp_region_t *region, int out, unsigned life_us, bool tidy)
 {
     umbp_piece_t piece = { umbp_region_base (region), umbp_region_bytes (region) };
-    umbp_bulk_server_config_t config = { .endpoint = loopback_bulk (), .regions = &piece,
+    umbp_bulk_server_config_t config = { .endpoint = loopback_bulk (),
+                                         .regions = &piece,
                                          .region_count = 1, .page_size = BLOCK_PAGE };
     umbp_bulk_server_t *server = umbp_bulk_server_new (&config, NULL);
     umbp_extent_t extent = { 0, 0, 2 * MIB / BLOCK_PAGE, 1 };
     umbp_grant_item_t item = { &extent, 1, BLOCK_SIZE };
-    umbp_grant_t grant = { .token = TOKEN, .session = SESSION, .deadline_ms = INT64_MAX,
+    umbp_grant_t grant = { .token = TOKEN,
+                           .session = SESSION,
+                           .deadline_ms = INT64_MAX,
                            .items = &item, .item_count = 1 };
     char endpoint[UMBP_TEXT_MAX] = "";
     if (server && umbp_bulk_server_grant (server, &grant) == 0)
@@ -61,7 +64,10 @@ static unsigned s_read_on (umbp_bulk_client_t *client)
     for (int status = 0; status == 0 && accepted < READS_MAX; accepted += status == 0) {
         size_t from = adversary_draw (BLOCK_SIZE), size = 1 + adversary_draw (BLOCK_SIZE - from);
         umbp_piece_t piece = { s_room, size };
-        umbp_bulk_io_t io = { .token = TOKEN, .offset = from, .pieces = &piece, .piece_count = 1,
+        umbp_bulk_io_t io = { .token = TOKEN,
+                              .offset = from,
+                              .pieces = &piece,
+                              .piece_count = 1,
                               .want_sum = true };
         memset (s_room, 0, size);
         status = 1;
@@ -194,7 +200,8 @@ static void test_two_writers (void)
     CU_ASSERT_FATAL (nodes_start (&s_nodes, 2, WITH_DOORS, 16 * MIB));
     for (size_t number = 0; number < 2; number++)
         for (size_t far = 0; far < 2; far++) {
-            umbp_options_t options = { .no_shm = far == 1, .timeout_ms = GAUGE_MS,
+            umbp_options_t options = { .no_shm = far == 1,
+                                       .timeout_ms = GAUGE_MS,
                                        .endpoints = umbp_node_endpoint (s_nodes.nodes[number]) };
             pools[number][far] = nodes_connect (&s_nodes, number, options);
             CU_ASSERT_PTR_NOT_NULL_FATAL (pools[number][far]);

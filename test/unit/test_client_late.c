@@ -68,7 +68,8 @@ static void *s_relay (void *arg)
 static void s_relay_start (relay_t *self, const char *node)
 {
     *self = (relay_t) { .front = zsock_new (ZMQ_ROUTER), .back = zsock_new_dealer (node) };
-    CU_ASSERT_FATAL (self->front && self->back && zsock_bind (self->front, "%s", loopback_tcp ()) > 0);
+    CU_ASSERT_FATAL (self->front && self->back
+                     && zsock_bind (self->front, "%s", loopback_tcp ()) > 0);
     self->endpoint = zsock_endpoint (self->front);
     CU_ASSERT_FATAL (pthread_create (&self->thread, NULL, s_relay, self) == 0);
 }
@@ -104,7 +105,8 @@ static void s_late (relay_t *relay, umbp_t *pool, int type, const char *what)
     if (put)
         item = (umbp_item_t){ .key = { "other", 5 }, .data = s_data, .size = SIZE };
     atomic_store (&relay->hold, type);
-    int rc = put ? umbp_put_batch (pool, &item, 1, NULL, 300) : umbp_get_batch (pool, &item, 1, 300);
+    int rc =
+        put ? umbp_put_batch (pool, &item, 1, NULL, 300) : umbp_get_batch (pool, &item, 1, 300);
     CU_ASSERT (rc == 0 || rc == UMBP_ETIMEDOUT);
     CU_ASSERT (item.status == UMBP_ETIMEDOUT);
     CU_ASSERT (s_holds (relay, 1));
@@ -125,7 +127,8 @@ static void test_late (void)
     s_nodes.nodes[0] = nodes_new (&s_nodes.options[0]);
     CU_ASSERT_FATAL (s_nodes.nodes[0] && nodes_meet (&s_nodes));
     s_relay_start (&relay, umbp_node_endpoint (s_nodes.nodes[0]));
-    umbp_options_t near = { .no_shm = true }, far = { .endpoints = relay.endpoint, .lanes = 1,
+    umbp_options_t near = { .no_shm = true }, far = { .endpoints = relay.endpoint,
+                                                      .lanes = 1,
                                                       .no_shm = true, .timeout_ms = GAUGE_MS };
     umbp_t *other = nodes_connect (&s_nodes, 0, near), *pool = nodes_connect (&s_nodes, 0, far);
     CU_ASSERT_FATAL (other && pool);

@@ -124,7 +124,8 @@ static int s_ping_tcp (zsock_t *sock)
 
 static void test_tcp (void)
 {
-    zsock_t *flood = zsock_new_dealer (echo_b.endpoint), *other = zsock_new_dealer (echo_b.endpoint);
+    zsock_t *flood = zsock_new_dealer (echo_b.endpoint),
+            *other = zsock_new_dealer (echo_b.endpoint);
     zsock_set_rcvtimeo (flood, WAIT_MS);
     zsock_set_rcvtimeo (other, WAIT_MS);
     uint64_t crowded = echo_gauge ("b", "crowded");
@@ -164,7 +165,8 @@ static void test_door (void)
 {
     char path[128];
     snprintf (path, sizeof path, "%s/a/echo.sock", echo_folder);
-    int flood = umbp_shm_connect (path, WAIT_MS, NULL), other = umbp_shm_connect (path, WAIT_MS, NULL);
+    int flood = umbp_shm_connect (path, WAIT_MS, NULL),
+        other = umbp_shm_connect (path, WAIT_MS, NULL);
     CU_ASSERT_FATAL (flood >= 0 && other >= 0);
     for (uint64_t id = 1; id <= UMBP_CLIENT_OPEN_MAX; id++)
         s_say_door (flood, UMBP_MSG_pressure, id);

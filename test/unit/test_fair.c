@@ -161,8 +161,8 @@ static int64_t s_work (umbp_t *pool, const char *name, unsigned *done_p)
         nodes_fill (data, SIZE, round);
         int64_t start = zclock_usecs ();
         bool fine = umbp_put (pool, key, data, SIZE) == 0
-                    && umbp_get (pool, key, room, SIZE) == SIZE
-                    && memcmp (room, data, SIZE) == 0 && umbp_exists (pool, key) == 1;
+                    && umbp_get (pool, key, room, SIZE) == SIZE && memcmp (room, data, SIZE) == 0
+                    && umbp_exists (pool, key) == 1;
         took[round] = zclock_usecs () - start;
         *done_p += fine;
     }
@@ -186,7 +186,8 @@ static void s_play (flood_args_t args)
     unsigned quiet_done, done;
     flood = (flood_t) { .args = args };
     s_make (&flood);
-    umbp_options_t options = { .timeout_ms = GAUGE_MS, .no_shm = !args.door,
+    umbp_options_t options = { .timeout_ms = GAUGE_MS,
+                               .no_shm = !args.door,
                                .endpoints = umbp_node_endpoint (s_nodes.nodes[0]) };
     umbp_t *pool = nodes_connect (&s_nodes, 0, options);
     CU_ASSERT_PTR_NOT_NULL_FATAL (pool);
