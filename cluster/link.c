@@ -524,6 +524,7 @@ zactor_t *umbp_link_new (const umbp_link_args_t *args, char *endpoint, size_t si
     zhashx_set_destructor (self->nodes, s_text_free);
     self->local = s_router ();
     self->wire = s_router ();
+    zsock_set_rcvhwm (self->wire, UMBP_CLIENT_LINK_MAX);     //  Of each peer; more waits at its end
     zsock_set_backlog (self->wire, 256);
     zsock_set_tcp_keepalive (self->wire, 1);    //  A host that vanished leaves nothing behind
     zsock_set_tcp_keepalive_idle (self->wire, 30);

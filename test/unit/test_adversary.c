@@ -14,7 +14,7 @@
 #define TTL_MS 25                       //  Of slots and leases: over soon
 #define SIZE_MAX_HERE (12 * PAGE)       //  Of a block; it fits a message, so that we can look at it
 #define FILLERS_MAX 128
-#define ROUNDS 60
+#define ROUNDS 40
 
 static tier_t s_tier;
 static uint8_t s_data[SIZE_MAX_HERE], s_out[SIZE_MAX_HERE], s_other[SIZE_MAX_HERE];

@@ -15,7 +15,7 @@
 #include <pthread.h>
 
 #define MIB ((size_t) 1 << 20)
-#define ROUNDS 60
+#define ROUNDS 40
 #define COUNT_OF(array) (sizeof (array) / sizeof *(array))
 
 //  ------------------------------------------------------------------------------------------------
