@@ -30,6 +30,8 @@ HELPERS := $(filter-out $(MAINS),$(wildcard bin/*.c))
 UNIT := $(wildcard test/unit/test_*.c)
 FUZZ := $(wildcard test/fuzz/fuzz_*.c)
 CHAOS := $(wildcard test/chaos/*.c)
+FUZZED := $(COMMON) bin/config.c bin/config_value.c bin/node_settings.c bin/suggest.c bin/units.c \
+          bin/workload.c
 SOURCES := $(sort $(CLIENT) $(NODE) $(MAINS) $(HELPERS) $(UNIT) $(FUZZ) $(CHAOS))
 HEADERS := $(wildcard proto/*.h cluster/*.h cluster/*/*.h actors/*.h actors/*/*.h client/*.h \
              bin/*.h test/*.h test/*/*.h)
@@ -56,7 +58,8 @@ ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -I. -iquote proto -fPIC -pthread -fno-semant
              $(CFLAGS) $(SAN) $(PACKAGE_CFLAGS)
 ALL_LDFLAGS = -pthread -Wl,--as-needed $(LDFLAGS) $(SAN)
 
-.PHONY: all run check chaos check-cluster unit check-asan check-tsan check-install fuzz bench fmt fmt-check lint \
+.PHONY: all run check chaos check-cluster unit check-adversary check-asan check-tsan check-install \
+        fuzz bench fmt fmt-check lint \
         lint-clang lint-cppcheck check-clang install uninstall clean help FORCE
 all: $(LIBS) $(SHARED) $(PROGS)             #  libraries and programs
 	@:
@@ -80,6 +83,7 @@ $(B)/obj/%.o: %.c $(B)/packages.mk
 $(B)/lib/libumbp.a $(B)/lib/libumbp.so.$(SOVERSION): $(call objects,$(CLIENT))
 $(B)/lib/libumbpnode.a $(B)/lib/libumbpnode.so.$(SOVERSION): $(call objects,$(NODE))
 $(B)/lib/libhelpers.a: $(call objects,$(HELPERS))
+$(B)/lib/libfuzzed.a: $(call objects,$(FUZZED))
 $(B)/lib/%.a:
 	@mkdir -p $(@D)
 	@rm -f $@
@@ -113,7 +117,7 @@ $(B)/test/chaos-%: $(B)/obj/test/chaos/%.o $(B)/lib/libhelpers.a $(LIBS)
 $(B)/test/chaos-clock.so: $(B)/obj/test/chaos/clock.o
 	@mkdir -p $(@D)
 	$(CC) -shared $(ALL_LDFLAGS) $^ -o $@
-$(B)/test/fuzz_%: $(B)/obj/test/fuzz/fuzz_%.o $(B)/lib/libhelpers.a $(LIBS)
+$(B)/test/fuzz_%: $(B)/obj/test/fuzz/fuzz_%.o $(B)/lib/libfuzzed.a
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer $^ $(PACKAGE_LIBS) -o $@
 
@@ -195,6 +199,17 @@ check-cluster:                              #  all tests of several nodes, the l
 	    ARGS="--discovery $$way" run_test chaos_$$way 900 test/cluster/chaos.sh; done
 	@$(COUNT_TESTS)
 
+#  The adversaries of data safety: each of their tests, so many rounds, some side by side
+ADVERSARIES := $(B)/test/test_adversary $(B)/test/test_adversary_nodes
+check-adversary: export UMBP_ROUNDS ?= 10000
+check-adversary:                            #  adversarial tests, each $UMBP_ROUNDS rounds
+	@deploy/setup.sh build check
+	@$(MAKE) $(ADVERSARIES)
+	@for program in $(ADVERSARIES); do $$program list | sed "s,^,$$program ,"; done \
+	    | xargs -P 5 -L 1 bash -c 'log=$$0-$$1.log; "$$0" "$$1" >"$$log" 2>&1 </dev/null \
+	        && echo "PASS  $$(grep -ao "\[.*rounds, seed.*" "$$log" | head -n 1)" \
+	        || { echo "FAIL  $$1, see $$log"; exit 255; }'
+
 $(B)/venv/.done: test/requirements.txt
 	python3 -m venv --clear $(@D)
 	$(@D)/bin/pip install --quiet --disable-pip-version-check -r $<
@@ -215,13 +230,13 @@ check-asan check-tsan: check-%:             #  unit tests under sanitizers
 	@$(MAKE) B=$(B)/$* SAN='$(SAN)' RUNNER='setarch -R' unit
 	@B=$(B)/$*; $(subst $(B)/test,$$B/test,$(COUNT_TESTS))
 
+#  What a fuzzer finds new stays in $(B)/fuzz/corpus; what all begin with is kept in test/fuzz/corpus.
+#  An input that breaks a claim is left in $(B)/fuzz as NAME-crash-*, to be run again by its path
 fuzz:                                       #  each fuzzer for $FUZZ_S seconds
 	@deploy/setup.sh build lint && deploy/setup.sh fuzz
 	@$(MAKE) B=$(B)/fuzz CC=clang SAN='-fsanitize=fuzzer-no-link,address,undefined \
 	    -fno-sanitize-recover=all' $(FUZZ:test/fuzz/%.c=$(B)/fuzz/test/%)
-	@for fuzzer in $(FUZZ:test/fuzz/%.c=%); do \
-	    mkdir -p $(B)/fuzz/corpus/$$fuzzer && $(B)/fuzz/test/$$fuzzer -max_total_time=$(FUZZ_S) \
-	        -timeout=10 -print_final_stats=1 $(B)/fuzz/corpus/$$fuzzer || exit 1; done
+	@test/fuzz/run.sh $(B)/fuzz $(FUZZ_S) $(FUZZ:test/fuzz/%.c=%)
 
 #  Layout and static analysis. tidy looks at a file once it compiles with $(CC), and not again
 #  before it, or a header of it, changes

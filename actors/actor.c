@@ -58,6 +58,8 @@ static void s_answer_stat (shell_t *shell, const umbp_mail_t *mail)
     umbp_gauges_add (&stats, "timeouts", post->timeouts);
     umbp_gauges_add (&stats, "malformed", post->malformed);
     umbp_gauges_add (&stats, "lost", post->lost);
+    umbp_gauges_add (&stats, "late", post->late);
+    umbp_gauges_add (&stats, "crowded", post->crowded);
     umbp_gauges_add (&stats, "doors_open", post->doors_open);
     umbp_gauges_add (&stats, "doors_refused", post->doors_refused);
     s_add_errors (&stats, post);

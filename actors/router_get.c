@@ -90,6 +90,10 @@ static void s_take (umbp_sub_t *sub, const umbp_mail_t *mail)
     uint16_t row = ok->lease ? umbp_router_row (req, sub, ok->bulk, (uint32_t) ok->page_size,
                                                 (uint32_t) ok->ttl_ms, ok->lease)
                              : UMBP_NO_REF;
+    if (row == UMBP_NO_REF)
+        umbp_router_release (req->router, umbp_router_tier_name (sub->tier),
+                             umbp_topology_member (req->view->topology, sub->member)->node,
+                             ok->lease);
     size_t at = 0, offset = 0;
     uint32_t number = 0;                //  Of the items under the lease, whether we can take them or not
     for (uint32_t index = 0; index < sub->count; index++) {
@@ -122,6 +126,7 @@ static void s_on_leased (void *owner, uint64_t tag, int status, const umbp_mail_
         s_take (sub, mail);
     else {
         self->unheard++;
+        umbp_router_expect_late (sub);
         for (uint32_t index = 0; index < sub->count; index++)
             sub->req->parts[sub->items[index]].status = UMBP_EUNREACH;
     }

@@ -71,6 +71,8 @@ static void s_on_reserved (void *owner, uint64_t tag, int status, const umbp_mai
                                           : NULL;
     if (ok && ok->statuses.count != sub->count)
         ok = NULL;
+    if (!ok)
+        umbp_router_expect_late (sub);
     uint16_t row = UMBP_NO_REF;         //  Made for the first slot
     size_t at = 0;
     for (uint32_t index = 0; index < sub->count; index++) {
@@ -84,8 +86,12 @@ static void s_on_reserved (void *owner, uint64_t tag, int status, const umbp_mai
             part->slot = umbp_u64s_at (ok->slots, index);
             bool fits = umbp_router_take_extents (req, part, ok->extent_counts, index, ok->regions,
                                                   ok->pages, ok->page_counts, ok->generations, &at);
-            if (!fits || row == UMBP_NO_REF)
-                said = UMBP_ETOOBIG;    //  Its slot ends with its time
+            if (!fits || row == UMBP_NO_REF) {
+                umbp_router_abort (req->router, umbp_router_tier_name (sub->tier),
+                                   umbp_topology_member (req->view->topology, sub->member)->node,
+                                   (umbp_u64s_t) { &part->slot, 1 });
+                said = UMBP_ETOOBIG;
+            }
         }
         s_take_status (sub, part, said);
     }

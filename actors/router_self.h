@@ -1,5 +1,5 @@
 //  actors/router_self.h - the state of a router, shared by the files that make it up: router.c (life, the small
-//  requests), router_lookup.c (asking the shards), router_put.c, router_get.c. Nobody else includes this.
+//  requests), router_lookup.c (asking the shards), router_put.c, router_get.c, router_undo.c. Nobody else includes this.
 //
 //  A request lives through stages. A stage asks several actors at once and ends when all have answered or their
 //  deadlines have passed; since each is asked with less time than the client gave, the answer is never late.
@@ -163,6 +163,14 @@ void umbp_router_lookup (umbp_req_t *req, bool places, void (*next) (umbp_req_t 
 
 //  There is another ring: shards that work with others may be behind us, or ahead
 void umbp_router_doubt (umbp_router_t *self);
+
+//  router_undo.c: give back what nobody will hear of
+void umbp_router_release (umbp_router_t *self, const char *actor, const char *node, uint64_t lease);
+//  Those that are not 0
+void umbp_router_abort (umbp_router_t *self, const char *actor, const char *node,
+                        umbp_u64s_t slots);
+//  The sub's question has ended; if it was without an answer, undo what comes after all
+void umbp_router_expect_late (const umbp_sub_t *sub);
 
 //  router_put.c, router_get.c
 void umbp_router_on_put (void *owner, const umbp_mail_t *mail);

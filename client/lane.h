@@ -18,6 +18,7 @@
 #define UMBP_BULKS_MAX 64
 #define UMBP_QUESTIONS_MAX (UMBP_NODES_MAX + 8)
 #define UMBP_NO_DOOR (-1)
+#define UMBP_LATE_GIFTS_MAX 64          //  Questions whose late answer is given back
 #define UMBP_DOOR_BYTES UMBP_SHM_DATA_MAX           //  Of a message with payload through a door
 #define UMBP_DATAGRAM_MAX (256u << 10)              //  Room for what comes through one
 
@@ -42,6 +43,7 @@ typedef struct {
     uint64_t id;
     int door;                           //  Its number, or UMBP_NO_DOOR: over ZeroMQ
     bool lost;                          //  The door closed before the answer came
+    bool gift;                          //  Its answer may give us slots or leases
 } umbp_question_t;
 
 //  What ends a question
@@ -70,6 +72,8 @@ struct umbp_lane {
     uint64_t last_id, session, random;
     umbp_question_t questions[UMBP_QUESTIONS_MAX];
     size_t question_count, lost_count;
+    uint64_t late[UMBP_LATE_GIFTS_MAX]; //  Such questions that ended without an answer, 0: none
+    size_t late_next;                   //  The oldest
 
     umbp_door_t doors[UMBP_DOORS_MAX];
     size_t door_count;
@@ -170,7 +174,7 @@ umbp_answer_t *umbp_wire_ask (umbp_lane_t *lane, umbp_way_t way, const char *act
 void umbp_wire_tell (umbp_lane_t *lane, umbp_way_t way, const char *actor, const char *node,
                      umbp_msg_t *msg);
 
-//  Forget all open questions: late answers are thrown away
+//  Forget all open questions: late answers are thrown away, and what they give us is given back
 void umbp_wire_abandon (umbp_lane_t *lane);
 
 //  ------------------------------------------------------------------------------------------------

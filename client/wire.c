@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
+#include "client/batch.h"
 #include "cluster/bulk/clock.h"
 
 #define ADDRESS_MAX (2 * UMBP_NAME_MAX + 2)
@@ -99,6 +100,12 @@ static int s_send (umbp_lane_t *lane, umbp_way_t way, const char *actor, const c
     return rc;
 }
 
+//  Slots and leases are given to a session
+static bool s_bears_session (const umbp_msg_t *msg)
+{
+    return msg->type == UMBP_MSG_put || msg->type == UMBP_MSG_get;
+}
+
 int umbp_wire_send (umbp_lane_t *lane, umbp_way_t way, const char *actor, const char *node,
                     umbp_msg_t *msg, const void *payload, size_t payload_size, int64_t deadline_ms)
 {
@@ -113,7 +120,8 @@ int umbp_wire_send (umbp_lane_t *lane, umbp_way_t way, const char *actor, const 
     int door, rc = s_send (lane, way, actor, node, msg, payload, payload_size, deadline_ms, &door);
     if (rc != 0)
         return rc;
-    lane->questions[lane->question_count++] = (umbp_question_t) { .id = msg->id, .door = door };
+    lane->questions[lane->question_count++] =
+        (umbp_question_t) { .id = msg->id, .door = door, .gift = s_bears_session (msg) };
     if (door == UMBP_NO_DOOR)
         lane->wire_open++;
     else
@@ -133,8 +141,81 @@ void umbp_wire_tell (umbp_lane_t *lane, umbp_way_t way, const char *actor, const
 //  ------------------------------------------------------------------------------------------------
 //  Receive
 
+static void s_expect_late (umbp_lane_t *lane, const umbp_question_t *question)
+{
+    if (!question->gift)
+        return;
+    lane->late[lane->late_next] = question->id;
+    lane->late_next = (lane->late_next + 1) % UMBP_LATE_GIFTS_MAX;
+}
+
+//  Release, or abort, what one node gave
+static void s_give_back (umbp_lane_t *lane, const umbp_column_t *nodes, size_t row, unsigned tier,
+                         umbp_msg_t *msg)
+{
+    char node[UMBP_NAME_MAX + 1];
+    size_t at = 0;
+    umbp_bytes_t name = { NULL, 0 };
+    for (size_t index = 0; index <= row; index++)
+        name = umbp_column_next (nodes, index, &at);
+    umbp_text_copy ((umbp_text_t) { (const char *) name.data, name.size }, node, sizeof node);
+    const char *actor = umbp_tier_actor (tier);
+    if (actor)
+        umbp_wire_tell (lane, UMBP_WAY_WIRE, actor, node, msg);
+}
+
+static void s_give_back_leases (umbp_lane_t *lane, const umbp_msg_get_ok_t *ok)
+{
+    for (size_t row = 0; row < ok->nodes.count && row < ok->leases.count; row++) {
+        uint64_t lease = umbp_u64s_at (ok->leases, row);
+        umbp_msg_t msg;
+        umbp_msg_init (&msg, UMBP_MSG_release, 0);
+        msg.release.leases = (umbp_u64s_t) { &lease, 1 };
+        if (lease)
+            s_give_back (lane, &ok->nodes, row,
+                         row < ok->tiers.count ? umbp_u8s_at (ok->tiers, row) : UMBP_TIER_DRAM,
+                         &msg);
+    }
+}
+
+static void s_give_back_slots (umbp_lane_t *lane, const umbp_msg_put_ok_t *ok)
+{
+    uint64_t slots[UMBP_BATCH_MAX];
+    for (size_t row = 0; row < ok->nodes.count; row++) {
+        uint32_t count = 0;
+        for (size_t index = 0; index < ok->slots.count && index < ok->refs.count; index++)
+            if (umbp_u16s_at (ok->refs, index) == row && umbp_u64s_at (ok->slots, index))
+                slots[count++] = umbp_u64s_at (ok->slots, index);
+        umbp_msg_t msg;
+        umbp_msg_init (&msg, UMBP_MSG_abort, 0);
+        msg.abort.slots = (umbp_u64s_t) { slots, count };
+        if (count)
+            s_give_back (lane, &ok->nodes, row,
+                         row < ok->tiers.count ? umbp_u8s_at (ok->tiers, row) : UMBP_TIER_DRAM,
+                         &msg);
+    }
+}
+
+//  An answer to no open question. Our session was renewed when its question ended (umbp_lane_renew),
+//  so what it gives us would end with its time; but that may be long, and holds pages.
+static void s_take_late (umbp_lane_t *lane, const umbp_msg_t *msg)
+{
+    size_t place = 0;
+    while (place < UMBP_LATE_GIFTS_MAX && (msg->id == 0 || lane->late[place] != msg->id))
+        place++;
+    if (place == UMBP_LATE_GIFTS_MAX)
+        return;
+    lane->late[place] = 0;
+    if (msg->type == UMBP_MSG_get_ok)
+        s_give_back_leases (lane, &msg->get_ok);
+    else if (msg->type == UMBP_MSG_put_ok)
+        s_give_back_slots (lane, &msg->put_ok);
+}
+
 void umbp_wire_abandon (umbp_lane_t *lane)
 {
+    for (size_t index = 0; index < lane->question_count; index++)
+        s_expect_late (lane, &lane->questions[index]);
     lane->question_count = lane->lost_count = 0;
     lane->wire_open = 0;
     for (size_t index = 0; index < lane->door_count; index++)
@@ -164,8 +245,11 @@ static umbp_answer_t *s_take (umbp_lane_t *lane, int door, const uint8_t *data, 
            && (lane->questions[index].id != answer->msg.id || lane->questions[index].lost
                || lane->questions[index].door != door))
         index++;
-    if (index == lane->question_count)
+    if (index == lane->question_count) {
+        if (rc > 0)
+            s_take_late (lane, &answer->msg);
         return NULL;
+    }
     s_close_question (lane, index);
     answer->id = answer->msg.id;
     answer->by_door = door != UMBP_NO_DOOR;
@@ -298,12 +382,6 @@ umbp_answer_t *umbp_wire_wait (umbp_lane_t *lane, int64_t deadline_ms)
         else
             s_sleep (lane, deadline_ms);
     }
-}
-
-//  Slots and leases are given to a session
-static bool s_bears_session (const umbp_msg_t *msg)
-{
-    return msg->type == UMBP_MSG_put || msg->type == UMBP_MSG_get;
 }
 
 umbp_answer_t *umbp_wire_ask (umbp_lane_t *lane, umbp_way_t way, const char *actor,

@@ -1,6 +1,7 @@
 //  cluster/link.c - carries messages between nodes. See link.h for the contract.
 #include "cluster/link.h"
 
+#include "cluster/clients.h"
 #include "cluster/endpoint.h"
 #include "cluster/link_sockets.h"
 #include "cluster/origin.h"
@@ -46,8 +47,9 @@ struct link {
     zhashx_t *ways;                     //  By endpoint, way_t
     size_t strangers;                   //  Ways of that kind
     zhashx_t *nodes;                    //  Id of a member -> its endpoint
+    umbp_clients_t *clients;            //  What they have under way
     umbp_msg_t msg;
-    uint64_t malformed, unreachable, lost;
+    uint64_t malformed, unreachable, lost, crowded;
 };
 
 static void s_way_free (void **item)
@@ -219,6 +221,17 @@ static size_t s_push (parcel_t *parcel, char side, const umbp_pass_t *pass, uint
     return umbp_origin_push (&entry, origin);
 }
 
+//  The last entry is the first one that was put there
+bool umbp_link_from_client (const uint8_t *origin, size_t size)
+{
+    umbp_origin_entry_t entry = { .side = UMBP_SIDE_LOCAL };
+    while (size > 0 && umbp_origin_pop (origin, size, &entry)) {
+        origin = entry.rest;
+        size = entry.rest_size;
+    }
+    return entry.side == UMBP_SIDE_WIRE || entry.side == UMBP_SIDE_SECURE;
+}
+
 //  -----------------------------------------------------------------------------------------------
 //  Requests: [sender][address][origin][message][payload]
 
@@ -279,6 +292,15 @@ static way_t *s_route (link_t *self, const char *actor, const char *node, char s
 
 static void s_learn (link_t *self, zmq_msg_t *frame);
 
+//  A request with this origin has its end
+static void s_let_go (link_t *self, const uint8_t *origin, size_t size)
+{
+    umbp_origin_entry_t entry;
+    if (umbp_origin_pop (origin, size, &entry) && entry.side != UMBP_SIDE_LOCAL
+        && entry.rest_size == 0)        //  It began at a client of ours
+        umbp_clients_end (self->clients, entry.id, entry.id_size, zclock_mono ());
+}
+
 //  Split [address] at the @ into actor and node, which is NULL if there is none. Returns false if
 //  it is malformed.
 static bool s_read_address (parcel_t *parcel, char *room, const char **node)
@@ -316,6 +338,37 @@ static void s_report (link_t *self)
         zmq_send (zsock_resolve (self->gate), &self->report, sizeof self->report, ZMQ_DONTWAIT);
 }
 
+//  The id of a message, as our own encoder writes it: first the type, a number, then the id if there
+//  is one. Others may write it elsewhere.
+static uint64_t s_id (link_t *self, zmq_msg_t *frame)
+{
+    const uint8_t *data = zmq_msg_data (frame);
+    size_t size = zmq_msg_size (frame), at = size > 1 && data[0] == 0xb8 ? 2 : 1;
+    if (size > at + 4 && data[0] >= 0xa1 && data[0] <= 0xb8 && data[at] == 0) {
+        at += data[at + 1] < 24 ? 2 : data[at + 1] == 24 ? 3 : size;
+        if (at + 1 < size && data[at] == 1 && data[at + 1] <= 27)
+            return data[at + 1] != 0;   //  Not in its shortest form: asked for all the same
+    }
+    umbp_msg_decode (&self->msg, data, size);
+    return self->msg.id;
+}
+
+//  Requests of clients of ours wait in queues that all share, and no client may fill one. What wants
+//  no answer is not counted, since nobody says when it is done. Returns false if it is not to be
+//  passed on.
+static bool s_let_in (link_t *self, char side, parcel_t *parcel, bool *counted_p)
+{
+    *counted_p = false;
+    zmq_msg_t *sender = &parcel->frames[0], *body = &parcel->frames[3];
+    if (side == UMBP_SIDE_LOCAL || zmq_msg_size (&parcel->frames[2]) > 0 || s_id (self, body) == 0)
+        return true;
+    size_t bytes = zmq_msg_size (body);
+    bytes += parcel->count > 4 ? zmq_msg_size (&parcel->frames[4]) : 0;
+    *counted_p = umbp_clients_begin (self->clients, zmq_msg_data (sender), zmq_msg_size (sender),
+                                     bytes, zclock_mono ());
+    return *counted_p;
+}
+
 static void s_request (link_t *self, void *handle, char side, parcel_t *parcel)
 {
     char actor[UMBP_ADDRESS_MAX + 1];
@@ -338,9 +391,14 @@ static void s_request (link_t *self, void *handle, char side, parcel_t *parcel)
         self->malformed++;
         return;
     }
-    bool here = !node || streq (node, self->node);
+    bool counted, here = !node || streq (node, self->node);
     if (here && side == UMBP_SIDE_LOCAL && streq (actor, "link")) {
         s_learn (self, &parcel->frames[3]);
+        return;
+    }
+    if (!s_let_in (self, side, parcel, &counted)) {
+        self->crowded++;
+        s_refuse (self, handle, parcel, UMBP_EAGAIN, "client: too many at once from one client");
         return;
     }
     way_t *way = s_route (self, actor, node, side, &why);
@@ -349,6 +407,8 @@ static void s_request (link_t *self, void *handle, char side, parcel_t *parcel)
         return;
     self->unreachable++;
     s_report (self);
+    if (counted)
+        s_let_go (self, origin, origin_size);
     s_refuse (self, handle, parcel, UMBP_EUNREACH, way ? "address: the queue to it is full" : why);
 }
 
@@ -390,6 +450,7 @@ static void s_answer (link_t *self, parcel_t *parcel, size_t first)
         return;
     }
     void *handle = entry.side == UMBP_SIDE_LOCAL ? zsock_resolve (self->local) : self->wire;
+    s_let_go (self, origin, size);
     if (!s_send (handle, entry.id, entry.id_size) || !s_send (handle, "", 0)
         || !s_send (handle, entry.rest, entry.rest_size) || !s_pass_on (handle, parcel, first + 1))
         self->lost++;
@@ -524,6 +585,7 @@ static void s_finish (link_t *self)
 static void s_destroy (link_t **self_p)
 {
     link_t *self = *self_p;
+    umbp_clients_destroy (&self->clients);
     zhashx_destroy (&self->ways);
     zhashx_destroy (&self->nodes);
     zsock_destroy (&self->local);
@@ -551,9 +613,10 @@ static void s_actor (zsock_t *pipe, void *args)
     zloop_start (self->loop);
     s_finish (self);
     zloop_destroy (&self->loop);
-    if (self->malformed + self->unreachable + self->lost > 0)
-        zsys_info ("link: malformed=%" PRIu64 " unreachable=%" PRIu64 " lost=%" PRIu64,
-                   self->malformed, self->unreachable, self->lost);
+    if (self->malformed + self->unreachable + self->lost + self->crowded > 0)
+        zsys_info ("link: malformed=%" PRIu64 " unreachable=%" PRIu64 " lost=%" PRIu64
+                   " crowded=%" PRIu64,
+                   self->malformed, self->unreachable, self->lost, self->crowded);
     s_destroy (&self);
 }
 
@@ -587,6 +650,7 @@ zactor_t *umbp_link_new_secure (const umbp_link_args_t *args, const umbp_link_se
     snprintf (self->node, sizeof self->node, "%s", args->node);
     snprintf (self->actors, sizeof self->actors, "%s",
               args->actors ? args->actors : UMBP_LINK_ACTORS);
+    self->clients = umbp_clients_new (UMBP_CLIENT_LINK_MAX, UMBP_CLIENT_LINK_BYTES);
     self->ways = zhashx_new ();
     zhashx_set_destructor (self->ways, s_way_free);
     self->nodes = zhashx_new ();

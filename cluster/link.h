@@ -52,5 +52,7 @@ zactor_t *umbp_link_new (const umbp_link_args_t *args, char *endpoint, size_t si
 //  The same with certificates; security NULL: nothing is encrypted, and all may connect
 zactor_t *umbp_link_new_secure (const umbp_link_args_t *args, const umbp_link_security_t *security,
                                 char *endpoint, size_t size);
+//  Whether the origin of a request begins at a client of some link, and not at an actor
+bool umbp_link_from_client (const uint8_t *origin, size_t size);
 
 #endif

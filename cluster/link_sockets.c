@@ -1,6 +1,7 @@
 //  cluster/link_sockets.c - the sockets of a link, with all their options. See link_sockets.h.
 #include "cluster/link_sockets.h"
 
+#include "cluster/clients.h"
 #include "cluster/link.h"
 #include "proto/types.h"
 
@@ -47,7 +48,7 @@ void *umbp_link_wire (void *context)
     s_set (wire, ZMQ_LINGER, 0);
     s_set (wire, ZMQ_ROUTER_MANDATORY, 1);
     s_set (wire, ZMQ_SNDHWM, UMBP_LINK_QUEUE_MAX);
-    s_set (wire, ZMQ_RCVHWM, UMBP_LINK_QUEUE_MAX);
+    s_set (wire, ZMQ_RCVHWM, UMBP_CLIENT_LINK_MAX);     //  Of each peer; more waits at its end
     s_set (wire, ZMQ_BACKLOG, 256);
     s_set (wire, ZMQ_TCP_KEEPALIVE, 1);         //  A host that vanished leaves nothing behind
     s_set (wire, ZMQ_TCP_KEEPALIVE_IDLE, 30);

@@ -10,9 +10,13 @@
 #include <unistd.h>
 
 #include "cluster/bulk/shm.h"
+#include "cluster/clients.h"
+#include "cluster/late.h"
+#include "cluster/link.h"
 
 #define DEADLINE_MS 5000                //  Of an asker that gives none
 #define DRAIN_MAX 64                    //  Messages per wake-up and source, so that none starves another
+#define DRAIN_DOOR_MAX 16               //  ... and of a door, which has one client; others share the inbox
 #define PEERS_MAX 32                    //  Local actors that one actor speaks to
 #define PENDING_MAX 8192                //  Open questions
 #define DOORS_MAX 256                   //  Clients at the door
@@ -59,6 +63,10 @@ struct umbp_post {
     uint32_t free_head;                 //  PENDING_MAX: none
     uint32_t pending_count;
     int sweep_timer;                    //  -1: not running
+    umbp_late_t *late;                  //  NULL until there is one
+    uint64_t ending;                    //  Question whose end without an answer is being told, 0: none
+    void *ending_owner;
+    umbp_clients_t *clients;
 
     int listener;                       //  -1: no door
     char door_path[UMBP_TEXT_MAX];
@@ -96,6 +104,7 @@ umbp_post_t *umbp_post_new (const char *instance, const char *actor, const char 
         self->pending[index].next = index + 1;
     for (size_t index = 0; index < DOORS_MAX; index++)
         self->doors[index].fd = -1;
+    self->clients = umbp_clients_new (UMBP_CLIENT_OPEN_MAX, SIZE_MAX);
     self->sweep_timer = -1;
     self->listener = -1;
     self->log_level = 2;
@@ -140,6 +149,8 @@ void umbp_post_destroy (umbp_post_t **self_p)
         close (self->listener);
         unlink (self->door_path);
     }
+    umbp_late_destroy (&self->late);
+    umbp_clients_destroy (&self->clients);
     free (self->pending);
     free (self->wire);
     free (self->datagram);
@@ -272,12 +283,40 @@ static void s_conclude (umbp_post_t *self, uint32_t index, int status, const umb
     umbp_answer_fn *fn = pending->fn;
     void *owner = pending->owner;
     uint64_t tag = pending->tag;
+    self->ending = mail ? 0 : (uint64_t) pending->turn << 32 | (index + 1);
+    self->ending_owner = owner;
     pending->fn = NULL;
     pending->turn++;
     pending->next = self->free_head;
     self->free_head = index;
     self->pending_count--;
     fn (owner, tag, status, mail);
+    self->ending = 0;
+}
+
+void umbp_post_expect_late (umbp_post_t *self, const char *actor, const char *node,
+                            umbp_late_fn *fn)
+{
+    if (self->ending == 0)
+        return;                         //  It ended with an answer: there is none to come
+    if (!self->late)
+        self->late = umbp_late_new ();
+    umbp_late_question_t question = { .id = self->ending,
+                                      .fn = (umbp_late_any_fn *) fn, .owner = self->ending_owner };
+    snprintf (question.actor, sizeof question.actor, "%s", actor);
+    snprintf (question.node, sizeof question.node, "%s", node ? node : "");
+    umbp_late_keep (self->late, &question, zclock_mono ());
+}
+
+//  An answer whose question has ended
+static void s_undo (umbp_post_t *self, const umbp_mail_t *mail)
+{
+    umbp_late_question_t question;
+    if (!self->late || !umbp_late_take (self->late, mail->msg->id, zclock_mono (), &question)
+        || mail->msg->status != 0)
+        return;
+    self->stats.late++;
+    ((umbp_late_fn *) question.fn) (question.owner, question.actor, question.node, mail);
 }
 
 static int s_on_sweep (zloop_t *loop, int timer, void *arg)
@@ -343,18 +382,21 @@ static void s_take_answer (umbp_post_t *self, const zmq_msg_t *frame, const zmq_
     int rc = umbp_msg_decode (msg, zmq_msg_data ((zmq_msg_t *) frame), zmq_msg_size (frame));
     if (rc < 0)
         self->stats.malformed++;
-    uint32_t index = (uint32_t) msg->id - 1;
-    if ((uint32_t) msg->id == 0 || index >= PENDING_MAX || !self->pending[index].fn
-        || self->pending[index].turn != msg->id >> 32)
-        return;                         //  Too late, the question has ended
-    if (msg->call == 0)
-        msg->call = self->pending[index].call;  //  Of those that do not send it back
-    s_log (self, "hears", msg);
     umbp_mail_t mail = { .msg = msg };
     if (payload) {
         mail.payload = zmq_msg_data ((zmq_msg_t *) payload);
         mail.payload_size = zmq_msg_size (payload);
     }
+    uint32_t index = (uint32_t) msg->id - 1;
+    if ((uint32_t) msg->id == 0 || index >= PENDING_MAX || !self->pending[index].fn
+        || self->pending[index].turn != msg->id >> 32) {
+        if (rc >= 0)
+            s_undo (self, &mail);       //  Too late, the question has ended
+        return;
+    }
+    if (msg->call == 0)
+        msg->call = self->pending[index].call;  //  Of those that do not send it back
+    s_log (self, "hears", msg);
     s_conclude (self, index, rc < 0 ? rc : msg->status, rc < 0 ? NULL : &mail);
 }
 
@@ -399,8 +441,20 @@ static umbp_path_t s_path (const umbp_origin_t *origin)
     return origin->door ? UMBP_PATH_DOOR : origin->origin_size ? UMBP_PATH_LINK : UMBP_PATH_ACTOR;
 }
 
+//  What a client is known by: its door, or its way here through links. False for actors.
+static bool s_client (const umbp_origin_t *origin, const void **name, size_t *size)
+{
+    *name = origin->door ? (const void *) &origin->door : origin->origin;
+    *size = origin->door ? sizeof origin->door : origin->origin_size;
+    return origin->door || umbp_link_from_client (origin->origin, origin->origin_size);
+}
+
 static void s_count_answer (umbp_post_t *self, const umbp_origin_t *origin, const umbp_msg_t *msg)
 {
+    const void *name;
+    size_t size;
+    if (origin->counted && s_client (origin, &name, &size))
+        umbp_clients_end (self->clients, name, size, zclock_mono ());
     self->stats.answers++;
     if (msg->status < 0 && msg->status >= UMBP_ERR_LAST)
         self->stats.errors[-msg->status]++;
@@ -417,7 +471,6 @@ static void s_answer (umbp_post_t *self, const umbp_origin_t *origin, umbp_msg_t
         return;
     msg->id = origin->id;
     msg->call = origin->call;
-    s_count_answer (self, origin, msg);
     s_log (self, "answers", msg);
     int size = umbp_msg_encode (msg, self->wire, UMBP_MESSAGE_MAX);
     bool fits = size >= 0 && (!origin->door || (size_t) size + payload_size <= DATAGRAM_MAX);
@@ -426,6 +479,7 @@ static void s_answer (umbp_post_t *self, const umbp_origin_t *origin, umbp_msg_t
                           "does not fit a message, split the batch");
         return;
     }
+    s_count_answer (self, origin, msg);
     if (origin->door) {
         if (payload_size)
             memcpy (self->wire + size, payload, payload_size);
@@ -478,6 +532,18 @@ void umbp_post_refuse (umbp_post_t *self, const umbp_origin_t *origin, int statu
 //  --------------------------------------------------------------------------------------------------
 //  Requests
 
+//  Whether the client may have one more request open
+static bool s_let_in (umbp_post_t *self, umbp_origin_t *origin, int64_t now)
+{
+    const void *name;
+    size_t size;
+    if (origin->id == 0 || !s_client (origin, &name, &size))
+        return true;
+    origin->counted = umbp_clients_begin (self->clients, name, size, 0, now);
+    self->stats.crowded += !origin->counted;
+    return origin->counted;
+}
+
 //  Decode and hand over one request; what is malformed is refused here
 static void s_take_request (umbp_post_t *self, umbp_origin_t *origin, const void *data, size_t size,
                             const void *payload, size_t payload_size)
@@ -516,8 +582,13 @@ static void s_take_request (umbp_post_t *self, umbp_origin_t *origin, const void
     origin->type = msg->type;
     origin->taken_us = zclock_usecs ();
     s_log (self, "is asked", msg);
+    int64_t now = zclock_mono ();
+    if (!s_let_in (self, origin, now)) {
+        umbp_post_refuse (self, origin, UMBP_EAGAIN, "client", "too many at once from one client");
+        return;
+    }
     uint32_t patience_ms = msg->deadline_ms ? msg->deadline_ms : DEADLINE_MS;
-    umbp_mail_t mail = { msg, payload, payload_size, origin, zclock_mono () + patience_ms };
+    umbp_mail_t mail = { msg, payload, payload_size, origin, now + patience_ms };
     self->call = msg->call;
     self->request (self->shell, &mail);
     self->call = 0;
@@ -671,8 +742,8 @@ static int s_on_door (zloop_t *loop, zmq_pollitem_t *item, void *arg)
         door_t *door = &self->doors[index];
         if (door->fd != item->fd)
             continue;
-        for (int budget = DRAIN_MAX; budget > 0 && door->fd == item->fd && s_door_once (self, door);
-             budget--)
+        for (int budget = DRAIN_DOOR_MAX;
+             budget > 0 && door->fd == item->fd && s_door_once (self, door); budget--)
             ;
         break;
     }

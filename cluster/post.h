@@ -2,6 +2,8 @@
 //
 //  Who is meant is said as an actor and a node; a local and a remote one are the same call. A message to an
 //  actor of this node goes straight over inproc; one to another node goes to this node's link (link.h).
+//  A client, through the door or over tcp, may have UMBP_CLIENT_OPEN_MAX requests open (clients.h); one more is
+//  refused with UMBP_EAGAIN here, before the actor sees it, so that a flood takes no room from others.
 //  Contract: each question ends exactly once, with its answer or, at its deadline at the latest, with
 //  UMBP_EUNREACH (asked another node) or UMBP_ETIMEDOUT (asked this one). Nothing here ever waits.
 //  A post belongs to one thread. Its sockets may be made in a constructor and then move to that thread.
@@ -29,6 +31,7 @@ typedef struct {
     uint64_t call;                      //  Of which client request it is a part, 0: unknown
     int64_t taken_us;                   //  When it came, monotonic
     uint16_t type;                      //  What was asked
+    bool counted;                       //  Among the open requests of its client
     uint8_t sender_size, origin_size;
     uint8_t sender[40];                 //  Routing id of the socket it came from
     uint8_t origin[UMBP_ORIGIN_MAX];
@@ -87,6 +90,14 @@ int umbp_post_ask_for (umbp_post_t *self, void *part, const char *actor, const c
                        umbp_msg_t *msg, const void *payload, size_t payload_size,
                        uint32_t deadline_ms, umbp_answer_fn *fn, uint64_t tag);
 
+//  To be called by an answer function whose question ended without an answer (mail is NULL), if an answer that comes
+//  after all has to be undone. fn then is called with the same owner, once, if that is within 30 s and is no error. At
+//  most 1024 are kept in mind, the oldest leaves first. actor and node: who was asked, node NULL is this one.
+typedef void (umbp_late_fn) (void *owner, const char *actor, const char *node,
+                             const umbp_mail_t *mail);
+void umbp_post_expect_late (umbp_post_t *self, const char *actor, const char *node,
+                            umbp_late_fn *fn);
+
 //  Say it and expect no answer. Returns 0, UMBP_EAGAIN or UMBP_ETOOBIG.
 int umbp_post_tell (umbp_post_t *self, const char *actor, const char *node, umbp_msg_t *msg);
 
@@ -110,6 +121,8 @@ typedef struct {
     uint64_t requests, answers, asked, timeouts;
     uint64_t malformed;                 //  Refused by the codec, or framed wrongly
     uint64_t lost;                      //  Answers that nobody was there to take
+    uint64_t late;                      //  Answers that came too late, and were undone
+    uint64_t crowded;                   //  Refused since their client had too many open
     uint64_t doors_open, doors_refused;
     uint64_t errors[1 - UMBP_ERR_LAST]; //  Answers given, by -status
     uint64_t received[UMBP_MSG_LAST];   //  Requests that were understood, by type
