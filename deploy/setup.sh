@@ -19,7 +19,7 @@ for part in "${@:-build}"; do
                    libsodium-dev libedit-dev libcurl4-openssl-dev libmicrohttpd-dev) ;;
     check)
         tools+=(g++:g++ node:nodejs npm:npm python3:python3 redis-server:redis-server ip:iproute2
-                ps:procps setarch:util-linux jq:jq etcd:etcd-server etcdctl:etcd-client)
+                ps:procps setarch:util-linux jq:jq curl:curl etcd:etcd-server etcdctl:etcd-client)
         packages+=(libcunit1-dev libhiredis-dev python3-venv) ;;
     lint)
         tools+=(clang:clang clang-format:clang-format clang-tidy:clang-tidy cppcheck:cppcheck
