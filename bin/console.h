@@ -27,6 +27,9 @@ enum {
     UMBP_OPTION_EVERYWHERE = 8,
     UMBP_OPTION_COUNT = 16,
     UMBP_OPTION_INTERVAL = 32,
+    UMBP_OPTION_REPLICAS = 64,
+    UMBP_OPTION_STOP = 128,
+    UMBP_OPTION_CANCEL = 256,
 };
 
 typedef struct {
@@ -38,7 +41,7 @@ typedef struct {
     umbp_t *pool;                       //  NULL until needed
     unsigned given;                     //  Options of the command at hand, UMBP_OPTION_*
     const char *text;
-    uint64_t count;
+    uint64_t count, replicas;
     uint32_t interval_ms;
 } umbp_console_t;
 
@@ -114,6 +117,7 @@ int umbp_console_exists (umbp_console_t *self, int argc, char **argv);
 int umbp_console_rm (umbp_console_t *self, int argc, char **argv);
 int umbp_console_evict (umbp_console_t *self, int argc, char **argv);
 int umbp_console_copy (umbp_console_t *self, int argc, char **argv);
+int umbp_console_drain (umbp_console_t *self, int argc, char **argv);
 int umbp_console_clear (umbp_console_t *self, int argc, char **argv);
 int umbp_console_match (umbp_console_t *self, int argc, char **argv);
 int umbp_console_stat (umbp_console_t *self, int argc, char **argv);
