@@ -42,6 +42,7 @@ struct umbp_members {
 
     uint64_t changes, epoch;
     uint64_t settings;                  //  Hash of what all nodes share
+    bool away;                          //  We stay out of the ring, ready or not
     bool settled;                       //  All work with this epoch, and its shards know all
     int64_t ticked;                     //  When time went by last
     int64_t clashed;                    //  When somebody last claimed to be us
@@ -396,6 +397,8 @@ static void s_hear (umbp_members_t *self, entry_t *entry, const umbp_msg_beat_t 
     entry->told_epoch = beat->told_epoch;
     entry->seen.load = (uint16_t) (beat->load < 1000 ? beat->load : 1000);
     s_read_tiers (&entry->seen, beat);
+    self->changes += entry->seen.draining != beat->draining;
+    entry->seen.draining = beat->draining;
     if (entry->seen.state == UMBP_MEMBER_ALIVE && entry->ready == beat->ready) {
         s_settle (self);
         return;
@@ -489,7 +492,7 @@ int umbp_members_capacity (umbp_members_t *self, const umbp_msg_capacity_t *capa
     for (size_t tier = 1; tier < UMBP_TIERS; tier++)
         if (self->tier_loads[tier] > seen->load)
             seen->load = (uint16_t) self->tier_loads[tier];
-    if (!self->self->ready
+    if (!self->self->ready && !self->away
         && (unsigned) __builtin_popcount (self->tiers_reported) >= self->tiers_expected) {
         seen->in_ring = self->self->ready = true;
         zsys_info ("registry: ready node=%s", seen->node);
@@ -497,6 +500,29 @@ int umbp_members_capacity (umbp_members_t *self, const umbp_msg_capacity_t *capa
     }
     s_settle (self);
     return 0;
+}
+
+void umbp_members_drain (umbp_members_t *self, bool draining)
+{
+    self->changes += self->self->seen.draining != draining;
+    self->self->seen.draining = draining;
+}
+
+void umbp_members_step_out (umbp_members_t *self, bool out)
+{
+    bool up = (unsigned) __builtin_popcount (self->tiers_reported) >= self->tiers_expected;
+    bool ready = up && !out;
+    self->away = out;
+    if (self->self->ready == ready)
+        return;
+    zsys_info ("registry: %s node=%s", ready ? "ready" : "out of the ring", self->self->seen.node);
+    self->self->seen.in_ring = self->self->ready = ready;
+    s_changed (self);
+}
+
+bool umbp_members_settled (const umbp_members_t *self)
+{
+    return self->settled;
 }
 
 //  -----------------------------------------------------------------------------------------------
@@ -627,6 +653,7 @@ void umbp_members_beat (umbp_members_t *self, umbp_msg_beat_t *beat, bool with_k
         .host = umbp_text (me->host),
         .doors = umbp_text (me->doors),
         .ready = self->self->ready,
+        .draining = me->draining,
         .settings = self->settings,
         .told_epoch = s_told (self),
         .load = me->load,

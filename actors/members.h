@@ -71,6 +71,15 @@ int umbp_members_leave (umbp_members_t *self, umbp_text_t node, uint64_t epoch, 
 //  A tier of our own says how full it is. Returns 0, or UMBP_EINVAL if there is no such tier.
 int umbp_members_capacity (umbp_members_t *self, const umbp_msg_capacity_t *capacity);
 
+//  We ourselves move our blocks away and take no new ones, or do no more
+void umbp_members_drain (umbp_members_t *self, bool draining);
+
+//  We ourselves stay out of the ring, though we are a member, or come back as soon as we are ready
+void umbp_members_step_out (umbp_members_t *self, bool out);
+
+//  All members of the ring that are alive work with this topology, and its shards know all blocks
+bool umbp_members_settled (const umbp_members_t *self);
+
 //  Called with a member that is being removed for its silence
 typedef void (umbp_gone_fn) (void *arg, const umbp_member_t *member);
 

@@ -129,6 +129,7 @@ static umbp_copy_t *s_copy_new (const umbp_mail_t *mail)
         now + left - (left / 8 > UMBP_ANSWER_MARGIN_MS ? left / 8 : UMBP_ANSWER_MARGIN_MS);
     umbp_text_copy (ask->node, copy->node, sizeof copy->node);
     copy->tier = (unsigned) ask->tier;
+    copy->replicas = (uint8_t) ask->replicas;
     copy->count = count;
     copy->sizes = (uint16_t *) (copy + 1);
     copy->statuses = (int8_t *) (copy->sizes + count);

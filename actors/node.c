@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 #include <stdatomic.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -20,6 +21,7 @@
 #include "actors/registry.h"
 #include "actors/router.h"
 #include "actors/tier/manager.h"
+#include "actors/tier/pace.h"
 #include "cluster/bulk/host.h"
 #include "cluster/discovery/beacon.h"
 #include "cluster/discovery/gossip.h"
@@ -48,6 +50,7 @@ struct umbp_node {
     zactor_t *gate;                     //  NULL: links are plain. Outlives the link
     void *context;                      //  Of the sockets that the gate looks after
     char gateway[UMBP_TEXT_MAX];        //  Its URL, empty: there is none
+    int stop_fd;                        //  Readable once a drain wants us to end; 0: none
 };
 
 //  Who is told of the topology
@@ -67,6 +70,7 @@ void umbp_node_options_init (umbp_node_options_t *options)
         .dram_bytes = (uint64_t) 1 << 30, .region_bytes = (uint64_t) 1 << 30, .page_bytes = 64 << 10,
         .prefault = true, .evict_high = 90, .evict_low = 70, .strategy = "local",
         .slot_ttl_ms = 30000, .lease_ttl_ms = 10000,
+        .replicate = "off", .replicate_rate = (uint64_t) 256 << 20, .resyncs = 12,
         .index_keys = (uint64_t) 64 << 20, .kv_hashes = 4 << 20,
         .log_level = 2,
     };
@@ -290,6 +294,10 @@ static int s_check_blocks (const umbp_node_options_t *o, char *why, size_t size)
         return s_refuse (why, size, "evict_low, evict_high: must be 1 <= low < high <= 100");
     if (!umbp_place_strategy (o->strategy))
         return s_refuse (why, size, "strategy: allowed are local, most_free, weighted, same");
+    if (strneq (o->replicate, "off") && strneq (o->replicate, "last"))
+        return s_refuse (why, size, "replicate: allowed are off, last");
+    if (o->resyncs > UMBP_PACE_MAX)
+        return s_refuse (why, size, "resyncs: allowed are 0 to %d", UMBP_PACE_MAX);
     if (o->slot_ttl_ms < 100 || o->lease_ttl_ms < 100)
         return s_refuse (why, size, "slot_ttl_ms, lease_ttl_ms: must be 100 or more");
     if (o->index_keys < 1 || o->index_keys > UINT32_MAX)
@@ -511,7 +519,10 @@ static bool s_start_tier (umbp_node_t *self, uint64_t seed, int *err)
                                  .bulk_endpoint = self->bulk, .page_size = self->options.page_bytes,
                                  .seed = seed, .slot_ttl_ms = self->options.slot_ttl_ms,
                                  .lease_ttl_ms = self->options.lease_ttl_ms,
-                                 .evict_high = self->options.evict_high };
+                                 .evict_high = self->options.evict_high,
+                                 .resyncs = self->options.resyncs,
+                                 .replicate_last = streq (self->options.replicate, "last"),
+                                 .replicate_rate = self->options.replicate_rate };
     return s_add (self, umbp_manager_new (&args));
 }
 
@@ -527,6 +538,7 @@ static bool s_start_registry (umbp_node_t *self)
                                   .copies = self->options.copies, .vnodes = self->options.vnodes,
                                   .ring_plain = self->options.ring_plain,
                                   .seed = s_seed (&self->options), .tiers = 1,
+                                  .stop_fd = self->options.may_stop ? self->stop_fd : 0,
                                   .actors = s_listeners };
     self->registry = umbp_registry_new (&args);
     return self->registry != NULL;
@@ -647,6 +659,8 @@ umbp_node_t *umbp_node_new (const umbp_node_options_t *options, int *err)
     umbp_node_t *self = zmalloc (sizeof (umbp_node_t));
     self->options = *options;
     rc = UMBP_EIO;
+    self->stop_fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
+    self->stop_fd = self->stop_fd > 0 ? self->stop_fd : 0;
     s_make_home (self);
     bool fine = s_start_link (self) && s_make_doors (self) && s_start_actors (self, &rc);
     if (!fine)
@@ -674,12 +688,19 @@ void umbp_node_destroy (umbp_node_t **self_p)
         unlink (path);
         rmdir (self->home.doors);
     }
+    if (self->stop_fd)
+        close (self->stop_fd);
     freen (*self_p);
 }
 
 const char *umbp_node_id (const umbp_node_t *self)
 {
     return self->home.node;
+}
+
+int umbp_node_stop_fd (const umbp_node_t *self)
+{
+    return self->options.may_stop && self->stop_fd ? self->stop_fd : -1;
 }
 
 const char *umbp_node_endpoint (const umbp_node_t *self)

@@ -57,7 +57,7 @@ void umbp_placement_topology (umbp_placement_t *self, const umbp_topology_t *top
     for (size_t index = 0; index < self->count; index++) {
         const umbp_member_t *member = umbp_topology_member (topology, index);
         room_t *room = &self->rooms[index];
-        room->usable = member->in_ring && member->state == UMBP_MEMBER_ALIVE;
+        room->usable = member->in_ring && !member->draining && member->state == UMBP_MEMBER_ALIVE;
         for (unsigned tier = 0; tier < UMBP_TIERS; tier++) {
             const umbp_tier_room_t *said = &member->tiers[tier];
             room->total[tier] = said->total;

@@ -2,6 +2,7 @@
 //  is said to whom.
 #include "actors/registry.h"
 
+#include "actors/drain.h"
 #include "actors/members.h"
 #include "actors/probes.h"
 #include "cluster/endpoint.h"
@@ -18,6 +19,7 @@ typedef struct {
     zloop_t *loop;
     umbp_members_t *members;
     umbp_probes_t *probes;
+    umbp_drain_t *drain;
     char cluster[UMBP_NAME_MAX + 1], node[UMBP_NAME_MAX + 1], endpoint[UMBP_TEXT_MAX + 1];
     char bulk[UMBP_TEXT_MAX + 1], host[UMBP_TEXT_MAX + 1], doors[UMBP_TEXT_MAX + 1];
     uint64_t node_epoch;
@@ -280,6 +282,22 @@ static void s_do_capacity (void *owner, const umbp_mail_t *mail)
     s_check_changes (self);
 }
 
+static void s_do_drain (void *owner, const umbp_mail_t *mail)
+{
+    self_t *self = owner;
+    int rc = umbp_drain_act (self->drain, mail->msg->drain.action);
+    if (rc < 0) {
+        umbp_post_refuse (self->post, mail->origin, rc, "action",
+                          "this node runs inside a program, which alone can end it");
+        return;
+    }
+    umbp_msg_t msg;
+    umbp_msg_init (&msg, UMBP_MSG_drain_ok, 0);
+    umbp_drain_fill (self->drain, &msg.drain_ok);
+    umbp_post_answer (self->post, mail->origin, &msg, NULL, 0);
+    s_check_changes (self);
+}
+
 static const umbp_op_t s_ops[] = {
     { UMBP_MSG_who, s_do_who },
     { UMBP_MSG_topology, s_do_topology },
@@ -287,6 +305,7 @@ static const umbp_op_t s_ops[] = {
     { UMBP_MSG_found, s_do_found },
     { UMBP_MSG_leave, s_do_leave },
     { UMBP_MSG_capacity, s_do_capacity },
+    { UMBP_MSG_drain, s_do_drain },
     { 0, NULL },
 };
 
@@ -316,6 +335,7 @@ static void s_tick (void *owner)
     self_t *self = owner;
     int64_t now = zclock_mono ();
     umbp_members_tick (self->members, now, s_gone, self);
+    umbp_drain_tick (self->drain, now);
     size_t cursor = 0;
     for (const char *endpoint = umbp_probes_due (self->probes, &cursor, now); endpoint;
          endpoint = umbp_probes_due (self->probes, &cursor, now))
@@ -332,6 +352,7 @@ static void s_start (void *owner, umbp_post_t *post, zloop_t *loop)
     self_t *self = owner;
     self->post = post;
     self->loop = loop;
+    umbp_drain_start (self->drain, post);
     s_push (self);
 }
 
@@ -379,6 +400,7 @@ static void s_destroy (void **self_p)
     self_t *self = *self_p;
     if (self->post)
         s_leave (self);
+    umbp_drain_destroy (&self->drain);
     umbp_members_destroy (&self->members);
     umbp_probes_destroy (&self->probes);
     freen (*self_p);
@@ -392,6 +414,17 @@ static void s_copy (char *out, size_t size, const char *text)
 static unsigned s_default (unsigned value, unsigned usual)
 {
     return value ? value : usual;
+}
+
+//  Of the actors that we tell, some are tier managers
+static umbp_drain_t *s_make_drain (const self_t *self, int stop_fd)
+{
+    const char *tiers[UMBP_DRAIN_TIERS_MAX];
+    size_t count = 0;
+    for (size_t index = 0; index < self->actor_count && count < UMBP_DRAIN_TIERS_MAX; index++)
+        if (strncmp (self->actors[index], "tier:", 5) == 0)
+            tiers[count++] = self->actors[index];
+    return umbp_drain_new (self->members, tiers, count, stop_fd);
 }
 
 static self_t *s_new (const umbp_registry_args_t *args, const umbp_members_args_t *settings)
@@ -411,6 +444,7 @@ static self_t *s_new (const umbp_registry_args_t *args, const umbp_members_args_
             s_copy (self->actors[self->actor_count++], sizeof self->actors[0], *name);
     self->members = umbp_members_new (settings, zclock_mono ());
     self->probes = umbp_probes_new (settings->heartbeat_ms);
+    self->drain = s_make_drain (self, args->stop_fd);
     return self;
 }
 

@@ -2,7 +2,7 @@
 //  It beats to the registries of all other members, and tells the actors of its own node whenever
 //  the topology changes and at each heartbeat (topology_ok, unasked). Discovery only proposes.
 //
-//  Takes who, topology and beat, from anyone; leave, from the node itself; found and capacity, from
+//  Takes who, topology, beat and drain, from anyone; leave, from the node itself; found and capacity, from
 //  this node only.
 #ifndef UMBP_REGISTRY_H
 #define UMBP_REGISTRY_H
@@ -25,6 +25,8 @@ typedef struct {
     bool ring_plain;
     uint64_t seed;                      //  Of fingerprints, made of the cluster's secret
     unsigned tiers;                     //  We enter the ring once so many reported; 0: at once
+    int stop_fd;                        //  An eventfd, written to when the process is to end after
+                                        //  a drain; stays the caller's. 0: there is none
     const char *const *actors;          //  To tell of the topology, after the link; ends with NULL
 } umbp_registry_args_t;
 

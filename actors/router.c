@@ -154,8 +154,11 @@ bool umbp_router_ask (umbp_sub_t *sub, const char *actor, umbp_msg_t *msg, const
     const char *node = umbp_topology_member (req->view->topology, sub->member)->node;
     req->pending++;
     msg->call = req->origin.call;
-    if (umbp_post_ask (req->router->post, actor, node, msg, payload, size,
-                       umbp_router_left (req, 40), fn, (uint64_t) (uintptr_t) sub)
+    uint32_t patience_ms = umbp_router_left (req, 40);
+    if (sub->replaceable && patience_ms > UMBP_ANOTHER_MS)
+        patience_ms = UMBP_ANOTHER_MS;
+    if (umbp_post_ask (req->router->post, actor, node, msg, payload, size, patience_ms, fn,
+                       (uint64_t) (uintptr_t) sub)
         == 0)
         return true;
     req->router->unheard++;
@@ -550,6 +553,7 @@ static void s_stat (void *owner, umbp_gauges_t *gauges)
     umbp_gauges_add (gauges, "removes", self->removes);
     umbp_gauges_add (gauges, "puts_rerouted", self->rerouted);
     umbp_gauges_add (gauges, "gets_failed_over", self->failovers);
+    umbp_gauges_add (gauges, "gets_looked_again", self->relooks);
     umbp_gauges_add (gauges, "unheard", self->unheard);
     umbp_gauges_add (gauges, "doubts", self->doubts);
     umbp_gauges_add (gauges, "refused_busy", self->refused_busy);

@@ -3,6 +3,7 @@
 //  miss. Local blocks are found without the help of any other node.
 #include "actors/router_self.h"
 
+#define LOOKS_MAX 2                     //  More lookups for a block that was not where it should be
 #define ROUNDS_MAX 4                    //  Replicas tried, this node's own tier included
 
 //  --------------------------------------------------------------------------------------------------
@@ -185,6 +186,46 @@ static void s_sort_replicas (const umbp_req_t *req, umbp_part_t *part)
         }
 }
 
+//  Whether all items have another replica that is still to be tried
+static bool s_is_replaceable (const umbp_sub_t *sub)
+{
+    bool may = sub->req->rounds + 1 < ROUNDS_MAX;
+    for (uint32_t index = 0; index < sub->count && may; index++) {
+        const umbp_part_t *part = &sub->req->parts[sub->items[index]];
+        may = part->replica_next < part->replica_count;
+    }
+    return may;
+}
+
+static void s_looked_up (umbp_req_t *req);
+
+//  A block that was where the index said a moment ago may have moved: then the index knows where to. Returns false
+//  if there is no such block, or we looked often enough.
+static bool s_look_again (umbp_req_t *req)
+{
+    bool any = false;
+    if (req->looks++ == LOOKS_MAX || zclock_mono () >= req->expires)
+        return false;
+    for (uint32_t index = 0; index < req->count; index++) {
+        umbp_part_t *part = &req->parts[index];
+        part->wanted = part->status == UMBP_ENOENT && part->replica_count > 0;
+        any |= part->wanted;
+    }
+    if (!any)
+        return false;
+    for (uint32_t index = 0; index < req->count; index++) {
+        umbp_part_t *part = &req->parts[index];
+        part->replica_count = part->replica_next = part->owners_asked = 0;
+        part->heard &= !part->wanted;
+        part->doubted = false;
+    }
+    req->router->relooks++;
+    req->rounds = 0;
+    umbp_router_refresh (req);
+    umbp_router_lookup (req, true, s_looked_up);
+    return true;
+}
+
 //  Ask for what is still wanted at the next best replica of each; one message per member and tier
 static void s_try_replicas (umbp_req_t *req)
 {
@@ -208,14 +249,17 @@ static void s_try_replicas (umbp_req_t *req)
         subs[at]->items[subs[at]->count++] = index;
     }
     if (count == 0) {
-        s_answer (req);
+        if (!s_look_again (req))
+            s_answer (req);
         return;
     }
     req->pending = 1;
     req->next = s_try_replicas;
     uint64_t room = (req->payload_room - req->payload_size) / count;
-    for (uint16_t at = 0; at < count; at++)
+    for (uint16_t at = 0; at < count; at++) {
+        subs[at]->replaceable = s_is_replaceable (subs[at]);
         s_lease (subs[at], room);
+    }
     if (--req->pending == 0)
         s_try_replicas (req);
 }

@@ -192,13 +192,17 @@ static void s_round (umbp_req_t *req)
     for (uint32_t index = 0; index < req->count; index++) {
         umbp_part_t *part = &req->parts[index];
         uint16_t owners[UMBP_OWNERS_MAX];
-        if (!part->wanted || part->owners_asked >= s_owners (req, part, owners)) {
+        size_t count = part->wanted ? s_owners (req, part, owners) : 0;
+        if (part->owners_asked >= count) {
             part->wanted = false;
             continue;
         }
         uint16_t member = owners[part->owners_asked++];
-        if (!subs[member])
+        if (!subs[member]) {
             subs[member] = umbp_router_sub (req, member, 0, req->count);
+            subs[member]->replaceable = true;
+        }
+        subs[member]->replaceable &= part->owners_asked < count;
         subs[member]->items[subs[member]->count++] = index;
         any = true;
     }

@@ -22,7 +22,10 @@ static void s_answer (umbp_req_t *req)
         self->statuses[index] = part->status;
         self->refs[index] = given ? part->row : UMBP_NO_REF;
         self->slots[index] = given ? part->slot : 0;
+        self->payload[index] = part->missing;
     }
+    if (req->by_payload && req->wanted_replicas > 1)
+        ok->missing = (umbp_u8s_t) { self->payload, count };
     ok->statuses = (umbp_s8s_t) { self->statuses, count };
     if (!req->by_payload) {
         ok->refs = (umbp_u16s_t) { self->refs, count };
@@ -106,6 +109,8 @@ static void s_on_stored (void *owner, uint64_t tag, int status, const umbp_mail_
                 && mail->msg->store_ok.statuses.count == sub->count;
     for (uint32_t index = 0; index < sub->count; index++) {
         umbp_part_t *part = &sub->req->parts[sub->items[index]];
+        bool counted = fine && mail->msg->store_ok.missing.count == sub->count;
+        part->missing = counted ? umbp_u8s_at (mail->msg->store_ok.missing, index) : 0;
         s_take_status (sub, part, fine ? umbp_s8s_at (mail->msg->store_ok.statuses, index) : 1);
     }
     umbp_router_sub_done (sub);
@@ -131,6 +136,7 @@ static void s_reserve (umbp_sub_t *sub)
     umbp_msg_init (&msg, UMBP_MSG_reserve, 0);
     s_columns (self, sub);
     msg.reserve.session = sub->req->session;
+    msg.reserve.replicas = sub->req->wanted_replicas;
     msg.reserve.keys = umbp_router_keys (self, sub);
     msg.reserve.sizes = (umbp_u32s_t) { self->sizes, sub->count };
     msg.reserve.depths = (umbp_u16s_t) { self->counts16, sub->count };
@@ -154,12 +160,22 @@ static void s_store (umbp_sub_t *sub)
     msg.store.sums = (umbp_u64s_t) { self->sums, sub->count };
     msg.store.depths = (umbp_u16s_t) { self->counts16, sub->count };
     msg.store.nowait = sub->req->nowait;
+    msg.store.replicas = sub->req->wanted_replicas;
     umbp_router_ask (sub, umbp_router_tier_name (sub->tier), &msg, self->payload, used,
                      s_on_stored);
 }
 
 //  --------------------------------------------------------------------------------------------------
 //  Stages
+
+//  Whether a put that nobody takes may well be tried again: the cluster is starting, or nodes are being drained
+static bool s_may_pass (const umbp_topology_t *topology)
+{
+    bool may = umbp_ring_node_count (umbp_topology_ring (topology)) == 0;
+    for (size_t index = 0; index < umbp_topology_count (topology) && !may; index++)
+        may = umbp_topology_member (topology, index)->draining;
+    return may;
+}
 
 //  Choose a member for each wanted part and ask them all. Parts that nobody can take keep what was said last.
 static void s_place (umbp_req_t *req)
@@ -169,7 +185,6 @@ static void s_place (umbp_req_t *req)
     uint8_t tier = (uint8_t) (req->tier ? req->tier : UMBP_TIER_DRAM);
     bool any = false;
     umbp_router_refresh (req);          //  Placement counts members as they are now
-    bool starting = umbp_ring_node_count (umbp_topology_ring (req->view->topology)) == 0;
     for (uint32_t index = 0; index < req->count; index++) {
         umbp_part_t *part = &req->parts[index];
         if (!part->wanted)
@@ -178,7 +193,7 @@ static void s_place (umbp_req_t *req)
         int member =
             umbp_placement_choose (self->placement, req->strategy, tier, part->size, &part->tried);
         if (member < 0 || (size_t) member >= umbp_topology_count (req->view->topology)) {
-            int nobody = starting ? UMBP_EAGAIN : UMBP_ENOTSUP;
+            int nobody = s_may_pass (req->view->topology) ? UMBP_EAGAIN : UMBP_ENOTSUP;
             part->status = part->tried.count ? part->status : (int8_t) nobody;
             continue;
         }
@@ -261,6 +276,7 @@ void umbp_router_on_put (void *owner, const umbp_mail_t *mail)
     req->strategy = put->strategy ? (umbp_place_strategy_t) put->strategy : self->strategy;
     req->tier = (unsigned) put->tier;
     req->nowait = put->nowait;
+    req->wanted_replicas = (uint8_t) put->replicas;
     req->by_payload = by_payload;
     for (uint32_t index = 0; index < req->count; index++) {
         umbp_part_t *part = &req->parts[index];

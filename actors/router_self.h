@@ -13,6 +13,7 @@
 #define UMBP_ROWS_MAX 64                //  Nodes (or leases) in one answer
 #define UMBP_AVOID_MAX 16               //  Owners that a reader had better not meet again
 #define UMBP_ODD_MAX 8
+#define UMBP_ANOTHER_MS 1500            //  Who is silent for so long is left for another, if there is one
 
 typedef struct umbp_router umbp_router_t;
 typedef struct umbp_req umbp_req_t;
@@ -23,6 +24,7 @@ typedef struct umbp_sub {
     struct umbp_sub *before, *after;    //  In the router's list, so that none is lost at the end
     uint16_t member;
     uint8_t tier;
+    bool replaceable;                   //  Another member can be asked for each of the items: see UMBP_ANOTHER_MS
     uint32_t count;
     uint32_t items[];
 } umbp_sub_t;
@@ -57,6 +59,7 @@ typedef struct {
     bool heard;                         //  Some shard has answered for it
     bool doubted;                       //  Who knows nothing of it works with another ring, or named nodes we do not know
     bool inlined;
+    uint8_t missing;                    //  Of a put: copies that were not made
     uint8_t replica_count, replica_next;
     umbp_replica_t replicas[UMBP_PLACES_MAX];
     umbp_tried_t tried;                 //  Of a put
@@ -82,7 +85,7 @@ struct umbp_req {
     void (*next) (umbp_req_t *req);     //  What to do when the stage ends
     void (*after_lookup) (umbp_req_t *req);
     bool places;                        //  Of a lookup
-    unsigned rounds;
+    unsigned rounds, looks;
 
     uint64_t session, bytes, blocks;
     uint16_t avoid[UMBP_AVOID_MAX];     //  Of a get: members to ask last
@@ -90,6 +93,7 @@ struct umbp_req {
     umbp_place_strategy_t strategy;
     unsigned tier;
     bool nowait, by_payload;
+    uint8_t wanted_replicas;            //  Of a put
     const uint8_t *payload;             //  put: the values. get: those that were inlined
     uint32_t payload_size, payload_room;
 
@@ -115,7 +119,8 @@ struct umbp_router {
     umbp_req_t *requests;
     umbp_sub_t *subs;
     unsigned request_count;
-    uint64_t puts, gets, exists, removes, rerouted, failovers, unheard, doubts, refused_busy;
+    uint64_t puts, gets, exists, removes, rerouted, failovers, relooks, unheard, doubts,
+        refused_busy;
 
     //  Room for the columns of one message
     uint8_t *keys;

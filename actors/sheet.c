@@ -16,6 +16,7 @@ struct umbp_sheet {
     texts_t nodes, endpoints, bulks, hosts, doors;
     uint64_t epochs[UMBP_NODES_MAX], swings[UMBP_NODES_MAX];
     uint8_t states[UMBP_NODES_MAX], rings[UMBP_NODES_MAX], tier_counts[UMBP_NODES_MAX];
+    uint8_t drains[UMBP_NODES_MAX];
     uint16_t loads[UMBP_NODES_MAX];
     uint32_t silent_ms[UMBP_NODES_MAX];
     uint32_t rows;                      //  Of the next, one for each tier of each member
@@ -86,6 +87,7 @@ void umbp_sheet_add (umbp_sheet_t *self, const umbp_member_t *member, int64_t si
     self->swings[index] = member->swings;
     self->states[index] = member->state;
     self->rings[index] = member->in_ring;
+    self->drains[index] = member->draining;
     self->loads[index] = member->load;
     silent_ms = silent_ms < 0 ? 0 : silent_ms;
     self->silent_ms[index] = (uint32_t) (silent_ms < UINT32_MAX ? silent_ms : UINT32_MAX);
@@ -108,6 +110,7 @@ void umbp_sheet_topology (const umbp_sheet_t *self, umbp_msg_topology_ok_t *out)
     out->swings = (umbp_u64s_t) { self->swings, count };
     out->states = (umbp_u8s_t) { self->states, count };
     out->rings = (umbp_u8s_t) { self->rings, count };
+    out->drains = (umbp_u8s_t) { self->drains, count };
     out->loads = (umbp_u16s_t) { self->loads, count };
     out->silent_ms = (umbp_u32s_t) { self->silent_ms, count };
     out->tier_counts = (umbp_u8s_t) { self->tier_counts, count };

@@ -72,6 +72,12 @@ typedef struct {
     unsigned evict_high, evict_low;     //  Percent of a tier: over high, evict down to low
     char strategy[16];                  //  local, most_free, weighted, same
     unsigned slot_ttl_ms, lease_ttl_ms;
+    char replicate[8];                  //  Blocks put with replicas whose last copy is here after a
+                                        //  loss: off, or last: new copies are made
+    uint64_t replicate_rate;            //  ... with so many bytes a second; 0: no bound
+    unsigned resyncs;                   //  Full accounts to joining shards that begin in 30 s, at
+                                        //  most 1024; 0: no bound
+    bool may_stop;                      //  A drain may ask for our end: watch umbp_node_stop_fd
 
     uint64_t index_keys;                //  Index entries this node may keep, at most 2^32 - 1
     uint64_t kv_hashes;                 //  Hashes of the external index it may keep, at most 2^28
@@ -99,6 +105,9 @@ UMBP_NODE_EXPORT umbp_node_t *umbp_node_new (const umbp_node_options_t *options,
 
 //  Tell the others, stop all actors, give the memory back. Leaves a NULL; NULL is fine.
 UMBP_NODE_EXPORT void umbp_node_destroy (umbp_node_t **self_p);
+
+//  Readable once a drain that was asked to end the node is done: then destroy it. -1 unless may_stop.
+UMBP_NODE_EXPORT int umbp_node_stop_fd (const umbp_node_t *self);
 
 //  Its id, and the endpoints a client can connect to; good until umbp_node_destroy
 UMBP_NODE_EXPORT const char *umbp_node_id (const umbp_node_t *self);

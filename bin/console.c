@@ -22,8 +22,9 @@ const umbp_command_t umbp_commands[] = {
       "each member's share of the ring; with a key, who keeps its index entry" },
     { "where", "KEY", 1, 1, UMBP_OPTION_HEX, umbp_console_where,
       "on which nodes and tiers a block is" },
-    { "put", "KEY (FILE | - | --text TEXT)", 1, 2, UMBP_OPTION_HEX | UMBP_OPTION_TEXT,
-      umbp_console_put, "store a block: of a file, of stdin, or the text" },
+    { "put", "KEY (FILE | - | --text TEXT) [--replicas N]", 1, 2,
+      UMBP_OPTION_HEX | UMBP_OPTION_TEXT | UMBP_OPTION_REPLICAS, umbp_console_put,
+      "store a block: of a file, of stdin, or the text; on so many nodes, 1 to 4" },
     { "get", "KEY [FILE | -]", 1, 2, UMBP_OPTION_HEX, umbp_console_get,
       "read a block into a file or to stdout" },
     { "exists", "KEY...", 1, -1, UMBP_OPTION_HEX, umbp_console_exists, "are these blocks there?" },
@@ -32,6 +33,9 @@ const umbp_command_t umbp_commands[] = {
       "make a replica of a block on another node" },
     { "evict", "NODE [TIER] [SIZE]", 1, 3, 0, umbp_console_evict,
       "let the least useful blocks go: so many bytes of them, or down to the low mark" },
+    { "drain", "NODE [--stop | --cancel]", 1, 1, UMBP_OPTION_STOP | UMBP_OPTION_CANCEL,
+      umbp_console_drain,
+      "move a node's blocks to others, then take it out of the ring, and end it if asked" },
     { "clear", "[--everywhere] --yes", 0, 0, UMBP_OPTION_YES | UMBP_OPTION_EVERYWHERE,
       umbp_console_clear, "forget all blocks of the node we are connected to, or of all nodes" },
     { "match", "HASH...", 1, -1, UMBP_OPTION_HEX, umbp_console_match,
@@ -328,7 +332,8 @@ static const struct option s_flags[] = {
     { "version", no_argument, NULL, 'v' }, { "text", required_argument, NULL, 'x' },
     { "hex", no_argument, NULL, 'X' }, { "yes", no_argument, NULL, 'y' },
     { "everywhere", no_argument, NULL, 'E' }, { "count", required_argument, NULL, 'n' },
-    { "interval", required_argument, NULL, 'i' },
+    { "interval", required_argument, NULL, 'i' }, { "replicas", required_argument, NULL, 'r' },
+    { "stop", no_argument, NULL, 'S' }, { "cancel", no_argument, NULL, 'C' },
     { "certificate", required_argument, NULL, 'c' },
     { "server-certificate", required_argument, NULL, 's' },
     { "out", required_argument, NULL, 'o' }, { "name", required_argument, NULL, 'N' },
@@ -411,6 +416,15 @@ static int s_take_flag (umbp_console_t *self, int flag, asked_t *asked)
             return umbp_console_usage (self, "--count %.40s: not a count; allowed: 1..%d", optarg,
                                        COUNT_MAX);
         break;
+    case 'r':
+        self->given |= UMBP_OPTION_REPLICAS;
+        if (umbp_units_read_count (optarg, &self->replicas) < 0 || self->replicas < 1
+            || self->replicas > UMBP_REPLICAS_MAX)
+            return umbp_console_usage (self, "--replicas %.40s: not a count; allowed: 1..%d",
+                                       optarg, UMBP_REPLICAS_MAX);
+        break;
+    case 'S': self->given |= UMBP_OPTION_STOP; break;
+    case 'C': self->given |= UMBP_OPTION_CANCEL; break;
     case 'i':
         self->given |= UMBP_OPTION_INTERVAL;
         return s_take_time (self, "--interval", optarg, &self->interval_ms);

@@ -31,6 +31,9 @@ enum {
     UMBP_OPTION_NAME = 128,
     UMBP_OPTION_NODE = 256,
     UMBP_OPTION_AT = 512,
+    UMBP_OPTION_REPLICAS = 1024,
+    UMBP_OPTION_STOP = 2048,
+    UMBP_OPTION_CANCEL = 4096,
 };
 
 typedef struct {
@@ -44,7 +47,7 @@ typedef struct {
     unsigned given;                     //  Options of the command at hand, UMBP_OPTION_*
     const char *text;
     const char *out, *name, *node, *at; //  Of keygen
-    uint64_t count;
+    uint64_t count, replicas;
     uint32_t interval_ms;
 } umbp_console_t;
 
@@ -120,6 +123,7 @@ int umbp_console_exists (umbp_console_t *self, int argc, char **argv);
 int umbp_console_rm (umbp_console_t *self, int argc, char **argv);
 int umbp_console_evict (umbp_console_t *self, int argc, char **argv);
 int umbp_console_copy (umbp_console_t *self, int argc, char **argv);
+int umbp_console_drain (umbp_console_t *self, int argc, char **argv);
 int umbp_console_clear (umbp_console_t *self, int argc, char **argv);
 int umbp_console_match (umbp_console_t *self, int argc, char **argv);
 int umbp_console_stat (umbp_console_t *self, int argc, char **argv);

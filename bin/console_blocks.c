@@ -127,19 +127,30 @@ static int s_put (umbp_console_t *self, const uint8_t *key, size_t size, const b
     if (end != UMBP_CONSOLE_OK)
         return end;
     umbp_item_t item = { .key = { key, size }, .data = block->data, .size = block->size };
-    int rc = umbp_put_batch (self->pool, &item, 1, NULL, 0);
+    bool many = self->given & UMBP_OPTION_REPLICAS;
+    umbp_put_options_t options = { .replicas = (uint8_t) (many ? self->replicas : 1) };
+    umbp_stats_t before, after;
+    umbp_stats (self->pool, &before);
+    int rc = umbp_put_batch (self->pool, &item, 1, &options, 0);
+    umbp_stats (self->pool, &after);
+    uint64_t missing = after.replicas_missing - before.replicas_missing;
     int err = rc < 0 ? rc : item.status;
     if (err < 0 && err != UMBP_EEXIST)
         return umbp_console_fail (self, err, "put", "");
     bool stored = err == 0;
     json_t *doc = json_pack ("{s:o, s:o, s:b}", "key", umbp_view_text (key, size), "bytes",
                              umbp_view_number (block->size), "stored", stored);
+    if (many)
+        json_object_set_new (doc, "replicas_missing", umbp_view_number (missing));
     if (!umbp_console_json (self, doc)) {
         char bytes[UMBP_UNITS_ROOM];
         const char *name = json_string_value (json_object_get (doc, "key"));
         if (stored)
             printf ("%s stored, %s\n", name, umbp_units_show_bytes (block->size, bytes));
-        else
+        if (stored && missing)
+            printf ("%" PRIu64 " of %" PRIu64 " copies could not be made: no other node took one\n",
+                    missing, self->replicas);
+        if (!stored)
             printf ("%s was there already and stays as it is\n", name);
     }
     json_decref (doc);

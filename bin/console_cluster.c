@@ -16,6 +16,8 @@
 
 static const char *s_state (const umbp_member_t *member)
 {
+    if (member->draining && member->state == UMBP_MEMBER_ALIVE)
+        return member->in_ring ? "draining" : "drained";
     return member->state == UMBP_MEMBER_ALIVE ? "alive"
            : member->state == UMBP_MEMBER_SUSPECT ? "suspect"
                                                   : "unknown";

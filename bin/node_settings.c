@@ -122,6 +122,15 @@ static const umbp_setting_t s_settings[] = {
       "how long a writer may take" },
     { "blocks/lease_ttl", UMBP_SETTING_MS, MEMBER (lease_ttl_ms), 100, HOUR_MS, NULL,
       "how long a reader may take" },
+    { "blocks/replicate", UMBP_SETTING_NAME, MEMBER (replicate), 0, 7, "off|last",
+      "after a node is lost: nothing; or make new copies of blocks that were put with replicas and "
+      "of which only the copy here is left" },
+    { "blocks/replicate_rate", UMBP_SETTING_BYTES, MEMBER (replicate_rate), 0, TIB, NULL,
+      "... with so many bytes a second at most; 0: as fast as it goes" },
+
+    { "tier/resyncs", UMBP_SETTING_COUNT, MEMBER (resyncs), 0, 1024, NULL,
+      "when many nodes join: of how many a tier begins to tell all it holds within 30s; the others "
+      "wait for their turn; 0: all at once" },
 
     { "index/keys", UMBP_SETTING_COUNT, MEMBER (index_keys), 1, UINT32_MAX, NULL,
       "index entries this node keeps at most" },

@@ -1,9 +1,11 @@
 //  bin/umbp-node.c - a node as a process of its own: reads its settings, starts the actors, and
 //  waits for the signal to stop.
 //
-//  Exit status: 0 after SIGINT or SIGTERM, 1 if the node could not start, 2 if a setting is wrong.
+//  Exit status: 0 after SIGINT, SIGTERM or a drain that was to end it, 1 if the node could not start, 2 if a setting is wrong.
 #include <czmq.h>
+#include <poll.h>
 #include <signal.h>
+#include <sys/signalfd.h>
 
 #include "actors/umbp_node.h"
 #include "bin/config.h"
@@ -44,9 +46,28 @@ static FILE *s_take_stdout (void)
     return out;
 }
 
+//  Until a signal comes, whose number is returned, or a drain wants our end: 0
+static int s_wait (const umbp_node_t *node, const sigset_t *signals)
+{
+    struct signalfd_siginfo info = { .ssi_signo = 0 };
+    struct pollfd fds[] = { { .fd = signalfd (-1, signals, SFD_CLOEXEC), .events = POLLIN },
+                            { .fd = umbp_node_stop_fd (node), .events = POLLIN } };
+    int number = 0;
+    if (fds[0].fd == -1) {              //  No descriptor left: then signals alone
+        sigwait (signals, &number);
+        return number;
+    }
+    while (poll (fds, 2, -1) == -1 && errno == EINTR)
+        ;
+    if (fds[0].revents && read (fds[0].fd, &info, sizeof info) == sizeof info)
+        number = (int) info.ssi_signo;
+    close (fds[0].fd);
+    return number;
+}
+
 static int s_serve (const umbp_node_options_t *options, FILE *out, const sigset_t *signals)
 {
-    int err = 0, number = 0;
+    int err = 0;
     umbp_node_t *node = umbp_node_new (options, &err);
     if (!node)
         return s_complain (EXIT_START, "cannot start: ", umbp_strerror (err));
@@ -56,8 +77,11 @@ static int s_serve (const umbp_node_options_t *options, FILE *out, const sigset_
              *gateway ? " gateway=" : "", gateway);
     fflush (out);
 
-    sigwait (signals, &number);
-    zsys_info ("umbp-node: stopping after signal=%d, once more ends at once", number);
+    int number = s_wait (node, signals);
+    if (number)
+        zsys_info ("umbp-node: stopping after signal=%d, once more ends at once", number);
+    else
+        zsys_info ("umbp-node: stopping after a drain, a signal ends at once");
     sigprocmask (SIG_UNBLOCK, signals, NULL);
     umbp_node_destroy (&node);
     return 0;
@@ -102,6 +126,7 @@ int main (int argc, char **argv)
 {
     umbp_node_options_t options;
     umbp_node_options_init (&options);
+    options.may_stop = true;
     size_t count;
     const umbp_setting_t *settings = umbp_node_settings (&count);
     umbp_config_t *config = umbp_config_new ("umbp-node", settings, count, &options);

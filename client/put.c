@@ -181,8 +181,15 @@ static void s_send_commit (call_t *call, job_t *jobs, size_t count, group_t *gro
         umbp_pool_note_unheard (lane->pool, group->node);
 }
 
-static void s_take_commit (job_t *jobs, size_t count, group_t *groups, size_t group_count,
-                           const umbp_answer_t *answer)
+//  Of stored blocks, the copies that could not be made
+static void s_count_missing (call_t *call, const umbp_u8s_t *missing)
+{
+    for (size_t index = 0; index < missing->count; index++)
+        call->lane->stats.replicas_missing += umbp_u8s_at (*missing, index);
+}
+
+static void s_take_commit (call_t *call, job_t *jobs, size_t count, group_t *groups,
+                           size_t group_count, const umbp_answer_t *answer)
 {
     for (size_t ref = 0; ref < group_count; ref++) {
         group_t *group = &groups[ref];
@@ -194,6 +201,8 @@ static void s_take_commit (job_t *jobs, size_t count, group_t *groups, size_t gr
             && (answer->msg.type != UMBP_MSG_commit_ok || statuses->count != group->written))
             rc = UMBP_EPROTO;
         s_settle (jobs, count, (uint16_t) ref, statuses, rc);
+        if (rc == 0)
+            s_count_missing (call, &answer->msg.commit_ok.missing);
         group->question = 0;
         return;
     }
@@ -210,7 +219,7 @@ static void s_commit (call_t *call, job_t *jobs, size_t count, group_t *groups, 
         const umbp_answer_t *answer = umbp_wire_wait (lane, deadline_ms);
         if (!answer)
             break;
-        s_take_commit (jobs, count, groups, group_count, answer);
+        s_take_commit (call, jobs, count, groups, group_count, answer);
     }
     for (size_t ref = 0; ref < group_count; ref++)
         if (groups[ref].question) {
@@ -296,8 +305,10 @@ static void s_follow (call_t *call, job_t *jobs, size_t count, bool inlined,
     group_t *groups = s_groups (call->lane, msg);
     for (size_t index = 0; index < count; index++)
         s_take_status (call, &jobs[index], msg, index, inlined, groups);
-    if (inlined)
+    if (inlined) {
+        s_count_missing (call, &msg->missing);
         return;
+    }
     s_fill_all_here (call, jobs, count, groups, &extents);
     for (size_t ref = 0; ref < group_count; ref++)
         if (!groups[ref].memory)
@@ -361,6 +372,7 @@ static void s_fill_message (call_t *call, const job_t *jobs, size_t count, bool 
     msg->put.strategy = (uint64_t) call->options.strategy;
     msg->put.tier = call->options.tier;
     msg->put.nowait = call->options.nowait;
+    msg->put.replicas = call->options.replicas;
 }
 
 //  Returns how many jobs it dealt with, 0 if the message was too large and a smaller one is to be
@@ -497,7 +509,8 @@ static int s_put (umbp_t *self, const umbp_items_t *items, make_fn *make,
         return items->count ? UMBP_EINVAL : 0;
     if (options)
         call.options = *options;
-    if (call.options.strategy > UMBP_STRATEGY_SAME || call.options.tier >= UMBP_TIERS)
+    if (call.options.strategy > UMBP_STRATEGY_SAME || call.options.tier >= UMBP_TIERS
+        || call.options.replicas > UMBP_REPLICAS_MAX)
         return umbp_items_fail (items, UMBP_EINVAL);
     int rc = umbp_pool_enter (self, timeout_ms, &call.lane);
     if (rc != 0)

@@ -119,6 +119,12 @@ typedef struct {
                                         //  for a moment, see umbp_flush
     uint32_t full_ms;                   //  Wait so long for room, once the pool is full. 0: until
                                         //  the deadline
+    uint8_t replicas;                   //  Copies of each block, 1 to 4, each on another node and
+                                        //  on another host if there are enough; 0 as 1. A status
+                                        //  is 0 as long as one copy stands: umbp_stats counts those
+                                        //  that could not be made (replicas_missing). With nowait
+                                        //  they are made later. A block that was there already
+                                        //  stays as it is
 } umbp_put_options_t;
 
 //  A whole block from or to one buffer
@@ -277,6 +283,7 @@ typedef struct {
     uint64_t shm_put_bytes, shm_get_bytes, tcp_put_bytes, tcp_get_bytes;
     uint64_t inline_put_bytes, inline_get_bytes;
     uint64_t checksum_errors, stale, timeouts;
+    uint64_t replicas_missing;          //  Copies that puts asked for and that were not made in time
 } umbp_stats_t;
 
 UMBP_EXPORT void umbp_stats (umbp_t *self, umbp_stats_t *out);

@@ -74,6 +74,7 @@ static bool s_read_numbers (umbp_topology_t *self, const umbp_msg_topology_ok_t 
         member->epoch = umbp_u64s_at (msg->epochs, index);
         member->state = umbp_u8s_at (msg->states, index);
         member->in_ring = umbp_u8s_at (msg->rings, index) != 0;
+        member->draining = msg->drains.count && umbp_u8s_at (msg->drains, index) != 0;
         member->load = umbp_u16s_at (msg->loads, index);
         member->silent_ms = umbp_u32s_at (msg->silent_ms, index);
         member->swings = msg->swings.count > index ? umbp_u64s_at (msg->swings, index) : 0;

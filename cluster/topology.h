@@ -28,6 +28,7 @@ typedef struct {
     char host[UMBP_TEXT_MAX + 1], doors[UMBP_TEXT_MAX + 1];
     uint8_t state;                      //  UMBP_MEMBER_*
     bool in_ring;
+    bool draining;                      //  It moves its blocks away and takes no new ones
     uint16_t load;                      //  Per mille
     uint32_t silent_ms;
     uint64_t swings;                    //  How often its own topology was heard to change

@@ -33,6 +33,9 @@
     MESSAGE (17, topology_ok, \
              "registry -> whoever asked, and unasked to the actors of its node on change.") \
     MESSAGE (18, capacity, "tier manager -> registry, no answer: how full one tier is.") \
+    MESSAGE (20, drain, \
+             "client -> registry -> its tiers: move your blocks to other nodes, then leave the ring.") \
+    MESSAGE (21, drain_ok, "registry -> client, tier manager -> registry: how far that is.") \
     MESSAGE (30, put, \
              "client -> router: find room for these blocks. Small values may come as payload.") \
     MESSAGE (31, put_ok, "router -> client: where to write each block, or what became of it.") \
@@ -151,7 +154,8 @@
     F (m, 20, told_epoch, U64, MAY, 0, 0, UINT64_MAX, \
        "topology whose shards have heard of all the sender holds; 0 none") \
     F (m, 21, settings, U64, MAY, 0, 0, UINT64_MAX, \
-       "hash of the settings that all nodes share; another one is refused")
+       "hash of the settings that all nodes share; another one is refused") \
+    F (m, 22, draining, BOOL, MAY, 0, 0, 1, "it moves its blocks away and takes no new ones")
 #define UMBP_FIELDS_beat_ok(F, m) UMBP_FIELDS_beat (F, m)
 #define UMBP_FIELDS_found(F, m) \
     F (m, 4, endpoint, TEXT, MUST, 0, 1, UMBP_TEXT_MAX, "tcp://host:port")
@@ -185,7 +189,9 @@
     F (m, 24, settled, BOOL, MAY, 0, 0, 1, \
        "all that are alive work with this ring, and its shards know all blocks") \
     F (m, 25, swings, U64S, MAY, 1, 0, UMBP_NODES_MAX, \
-       "how often each was heard to have another topology than before")
+       "how often each was heard to have another topology than before") \
+    F (m, 26, drains, U8S, MAY, 1, 0, UMBP_NODES_MAX, \
+       "1: it moves its blocks away and takes no new ones")
 #define UMBP_FIELDS_capacity(F, m) \
     F (m, 4, tier, U64, MUST, 0, 1, 4, "which") \
     F (m, 5, total, U64, MUST, 0, 0, UINT64_MAX, "bytes it can hold") \
@@ -194,6 +200,17 @@
     F (m, 8, load, U64, MAY, 0, 0, 1000, "how busy, per mille") \
     F (m, 9, told_epoch, U64, MAY, 0, 0, UINT64_MAX, \
        "topology whose shards have heard of all it holds; 0 none")
+#define UMBP_FIELDS_drain(F, m) \
+    F (m, 4, action, U64, MUST, 0, 0, 3, \
+       "0 only say how far it is, 1 begin, 2 begin and end the process when done, 3 take it back")
+#define UMBP_FIELDS_drain_ok(F, m) \
+    F (m, 4, state, U64, MUST, 0, 0, 4, \
+       "0 none, 1 blocks are moving, 2 no other node has room, 3 leaving the ring, 4 done") \
+    F (m, 5, blocks, U64, MUST, 0, 0, UINT64_MAX, "blocks that are still to be moved") \
+    F (m, 6, bytes, U64, MUST, 0, 0, UINT64_MAX, "that they and what is still read of them take") \
+    F (m, 7, moved_blocks, U64, MAY, 0, 0, UINT64_MAX, "blocks that are elsewhere now") \
+    F (m, 8, moved_bytes, U64, MAY, 0, 0, UINT64_MAX, "their bytes") \
+    F (m, 9, stop, BOOL, MAY, 0, 0, 1, "the process ends when it is done")
 
 //  Extents of blocks, row by row: block i owns the next extent_counts[i] rows of group g
 #define UMBP_FIELDS_extents(F, m, key, rows, g) \
@@ -217,7 +234,9 @@
     F (m, 9, strategy, U64, MAY, 0, 0, 4, \
        "0 as configured, 1 local, 2 most_free, 3 weighted, 4 same") \
     F (m, 10, tier, U64, MAY, 0, 0, 4, "wanted tier, 0 any") \
-    F (m, 11, nowait, BOOL, MAY, 0, 0, 1, "with payload: answer before the index has heard")
+    F (m, 11, nowait, BOOL, MAY, 0, 0, 1, "with payload: answer before the index has heard") \
+    F (m, 12, replicas, U64, MAY, 0, 0, UMBP_REPLICAS_MAX, \
+       "wanted copies of each block, on so many nodes; 0 as 1")
 #define UMBP_FIELDS_put_ok(F, m) \
     F (m, 4, statuses, S8S, MUST, 1, 0, UMBP_BATCH_MAX, \
        "0: write it (or stored, if it came as payload)") \
@@ -228,7 +247,9 @@
     F (m, 13, bulks, COLUMN, MAY, 3, 0, UMBP_TEXT_MAX, "host:port of each one's bulk server") \
     F (m, 14, tiers, U8S, MAY, 3, 0, UMBP_NODES_MAX, "tier that gave the slots there") \
     F (m, 15, page_sizes, U32S, MAY, 3, 0, UMBP_NODES_MAX, "bytes in a page there") \
-    F (m, 16, ttls_ms, U32S, MAY, 3, 0, UMBP_NODES_MAX, "how long the slots live")
+    F (m, 16, ttls_ms, U32S, MAY, 3, 0, UMBP_NODES_MAX, "how long the slots live") \
+    F (m, 17, missing, U8S, MAY, 1, 0, UMBP_BATCH_MAX, \
+       "stored, but so many of the wanted copies could not be made")
 #define UMBP_FIELDS_get(F, m) \
     F (m, 4, session, U64, MAY, 0, 0, UINT64_MAX, \
        "the client's bulk session; 0: it can only take payload") \
@@ -321,7 +342,9 @@
     F (m, 4, session, U64, MAY, 0, 0, UINT64_MAX, "who will write") \
     F (m, 5, keys, COLUMN, MUST, 1, 1, UMBP_KEY_MAX, "one key per block") \
     F (m, 6, sizes, U32S, MUST, 1, 0, UMBP_BATCH_MAX, "bytes of each block") \
-    F (m, 7, depths, U16S, MAY, 1, 0, UMBP_BATCH_MAX, "depth in the prefix tree")
+    F (m, 7, depths, U16S, MAY, 1, 0, UMBP_BATCH_MAX, "depth in the prefix tree") \
+    F (m, 8, replicas, U64, MAY, 0, 0, UMBP_REPLICAS_MAX, \
+       "wanted copies, this one included; 0 as 1. Made after a commit without keep")
 #define UMBP_FIELDS_reserve_ok(F, m) \
     F (m, 4, statuses, S8S, MUST, 1, 0, UMBP_BATCH_MAX, \
        "0 reserved, EEXIST held already, EAGAIN full, ENOSPC") \
@@ -337,7 +360,9 @@
     F (m, 7, keep, BOOL, MAY, 0, 0, 1, "keep the copy even if another node has one")
 #define UMBP_FIELDS_commit_ok(F, m) \
     F (m, 4, statuses, S8S, MUST, 1, 0, UMBP_BATCH_MAX, \
-       "0 visible, EEXIST another was first, ESTALE slot is gone")
+       "0 visible, EEXIST another was first, ESTALE slot is gone") \
+    F (m, 5, missing, U8S, MAY, 1, 0, UMBP_BATCH_MAX, \
+       "visible, but so many of the wanted copies could not be made")
 #define UMBP_FIELDS_abort(F, m) \
     F (m, 4, slots, U64S, MUST, 0, 0, UMBP_BATCH_MAX, "fence tokens")
 #define UMBP_FIELDS_lease(F, m) \
@@ -367,10 +392,14 @@
        "XXH3-64 of each: verified before it is kept") \
     F (m, 7, depths, U16S, MAY, 1, 0, UMBP_BATCH_MAX, "depth in the prefix tree") \
     F (m, 8, nowait, BOOL, MAY, 0, 0, 1, "answer before the index has heard") \
-    F (m, 9, keep, BOOL, MAY, 0, 0, 1, "keep the copy even if another node has one")
+    F (m, 9, keep, BOOL, MAY, 0, 0, 1, "keep the copy even if another node has one") \
+    F (m, 10, replicas, U64, MAY, 0, 0, UMBP_REPLICAS_MAX, \
+       "wanted copies, this one included; 0 as 1. Made unless keep is set")
 #define UMBP_FIELDS_store_ok(F, m) \
     F (m, 4, statuses, S8S, MUST, 1, 0, UMBP_BATCH_MAX, \
-       "0 visible, EEXIST held already, EAGAIN full, ...")
+       "0 visible, EEXIST held already, EAGAIN full, ...") \
+    F (m, 5, missing, U8S, MAY, 1, 0, UMBP_BATCH_MAX, \
+       "visible, but so many of the wanted copies could not be made")
 #define UMBP_FIELDS_drop(F, m) \
     F (m, 4, keys, COLUMN, MUST, 1, 1, UMBP_KEY_MAX, "blocks to forget")
 #define UMBP_FIELDS_drop_ok(F, m) \
@@ -398,7 +427,9 @@
 #define UMBP_FIELDS_copy(F, m) \
     F (m, 4, keys, COLUMN, MUST, 1, 1, UMBP_KEY_MAX, "blocks to fetch") \
     F (m, 5, node, TEXT, MUST, 0, 1, UMBP_NAME_MAX, "from whom") \
-    F (m, 6, tier, U64, MUST, 0, 1, 4, "from which of its tiers")
+    F (m, 6, tier, U64, MUST, 0, 1, 4, "from which of its tiers") \
+    F (m, 7, replicas, U64, MAY, 0, 0, UMBP_REPLICAS_MAX, \
+       "copies that these blocks were put with, to be remembered here")
 #define UMBP_FIELDS_copy_ok(F, m) \
     F (m, 4, statuses, S8S, MUST, 1, 0, UMBP_BATCH_MAX, \
        "0 here now, EEXIST was here, ENOENT not there") \

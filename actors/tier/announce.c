@@ -3,12 +3,15 @@
 
 #include <assert.h>
 
+#include "actors/tier/pace.h"
+
 #define BATCH_MAX 1024                  //  Changes in a message
 #define QUEUE_MAX 16384                 //  Changes that wait, per member; beyond: a full account later
 #define QUEUE_CALM (QUEUE_MAX / 2)      //  A walk goes on only while all queues are shorter
 #define WALK_MAX 4096                   //  Blocks looked at in one step of a walk over the store
 #define ASK_MS 1000
 #define RETRY_MS 50
+#define SMALL_MAX BATCH_MAX             //  Blocks: an account of so few is no burden, and waits for no turn
 #define SETTLE_MS 1000                  //  Former owners are asked for so long after all is settled
 #define HOLDS 1
 #define DROPPED 2
@@ -33,6 +36,7 @@ typedef struct {
     bool asked;                         //  A message is under way
     bool begin, end;                    //  The next message begins a full account; the account is walked through
     bool account;                       //  A full account is being given
+    uint64_t ticket;                    //  The account waits for its turn, lower ones go first; 0: it does not
     uint32_t cursor;                    //  Items of the store that the account has passed
     uint64_t account_serial;            //  Of the last change that the account stands for
     bool last_flying;                   //  The message under way ends the account
@@ -60,6 +64,8 @@ struct umbp_announce {
         told_epoch; //  When this one is heard all shards of the ring know all; 0: not yet
     int64_t settled_at;                 //  0: not settled
     stream_t *streams[UMBP_NODES_MAX];  //  By member number
+    umbp_pace_t pace;                   //  Of full accounts
+    uint64_t tickets;
     umbp_announce_stats_t stats;
     uint8_t prints[BATCH_MAX * sizeof (umbp_fingerprint_t)];
     uint32_t sizes[BATCH_MAX], sums[BATCH_MAX];
@@ -134,7 +140,13 @@ static void s_compact (stream_t *stream)
     stream->count = kept;
 }
 
-//  Start over with all that the member ought to know
+void umbp_announce_set_pace (umbp_announce_t *self, unsigned accounts, int64_t window_ms)
+{
+    umbp_pace_set (&self->pace, accounts, window_ms);
+}
+
+//  Start over with all that the member ought to know. The stream begins at once, so that it takes what changes from
+//  now on; the blocks that are here follow when it is its turn.
 static void s_account (stream_t *stream)
 {
     umbp_announce_t *self = stream->parent;
@@ -147,6 +159,7 @@ static void s_account (stream_t *stream)
     stream->asked = false;
     stream->begin = stream->account = true;
     stream->end = false;
+    stream->ticket = ++self->tickets;
     stream->cursor = 0;
     stream->retry_at = 0;
 }
@@ -195,11 +208,33 @@ static umbp_shard_t s_shard (const umbp_announce_t *self, const umbp_owner_t *ow
     return (umbp_shard_t) { owners[index].in & umbp_rings_needed (&self->rings), index == 0 };
 }
 
+static stream_t *s_first_waiting (const umbp_announce_t *self)
+{
+    stream_t *first = NULL;
+    for (size_t index = 0; index < umbp_topology_count (self->rings.now); index++) {
+        stream_t *stream = self->streams[index];
+        if (stream && stream->ticket && (!first || stream->ticket < first->ticket))
+            first = stream;
+    }
+    return first;
+}
+
+//  Accounts whose turn has come. They go in the order in which they were begun, so none waits for ever.
+static void s_admit (umbp_announce_t *self, int64_t now)
+{
+    bool small = umbp_store_counts (self->store).live <= SMALL_MAX;
+    stream_t *stream = s_first_waiting (self);
+    while (stream && (small || umbp_pace_take (&self->pace, now))) {
+        stream->ticket = 0;
+        stream = s_first_waiting (self);
+    }
+}
+
 //  Put what is due of the account into the queue. The walk goes on later when its step is used up.
 static void s_walk_account (stream_t *stream)
 {
     umbp_announce_t *self = stream->parent;
-    if (!stream->account || stream->end)
+    if (!stream->account || stream->end || stream->ticket)
         return;
     int member = umbp_topology_find (self->rings.now, umbp_text (stream->node));
     uint32_t reach = umbp_store_reach (self->store), limit = stream->cursor + WALK_MAX;
@@ -529,6 +564,7 @@ void umbp_announce_pump (umbp_announce_t *self)
 {
     if (!self->rings.now)
         return;
+    s_admit (self, zclock_mono ());
     s_walk (self, zclock_mono ());
     for (size_t index = 0; index < umbp_topology_count (self->rings.now); index++) {
         if (!self->streams[index])
@@ -547,7 +583,7 @@ bool umbp_announce_heard (const umbp_announce_t *self, uint64_t mark, bool patie
             continue;
         if (!patient && s_is_slow (stream))
             continue;
-        if ((stream->account && mark <= stream->account_serial)
+        if ((stream->account && !stream->ticket && mark <= stream->account_serial)
             || (stream->count > 0 && stream->queue[stream->head].serial <= mark))
             return false;
     }
@@ -568,5 +604,7 @@ umbp_announce_stats_t umbp_announce_stats (const umbp_announce_t *self)
 {
     umbp_announce_stats_t stats = self->stats;
     stats.rings = self->rings.now ? 1 + self->rings.past_count : 0;
+    for (size_t index = 0; index < UMBP_NODES_MAX; index++)
+        stats.accounts_waiting += self->streams[index] && self->streams[index]->ticket;
     return stats;
 }

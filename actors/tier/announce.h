@@ -49,6 +49,10 @@ void umbp_announce_destroy (umbp_announce_t **self_p);
 //  The topology of now, NULL before the first
 const umbp_topology_t *umbp_announce_now (const umbp_announce_t *self);
 
+//  Of large full accounts begin at most so many in a window of time, in the order in which they became due; 0: no
+//  bound. Whoever waits for one hears of what changes meanwhile, and its ring is not told (umbp_announce_told).
+void umbp_announce_set_pace (umbp_announce_t *self, unsigned accounts, int64_t window_ms);
+
 //  There is a new topology. Takes it.
 void umbp_announce_topology (umbp_announce_t *self, umbp_topology_t **topology_p);
 
@@ -87,6 +91,7 @@ uint64_t umbp_announce_told (const umbp_announce_t *self);
 typedef struct {
     uint64_t sent, acknowledged;        //  Changes
     uint64_t accounts;                  //  Full accounts begun
+    uint64_t accounts_waiting;          //  ... that wait for their turn
     uint64_t repeats;                   //  Messages said again
     uint64_t waiting;                   //  Changes not acknowledged yet
     uint64_t rings;                     //  Rings whose owners are told: 1 when all is settled

@@ -8,6 +8,7 @@
 #define EVICT_BATCH 256                 //  Blocks that leave per message, so that others get their turn
 #define PRESS_MS 2                      //  Not oftener is eviction told
 #define REPORT_MS 200                   //  Not oftener is the registry told how full we are
+#define RESYNCS_MS 30000                //  In which so many full accounts begin, at most
 #define DROP_MS 1000                    //  A drop waits so long for the shards to hear of it, at most
 
 //  --------------------------------------------------------------------------------------------------
@@ -212,7 +213,9 @@ static void s_resume (umbp_manager_t *self, int64_t now)
 
 static void s_on_heard (void *owner)
 {
-    s_resume (owner, zclock_mono ());
+    umbp_manager_t *self = owner;
+    s_resume (self, zclock_mono ());
+    umbp_spread_pump (self->spread);
 }
 
 static void s_on_drop (void *owner, const umbp_mail_t *mail)
@@ -282,6 +285,8 @@ static void s_on_topology (void *owner, const umbp_mail_t *mail)
     umbp_topology_t *topology =
         umbp_topology_renew (umbp_announce_now (self->announce), &mail->msg->topology_ok);
     if (topology) {
+        umbp_spread_topology (self->spread, topology);
+        umbp_manager_watch (self, topology);
         umbp_announce_topology (self->announce, &topology);
         umbp_announce_pump (self->announce);
     }
@@ -324,6 +329,7 @@ static void s_tick (void *owner)
     umbp_manager_expire_waiters (self, now);
     umbp_announce_pump (self->announce);
     s_resume (self, now);
+    umbp_manager_keep (self, now);
     umbp_manager_press (self, 0);
     s_report (self, now);
 }
@@ -335,6 +341,11 @@ static void s_start (void *owner, umbp_post_t *post, zloop_t *loop)
     self->loop = loop;
     self->announce = umbp_announce_new (post, self->store, self->node, self->node_epoch,
                                         self->args.tier, self, umbp_manager_on_word, s_on_heard);
+    umbp_announce_set_pace (self->announce, self->args.resyncs,
+                            self->args.resync_ms ? self->args.resync_ms : RESYNCS_MS);
+    umbp_spread_args_t spread = { self->node, self->args.tier, self->args.evict_high,
+                                  self->args.replicate_rate };
+    self->spread = umbp_spread_new (post, self->store, &spread, self, umbp_manager_on_spread);
     zmq_pollitem_t item = { .fd = umbp_bulk_server_fd (self->args.bulk), .events = ZMQ_POLLIN };
     zloop_poller (loop, &item, s_on_bulk, self);
     s_report (self, zclock_mono ());
@@ -373,6 +384,18 @@ static void s_stat (void *owner, umbp_gauges_t *gauges)
     umbp_gauges_add (gauges, "accounts", told.accounts);
     umbp_gauges_add (gauges, "announce_repeats", told.repeats);
     umbp_gauges_add (gauges, "rings_told", told.rings);
+    umbp_gauges_add (gauges, "accounts_waiting", told.accounts_waiting);
+    umbp_spread_stats_t spread = umbp_spread_stats (self->spread);
+    umbp_gauges_add (gauges, "replicas_made", spread.copies);
+    umbp_gauges_add (gauges, "replica_bytes", spread.copy_bytes);
+    umbp_gauges_add (gauges, "replicas_failed", spread.failures);
+    umbp_gauges_add (gauges, "replicas_missing", self->keeper.missing);
+    umbp_gauges_add (gauges, "replicas_open", umbp_spread_open (self->spread, UMBP_SPREAD_PUT));
+    umbp_gauges_add (gauges, "members_lost", self->keeper.losses);
+    umbp_gauges_add (gauges, "restores_open", umbp_spread_open (self->spread, UMBP_SPREAD_LOSS));
+    umbp_gauges_add (gauges, "draining", self->keeper.draining);
+    umbp_gauges_add (gauges, "moved_blocks", self->keeper.all_moved);
+    umbp_gauges_add (gauges, "moved_bytes", self->keeper.all_moved_bytes);
     umbp_gauges_add (gauges, "bulk_in_bytes", bulk.bytes_in);
     umbp_gauges_add (gauges, "bulk_out_bytes", bulk.bytes_out);
 }
@@ -381,10 +404,12 @@ static void s_destroy (void **self_p)
 {
     umbp_manager_t *self = *self_p;
     for (size_t index = 0; index < UMBP_WAITERS_MAX; index++)
-        free (self->waiters[index].statuses);
+        umbp_manager_free_waiter (&self->waiters[index]);
     for (size_t index = 0; index < UMBP_PAUSES_MAX; index++)
         if (self->pauses[index].used)
             free (self->pauses[index].statuses);
+    umbp_manager_keep_nothing (self);
+    umbp_spread_destroy (&self->spread);
     umbp_announce_destroy (&self->announce);
     umbp_leases_destroy (&self->leases);
     umbp_store_destroy (&self->store);
@@ -408,6 +433,7 @@ zactor_t *umbp_manager_new (const umbp_manager_args_t *args)
         { UMBP_MSG_evict, s_on_evict },
         { UMBP_MSG_wipe, s_on_wipe },
         { UMBP_MSG_flush, s_on_flush },
+        { UMBP_MSG_drain, umbp_manager_on_drain },
         { UMBP_MSG_attach, s_on_attach },
         { UMBP_MSG_topology_ok, s_on_topology },
         { 0, NULL },

@@ -19,6 +19,9 @@ typedef struct {
     uint64_t seed;                      //  Of fingerprints
     unsigned slot_ttl_ms, lease_ttl_ms;
     unsigned evict_high;                //  Percent in use beyond which eviction is told
+    unsigned resyncs, resync_ms;        //  Full accounts begun in so much time, at most; 0: no bound; 30 s
+    bool replicate_last;                //  After a loss: new copies of blocks that were put with more than one
+    uint64_t replicate_rate;            //  ... so many bytes a second; 0: no bound
 } umbp_manager_args_t;
 
 //  Has a door. NULL if it cannot start.

@@ -6,6 +6,7 @@
 #include "actors/tier/announce.h"
 #include "actors/tier/leases.h"
 #include "actors/tier/manager.h"
+#include "actors/tier/spread.h"
 #include "actors/tier/store.h"
 
 #define UMBP_SESSIONS_MAX 256           //  Clients attached at the door
@@ -19,6 +20,12 @@ typedef struct {
     uint64_t session, door;             //  session 0: free
 } umbp_session_t;
 
+//  An item of a commit that wants copies on other nodes
+typedef struct {
+    uint32_t item;
+    bool due;                           //  To be asked for once the index has heard of the first one
+} umbp_wanted_t;
+
 //  A commit or store: answered when of each of its blocks an owner in every ring that matters has heard, and the
 //  first owner too, unless it is slow. Kept until all shards have spoken, since the first one's word may come later.
 typedef struct {
@@ -31,6 +38,8 @@ typedef struct {
     int64_t expires, patient_until;     //  patient_until: the first owner is waited for
     int8_t *statuses;                   //  Per item
     uint8_t *needs;                     //  Rings (rings.h) and UMBP_NEEDS_PRIMARY: who has to hear of it
+    umbp_wanted_t *wanted;              //  Per item; NULL: none wants copies
+    uint8_t *missing;                   //  Per item, of those: copies that were not made
 } umbp_waiter_t;
 
 //  An answer that is held back until the shards have heard of all changes up to a number
@@ -46,6 +55,30 @@ typedef struct {
     uint64_t blocks, bytes;
 } umbp_pause_t;
 
+//  Blocks that go elsewhere, see keeper.c. A pass looks at all blocks once.
+#define UMBP_MOVED_MAX 16384            //  Blocks that are elsewhere and about to go from here
+
+typedef struct {
+    uint32_t item;
+    uint64_t token;
+    int64_t drop_at;
+} umbp_moved_t;
+
+typedef struct {
+    bool draining, passing, stuck;
+    uint32_t cursor;                    //  Items that this pass has passed
+    uint64_t pass_moved, pass_full;
+    int64_t pass_at, empty_since;       //  When the next one begins; 0: there are blocks
+    uint64_t moved_blocks, moved_bytes; //  In this drain
+    umbp_moved_t *moved;                //  A ring of UMBP_MOVED_MAX
+    uint32_t moved_first, moved_count;
+    umbp_topology_t *before;            //  Members whose loss we would notice
+    bool lost, restoring;               //  Members were lost; last copies are looked for
+    uint32_t lost_cursor;
+    int64_t lost_again_at;              //  Some could not be made: so late we try again; 0: not
+    uint64_t losses, missing, all_moved, all_moved_bytes;
+} umbp_keeper_t;
+
 typedef struct {
     umbp_manager_args_t args;
     char node[UMBP_NAME_MAX + 1];
@@ -56,6 +89,8 @@ typedef struct {
     umbp_store_t *store;
     umbp_leases_t *leases;
     umbp_announce_t *announce;
+    umbp_spread_t *spread;
+    umbp_keeper_t keeper;
     umbp_session_t sessions[UMBP_SESSIONS_MAX];
     umbp_waiter_t waiters[UMBP_WAITERS_MAX];
     umbp_pause_t pauses[UMBP_PAUSES_MAX];
@@ -96,6 +131,15 @@ void umbp_manager_end_slot (umbp_manager_t *self, uint32_t item);
 void umbp_manager_end_slots_of (umbp_manager_t *self, uint64_t session);
 void umbp_manager_expire_slots (umbp_manager_t *self, int64_t now);
 void umbp_manager_expire_waiters (umbp_manager_t *self, int64_t now);
+void umbp_manager_on_copies (umbp_manager_t *self, const umbp_spread_end_t *end);
+void umbp_manager_free_waiter (umbp_waiter_t *waiter);
+
+//  keeper.c
+void umbp_manager_on_drain (void *owner, const umbp_mail_t *mail);
+void umbp_manager_on_spread (void *owner, const umbp_spread_end_t *end);
+void umbp_manager_keep (umbp_manager_t *self, int64_t now);          //  Every tick
+void umbp_manager_watch (umbp_manager_t *self, umbp_topology_t *topology);
+void umbp_manager_keep_nothing (umbp_manager_t *self);               //  At the end
 
 //  readers.c
 void umbp_manager_on_lease (void *owner, const umbp_mail_t *mail);

@@ -41,6 +41,7 @@ typedef struct {
     uint32_t slot_before, slot_after;   //  In the list of slots
     uint16_t extent_count, key_size, depth;
     uint8_t state;
+    uint8_t replicas;                   //  Wanted copies on all nodes; 0 as 1
     bool granted;                       //  The bulk server knows its token
 } umbp_block_t;
 

@@ -25,8 +25,10 @@ static int s_grant (umbp_manager_t *self, umbp_block_t *block)
 }
 
 static int s_reserve (umbp_manager_t *self, umbp_bytes_t key, uint32_t size, uint16_t depth,
-                      uint64_t session, uint32_t *item_p)
+                      uint64_t session, uint64_t replicas, uint32_t *item_p)
 {
+    if (self->keeper.draining)
+        return UMBP_EAGAIN;             //  Also of what is here: soon it will not be
     int rc = umbp_store_reserve (self->store, key.data, key.size, size, depth, item_p);
     if (rc == UMBP_EEXIST)
         umbp_store_touch (self->store, *item_p, self->tick);
@@ -38,6 +40,7 @@ static int s_reserve (umbp_manager_t *self, umbp_bytes_t key, uint32_t size, uin
         return rc;
     umbp_block_t *block = umbp_store_block (self->store, *item_p);
     block->session = session;
+    block->replicas = (uint8_t) replicas;
     block->expires = zclock_mono () + self->args.slot_ttl_ms;
     return 0;
 }
@@ -58,8 +61,8 @@ void umbp_manager_on_reserve (void *owner, const umbp_mail_t *mail)
         umbp_bytes_t key = umbp_column_next (&ask->keys, index, &offset);
         uint16_t depth = ask->depths.count ? umbp_u16s_at (ask->depths, index) : 0;
         uint32_t item, extents = self->extents;
-        int rc =
-            s_reserve (self, key, umbp_u32s_at (ask->sizes, index), depth, ask->session, &item);
+        int rc = s_reserve (self, key, umbp_u32s_at (ask->sizes, index), depth, ask->session,
+                            ask->replicas, &item);
         umbp_block_t *block = rc == 0 ? umbp_store_block (self->store, item) : NULL;
         if (block && !umbp_manager_add_extents (self, block, index))
             rc = UMBP_ETOOBIG;
@@ -159,10 +162,26 @@ void umbp_manager_on_abort (void *owner, const umbp_mail_t *mail)
 //  --------------------------------------------------------------------------------------------------
 //  Waiting for the index
 
+void umbp_manager_free_waiter (umbp_waiter_t *waiter)
+{
+    free (waiter->statuses);           //  One piece of memory with all that is per item,
+    free (waiter->wanted);             //  ... and one for those that want copies
+}
+
 static void s_waiter_free (umbp_waiter_t *waiter)
 {
-    free (waiter->statuses);           //  One piece of memory with all that is per item
+    umbp_manager_free_waiter (waiter);
     *waiter = (umbp_waiter_t) { .turn = waiter->turn + 1 };
+}
+
+//  Nobody will wait for it any more. Copies that were not asked for yet still are.
+static void s_waiter_end (umbp_manager_t *self, umbp_waiter_t *waiter)
+{
+    for (uint32_t index = 0; waiter->wanted && index < waiter->count; index++)
+        if (waiter->wanted[index].due
+            && !umbp_spread_add (self->spread, UMBP_SPREAD_PUT, waiter->wanted[index].item, 0))
+            self->keeper.missing += waiter->missing[index];
+    s_waiter_free (waiter);
 }
 
 //  A free place. If all are taken, one whose commit is answered: a word about it may still come, from a shard that
@@ -178,7 +197,7 @@ static umbp_waiter_t *s_waiter_place (umbp_manager_t *self)
             oldest = waiter;
     }
     if (oldest)
-        s_waiter_free (oldest);
+        s_waiter_end (self, oldest);
     return oldest;
 }
 
@@ -208,23 +227,62 @@ static void s_waiter_answer (umbp_manager_t *self, umbp_waiter_t *waiter)
     umbp_msg_t answer;
     umbp_msg_init (&answer, (umbp_msg_type_t) waiter->answer_type, 0);
     umbp_s8s_t statuses = { waiter->statuses, waiter->count };
-    if (waiter->answer_type == UMBP_MSG_commit_ok)
+    umbp_u8s_t missing = { waiter->missing, waiter->wanted ? waiter->count : 0 };
+    if (waiter->answer_type == UMBP_MSG_commit_ok) {
         answer.commit_ok.statuses = statuses;
-    else
+        answer.commit_ok.missing = missing;
+    } else {
         answer.store_ok.statuses = statuses;
+        answer.store_ok.missing = missing;
+    }
     waiter->answered = true;
     umbp_post_answer (self->post, &waiter->origin, &answer, NULL, 0);
+}
+
+//  The item wants copies on other nodes: the commit waits for them too
+static void s_want (umbp_waiter_t *waiter, uint32_t index, uint32_t item, unsigned replicas)
+{
+    if (!waiter->wanted) {
+        waiter->wanted = zmalloc (waiter->count * (sizeof (umbp_wanted_t) + 1));
+        waiter->missing = (uint8_t *) (waiter->wanted + waiter->count);
+    }
+    waiter->wanted[index] = (umbp_wanted_t) { item, true };
+    waiter->missing[index] = (uint8_t) (replicas - 1);
+    waiter->unheard++;
+    waiter->outstanding++;
+}
+
+//  Of an item all has been heard that is needed: copies are made from now on. So the index knows this one as the first.
+static void s_spread (umbp_manager_t *self, umbp_waiter_t *waiter, uint32_t index, uint64_t tag)
+{
+    if (!waiter->wanted || !waiter->wanted[index].due)
+        return;
+    waiter->wanted[index].due = false;
+    if (umbp_spread_add (self->spread, UMBP_SPREAD_PUT, waiter->wanted[index].item, tag))
+        return;
+    self->keeper.missing += waiter->missing[index];  //  Too much at once
+    waiter->unheard--;
+    waiter->outstanding--;
+}
+
+static uint64_t s_tag (const umbp_manager_t *self, const umbp_waiter_t *waiter, uint32_t index)
+{
+    return (uint64_t) (waiter - self->waiters + 1) << 48 | (uint64_t) index << 32 | waiter->turn;
 }
 
 //  Tell the index of a block that became live, as item index of this commit
 static void s_announce (umbp_manager_t *self, umbp_waiter_t *waiter, uint32_t index, uint32_t item)
 {
-    uint64_t tag =
-        (uint64_t) (waiter - self->waiters + 1) << 48 | (uint64_t) index << 32 | waiter->turn;
+    uint64_t tag = s_tag (self, waiter, index);
     umbp_audience_t audience = umbp_announce_add (self->announce, item, tag);
     waiter->outstanding += (uint32_t) audience.shards;
     waiter->unheard += audience.shards > 0;
     waiter->needs[index] = audience.in | (audience.primary ? UMBP_NEEDS_PRIMARY : 0);
+    unsigned replicas = umbp_store_block (self->store, item)->replicas;
+    if (replicas > 1 && !waiter->keep)
+        s_want (waiter, index, item, replicas);
+    if (audience.shards == 0)
+        s_spread (self, waiter, index, tag);
     self->puts++;
     self->put_bytes += umbp_store_block (self->store, item)->size;
 }
@@ -233,17 +291,22 @@ static void s_announce (umbp_manager_t *self, umbp_waiter_t *waiter, uint32_t in
 static void s_waiter_seal (umbp_manager_t *self, umbp_waiter_t *waiter, bool nowait)
 {
     umbp_announce_send (self->announce);
+    if (nowait && waiter->wanted)       //  They come later, and nobody is told
+        memset (waiter->missing, 0, waiter->count);
     if (--waiter->unheard == 0 || nowait)
         s_waiter_answer (self, waiter);
     if (--waiter->outstanding == 0)
         s_waiter_free (waiter);
 }
 
-static void s_met (umbp_waiter_t *waiter, uint32_t index, uint8_t needs)
+static void s_met (umbp_manager_t *self, umbp_waiter_t *waiter, uint32_t index, uint8_t needs)
 {
     uint8_t left = waiter->needs[index] & (uint8_t) ~needs;
-    waiter->unheard -= waiter->needs[index] != 0 && left == 0;
+    bool last = waiter->needs[index] != 0 && left == 0;
+    waiter->unheard -= last;
     waiter->needs[index] = left;
+    if (last)
+        s_spread (self, waiter, index, s_tag (self, waiter, index));
 }
 
 //  Whether the block of this word has to go: the first owner knew another. One that nobody waits for any more, or
@@ -252,8 +315,8 @@ static bool s_has_lost (umbp_manager_t *self, const umbp_word_t *word, const umb
 {
     if (!word->shard.primary)
         return false;
-    if (word->verdict == UMBP_EEXIST)
-        return waiter && !waiter->keep;
+    if (word->verdict == UMBP_EEXIST)   //  One that wants copies is one itself
+        return waiter && !waiter->keep && umbp_store_block (self->store, word->item)->replicas < 2;
     if (word->verdict != UMBP_ECHECKSUM)
         return false;
     self->conflicts++;
@@ -287,10 +350,26 @@ void umbp_manager_on_word (void *owner, const umbp_word_t *word)
     waiter->outstanding--;
     if (lost)
         waiter->statuses[index] = UMBP_EEXIST;
-    s_met (waiter, index,
+    s_met (self, waiter, index,
            (uint8_t) ((word->verdict == UMBP_EUNREACH ? 0 : word->shard.in)
                       | (word->shard.primary ? UMBP_NEEDS_PRIMARY : 0)));
     if (waiter->unheard == 0 && !waiter->answered)
+        s_waiter_answer (self, waiter);
+    if (waiter->outstanding == 0)
+        s_waiter_free (waiter);
+}
+
+//  The copies of an item are made, or cannot be
+void umbp_manager_on_copies (umbp_manager_t *self, const umbp_spread_end_t *end)
+{
+    umbp_waiter_t *waiter = s_waiter_of (self, end->tag);
+    uint32_t index = end->tag >> 32 & 0xffff;
+    self->keeper.missing += end->missing;
+    if (!waiter || !waiter->wanted)
+        return;
+    waiter->missing[index] = (uint8_t) end->missing;
+    waiter->outstanding--;
+    if (--waiter->unheard == 0 && !waiter->answered)
         s_waiter_answer (self, waiter);
     if (waiter->outstanding == 0)
         s_waiter_free (waiter);
@@ -300,7 +379,7 @@ void umbp_manager_on_word (void *owner, const umbp_word_t *word)
 static void s_waiter_hurry (umbp_manager_t *self, umbp_waiter_t *waiter)
 {
     for (uint32_t index = 0; index < waiter->count; index++)
-        s_met (waiter, index, UMBP_NEEDS_PRIMARY);
+        s_met (self, waiter, index, UMBP_NEEDS_PRIMARY);
     if (waiter->unheard == 0)
         s_waiter_answer (self, waiter);
 }
@@ -319,7 +398,7 @@ void umbp_manager_expire_waiters (umbp_manager_t *self, int64_t now)
                     UMBP_EUNREACH; //  Stored, and told as soon as a shard listens
         if (!waiter->answered)
             s_waiter_answer (self, waiter);
-        s_waiter_free (waiter);
+        s_waiter_end (self, waiter);
     }
 }
 
@@ -370,13 +449,13 @@ void umbp_manager_on_commit (void *owner, const umbp_mail_t *mail)
 //  store: reserve, write and commit in one, of values that came with the message
 
 static int s_store (umbp_manager_t *self, umbp_bytes_t key, uint32_t size, uint64_t sum,
-                    uint16_t depth, const uint8_t *data, uint32_t *item_p)
+                    uint16_t depth, uint64_t replicas, const uint8_t *data, uint32_t *item_p)
 {
     if (umbp_sum (data, size) != sum) {
         self->bad_sums++;
         return UMBP_ECHECKSUM;
     }
-    int rc = s_reserve (self, key, size, depth, 0, item_p);
+    int rc = s_reserve (self, key, size, depth, 0, replicas, item_p);
     if (rc < 0)
         return rc;
     const umbp_block_t *block = umbp_store_block (self->store, *item_p);
@@ -415,7 +494,8 @@ void umbp_manager_on_store (void *owner, const umbp_mail_t *mail)
         umbp_bytes_t key = umbp_column_next (&ask->keys, index, &offset);
         uint32_t size = umbp_u32s_at (ask->sizes, index), item = UMBP_STORE_NONE;
         uint16_t depth = ask->depths.count ? umbp_u16s_at (ask->depths, index) : 0;
-        int rc = s_store (self, key, size, umbp_u64s_at (ask->sums, index), depth, data, &item);
+        int rc = s_store (self, key, size, umbp_u64s_at (ask->sums, index), depth, ask->replicas,
+                          data, &item);
         data += size;
         waiter->statuses[index] = (int8_t) rc;
         if (rc == 0)

@@ -330,7 +330,7 @@ ask 0 --help
 says '^Usage: umbp-console'
 says '^log-level '
 ask 0 help put
-says '^put KEY \(FILE \| - \| --text TEXT\)$'
+says '^put KEY \(FILE \| - \| --text TEXT\) \[--replicas N\]$'
 ask 0 help --json
 holds '.commands | map(.command) | index("status") != null'
 ask 0 --version

@@ -16,7 +16,7 @@ typedef struct {
     const char *node;                   //  Rows are sorted by this
     uint64_t epoch;
     uint64_t total, used;               //  Of its dram, in bytes; total 0: it has none
-    bool suspect, outside;              //  outside: it is no part of the ring
+    bool suspect, outside, draining;    //  outside: it is no part of the ring
     uint16_t load;
     const char *host;                   //  NULL: one of its own
     uint64_t swings;
@@ -53,6 +53,7 @@ static inline umbp_msg_t *crowd_msg (const crowd_t *rows, uint32_t count, const 
     static uint64_t epochs[CROWD_MAX], swings[CROWD_MAX];
     static uint64_t totals[CROWD_MAX], useds[CROWD_MAX], blocks[CROWD_MAX];
     static uint8_t states[CROWD_MAX], rings[CROWD_MAX], counts[CROWD_MAX], tiers[CROWD_MAX];
+    static uint8_t drains[CROWD_MAX];
     static uint16_t loads[CROWD_MAX];
     static uint32_t silent_ms[CROWD_MAX];
     static umbp_msg_t msg;
@@ -70,6 +71,7 @@ static inline umbp_msg_t *crowd_msg (const crowd_t *rows, uint32_t count, const 
         swings[index] = row->swings;
         states[index] = row->suspect ? UMBP_MEMBER_SUSPECT : UMBP_MEMBER_ALIVE;
         rings[index] = !row->outside;
+        drains[index] = row->draining;
         loads[index] = row->load;
         counts[index] = row->total > 0;
         tiers[tier_count] = UMBP_TIER_DRAM;
@@ -83,6 +85,7 @@ static inline umbp_msg_t *crowd_msg (const crowd_t *rows, uint32_t count, const 
         .nodes = names.column, .endpoints = ends.column, .bulks = none.column,
         .hosts = hosts.column, .doors = none.column,
         .epochs = { epochs, count }, .states = { states, count }, .rings = { rings, count },
+        .drains = { drains, count },
         .loads = { loads, count }, .swings = { swings, count },
         .silent_ms = { silent_ms, count },
         .tier_counts = { counts, count }, .tiers = { tiers, tier_count },

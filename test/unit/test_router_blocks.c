@@ -185,7 +185,34 @@ static void test_get_failover (void)
     route_leased (route_expect ("tier:dram", UMBP_MSG_lease), UMBP_ENOENT, 0);
     route_found (route_expect ("index@b", UMBP_MSG_lookup), "b");
     route_leased (route_expect ("tier:dram@b", UMBP_MSG_lease), UMBP_ENOENT, 0);
+    route_found (route_expect ("index@b", UMBP_MSG_lookup), "");     //  Asked once more: it is gone
+    route_found (route_expect ("index@c", UMBP_MSG_lookup), "");
     CU_ASSERT (route_answer () == 0 && route_get_status (0) == UMBP_ENOENT && route_quiet ());
+    CU_ASSERT (asker_gauge (&route_client, "gets_looked_again") == 1);
+    route_stop ();
+}
+
+//  A block that moves while it is looked for: it is where the index says it is by then. That is asked twice more, and
+//  then it is a miss
+static void test_get_moved (void)
+{
+    route_start ();
+    const char *key = route_key ("index@b", "index@c");
+    route_get (key, 5, 0, "");
+    route_leased (route_expect ("tier:dram", UMBP_MSG_lease), UMBP_ENOENT, 0);
+    route_found (route_expect ("index@b", UMBP_MSG_lookup), "b");
+    route_leased (route_expect ("tier:dram@b", UMBP_MSG_lease), UMBP_ENOENT, 0);
+    route_found (route_expect ("index@b", UMBP_MSG_lookup), "c");
+    route_leased (route_expect ("tier:dram@c", UMBP_MSG_lease), 0, 3);
+    CU_ASSERT (route_answer () == 0 && route_get_status (0) == 0 && route_got_from (0, "c"));
+    route_get (key, 5, 0, "");
+    route_leased (route_expect ("tier:dram", UMBP_MSG_lease), UMBP_ENOENT, 0);
+    for (int turn = 0; turn < 3; turn++) {
+        route_found (route_expect ("index@b", UMBP_MSG_lookup), "b");
+        route_leased (route_expect ("tier:dram@b", UMBP_MSG_lease), UMBP_ENOENT, 0);
+    }
+    CU_ASSERT (route_answer () == 0 && route_get_status (0) == UMBP_ENOENT && route_quiet ());
+    CU_ASSERT (asker_gauge (&route_client, "gets_looked_again") == 3);
     route_stop ();
 }
 
@@ -354,6 +381,7 @@ int main (void)
     CU_ADD_TEST (suite, test_put_bad);
     CU_ADD_TEST (suite, test_get_local);
     CU_ADD_TEST (suite, test_get_failover);
+    CU_ADD_TEST (suite, test_get_moved);
     CU_ADD_TEST (suite, test_get_is_no_miss);
     CU_ADD_TEST (suite, test_get_avoid);
     CU_ADD_TEST (suite, test_get_too_many_extents);

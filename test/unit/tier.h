@@ -125,6 +125,7 @@ static inline void shard_take (shard_t *self, asked_t *asked)
 typedef struct {
     uint32_t page_size, pages;          //  Of each of TIER_REGIONS regions
     unsigned slot_ttl_ms, lease_ttl_ms;
+    unsigned resyncs, resync_ms;
 } tier_options_t;
 
 typedef struct {
@@ -191,6 +192,7 @@ static inline void tier_start (tier_t *self, tier_options_t options)
                                  .regions = regions, .region_count = TIER_REGIONS,
                                  .bulk = tier_bulk (self, regions), .bulk_endpoint = self->bulk,
                                  .page_size = self->page_size, .seed = TIER_SEED,
+                                 .resyncs = options.resyncs, .resync_ms = options.resync_ms,
                                  .slot_ttl_ms = options.slot_ttl_ms ? options.slot_ttl_ms : 60000,
                                  .lease_ttl_ms = options.lease_ttl_ms ? options.lease_ttl_ms : 60000,
                                  .evict_high = 90 };
