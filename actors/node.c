@@ -569,10 +569,19 @@ static bool s_start_discovery (umbp_node_t *self)
            && (!*o->etcd_endpoints || s_add (self, umbp_etcd_actor_new (&self->home, &etcd)));
 }
 
+//  It asks who is told of the topology, and those that not all nodes have
 static bool s_start_gateway (umbp_node_t *self)
 {
+    const char *asked[ACTORS_MAX] = { NULL };
+    size_t count = 0;
+    for (; s_listeners[count]; count++)
+        asked[count] = s_listeners[count];
+    if (self->gate)
+        asked[count++] = "gate";
+    if (*self->options.etcd_endpoints)
+        asked[count++] = "etcd";
     umbp_gateway_args_t args = { .home = &self->home,
-                                 .listen = self->options.gateway_listen, .actors = s_listeners };
+                                 .listen = self->options.gateway_listen, .actors = asked };
     return !*self->options.gateway_listen
            || s_add (self, umbp_gateway_new (&args, self->gateway, sizeof self->gateway));
 }

@@ -98,6 +98,7 @@ blocks_go () {
 #  add_node FLAG...: the next one
 add_node () {
     local name=node-$((${#pids[@]} + 1))
+    rm -f "$room/$name.log"             #  Of one that had this name before, and another endpoint
     start_node "$name" 'tcp://127.0.0.1:*' "$@"
     endpoints+=("$(endpoint_of "$name" "${pids[-1]}")")
     [[ ${endpoints[-1]} ]] || fail "$name does not start"

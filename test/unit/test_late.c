@@ -146,7 +146,17 @@ static void s_late_lease (const char *tier, const char *avoid)
         route_found (route_expect ("index", UMBP_MSG_lookup), "");
         route_found (route_expect ("index@b", UMBP_MSG_lookup), "");
     }
-    CU_ASSERT (route_answer () == 0 && route_get_status (0) < 0);
+    bool answered = false;              //  It may look again before it gives up
+    for (int64_t end = zclock_mono () + PEER_MS; !answered && zclock_mono () < end;) {
+        if (asked_hear (&route_index, 10) && route_index.msg.type == UMBP_MSG_lookup)
+            route_found (&route_index, "");
+        if (asked_hear (&route_link, 10) && route_link.msg.type == UMBP_MSG_lookup)
+            route_found (&route_link, "");
+        if (asked_hear (&route_tier, 10) && route_tier.msg.type == UMBP_MSG_lease)
+            route_leased (&route_tier, UMBP_ENOENT, 0);
+        answered = asker_hear (&route_client, 10) != 0;
+    }
+    CU_ASSERT (answered && route_client.msg.status == 0 && route_get_status (0) < 0);
     mail_close (&asked->mail);
     asked->mail = kept;
     zmq_msg_t *frame = &kept.frames[kept.count - 1];
