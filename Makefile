@@ -37,6 +37,7 @@ HEADERS := $(wildcard proto/*.h cluster/*.h cluster/*/*.h actors/*.h actors/*/*.
              bin/*.h test/*.h test/*/*.h)
 SCRIPTS := $(sort $(shell find test -name '*.sh' -executable \
              \( -path 'test/cluster/*' -o -name check.sh \) 2>/dev/null))
+LONG := $(patsubst %,test/cluster/%.sh,clock heal killed oneway split stopped)   #  In check-cluster only
 
 LIBS := $(B)/lib/libumbpnode.a $(B)/lib/libumbp.a
 SHARED := $(B)/lib/libumbp.so $(B)/lib/libumbpnode.so
@@ -174,7 +175,7 @@ check:                                      #  all tests
 	@$(MAKE) unit
 	@$(if $(SCRIPTS),$(MAKE) -k $(B)/venv/.done $(B)/js/.done \
 	    || echo 'some packages are missing: tests that need them are skipped')
-	@eval "$$RUN_TEST"; for script in $(SCRIPTS); do \
+	@eval "$$RUN_TEST"; for script in $(filter-out $(LONG),$(SCRIPTS)); do \
 	    name=$${script#test/}; name=$${name%.sh}; run_test $${name//\//_} 600 $$script; done
 	@$(COUNT_TESTS)
 
