@@ -156,7 +156,8 @@ class Node:
 
     def start (self, wait=True):
         command = [f"{BUILD}/bin/umbp-node", "--node-id", self.name, "--node-run-dir",
-                   self.host.disk, "--network-listen", self.endpoint, *self.flags]
+                   self.host.disk, "--network-listen", self.endpoint, "--security-insecure=yes",
+                   *self.flags]
         env = {"UMBP_CHAOS_CLOCK": self.host.clock, "LD_PRELOAD": f"{BUILD}/test/chaos-clock.so"}
         self.process = self.host.popen (command, self.log, env)
         if wait:
