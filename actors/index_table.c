@@ -169,13 +169,19 @@ static size_t s_seek (const segment_t *segment, uint64_t hi, uint64_t lo, unsign
     return from;
 }
 
+//  Move entries; without any there may be no array
+static void s_move (entry_t *entries, size_t at, const entry_t *from, size_t count)
+{
+    if (entries && from && count > 0)
+        memmove (entries + at, from, count * sizeof (entry_t));
+}
+
 //  Entries of one segment become those of another, which has none
 static bool s_copy (umbp_index_table_t *self, segment_t *to, const entry_t *entries, uint32_t count)
 {
     if (!s_room (self, to, count))
         return false;
-    if (count)
-        memcpy (to->entries, entries, count * sizeof (entry_t));
+    s_move (to->entries, 0, entries, count);
     to->count = count;
     return true;
 }
@@ -228,10 +234,8 @@ static void s_merge (umbp_index_table_t *self)
     uint32_t count = from[0].count + from[1].count;
     if (!s_room (self, to, count))
         return;
-    if (from[0].count)
-        memcpy (to->entries, from[0].entries, from[0].count * sizeof (entry_t));
-    if (from[1].count)
-        memcpy (to->entries + from[0].count, from[1].entries, from[1].count * sizeof (entry_t));
+    s_move (to->entries, 0, from[0].entries, from[0].count);
+    s_move (to->entries, from[0].count, from[1].entries, from[1].count);
     to->count = count;
     for (int half = 0; half < 2; half++) {
         s_room (self, &from[half], 0);
@@ -287,8 +291,8 @@ static int s_insert (umbp_index_table_t *self, segment_t *segment, size_t at, bo
     if (self->entries == self->max_entries || segment->count == SEGMENT_MAX
         || (segment->count == segment->room && !s_room (self, segment, segment->count + 1)))
         return UMBP_ENOSPC;
-    memmove (&segment->entries[at + 1], &segment->entries[at],
-             (segment->count - at) * sizeof (entry_t));
+    assert (segment->entries);          //  There is room
+    s_move (segment->entries, at + 1, segment->entries + at, segment->count - at);
     segment->entries[at] = (entry_t){ .hi = key->hi,
                                       .lo = key->lo,
                                        .sum = place->sum, .size = place->size,
