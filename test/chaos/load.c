@@ -104,8 +104,10 @@ static void *s_tick (void *arg)
 static void s_on_alarm (int number)
 {
     void *frames[FRAMES_MAX];
+    //  NOLINTBEGIN(bugprone-signal-handler): the last word of a process that is lost anyway
     int count = backtrace (frames, FRAMES_MAX);
     backtrace_symbols_fd (frames, count, STDERR_FILENO);
+    //  NOLINTEND(bugprone-signal-handler)
     signal (number, SIG_DFL);
     alarm (HANG_S);
 }
