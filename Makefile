@@ -12,6 +12,7 @@ PREFIX ?= /usr/local
 CFLAGS ?= -O2 -g -Wall -Wextra -Werror
 PACKAGES := libczmq libzmq libcbor libxxhash jansson libsodium libedit libcurl libmicrohttpd
 FUZZ_S ?= 10
+TEST_JOBS ?= $(shell expr 2 \* $$(nproc))    #  Tests mostly wait
 BENCH_ARGS ?=
 SHELL := /bin/bash
 .DEFAULT_GOAL := all
@@ -172,7 +173,7 @@ check:                                      #  all tests
 	@$(MAKE) all $(TESTS) $(BREAKERS)
 	@rm -f $(B)/test/*.status
 	@mkdir -p $(B)/test
-	@$(MAKE) unit
+	@$(MAKE) --jobs=$(TEST_JOBS) unit
 	@$(if $(SCRIPTS),$(MAKE) -k $(B)/venv/.done $(B)/js/.done \
 	    || echo 'some packages are missing: tests that need them are skipped')
 	@eval "$$RUN_TEST"; for script in $(filter-out $(LONG),$(SCRIPTS)); do \
@@ -223,12 +224,13 @@ $(B)/js/.done: Makefile
 check-asan: SAN := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 check-tsan: SAN := -fsanitize=thread -fno-omit-frame-pointer
 check-asan: export UBSAN_OPTIONS ?= print_stacktrace=1
+check-asan: export LSAN_OPTIONS ?= suppressions=$(CURDIR)/deploy/lsan.supp:print_suppressions=0
 check-tsan: export TSAN_OPTIONS ?= suppressions=$(CURDIR)/deploy/tsan.supp second_deadlock_stack=1 history_size=7 ignore_noninstrumented_modules=1
 check-asan check-tsan: check-%:             #  unit tests under sanitizers
 	@deploy/setup.sh build check
 	@rm -f $(B)/$*/test/*.status
 	@mkdir -p $(B)/$*/test
-	@$(MAKE) B=$(B)/$* SAN='$(SAN)' RUNNER='setarch -R' unit
+	@$(MAKE) --jobs=$(TEST_JOBS) B=$(B)/$* SAN='$(SAN)' RUNNER='setarch -R' unit
 	@B=$(B)/$*; $(subst $(B)/test,$$B/test,$(COUNT_TESTS))
 
 #  What a fuzzer finds new stays in $(B)/fuzz/corpus; what all begin with is kept in test/fuzz/corpus.
