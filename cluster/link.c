@@ -6,34 +6,14 @@
 #include "cluster/link_sockets.h"
 #include "cluster/origin.h"
 #include "cluster/post.h"
+#include "cluster/ways.h"
 #include "proto/message.h"
 
 #define DRAIN_MAX 256
 #define FRAMES_MAX 6
-#define STRANGERS_MAX 64                //  Ways to endpoints of no member
-#define STRANGER_IDLE_MS 30000          //  They are closed when nobody used them for so long
 #define LINGER_MS 250                   //  At the end, for what was said last
-#define REDIAL_MS 5000                  //  A secure way that is silent for so long is made anew
-
-typedef enum {
-    WAY_ACTOR,                          //  To an actor of this node
-    WAY_MEMBER,                         //  To another node
-    WAY_STRANGER,                       //  To an endpoint nobody has named yet
-} way_kind_t;
 
 typedef struct link link_t;
-
-typedef struct {
-    link_t *link;
-    zsock_t *sock;                      //  DEALER
-    void *handle;
-    way_kind_t kind;
-    bool member;                        //  While sorting: still one
-    int64_t used;
-    int64_t asked;                      //  Secure ways: since when nothing came back; 0: it did
-    uint8_t server_key[UMBP_CURVE_KEY]; //  Secure ways: of who must be there
-    char endpoint[2 * UMBP_TEXT_MAX];
-} way_t;
 
 struct link {
     char instance[UMBP_TEXT_MAX], node[UMBP_NAME_MAX + 1], actors[4 * UMBP_TEXT_MAX];
@@ -44,116 +24,17 @@ struct link {
     zsock_t *gate;                      //  Its end of a pair; NULL: there is none
     umbp_link_report_t report;          //  What the gate is told
     zloop_t *loop;
-    zhashx_t *ways;                     //  By endpoint, way_t
-    size_t strangers;                   //  Ways of that kind
+    umbp_ways_t *ways;
     zhashx_t *nodes;                    //  Id of a member -> its endpoint
     umbp_clients_t *clients;            //  What they have under way
     umbp_msg_t msg;
     uint64_t malformed, unreachable, lost, crowded;
 };
 
-static void s_way_free (void **item)
-{
-    way_t *way = *item;
-    zsock_destroy (&way->sock);
-    free (way);
-    *item = NULL;
-}
-
 static void s_text_free (void **item)
 {
     free (*item);
     *item = NULL;
-}
-
-static int s_on_way (zloop_t *loop, zsock_t *sock, void *arg);
-
-static void s_way_drop (link_t *self, way_t *way)
-{
-    self->strangers -= way->kind == WAY_STRANGER;
-    zloop_reader_end (self->loop, way->sock);
-    zhashx_delete (self->ways, way->endpoint);
-}
-
-//  The stranger that nobody used for the longest time
-static way_t *s_oldest_stranger (link_t *self)
-{
-    way_t *oldest = NULL;
-    for (way_t *way = zhashx_first (self->ways); way; way = zhashx_next (self->ways))
-        if (way->kind == WAY_STRANGER && (!oldest || way->used < oldest->used))
-            oldest = way;
-    return oldest;
-}
-
-//  ZeroMQ dials no more once it was refused for its key, though the other end may know it by now
-static bool s_is_stuck (const link_t *self, const way_t *way)
-{
-    return self->curve.on && way->kind != WAY_ACTOR && way->asked != 0
-           && zclock_mono () - way->asked > REDIAL_MS;
-}
-
-//  The keys for an endpoint. Returns false if no certificate is for it: then nobody is dialled.
-static bool s_keys_for (link_t *self, const char *endpoint, umbp_curve_t *curve)
-{
-    *curve = self->curve;
-    const umbp_pass_t *pass = umbp_keyring_at (self->keys, endpoint);
-    if (pass)
-        memcpy (curve->server_key, pass->cert.public_key, UMBP_CURVE_KEY);
-    return pass != NULL;
-}
-
-static way_t *s_way_new (link_t *self, const char *endpoint, way_kind_t kind)
-{
-    umbp_curve_t curve = { 0 };
-    if (self->curve.on && kind != WAY_ACTOR && !s_keys_for (self, endpoint, &curve)) {
-        self->report.unnamed++;
-        return NULL;
-    }
-    if (kind == WAY_STRANGER && self->strangers == STRANGERS_MAX)
-        s_way_drop (self, s_oldest_stranger (self));
-    zsock_t *sock = umbp_link_dealer ();
-    if (!umbp_curve_apply (&curve, zsock_resolve (sock))
-        || zsock_connect (sock, "%s", endpoint) == -1) {
-        zsock_destroy (&sock);
-        return NULL;
-    }
-    way_t *way = zmalloc (sizeof (way_t));
-    *way = (way_t) { .link = self, .sock = sock, .handle = zsock_resolve (sock), .kind = kind };
-    memcpy (way->server_key, curve.server_key, UMBP_CURVE_KEY);
-    snprintf (way->endpoint, sizeof way->endpoint, "%s", endpoint);
-    self->strangers += kind == WAY_STRANGER;
-    zhashx_insert (self->ways, endpoint, way);
-    zloop_reader (self->loop, sock, s_on_way, way);
-    return way;
-}
-
-//  There are as many ways as actors in the list, members and strangers, each of which is bounded
-static way_t *s_way (link_t *self, const char *endpoint, way_kind_t kind)
-{
-    way_t *way = zhashx_lookup (self->ways, endpoint);
-    if (way && s_is_stuck (self, way)) {
-        s_way_drop (self, way);
-        way = NULL;
-    }
-    if (!way)
-        way = s_way_new (self, endpoint, kind);
-    if (!way)
-        return NULL;
-    way->used = zclock_mono ();
-    if (way->asked == 0)
-        way->asked = way->used;
-    return way;
-}
-
-static int s_on_sweep (zloop_t *loop, int timer, void *arg)
-{
-    (void) loop;
-    (void) timer;
-    link_t *self = arg;
-    way_t *way;
-    while ((way = s_oldest_stranger (self)) && zclock_mono () - way->used > STRANGER_IDLE_MS)
-        s_way_drop (self, way);
-    return 0;
 }
 
 //  -----------------------------------------------------------------------------------------------
@@ -270,16 +151,17 @@ static bool s_is_listed (const char *list, const char *name)
 //  The way to an actor; node NULL or our own is here. Only our own actors may name an endpoint in
 //  place of a node, or anybody could make us connect anywhere. Returns NULL if there is none, and
 //  says why.
-static way_t *s_route (link_t *self, const char *actor, const char *node, char side,
-                       const char **why)
+static umbp_way_t *s_route (link_t *self, const char *actor, const char *node, char side,
+                            const char **why)
 {
     char inproc[2 * UMBP_TEXT_MAX];
     if (!node || streq (node, self->node)) {
         *why = "address: no such actor";
         if (!s_is_listed (self->actors, actor))
             return NULL;
-        return s_way (self, umbp_post_inproc (self->instance, actor, inproc, sizeof inproc),
-                      WAY_ACTOR);
+        return umbp_ways_to (self->ways,
+                             umbp_post_inproc (self->instance, actor, inproc, sizeof inproc),
+                             UMBP_WAY_ACTOR);
     }
     *why = "address: no such node in this cluster";
     const char *endpoint = zhashx_lookup (self->nodes, node);
@@ -287,7 +169,8 @@ static way_t *s_route (link_t *self, const char *actor, const char *node, char s
         return NULL;
     if (self->curve.on)
         *why = "certificate: none in security/nodes is for that endpoint";
-    return s_way (self, endpoint ? endpoint : node, endpoint ? WAY_MEMBER : WAY_STRANGER);
+    return umbp_ways_to (self->ways, endpoint ? endpoint : node,
+                         endpoint ? UMBP_WAY_MEMBER : UMBP_WAY_STRANGER);
 }
 
 static void s_learn (link_t *self, zmq_msg_t *frame);
@@ -334,6 +217,7 @@ static const umbp_pass_t *s_sender (link_t *self, parcel_t *parcel)
 
 static void s_report (link_t *self)
 {
+    self->report.unnamed = umbp_ways_unnamed (self->ways);
     if (self->gate)
         zmq_send (zsock_resolve (self->gate), &self->report, sizeof self->report, ZMQ_DONTWAIT);
 }
@@ -401,7 +285,7 @@ static void s_request (link_t *self, void *handle, char side, parcel_t *parcel)
         s_refuse (self, handle, parcel, UMBP_EAGAIN, "client: too many at once from one client");
         return;
     }
-    way_t *way = s_route (self, actor, node, side, &why);
+    umbp_way_t *way = s_route (self, actor, node, side, &why);
     if (way && (here || s_send (way->handle, actor, strlen (actor)))
         && s_send (way->handle, origin, origin_size) && s_pass_on (way->handle, parcel, 3))
         return;
@@ -460,11 +344,11 @@ static int s_on_way (zloop_t *loop, zsock_t *sock, void *arg)
 {
     (void) loop;
     (void) sock;
-    way_t *way = arg;
+    umbp_way_t *way = arg;
     parcel_t parcel;
     way->asked = 0;
     for (int budget = DRAIN_MAX; budget > 0 && s_receive (way->handle, &parcel); budget--) {
-        s_answer (way->link, &parcel, way->kind == WAY_ACTOR ? 0 : 1);
+        s_answer (way->owner, &parcel, way->kind == UMBP_WAY_ACTOR ? 0 : 1);
         s_discard (&parcel);
     }
     return 0;
@@ -472,29 +356,6 @@ static int s_on_way (zloop_t *loop, zsock_t *sock, void *arg)
 
 //  -----------------------------------------------------------------------------------------------
 //  The topology
-
-//  Which ways lead to members now. Those to former ones are closed, unless another member is there.
-static void s_sort_ways (link_t *self, zhashx_t *fresh)
-{
-    for (const char *old = zhashx_first (self->nodes); old; old = zhashx_next (self->nodes)) {
-        way_t *way = zhashx_lookup (self->ways, old);
-        if (way && way->kind == WAY_MEMBER)
-            way->member = false;
-    }
-    for (const char *now = zhashx_first (fresh); now; now = zhashx_next (fresh)) {
-        way_t *way = zhashx_lookup (self->ways, now);
-        if (!way)
-            continue;
-        self->strangers -= way->kind == WAY_STRANGER;
-        way->kind = WAY_MEMBER;
-        way->member = true;
-    }
-    for (const char *old = zhashx_first (self->nodes); old; old = zhashx_next (self->nodes)) {
-        way_t *way = zhashx_lookup (self->ways, old);
-        if (way && way->kind == WAY_MEMBER && !way->member)
-            s_way_drop (self, way);
-    }
-}
 
 //  Where the members are. Ways to those who left are closed, and what still waited there is lost.
 static void s_learn (link_t *self, zmq_msg_t *frame)
@@ -518,25 +379,13 @@ static void s_learn (link_t *self, zmq_msg_t *frame)
                         sizeof where);
         zhashx_insert (fresh, id, strdup (where));
     }
-    s_sort_ways (self, fresh);
+    umbp_ways_sort (self->ways, self->nodes, fresh);
     zhashx_destroy (&self->nodes);
     self->nodes = fresh;
 }
 
 //  -----------------------------------------------------------------------------------------------
 //  Keys
-
-//  The first way to another node that leads to a key that is not good for that endpoint any more
-static way_t *s_outdated (link_t *self)
-{
-    umbp_curve_t curve;
-    for (way_t *way = zhashx_first (self->ways); way; way = zhashx_next (self->ways))
-        if (way->kind != WAY_ACTOR
-            && (!s_keys_for (self, way->endpoint, &curve)
-                || memcmp (curve.server_key, way->server_key, UMBP_CURVE_KEY) != 0))
-            return way;
-    return NULL;
-}
 
 //  The gate says who may speak to us from now on: all passes, in one frame
 static int s_on_gate (zloop_t *loop, zsock_t *sock, void *arg)
@@ -551,8 +400,7 @@ static int s_on_gate (zloop_t *loop, zsock_t *sock, void *arg)
         self->keys = umbp_keyring_new ();
         for (size_t index = 0; index < zmq_msg_size (&frame) / sizeof *passes; index++)
             umbp_keyring_add (self->keys, &passes[index]);
-        for (way_t *way = s_outdated (self); way; way = s_outdated (self))
-            s_way_drop (self, way);
+        umbp_ways_renew (self->ways);
     }
     zmq_msg_close (&frame);
     return 0;
@@ -577,16 +425,14 @@ static void s_finish (link_t *self)
     s_drain (self, zsock_resolve (self->local), UMBP_SIDE_LOCAL, UMBP_LINK_QUEUE_MAX);
     int linger_ms = LINGER_MS;
     zmq_setsockopt (self->wire, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
-    for (way_t *way = zhashx_first (self->ways); way; way = zhashx_next (self->ways))
-        if (way->kind != WAY_ACTOR)
-            zsock_set_linger (way->sock, LINGER_MS);
+    umbp_ways_linger (self->ways, LINGER_MS);
 }
 
 static void s_destroy (link_t **self_p)
 {
     link_t *self = *self_p;
     umbp_clients_destroy (&self->clients);
-    zhashx_destroy (&self->ways);
+    umbp_ways_destroy (&self->ways);
     zhashx_destroy (&self->nodes);
     zsock_destroy (&self->local);
     zsock_destroy (&self->gate);
@@ -609,7 +455,7 @@ static void s_actor (zsock_t *pipe, void *args)
     zloop_poller (self->loop, &wire, s_on_wire, self);
     if (self->gate)
         zloop_reader (self->loop, self->gate, s_on_gate, self);
-    zloop_timer (self->loop, STRANGER_IDLE_MS / 4, 0, s_on_sweep, self);
+    umbp_ways_start (self->ways, self->loop, s_on_way, self);
     zloop_start (self->loop);
     s_finish (self);
     zloop_destroy (&self->loop);
@@ -630,6 +476,7 @@ static bool s_secure (link_t *self, const umbp_link_security_t *security)
     for (size_t index = 0; index < count; index++)
         umbp_keyring_add (self->keys, &passes[index]);
     self->curve = *security->curve;
+    umbp_ways_secure (self->ways, &self->curve, &self->keys);
     self->gate = zsock_new (ZMQ_PAIR);
     zsock_set_linger (self->gate, 0);
     umbp_post_inproc (self->instance, UMBP_LINK_GATE, inproc, sizeof inproc);
@@ -651,8 +498,7 @@ zactor_t *umbp_link_new_secure (const umbp_link_args_t *args, const umbp_link_se
     snprintf (self->actors, sizeof self->actors, "%s",
               args->actors ? args->actors : UMBP_LINK_ACTORS);
     self->clients = umbp_clients_new (UMBP_CLIENT_LINK_MAX, UMBP_CLIENT_LINK_BYTES);
-    self->ways = zhashx_new ();
-    zhashx_set_destructor (self->ways, s_way_free);
+    self->ways = umbp_ways_new ();
     self->nodes = zhashx_new ();
     zhashx_set_destructor (self->nodes, s_text_free);
     self->context = security ? security->context : NULL;

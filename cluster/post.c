@@ -1,39 +1,22 @@
 //  cluster/post.c - how one actor speaks. See post.h for the contract.
 #include "cluster/post.h"
 
-#include <fcntl.h>
-#include <inttypes.h>
 #include <sched.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #include "cluster/bulk/shm.h"
 #include "cluster/clients.h"
+#include "cluster/doors.h"
 #include "cluster/late.h"
 #include "cluster/link.h"
+#include "cluster/questions.h"
 
 #define DEADLINE_MS 5000                //  Of an asker that gives none
 #define DRAIN_MAX 64                    //  Messages per wake-up and source, so that none starves another
-#define DRAIN_DOOR_MAX 16               //  ... and of a door, which has one client; others share the inbox
 #define PEERS_MAX 32                    //  Local actors that one actor speaks to
-#define PENDING_MAX 8192                //  Open questions
-#define DOORS_MAX 256                   //  Clients at the door
 #define SWEEP_MS 10                     //  How late a deadline may be noticed
 #define QUEUE_MAX 20000                 //  Messages waiting between two actors
 #define SPIN_TURNS_MAX 4096             //  Wake-ups served in one spin, so that timers get their turn
 #define DATAGRAM_MAX UMBP_SHM_DATA_MAX  //  Through a door
-
-typedef struct {
-    umbp_answer_fn *fn;                 //  NULL: free
-    void *owner;
-    uint64_t tag, call;
-    int64_t expires;
-    uint32_t turn;                      //  Half of the id, so that a late answer finds nobody
-    uint32_t next;                      //  In the free list
-    bool remote;
-} pending_t;
 
 typedef struct {
     char name[UMBP_NAME_MAX + 1];
@@ -41,11 +24,6 @@ typedef struct {
     void *handle;
     bool link;
 } peer_t;
-
-typedef struct {
-    int fd;                             //  -1: free
-    uint64_t serial;
-} door_t;
 
 struct umbp_post {
     char instance[UMBP_TEXT_MAX], actor[UMBP_NAME_MAX + 1], node[UMBP_NAME_MAX + 1];
@@ -59,20 +37,14 @@ struct umbp_post {
     peer_t peers[PEERS_MAX];
     size_t peer_count;
 
-    pending_t *pending;
-    uint32_t free_head;                 //  PENDING_MAX: none
-    uint32_t pending_count;
+    umbp_questions_t *questions;
     int sweep_timer;                    //  -1: not running
     umbp_late_t *late;                  //  NULL until there is one
     uint64_t ending;                    //  Question whose end without an answer is being told, 0: none
     void *ending_owner;
     umbp_clients_t *clients;
 
-    int listener;                       //  -1: no door
-    char door_path[UMBP_TEXT_MAX];
-    door_t doors[DOORS_MAX];
-    size_t door_high;                   //  All doors from here on are free
-    uint64_t door_serial;
+    umbp_doors_t *doors;                //  NULL: none
 
     unsigned spin_us, log_level;
     uint64_t next_call;                 //  0: none are given
@@ -80,7 +52,6 @@ struct umbp_post {
     umbp_post_stats_t stats;
     umbp_msg_t msg;                     //  What was decoded last
     uint8_t *wire;                      //  Room to encode a message
-    uint8_t *datagram;                  //  What came through a door last: views of msg point into it
 };
 
 char *umbp_post_inproc (const char *instance, const char *actor, char *out, size_t size)
@@ -92,21 +63,18 @@ char *umbp_post_inproc (const char *instance, const char *actor, char *out, size
 //  --------------------------------------------------------------------------------------------------
 //  Life
 
+static bool s_on_datagram (void *arg, uint64_t door, const void *data, size_t size);
+static void s_on_door_closed (void *arg, uint64_t door);
+
 umbp_post_t *umbp_post_new (const char *instance, const char *actor, const char *door_path)
 {
     umbp_post_t *self = zmalloc (sizeof (umbp_post_t));
     snprintf (self->instance, sizeof self->instance, "%s", instance);
     snprintf (self->actor, sizeof self->actor, "%s", actor);
     self->wire = zmalloc (UMBP_MESSAGE_MAX + UMBP_INLINE_MAX);
-    self->datagram = zmalloc (DATAGRAM_MAX + 1);
-    self->pending = zmalloc (PENDING_MAX * sizeof (pending_t));
-    for (uint32_t index = 0; index < PENDING_MAX; index++)
-        self->pending[index].next = index + 1;
-    for (size_t index = 0; index < DOORS_MAX; index++)
-        self->doors[index].fd = -1;
+    self->questions = umbp_questions_new ();
     self->clients = umbp_clients_new (UMBP_CLIENT_OPEN_MAX, SIZE_MAX);
     self->sweep_timer = -1;
-    self->listener = -1;
     self->log_level = 2;
 
     char endpoint[2 * UMBP_TEXT_MAX];
@@ -122,15 +90,10 @@ umbp_post_t *umbp_post_new (const char *instance, const char *actor, const char 
         return NULL;
     }
     self->inbox_handle = zsock_resolve (self->inbox);
-    if (door_path) {
-        snprintf (self->door_path, sizeof self->door_path, "%s", door_path);
-        self->listener = umbp_shm_listen (door_path, 64);
-        if (self->listener < 0) {
-            zsys_error ("post: cannot open door %s: %s", door_path, umbp_strerror (self->listener));
-            self->door_path[0] = 0;
-            umbp_post_destroy (&self);
-        }
-    }
+    self->doors =
+        door_path ? umbp_doors_new (door_path, s_on_datagram, s_on_door_closed, self) : NULL;
+    if (door_path && !self->doors)
+        umbp_post_destroy (&self);
     return self;
 }
 
@@ -142,18 +105,11 @@ void umbp_post_destroy (umbp_post_t **self_p)
     for (size_t index = 0; index < self->peer_count; index++)
         zsock_destroy (&self->peers[index].sock);
     zsock_destroy (&self->inbox);
-    for (size_t index = 0; index < DOORS_MAX; index++)
-        if (self->doors[index].fd >= 0)
-            close (self->doors[index].fd);
-    if (self->listener >= 0) {
-        close (self->listener);
-        unlink (self->door_path);
-    }
+    umbp_doors_destroy (&self->doors);
     umbp_late_destroy (&self->late);
     umbp_clients_destroy (&self->clients);
-    free (self->pending);
+    umbp_questions_destroy (&self->questions);
     free (self->wire);
-    free (self->datagram);
     freen (*self_p);
 }
 
@@ -177,8 +133,12 @@ void umbp_post_set_log (umbp_post_t *self, unsigned level)
     self->log_level = level;
 }
 
-const umbp_post_stats_t *umbp_post_stats (const umbp_post_t *self)
+const umbp_post_stats_t *umbp_post_stats (umbp_post_t *self)
 {
+    if (self->doors) {
+        self->stats.doors_open = umbp_doors_stats (self->doors)->open;
+        self->stats.doors_refused = umbp_doors_stats (self->doors)->refused;
+    }
     return &self->stats;
 }
 
@@ -277,20 +237,13 @@ int umbp_post_tell (umbp_post_t *self, const char *actor, const char *node, umbp
 //  --------------------------------------------------------------------------------------------------
 //  Questions
 
-static void s_conclude (umbp_post_t *self, uint32_t index, int status, const umbp_mail_t *mail)
+//  Tell whoever asked how it ended; the question is out of the table already
+static void s_conclude (umbp_post_t *self, const umbp_question_t *question, int status,
+                        const umbp_mail_t *mail)
 {
-    pending_t *pending = &self->pending[index];
-    umbp_answer_fn *fn = pending->fn;
-    void *owner = pending->owner;
-    uint64_t tag = pending->tag;
-    self->ending = mail ? 0 : (uint64_t) pending->turn << 32 | (index + 1);
-    self->ending_owner = owner;
-    pending->fn = NULL;
-    pending->turn++;
-    pending->next = self->free_head;
-    self->free_head = index;
-    self->pending_count--;
-    fn (owner, tag, status, mail);
+    self->ending = mail ? 0 : question->id;
+    self->ending_owner = question->owner;
+    question->fn (question->owner, question->tag, status, mail);
     self->ending = 0;
 }
 
@@ -322,19 +275,14 @@ static void s_undo (umbp_post_t *self, const umbp_mail_t *mail)
 static int s_on_sweep (zloop_t *loop, int timer, void *arg)
 {
     umbp_post_t *self = arg;
+    umbp_question_t question;
+    uint32_t cursor = 0, left = umbp_questions_count (self->questions);
     int64_t now = zclock_mono ();
-    uint32_t seen = 0, open = self->pending_count;
-    for (uint32_t index = 0; index < PENDING_MAX && seen < open; index++) {
-        pending_t *pending = &self->pending[index];
-        if (!pending->fn)
-            continue;
-        seen++;
-        if (pending->expires > now)
-            continue;
+    while (umbp_questions_expired (self->questions, now, &cursor, &left, &question)) {
         self->stats.timeouts++;
-        s_conclude (self, index, pending->remote ? UMBP_EUNREACH : UMBP_ETIMEDOUT, NULL);
+        s_conclude (self, &question, question.remote ? UMBP_EUNREACH : UMBP_ETIMEDOUT, NULL);
     }
-    if (self->pending_count == 0) {
+    if (umbp_questions_count (self->questions) == 0) {
         zloop_timer_end (loop, timer);
         self->sweep_timer = -1;
     }
@@ -353,24 +301,21 @@ int umbp_post_ask_for (umbp_post_t *self, void *part, const char *actor, const c
                        umbp_msg_t *msg, const void *payload, size_t payload_size,
                        uint32_t deadline_ms, umbp_answer_fn *fn, uint64_t tag)
 {
-    if (self->free_head == PENDING_MAX)
+    msg->id = umbp_questions_next (self->questions);
+    if (msg->id == 0)
         return UMBP_EAGAIN;
-    uint32_t index = self->free_head;
-    pending_t *pending = &self->pending[index];
-    msg->id = (uint64_t) pending->turn << 32 | (index + 1);
     msg->deadline_ms = deadline_ms ? deadline_ms : 1;
     int rc = s_send (self, actor, node, msg, payload, payload_size);
     if (rc < 0)
         return rc;
-    self->free_head = pending->next;
-    self->pending_count++;
     self->stats.asked++;
-    pending->fn = fn;
-    pending->owner = part;
-    pending->tag = tag;
-    pending->call = msg->call;
-    pending->expires = zclock_mono () + msg->deadline_ms;
-    pending->remote = s_is_remote (self, node);
+    umbp_question_t question = { .id = msg->id,
+                                 .fn = fn,
+                                 .owner = part,
+                                 .tag = tag,
+                                 .call = msg->call, .remote = s_is_remote (self, node),
+                                 .expires = zclock_mono () + msg->deadline_ms };
+    umbp_questions_begin (self->questions, &question);
     if (self->sweep_timer == -1 && self->loop)
         self->sweep_timer = zloop_timer (self->loop, SWEEP_MS, 0, s_on_sweep, self);
     return 0;
@@ -387,54 +332,20 @@ static void s_take_answer (umbp_post_t *self, const zmq_msg_t *frame, const zmq_
         mail.payload = zmq_msg_data ((zmq_msg_t *) payload);
         mail.payload_size = zmq_msg_size (payload);
     }
-    uint32_t index = (uint32_t) msg->id - 1;
-    if ((uint32_t) msg->id == 0 || index >= PENDING_MAX || !self->pending[index].fn
-        || self->pending[index].turn != msg->id >> 32) {
+    umbp_question_t question;
+    if (!umbp_questions_end (self->questions, msg->id, &question)) {
         if (rc >= 0)
             s_undo (self, &mail);       //  Too late, the question has ended
         return;
     }
     if (msg->call == 0)
-        msg->call = self->pending[index].call;  //  Of those that do not send it back
+        msg->call = question.call;      //  Of those that do not send it back
     s_log (self, "hears", msg);
-    s_conclude (self, index, rc < 0 ? rc : msg->status, rc < 0 ? NULL : &mail);
+    s_conclude (self, &question, rc < 0 ? rc : msg->status, rc < 0 ? NULL : &mail);
 }
 
 //  --------------------------------------------------------------------------------------------------
 //  Answers
-
-static door_t *s_door (umbp_post_t *self, uint64_t serial)
-{
-    for (size_t index = 0; index < self->door_high; index++)
-        if (self->doors[index].fd >= 0 && self->doors[index].serial == serial)
-            return &self->doors[index];
-    return NULL;
-}
-
-static void s_door_close (umbp_post_t *self, door_t *door)
-{
-    zmq_pollitem_t item = { .fd = door->fd, .events = ZMQ_POLLIN };
-    zloop_poller_end (self->loop, &item);
-    close (door->fd);
-    door->fd = -1;
-    self->stats.doors_open--;
-    if (self->closed)
-        self->closed (self->shell, door->serial);
-}
-
-//  Whether the datagram went out. One that is too large is the caller's matter, a client that does not read
-//  loses its connection: its end tells it, and no answer is ever late by more than its buffer.
-static bool s_door_send (umbp_post_t *self, uint64_t serial, const void *data, size_t size,
-                         const int *fds, size_t count)
-{
-    door_t *door = s_door (self, serial);
-    if (door && umbp_shm_send (door->fd, data, size, fds, count) == 0)
-        return true;
-    self->stats.lost++;
-    if (door)
-        shutdown (door->fd, SHUT_RDWR); //  Its end is noticed, and closed, by the loop
-    return false;
-}
 
 static umbp_path_t s_path (const umbp_origin_t *origin)
 {
@@ -483,7 +394,9 @@ static void s_answer (umbp_post_t *self, const umbp_origin_t *origin, umbp_msg_t
     if (origin->door) {
         if (payload_size)
             memcpy (self->wire + size, payload, payload_size);
-        s_door_send (self, origin->door, self->wire, (size_t) size + payload_size, fds, count);
+        if (!umbp_doors_send (self->doors, origin->door, self->wire, (size_t) size + payload_size,
+                              fds, count))
+            self->stats.lost++;
         return;
     }
     void *to = self->inbox_handle;
@@ -661,23 +574,23 @@ static bool s_peer_once (umbp_post_t *self, const peer_t *peer)
     return true;
 }
 
-static bool s_door_once (umbp_post_t *self, door_t *door)
+static bool s_on_datagram (void *arg, uint64_t door, const void *data, size_t size)
 {
-    ssize_t size = recv (door->fd, self->datagram, DATAGRAM_MAX + 1, MSG_DONTWAIT);
-    if (size == -1 && (errno == EAGAIN || errno == EINTR))
-        return false;
-    if (size <= 0) {
-        s_door_close (self, door);
-        return false;
-    }
-    umbp_origin_t origin = { .door = door->serial };
-    if ((size_t) size > DATAGRAM_MAX) {
+    umbp_post_t *self = arg;
+    if (size > DATAGRAM_MAX) {
         self->stats.malformed++;
-        shutdown (door->fd, SHUT_RDWR);
-        return true;
+        return false;
     }
-    s_take_request (self, &origin, self->datagram, (size_t) size, NULL, 0);
+    umbp_origin_t origin = { .door = door };
+    s_take_request (self, &origin, data, size, NULL, 0);
     return true;
+}
+
+static void s_on_door_closed (void *arg, uint64_t door)
+{
+    umbp_post_t *self = arg;
+    if (self->closed)
+        self->closed (self->shell, door);
 }
 
 //  --------------------------------------------------------------------------------------------------
@@ -688,15 +601,15 @@ static bool s_drain_once (umbp_post_t *self)
     bool any = s_inbox_once (self);
     for (size_t index = 0; index < self->peer_count; index++)
         any |= s_peer_once (self, &self->peers[index]);
-    for (size_t index = 0; index < self->door_high; index++)
-        if (self->doors[index].fd >= 0)
-            any |= s_door_once (self, &self->doors[index]);
+    if (self->doors)
+        any |= umbp_doors_once (self->doors);
     return any;
 }
 
 //  Waking a sleeping core costs more than a small message: look again for a moment before going to sleep
-static void s_spin (umbp_post_t *self)
+static void s_spin (void *arg)
 {
+    umbp_post_t *self = arg;
     if (self->spin_us == 0)
         return;
     int64_t last = zclock_usecs ();
@@ -734,46 +647,6 @@ static int s_on_peer (zloop_t *loop, zsock_t *sock, void *arg)
     return 0;
 }
 
-static int s_on_door (zloop_t *loop, zmq_pollitem_t *item, void *arg)
-{
-    (void) loop;
-    umbp_post_t *self = arg;
-    for (size_t index = 0; index < self->door_high; index++) {
-        door_t *door = &self->doors[index];
-        if (door->fd != item->fd)
-            continue;
-        for (int budget = DRAIN_DOOR_MAX;
-             budget > 0 && door->fd == item->fd && s_door_once (self, door); budget--)
-            ;
-        break;
-    }
-    s_spin (self);
-    return 0;
-}
-
-static int s_on_listener (zloop_t *loop, zmq_pollitem_t *item, void *arg)
-{
-    umbp_post_t *self = arg;
-    int fd = umbp_shm_accept (item->fd, NULL);
-    if (fd < 0)
-        return 0;
-    size_t index = 0;
-    while (index < DOORS_MAX && self->doors[index].fd >= 0)
-        index++;
-    if (index == DOORS_MAX) {
-        self->stats.doors_refused++;
-        close (fd);
-        return 0;
-    }
-    self->doors[index] = (door_t) { fd, ++self->door_serial };
-    self->door_high = index >= self->door_high ? index + 1 : self->door_high;
-    self->stats.doors_open++;
-    zmq_pollitem_t reader = { .fd = fd, .events = ZMQ_POLLIN };
-    zloop_poller (loop, &reader, s_on_door, self);
-    zloop_poller_set_tolerant (loop, &reader);  //  Else a hang-up ends the reading
-    return 0;
-}
-
 void umbp_post_start (umbp_post_t *self, zloop_t *loop, void *shell, void *owner,
                       umbp_request_fn *request, umbp_closed_fn *closed)
 {
@@ -785,10 +658,8 @@ void umbp_post_start (umbp_post_t *self, zloop_t *loop, void *shell, void *owner
     zloop_reader (loop, self->inbox, s_on_inbox, self);
     for (size_t index = 0; index < self->peer_count; index++)
         zloop_reader (loop, self->peers[index].sock, s_on_peer, self);
-    if (self->pending_count > 0)        //  Asked before there was a loop
+    if (umbp_questions_count (self->questions) > 0)     //  Asked before there was a loop
         self->sweep_timer = zloop_timer (loop, SWEEP_MS, 0, s_on_sweep, self);
-    if (self->listener >= 0) {
-        zmq_pollitem_t item = { .fd = self->listener, .events = ZMQ_POLLIN };
-        zloop_poller (loop, &item, s_on_listener, self);
-    }
+    if (self->doors)
+        umbp_doors_start (self->doors, loop, s_spin);
 }

@@ -129,7 +129,7 @@ typedef struct {
     umbp_latency_t latency;             //  Answers that were given to them
 } umbp_post_stats_t;
 
-const umbp_post_stats_t *umbp_post_stats (const umbp_post_t *self);
+const umbp_post_stats_t *umbp_post_stats (umbp_post_t *self);
 
 //  Log every message when above 2
 void umbp_post_set_log (umbp_post_t *self, unsigned level);

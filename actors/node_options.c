@@ -1,0 +1,282 @@
+//  actors/node_options.c - the options of a node: what they are without other word, and what is allowed.
+#include "actors/node_options.h"
+
+#include <inttypes.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "actors/gate.h"
+#include "actors/http.h"
+#include "actors/kv_table.h"
+#include "actors/placement.h"
+#include "actors/tier/pace.h"
+#include "cluster/endpoint.h"
+#include "cluster/ring.h"
+
+#define PAGES_MAX 0xffff0000            //  32 bits; a region may be rounded up by some
+#define SPIN_MAX_US 1000000             //  As who_ok can say
+#define DOOR_LONGEST "/tier:dram.sock"  //  Of all our actors' doors, behind the folder
+
+void umbp_node_options_init (umbp_node_options_t *options)
+{
+    *options = (umbp_node_options_t) {
+        .cluster = "umbp", .listen = "tcp://127.0.0.1:7710",
+        .etcd_prefix = "/umbp", .etcd_ttl_ms = 10000,
+        .heartbeat_ms = 1000, .suspect_ms = 3000, .gone_ms = 30000,
+        .copies = 2, .vnodes = 150,
+        .dram_bytes = (uint64_t) 1 << 30, .region_bytes = (uint64_t) 1 << 30, .page_bytes = 64 << 10,
+        .prefault = true, .evict_high = 90, .evict_low = 70, .strategy = "local",
+        .slot_ttl_ms = 30000, .lease_ttl_ms = 10000,
+        .replicate = "off", .replicate_rate = (uint64_t) 256 << 20, .resyncs = 12,
+        .index_keys = (uint64_t) 64 << 20, .kv_hashes = 4 << 20,
+        .log_level = 2,
+    };
+}
+
+static int s_refuse (char *why, size_t size, const char *format, ...)
+    __attribute__ ((format (printf, 3, 4)));
+
+static int s_refuse (char *why, size_t size, const char *format, ...)
+{
+    va_list args;
+    va_start (args, format);
+    if (why)
+        vsnprintf (why, size, format, args);
+    va_end (args);
+    return UMBP_EINVAL;
+}
+
+static bool s_name_ok (const char *name)
+{
+    size_t size = strlen (name);
+    return size > 0 && size <= UMBP_NAME_MAX
+           && strspn (name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
+                  == size;
+}
+
+//  True for "tcp://*:...", "tcp://0.0.0.0:..." and the like: nobody can connect there
+static bool s_is_wildcard (const char *endpoint)
+{
+    return strncmp (endpoint, "tcp://*", 7) == 0 || strncmp (endpoint, "tcp://0.0.0.0:", 14) == 0
+           || strncmp (endpoint, "tcp://[::]:", 11) == 0;
+}
+
+//  True for nothing, and for one or more endpoints that can be connected to
+static bool s_is_list (const char *list)
+{
+    const char *at = list;
+    umbp_text_t peer = umbp_endpoint_next (&at);
+    if (peer.size == 0)
+        return *list == 0;
+    while (peer.size > 0 && umbp_endpoint_ok (peer))
+        peer = umbp_endpoint_next (&at);
+    return peer.size == 0;
+}
+
+void umbp_node_options_name (const umbp_node_options_t *o, uint64_t node_epoch, char *out)
+{
+    char host[UMBP_NAME_MAX] = "node";
+    gethostname (host, 40);
+    host[40] = 0;
+    const char *port = strrchr (o->listen, ':') + 1;
+    if (*o->node)
+        snprintf (out, UMBP_NAME_MAX + 1, "%s", o->node);
+    else if (atoi (port) > 0)
+        snprintf (out, UMBP_NAME_MAX + 1, "%.40s-%.5s", host, port);
+    else
+        snprintf (out, UMBP_NAME_MAX + 1, "%.40s-%" PRIx64, host, node_epoch);
+}
+
+uint64_t umbp_node_clock_us (void)
+{
+    struct timespec now;
+    clock_gettime (CLOCK_REALTIME, &now);
+    return (uint64_t) now.tv_sec * 1000000 + (uint64_t) now.tv_nsec / 1000;
+}
+
+static int s_check_network (const umbp_node_options_t *o, char *why, size_t size)
+{
+    if (strncmp (o->listen, "tcp://", 6) != 0 || !strrchr (o->listen + 6, ':'))
+        return s_refuse (why, size, "listen: must be tcp://host:port, port * for any");
+    if (s_is_wildcard (o->listen) && !*o->advertise)
+        return s_refuse (why, size,
+                         "advertise: needed when listen is all interfaces: tcp://host:port");
+    if (*o->advertise && !umbp_endpoint_ok (umbp_text (o->advertise)))
+        return s_refuse (why, size, "advertise: must be tcp://host:port");
+    if (!s_is_list (o->seeds))
+        return s_refuse (why, size, "seeds: must be tcp://host:port,... of single hosts");
+    if (!s_is_list (o->gossip_connect))
+        return s_refuse (why, size, "gossip_connect: must be tcp://host:port,... of single hosts");
+    if (o->bulk_port > 65535)
+        return s_refuse (why, size, "bulk_port: allowed are 0 to 65535");
+    if (o->beacon_port > 65535)
+        return s_refuse (why, size, "beacon_port: allowed are 0 to 65535");
+    return UMBP_OK;
+}
+
+static int s_check_listen (const char *where, const char *member, char *why, size_t size)
+{
+    if (!*where || umbp_endpoint_is_loopback (where))
+        return UMBP_OK;
+    return s_refuse (why, size,
+                     "%s: %.200s is not loopback, and whoever reaches it could read and remove "
+                     "everything: set security/certificate (umbp-console keygen makes one), or "
+                     "security/insecure = yes if that network is trusted",
+                     member, where);
+}
+
+//  Who has no certificate listens to this host alone, unless told otherwise
+static int s_check_plain (const umbp_node_options_t *o, char *why, size_t size)
+{
+    if (*o->nodes_dir || *o->clients_dir)
+        return s_refuse (why, size, "%s: it needs a certificate of this node too",
+                         *o->nodes_dir ? "nodes_dir" : "clients_dir");
+    if (o->insecure)
+        return UMBP_OK;
+    int rc = s_check_listen (o->listen, "listen", why, size);
+    if (rc == UMBP_OK)
+        rc = s_check_listen (o->bulk_host, "bulk_host", why, size);
+    return rc == UMBP_OK ? s_check_listen (o->gossip_bind, "gossip_bind", why, size) : rc;
+}
+
+static int s_check_security (const umbp_node_options_t *o, char *why, size_t size)
+{
+    umbp_pass_t own = { .role = UMBP_PASS_NODE };
+    uint8_t secret_key[UMBP_CURVE_KEY];
+    char what[UMBP_TEXT_MAX] = "";
+    if (!*o->certificate)
+        return s_check_plain (o, why, size);
+    if (o->insecure)
+        return s_refuse (why, size, "insecure: not with a certificate: take one of both away");
+    int rc = umbp_curve_read_own (o->certificate, &own.cert, secret_key, what, sizeof what);
+    memset (secret_key, 0, sizeof secret_key);
+    if (rc < 0)
+        return s_refuse (why, size, "certificate: %s", what);
+    if (*own.cert.words.node && *o->node && strneq (own.cert.words.node, o->node))
+        return s_refuse (why, size, "certificate: %.200s is for the node %s, not for %s",
+                         o->certificate, own.cert.words.node, o->node);
+    umbp_keyring_t *keys = umbp_gate_read (&own, o->nodes_dir, o->clients_dir, what, sizeof what);
+    if (!keys)
+        return s_refuse (why, size, "nodes_dir, clients_dir: %s", what);
+    umbp_keyring_destroy (&keys);
+    return UMBP_OK;
+}
+
+umbp_etcd_args_t umbp_node_options_etcd (const umbp_node_options_t *o)
+{
+    return (umbp_etcd_args_t){ .cluster = o->cluster,
+                               .endpoints = o->etcd_endpoints,
+                                .prefix = o->etcd_prefix, .ttl_ms = o->etcd_ttl_ms,
+                                .user = o->etcd_user, .password = o->etcd_password,
+                                .ca = o->etcd_ca, .cert = o->etcd_cert, .key = o->etcd_key };
+}
+
+static int s_check_etcd (const umbp_node_options_t *o, char *why, size_t size)
+{
+    umbp_etcd_args_t args = umbp_node_options_etcd (o);
+    const char *reason = NULL;
+    if (*o->etcd_endpoints && umbp_etcd_check (&args, &reason) < 0)
+        return s_refuse (why, size, "%s", reason);
+    return UMBP_OK;
+}
+
+static int s_check_gateway (const umbp_node_options_t *o, char *why, size_t size)
+{
+    if (*o->gateway_listen
+        && (strncmp (o->gateway_listen, "tcp://", 6) != 0 || !strrchr (o->gateway_listen + 6, ':')))
+        return s_refuse (why, size, "gateway_listen: must be tcp://host:port, port * for any");
+    if (*o->gateway_listen && !o->gateway_open && !umbp_http_is_loopback (o->gateway_listen))
+        return s_refuse (why, size,
+                         "gateway_listen: other hosts reach this address: use 127.0.0.1, or set "
+                         "gateway_open");
+    return UMBP_OK;
+}
+
+//  After the network: the name may have the port of listen in it
+static int s_check_names (const umbp_node_options_t *o, char *why, size_t size)
+{
+    if (*o->node && !s_name_ok (o->node))
+        return s_refuse (why, size, "node: allowed are 1 to 64 of A-Z a-z 0-9 . _ -");
+    if (!s_name_ok (o->cluster))
+        return s_refuse (why, size, "cluster: allowed are 1 to 64 of A-Z a-z 0-9 . _ -");
+    char node[UMBP_NAME_MAX + 1];
+    umbp_node_options_name (o, umbp_node_clock_us (), node);
+    size_t bytes = strlen (o->run_dir) + 1 + strlen (node) + strlen (DOOR_LONGEST);
+    if (*o->run_dir && bytes > UMBP_DOOR_PATH_MAX)
+        return s_refuse (why, size,
+                         "run_dir: run_dir/%s%s has %zu bytes, a UNIX socket path has at most %d",
+                         node, DOOR_LONGEST, bytes, UMBP_DOOR_PATH_MAX);
+    return UMBP_OK;
+}
+
+static int s_check_members (const umbp_node_options_t *o, char *why, size_t size)
+{
+    if (o->heartbeat_ms < 10 || o->heartbeat_ms > 60000)
+        return s_refuse (why, size, "heartbeat_ms: allowed are 10 to 60000");
+    if (o->suspect_ms / 3 < o->heartbeat_ms)
+        return s_refuse (why, size, "suspect_ms: must be at least 3 times heartbeat_ms");
+    if (o->gone_ms < o->suspect_ms)
+        return s_refuse (why, size, "gone_ms: must be at least suspect_ms");
+    if (o->copies < 1 || o->copies > UMBP_COPIES_MAX)
+        return s_refuse (why, size, "copies: allowed are 1 to %d", UMBP_COPIES_MAX);
+    if (o->vnodes < 1 || o->vnodes > UMBP_RING_REPLICAS_MAX)
+        return s_refuse (why, size, "vnodes: allowed are 1 to %d", UMBP_RING_REPLICAS_MAX);
+    return UMBP_OK;
+}
+
+static int s_check_memory (const umbp_node_options_t *o, char *why, size_t size)
+{
+    if (o->page_bytes < 4096 || o->page_bytes > 1 << 30 || o->page_bytes % 4096)
+        return s_refuse (why, size, "page_bytes: allowed are multiples of 4 KiB up to 1 GiB");
+    if (o->dram_bytes < o->page_bytes || o->region_bytes < o->page_bytes)
+        return s_refuse (why, size, "dram_bytes, region_bytes: must hold one page at least");
+    if ((o->dram_bytes - 1) / o->region_bytes >= UMBP_REGIONS_MAX)
+        return s_refuse (why, size,
+                         "region_bytes: too small, dram_bytes would need more than %d regions",
+                         UMBP_REGIONS_MAX);
+    if (o->dram_bytes / o->page_bytes > PAGES_MAX)
+        return s_refuse (why, size,
+                         "page_bytes: too small, dram_bytes would need more than %u pages",
+                         PAGES_MAX);
+    return UMBP_OK;
+}
+
+static int s_check_blocks (const umbp_node_options_t *o, char *why, size_t size)
+{
+    if (o->evict_low < 1 || o->evict_low >= o->evict_high || o->evict_high > 100)
+        return s_refuse (why, size, "evict_low, evict_high: must be 1 <= low < high <= 100");
+    if (!umbp_place_strategy (o->strategy))
+        return s_refuse (why, size, "strategy: allowed are local, most_free, weighted, same");
+    if (strneq (o->replicate, "off") && strneq (o->replicate, "last"))
+        return s_refuse (why, size, "replicate: allowed are off, last");
+    if (o->resyncs > UMBP_PACE_MAX)
+        return s_refuse (why, size, "resyncs: allowed are 0 to %d", UMBP_PACE_MAX);
+    if (o->slot_ttl_ms < 100 || o->lease_ttl_ms < 100)
+        return s_refuse (why, size, "slot_ttl_ms, lease_ttl_ms: must be 100 or more");
+    if (o->index_keys < 1 || o->index_keys > UINT32_MAX)
+        return s_refuse (why, size, "index_keys: allowed are 1 to %u", UINT32_MAX);
+    if (o->kv_hashes < 1 || o->kv_hashes > UMBP_KV_HASHES_MAX)
+        return s_refuse (why, size, "kv_hashes: allowed are 1 to %d", UMBP_KV_HASHES_MAX);
+    return UMBP_OK;
+}
+
+static int s_check_running (const umbp_node_options_t *o, char *why, size_t size)
+{
+    if (o->spin_us > SPIN_MAX_US)
+        return s_refuse (why, size, "spin_us: allowed are 0 to %d", SPIN_MAX_US);
+    if (o->log_level > 3)
+        return s_refuse (why, size, "log_level: allowed are 0 to 3");
+    return s_check_gateway (o, why, size);
+}
+
+int umbp_node_options_check (const umbp_node_options_t *options, char *why, size_t size)
+{
+    static int (*const checks[]) (const umbp_node_options_t *, char *, size_t) = {
+        s_check_network, s_check_names, s_check_etcd, s_check_members,
+        s_check_memory, s_check_blocks, s_check_running, s_check_security,
+    };
+    int rc = UMBP_OK;
+    for (size_t index = 0; index < sizeof checks / sizeof *checks && rc == UMBP_OK; index++)
+        rc = checks[index](options, why, size);
+    return rc;
+}

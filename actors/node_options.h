@@ -1,0 +1,21 @@
+//  actors/node_options.h - what follows from the options of a node; the options are in umbp_node.h.
+#ifndef UMBP_NODE_OPTIONS_H
+#define UMBP_NODE_OPTIONS_H
+
+#include "actors/etcd_actor.h"
+#include "actors/umbp_node.h"
+
+#define UMBP_REGIONS_MAX 64             //  Of memory
+#define UMBP_DOOR_PATH_MAX 107          //  What the name of a UNIX socket may have
+
+//  What a node of these options is called: its id, or the host's name and port; where the port is
+//  not known yet, something unique. out has UMBP_NAME_MAX + 1 bytes.
+void umbp_node_options_name (const umbp_node_options_t *options, uint64_t node_epoch, char *out);
+
+//  Of etcd, all but who and where we are: that is not known before the link. Views of the options.
+umbp_etcd_args_t umbp_node_options_etcd (const umbp_node_options_t *options);
+
+//  Microseconds of the wall clock
+uint64_t umbp_node_clock_us (void);
+
+#endif
