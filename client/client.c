@@ -69,9 +69,8 @@ static void s_prepare (umbp_lane_t *lane, int64_t deadline_ms)
     umbp_pool_swap_cluster (self, &lane->cluster);
     if (umbp_pool_wants_cluster (self))
         umbp_lane_refresh (lane, umbp_lane_slice (lane, 0));
-    if (self->shm && lane->cluster)
-        umbp_memory_attach (lane, self->node);
     umbp_memory_tidy (lane);
+    lane->near = self->shm && lane->cluster ? umbp_memory_near (lane) : NULL;
 }
 
 int umbp_pool_enter (umbp_t *self, uint32_t timeout_ms, umbp_lane_t **lane_p)

@@ -34,6 +34,8 @@ typedef struct umbp_memory {
     uint64_t node_epoch;
     uint32_t page_size;
     umbp_shm_map_t *reads, *writes;
+    umbp_shm_map_t *board_map;          //  NULL: it has no board
+    const void *board;                  //  See board.h
     unsigned users;
 } umbp_memory_t;
 

@@ -283,6 +283,7 @@ typedef struct {
     uint64_t shm_put_bytes, shm_get_bytes, tcp_put_bytes, tcp_get_bytes;
     uint64_t inline_put_bytes, inline_get_bytes;
     uint64_t checksum_errors, stale, timeouts;
+    uint64_t board_hits;                //  Of the hits: found and read here without any message
     uint64_t replicas_missing;          //  Copies that puts asked for and that were not made in time
 } umbp_stats_t;
 

@@ -23,6 +23,7 @@ struct umbp_store {
     uint32_t free_head, slot_head;
     uint32_t *buckets;                  //  First item by fingerprint
     uint32_t bucket_mask;
+    umbp_board_t *board;                //  NULL: none
     uint64_t seed, token_state;
     uint64_t live, slots, doomed;
 };
@@ -65,6 +66,11 @@ void umbp_store_destroy (umbp_store_t **self_p)
     umbp_pages_destroy (&self->pages);
     free (self);
     *self_p = NULL;
+}
+
+void umbp_store_set_board (umbp_store_t *self, umbp_board_t *board)
+{
+    self->board = board;
 }
 
 //  --------------------------------------------------------------------------------------------------
@@ -211,6 +217,19 @@ uint32_t umbp_store_slots (const umbp_store_t *self)
     return self->slot_head;
 }
 
+//  Readers of this host may see a live block
+static void s_show (umbp_store_t *self, uint32_t item)
+{
+    const umbp_block_t *block = &self->blocks[item];
+    if (!self->board || block->extent_count > UMBP_BOARD_EXTENTS_MAX)
+        return;
+    umbp_notice_t notice = { .item = item,
+                             .size = block->size, .sum = block->sum,
+                             .extent_count = block->extent_count };
+    memcpy (notice.extents, block->extents, block->extent_count * sizeof *block->extents);
+    umbp_board_add (self->board, block->key, block->key_size, &notice);
+}
+
 int umbp_store_commit (umbp_store_t *self, uint32_t item, uint64_t sum, uint64_t tick)
 {
     umbp_block_t *block = &self->blocks[item];
@@ -227,6 +246,7 @@ int umbp_store_commit (umbp_store_t *self, uint32_t item, uint64_t sum, uint64_t
     block->state = UMBP_BLOCK_LIVE;
     self->live++;
     umbp_order_touch (self->order, item, block->depth, tick);
+    s_show (self, item);
     return 0;
 }
 
@@ -237,6 +257,8 @@ bool umbp_store_drop (umbp_store_t *self, uint32_t item)
     if (block->state == UMBP_BLOCK_SLOT)
         s_slot_unlink (self, item);
     else {
+        if (self->board)
+            umbp_board_drop (self->board, block->key, block->key_size);
         s_unlink_key (self, item);
         umbp_order_remove (self->order, item);
         self->live--;
