@@ -21,7 +21,7 @@
 #define UMBP_NO_DOOR (-1)
 #define UMBP_LATE_GIFTS_MAX 64          //  Questions whose late answer is given back
 #define UMBP_DOOR_BYTES UMBP_SHM_DATA_MAX           //  Of a message with payload through a door
-#define UMBP_TOUCHES_MAX 256            //  Blocks read from a board that are told of at once
+#define UMBP_TOUCHES_MAX 1024           //  Blocks read from a board that are told of at once
 #define UMBP_DATAGRAM_MAX (256u << 10)              //  Room for what comes through one
 
 //  An actor of a node on this host

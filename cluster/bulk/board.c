@@ -1,7 +1,9 @@
 //  cluster/bulk/board.c - the notice board of a tier. See board.h.
 //
 //  A header of one page; then for each bucket a line of 8 tags, the hashes of its keys, so that a key
-//  that is not there costs one line of cache; then the notices, 8 to a bucket.
+//  that is not there costs two lines of cache; then the notices, 8 to a bucket. A key may be in either
+//  of two buckets, so that hardly any overflows before the board is full. (Y. Azar et al., "Balanced
+//  Allocations", SIAM J. Comput. 29(1), 1999.)
 #include "cluster/bulk/board.h"
 
 #include <assert.h>
@@ -16,6 +18,7 @@
 #define MAGIC UINT64_C (0x3130445242424d55)         //  "UMBBRD01"
 #define HEADER_BYTES 4096
 #define WAYS 8                          //  Notices in a bucket
+#define CHOICES 2                       //  Buckets a key may be in: the emptier one takes it
 #define NOTICES_MIN 1024
 #define NOTICES_MAX (UINT32_C (1) << 22)
 #define LOOKS_MAX 4                     //  Tries to see a notice that does not change meanwhile
@@ -79,9 +82,25 @@ static uint64_t s_tag (const void *base, const void *key, size_t key_size)
     return XXH3_64bits_withSeed (key, key_size, ((const header_t *) base)->seed) | 1;
 }
 
-static uint64_t s_bucket (const void *base, uint64_t tag)
+static uint64_t s_bucket (const void *base, uint64_t tag, int choice)
 {
-    return (tag >> 16) & (((const header_t *) base)->buckets - 1);
+    return tag >> (choice == 0 ? 16 : 40) & (((const header_t *) base)->buckets - 1);
+}
+
+//  The number of the next notice with that tag, from *from on, which counts through the buckets it
+//  may be in. Returns false if there is none.
+static bool s_next (const void *base, uint64_t tag, size_t *from, uint32_t *notice)
+{
+    for (; *from < CHOICES * WAYS; (*from)++) {
+        uint64_t bucket = s_bucket (base, tag, (int) (*from / WAYS));
+        size_t way = *from % WAYS;
+        if (s_load (&s_tags (base, bucket)[way]) != tag)
+            continue;
+        *notice = (uint32_t) (bucket * WAYS + way);
+        (*from)++;
+        return true;
+    }
+    return false;
 }
 
 //  The word of a key that begins at a byte, with zeros behind its end
@@ -180,6 +199,26 @@ static void s_close (word_t *notice, uint64_t version)
     atomic_store_explicit (&notice[VERSION], version + 2, memory_order_release);
 }
 
+//  A free place for a key, in the emptier of its buckets
+static bool s_room (const void *base, uint64_t tag, uint64_t *place)
+{
+    size_t most = 0;
+    for (int choice = 0; choice < CHOICES; choice++) {
+        uint64_t bucket = s_bucket (base, tag, choice), last = 0;
+        size_t free_ways = 0;
+        for (size_t way = 0; way < WAYS; way++)
+            if (s_load (&s_tags (base, bucket)[way]) == 0) {
+                free_ways++;
+                last = bucket * WAYS + way;
+            }
+        if (free_ways > most) {
+            most = free_ways;
+            *place = last;
+        }
+    }
+    return most > 0;
+}
+
 bool umbp_board_add (umbp_board_t *self, const void *key, size_t key_size,
                      const umbp_notice_t *block)
 {
@@ -187,18 +226,14 @@ bool umbp_board_add (umbp_board_t *self, const void *key, size_t key_size,
         || block->extent_count > UMBP_BOARD_EXTENTS_MAX)
         return false;
     void *base = umbp_region_base (self->region);
-    uint64_t tag = s_tag (base, key, key_size), bucket = s_bucket (base, tag);
-    word_t *tags = s_tags (base, bucket);
-    size_t way = 0;
-    while (way < WAYS && s_load (&tags[way]) != 0)
-        way++;
-    if (way == WAYS)
+    uint64_t tag = s_tag (base, key, key_size), place;
+    if (!s_room (base, tag, &place))
         return false;
-    word_t *notice = s_notice (base, bucket * WAYS + way);
+    word_t *notice = s_notice (base, place);
     uint64_t version = s_open (notice);
     s_write (notice, key, key_size, block);
     s_close (notice, version);
-    s_store (&tags[way], tag);
+    s_store (s_tags (base, 0) + place, tag);
     self->count++;
     return true;
 }
@@ -208,13 +243,13 @@ void umbp_board_drop (umbp_board_t *self, const void *key, size_t key_size)
     if (key_size == 0 || key_size > UMBP_BOARD_KEY_MAX)
         return;
     void *base = umbp_region_base (self->region);
-    uint64_t tag = s_tag (base, key, key_size), bucket = s_bucket (base, tag);
-    word_t *tags = s_tags (base, bucket);
-    for (size_t way = 0; way < WAYS; way++) {
-        word_t *notice = s_notice (base, bucket * WAYS + way);
-        if (s_load (&tags[way]) != tag || !s_is_key (notice, key, key_size))
+    uint64_t tag = s_tag (base, key, key_size);
+    uint32_t place;
+    for (size_t from = 0; s_next (base, tag, &from, &place);) {
+        word_t *notice = s_notice (base, place);
+        if (!s_is_key (notice, key, key_size))
             continue;
-        s_store (&tags[way], 0);
+        s_store (s_tags (base, 0) + place, 0);
         uint64_t version = s_open (notice);
         s_store (&notice[SHAPE], 0);
         s_close (notice, version);
@@ -263,12 +298,8 @@ bool umbp_board_look (const void *base, const void *key, size_t key_size, umbp_n
 {
     if (key_size == 0 || key_size > UMBP_BOARD_KEY_MAX)
         return false;
-    uint64_t tag = s_tag (base, key, key_size), bucket = s_bucket (base, tag);
-    const word_t *tags = s_tags (base, bucket);
-    for (size_t way = 0; way < WAYS; way++) {
-        if (s_load (&tags[way]) != tag)
-            continue;
-        found->notice = (uint32_t) (bucket * WAYS + way);
+    uint64_t tag = s_tag (base, key, key_size);
+    for (size_t from = 0; s_next (base, tag, &from, &found->notice);) {
         bool changed = true;
         for (int look = 0; look < LOOKS_MAX && changed; look++)
             if (s_read (s_notice (base, found->notice), key, key_size, found, &changed))

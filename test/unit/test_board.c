@@ -103,6 +103,24 @@ static void test_agrees_with_a_model (void)
     umbp_board_destroy (&board);
 }
 
+//  Nearly all of as many blocks as there are notices find room
+static void test_is_well_filled (void)
+{
+    enum { NOTICES = 1 << 16 };
+    umbp_board_t *board = umbp_board_new (NOTICES);
+    size_t refused = 0;
+    for (uint32_t number = 0; number < NOTICES; number++) {
+        char key[32];
+        umbp_notice_t block = s_block (number);
+        size_t size = (size_t) snprintf (key, sizeof key, "block-%u", number);
+        refused += !umbp_board_add (board, key, size, &block);
+    }
+    printf ("%zu of %d refused ", refused, NOTICES);
+    CU_ASSERT_TRUE (refused < NOTICES / 20);
+    CU_ASSERT_EQUAL (umbp_board_count (board), NOTICES - refused);
+    umbp_board_destroy (&board);
+}
+
 static void test_refuses_what_is_no_board (void)
 {
     umbp_board_t *board = umbp_board_new (1);
@@ -217,6 +235,7 @@ int main (void)
     CU_pSuite suite = CU_add_suite ("board", NULL, NULL);
     CU_ADD_TEST (suite, test_finds_what_is_up);
     CU_ADD_TEST (suite, test_agrees_with_a_model);
+    CU_ADD_TEST (suite, test_is_well_filled);
     CU_ADD_TEST (suite, test_refuses_what_is_no_board);
     CU_ADD_TEST (suite, test_readers_never_take_other_bytes);
     CU_basic_run_tests ();
