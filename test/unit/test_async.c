@@ -1,5 +1,6 @@
 //  test/unit/test_async.c - batches in the background: outcomes as those of the calls, all of them once, deadlines that
 //  count from the submit, bounds, a descriptor that says when, and an end with batches under way.
+#include <inttypes.h>
 #include <poll.h>
 #include <sys/wait.h>
 
@@ -32,8 +33,8 @@ typedef struct {
 static void s_prepare (work_t *work, uint64_t number, bool fill)
 {
     for (size_t index = 0; index < BATCH; index++) {
-        int size = snprintf (work->keys[index], sizeof work->keys[index], "async-%llu",
-                             (unsigned long long) (number * BATCH + index));
+        int size = snprintf (work->keys[index], sizeof work->keys[index], "async-%" PRIu64,
+                             number * BATCH + index);
         work->items[index] = (umbp_item_t) { .key = { work->keys[index], (size_t) size },
                                              .data = work->data[index], .size = BLOCK };
         memset (work->data[index], 0, BLOCK);
