@@ -6,7 +6,7 @@
 //  unseen.
 //
 //  A value: one owner, no thread, no time of its own. Blocks are named by item numbers, which are used again.
-//  One allocation per block, for its key and extents; the number of blocks is bounded by that of pages.
+//  Keys and extents lie in a slab; the number of blocks is bounded by that of pages.
 #ifndef UMBP_STORE_H
 #define UMBP_STORE_H
 
