@@ -66,6 +66,11 @@ static size_t s_bytes (uint64_t buckets)
     return HEADER_BYTES + buckets * WAYS * sizeof (word_t) * (1 + WORDS);
 }
 
+//  ThreadSanitizer knows nothing of fences, which gcc warns of; all words here are atomic, so it need not
+#if defined(__SANITIZE_THREAD__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wtsan"
+#endif
+
 static uint64_t s_load (const word_t *word)
 {
     return atomic_load_explicit (word, memory_order_relaxed);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "cluster/bulk/board.h"
+#include "cluster/bulk/clock.h"
 #include "proto/splitmix.h"
 
 static const void *s_base (const umbp_board_t *board)
@@ -148,6 +149,7 @@ static void test_refuses_what_is_no_board (void)
 #define PAGE_WORDS 512
 #define BLOCKS 200
 #define ROUNDS 1000000
+#define ROUNDS_MS 5000                  //  Fewer are made if they take longer
 
 //  Who copied a block and finds the notice up has its bytes, all of them
 static int s_read_for (const void *board, const uint64_t *pages, const _Atomic int *over,
@@ -191,7 +193,8 @@ static void test_readers_never_take_other_bytes (void)
     for (size_t index = 0; index < 3; index++)
         if ((pids[index] = fork ()) == 0)
             _exit (s_read_for (s_base (board), pages, over, seed + index + 1));
-    for (uint64_t round = 0; round < ROUNDS; round++) {
+    int64_t until_ms = umbp_clock_ms () + ROUNDS_MS;
+    for (uint64_t round = 0; round < ROUNDS && umbp_clock_ms () < until_ms; round++) {
         size_t page = umbp_splitmix (&state) % PAGES;
         uint64_t number = umbp_splitmix (&state) % BLOCKS;
         char key[32];
