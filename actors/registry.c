@@ -371,6 +371,7 @@ static void s_stat (void *owner, umbp_gauges_t *stats)
     umbp_gauges_add (stats, "members_left", self->left);
     umbp_gauges_add (stats, "beats_sent", self->beats_sent);
     umbp_gauges_add (stats, "beats_received", self->beats_received);
+    umbp_gauges_add (stats, "beat_gap_ms_max", umbp_members_gap_ms (members));
     umbp_gauges_add (stats, "probes", self->probed);
     umbp_gauges_add (stats, "probes_open", umbp_probes_open (self->probes));
     umbp_gauges_add (stats, "probes_failed", self->probes_failed);
