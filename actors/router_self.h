@@ -14,7 +14,7 @@
 #define UMBP_ROWS_MAX 64                //  Nodes (or leases) in one answer
 #define UMBP_AVOID_MAX 16               //  Owners that a reader had better not meet again
 #define UMBP_ODD_MAX 8
-#define UMBP_ANOTHER_MS 1500            //  Who is silent for so long is left for another, if there is one
+#define UMBP_ANOTHER_MS 1000            //  Who is silent for so long is left for another, if there is one
 
 typedef struct umbp_router umbp_router_t;
 typedef struct umbp_req umbp_req_t;

@@ -9,7 +9,7 @@
 #define OPEN INT8_MAX                   //  No outcome yet
 #define NOBODY UINT16_MAX
 #define PASSES_MAX 2                    //  With our ring, and with the one after it
-#define ANOTHER_MS 1000                 //  Who is silent for so long is left for the next owner, or the router
+#define ANOTHER_MS 500                  //  Who is silent for so long is left for the next owner, or the router
 
 //  Whom to ask first
 typedef enum { UNKNOWN, SELF, NEAR, FAR, SUSPECT, FAILED } rank_t;
