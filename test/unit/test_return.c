@@ -213,8 +213,9 @@ static void *s_work (void *arg)
 //  --------------------------------------------------------------------------------------------------
 //  Turns
 
-//  Wait until all nodes that stay see it as that, or, with 0, see it no more. Returns its incarnation, or 0.
-static uint64_t s_wait_seen (bool there)
+//  Wait until all nodes that stay see it, in another incarnation than a former one; or see it no more. Returns its
+//  incarnation, or 0.
+static uint64_t s_wait_seen (bool there, uint64_t former)
 {
     int64_t until_ms = umbp_clock_ms () + WAIT_MS;
     uint64_t epoch = 0;
@@ -225,7 +226,7 @@ static uint64_t s_wait_seen (bool there)
         const umbp_msg_t *answer;
         umbp_msg_init (&question, UMBP_MSG_topology, 0);
         epoch = talk ? s_seen (talk) : 0;
-        bool member = epoch != 0;
+        bool member = epoch != 0 && epoch != former;
         if (!there && talk && umbp_talk_ask (talk, "registry", &question, &answer) == 0)
             member = answer->topology_ok.nodes.count > STABLE;           //  Suspects, too
         number += member == there;
@@ -246,6 +247,7 @@ static void s_next_turn (void)
 //  Start it, with blocks of its own
 static bool s_start_him (void)
 {
+    static uint64_t former;
     char *const flags[] = {
         "--dram-capacity", "96MiB", "--dram-region", "96MiB",  "--dram-prefault=no",
         "--dram-page",     "4KiB",  "--index-keys",  "200000", NULL
@@ -257,7 +259,7 @@ static bool s_start_him (void)
         pool = s_connect (s_listen);
     if (s_turn % 2)
         s_next_turn ();                 //  He takes clients
-    uint64_t epoch = pool ? s_wait_seen (true) : 0;
+    uint64_t epoch = former = pool ? s_wait_seen (true, former) : 0;
     bool fine = epoch != 0 && s_put (pool, epoch, 0, HIS, true);
     if (fine)
         s_epoch = epoch;
@@ -286,12 +288,12 @@ static void s_sleep_and_wake (bool until_gone)
 {
     s_stop_him (SIGSTOP);
     if (until_gone)
-        s_wait_seen (false);
+        s_wait_seen (false, 0);
     else
         s_wait (SUSPECT_MS + 500);
     s_next_turn ();                     //  It is back where a registry says so
     kill (s_pid, SIGCONT);
-    CU_ASSERT (s_wait_seen (true) == s_epoch);
+    CU_ASSERT (s_wait_seen (true, 0) == s_epoch);
     s_wait (1200);
 }
 
@@ -299,7 +301,7 @@ static void s_die_and_return (bool until_gone)
 {
     s_stop_him (SIGKILL);
     if (until_gone)
-        s_wait_seen (false);
+        s_wait_seen (false, 0);
     CU_ASSERT (s_start_him ());
     s_wait (500);
 }
