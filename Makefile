@@ -38,7 +38,7 @@ HEADERS := $(wildcard proto/*.h cluster/*.h cluster/*/*.h actors/*.h actors/*/*.
              bin/*.h test/*.h test/*/*.h)
 SCRIPTS := $(sort $(shell find test -name '*.sh' -executable \
              \( -path 'test/cluster/*' -o -name check.sh \) 2>/dev/null))
-LONG := $(patsubst %,test/cluster/%.sh,clock heal killed oneway split stopped)   #  In check-cluster only
+LONG := $(patsubst %,test/cluster/%.sh,churn clock heal killed oneway resync split stopped)   #  In check-cluster only
 
 LIBS := $(B)/lib/libumbpnode.a $(B)/lib/libumbp.a
 SHARED := $(B)/lib/libumbp.so $(B)/lib/libumbpnode.so
@@ -159,7 +159,7 @@ COUNT_TESTS = find $(B)/test -name '*.status' -exec cat {} + | awk '{ n[$$1]++ }
 
 unit: $(TESTS:=.status)
 	@:
-$(B)/test/test_churn.status: $(B)/bin/umbp-node      #  It starts some
+$(B)/test/test_churn.status $(B)/test/test_return.status: $(B)/bin/umbp-node      #  They start some
 $(B)/test/%.status: $(B)/test/% FORCE
 	@eval "$$RUN_TEST"; run_test $* 300 $(RUNNER) $<
 
@@ -192,7 +192,7 @@ check-cluster: export UMBP_BUILD := $(abspath $(B))
 check-cluster: export LD_LIBRARY_PATH := $(abspath $(B))/lib
 check-cluster:                              #  all tests of several nodes, the long ones too
 	@deploy/setup.sh build check
-	@$(MAKE) all $(BREAKERS)
+	@$(MAKE) all $(BREAKERS) $(B)/test/test_churn $(B)/test/test_return
 	@mkdir -p $(B)/test
 	@rm -f $(B)/test/*.status
 	@eval "$$RUN_TEST"; for script in $(filter test/cluster/%,$(SCRIPTS)); do \

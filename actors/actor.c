@@ -56,6 +56,7 @@ static void s_answer_stat (shell_t *shell, const umbp_mail_t *mail)
     umbp_gauges_add (&stats, "answers", post->answers);
     umbp_gauges_add (&stats, "asked", post->asked);
     umbp_gauges_add (&stats, "timeouts", post->timeouts);
+    umbp_gauges_add (&stats, "message_bytes_max", post->bytes_max);
     umbp_gauges_add (&stats, "malformed", post->malformed);
     umbp_gauges_add (&stats, "lost", post->lost);
     umbp_gauges_add (&stats, "late", post->late);

@@ -7,7 +7,8 @@
 //          beside the old ones, so that a block is never missed meanwhile; when it is done the old ones go.
 //          A node that is not in the topology is asked to say it again later; one that left it is not seen in
 //          answers, and its entries are dropped. Nobody loses to an entry that is on its way out. Until all is settled
-//          an answer says so: what this shard does not know may exist.
+//          an answer says so: what this shard does not know may exist. And as long as a member's full account is not
+//          done (it is new, was restarted, or had been given up and came back) answers name it: its tiers know.
 #include "actors/index.h"
 
 #include "actors/index_table.h"
@@ -35,6 +36,7 @@ typedef struct {
     uint8_t tier;
     uint64_t epoch, next;
     uint16_t place, old_place;          //  old_place: of the account before, while the new one comes
+    bool told;                          //  A full account was done, and nothing is missing since
 } stream_t;
 
 typedef struct {
@@ -47,6 +49,8 @@ typedef struct {
     size_t reach;                       //  Place numbers ever used are below this
     stream_t streams[PLACES_MAX / 2];
     size_t stream_count;
+    uint16_t untold[UMBP_UNTOLD_MAX];   //  Members whose account is not done, that many at most
+    size_t untold_count;
     uint32_t sweep_cursor;
     bool sweeping;
     uint64_t lookups, keys, hits, changes, repeats, holes, conflicts, full;
@@ -59,6 +63,8 @@ typedef struct {
     uint32_t sizes[UMBP_EXTENTS_MAX];
     uint8_t names[UMBP_NODES_MAX * UMBP_NAME_MAX];
     uint16_t name_sizes[UMBP_NODES_MAX];
+    uint8_t untold_names[UMBP_UNTOLD_MAX * UMBP_NAME_MAX];
+    uint16_t untold_sizes[UMBP_UNTOLD_MAX];
 } self_t;
 
 //  --------------------------------------------------------------------------------------------------
@@ -132,6 +138,31 @@ static stream_t *s_stream (self_t *self, umbp_text_t node, uint8_t tier)
     return stream;
 }
 
+//  Who has tiers and has not told what they hold; whenever somebody has, or the topology is another. Suspects are
+//  not asked what others denied, so nobody hears of them.
+static void s_find_untold (self_t *self)
+{
+    uint8_t told[UMBP_NODES_MAX] = { 0 };
+    for (size_t index = 0; index < self->stream_count; index++) {
+        const stream_t *stream = &self->streams[index];
+        int member = umbp_topology_find (self->topology, umbp_text (stream->node));
+        if (member >= 0 && stream->told
+            && stream->epoch == umbp_topology_member (self->topology, (size_t) member)->epoch)
+            told[member] |= (uint8_t) (1u << stream->tier);
+    }
+    self->untold_count = 0;
+    for (size_t number = 0;
+         number < umbp_topology_count (self->topology) && self->untold_count < UMBP_UNTOLD_MAX;
+         number++) {
+        const umbp_member_t *member = umbp_topology_member (self->topology, number);
+        bool untold = false;
+        for (unsigned tier = 1; tier < UMBP_TIERS; tier++)
+            untold |= member->tiers[tier].total > 0 && !(told[number] & 1u << tier);
+        if (untold && member->in_ring && member->state == UMBP_MEMBER_ALIVE)
+            self->untold[self->untold_count++] = (uint16_t) number;
+    }
+}
+
 //  A full account begins. The one before stays in sight until this one is done, unless it was not done itself.
 static int s_begin (self_t *self, stream_t *stream, const umbp_msg_change_t *change)
 {
@@ -152,6 +183,8 @@ static int s_begin (self_t *self, stream_t *stream, const umbp_msg_change_t *cha
     stream->place = place;
     stream->epoch = change->node_epoch;
     stream->next = change->seq;
+    stream->told = false;
+    s_find_untold (self);
     return 0;
 }
 
@@ -169,6 +202,8 @@ static int s_accept (self_t *self, stream_t *stream, const umbp_msg_change_t *ch
     if (stream->place == NO_PLACE || change->node_epoch != stream->epoch
         || change->seq > stream->next) {
         self->holes++;
+        stream->told = false;
+        s_find_untold (self);
         return UMBP_ESTALE;
     }
     return 0;
@@ -250,8 +285,11 @@ static void s_on_change (void *owner, const umbp_mail_t *mail)
         }
         if (count > seen)
             stream->next = change->seq + count;
-        if (change->done)
+        if (change->done) {
             s_place_doom (self, &stream->old_place);
+            stream->told = true;
+            s_find_untold (self);
+        }
         answer.change_ok.verdicts = (umbp_s8s_t) { self->verdicts, count };
     }
     answer.change_ok.next = stream ? stream->next : 0;
@@ -311,6 +349,20 @@ static uint8_t s_places (self_t *self, const umbp_fingerprint_t *print, umbp_col
     return (uint8_t) shown;
 }
 
+//  Names of those whose word we do not have
+static umbp_column_t s_untold (self_t *self)
+{
+    umbp_column_t names = { .bytes = self->untold_names, .sizes = self->untold_sizes };
+    for (size_t index = 0; index < self->untold_count; index++) {
+        const char *node = umbp_topology_member (self->topology, self->untold[index])->node;
+        size_t size = strlen (node);
+        memcpy (self->untold_names + names.size, node, size);
+        self->untold_sizes[names.count++] = (uint16_t) size;
+        names.size += (uint32_t) size;
+    }
+    return names;
+}
+
 static void s_on_lookup (void *owner, const umbp_mail_t *mail)
 {
     self_t *self = owner;
@@ -330,7 +382,9 @@ static void s_on_lookup (void *owner, const umbp_mail_t *mail)
     umbp_msg_t answer;
     umbp_msg_init (&answer, UMBP_MSG_lookup_ok, 0);
     answer.lookup_ok.topo_epoch = self->topology ? umbp_topology_epoch (self->topology) : 0;
-    answer.lookup_ok.unsettled = !self->topology || !umbp_topology_settled (self->topology);
+    answer.lookup_ok.unsettled =
+        !self->topology || !umbp_topology_settled (self->topology) || self->untold_count > 0;
+    answer.lookup_ok.untold = s_untold (self);
     answer.lookup_ok.found = (umbp_u8s_t) { self->found, count };
     answer.lookup_ok.refs = (umbp_u16s_t) { self->refs, rows };
     answer.lookup_ok.tiers = (umbp_u8s_t) { self->tiers, rows };
@@ -370,6 +424,7 @@ static void s_on_topology (void *owner, const umbp_mail_t *mail)
         self->live[index] =
             self->accounts[index].used && !self->accounts[index].doomed
             && umbp_topology_find (fresh, umbp_text (self->accounts[index].node)) >= 0;
+    s_find_untold (self);
 }
 
 //  --------------------------------------------------------------------------------------------------
@@ -393,6 +448,7 @@ static void s_stat (void *owner, umbp_gauges_t *gauges)
     umbp_gauges_add (gauges, "keys", umbp_index_table_keys (self->table));
     umbp_gauges_add (gauges, "memory_bytes", umbp_index_table_bytes (self->table));
     umbp_gauges_add (gauges, "streams", self->stream_count);
+    umbp_gauges_add (gauges, "members_untold", self->untold_count);
     umbp_gauges_add (gauges, "lookups", self->lookups);
     umbp_gauges_add (gauges, "keys_asked", self->keys);
     umbp_gauges_add (gauges, "keys_found", self->hits);

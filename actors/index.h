@@ -5,6 +5,8 @@
 
 #include "actors/actor.h"
 
+#define UMBP_UNTOLD_MAX 8               //  Members that an answer names because it lacks their word
+
 typedef struct {
     const umbp_home_t *home;
     uint64_t seed;                      //  Of fingerprints, the same on all nodes of a cluster

@@ -47,7 +47,7 @@ struct umbp_members {
     int64_t ticked;                     //  When time went by last
     int64_t clashed;                    //  When somebody last claimed to be us
     bool clash;
-    uint64_t stalls, stalled_ms;
+    uint64_t stalls, stalled_ms, gap_ms;
     const umbp_refusal_t *refusal;
     uint64_t refused[UMBP_REFUSED_KINDS];
     umbp_sheet_t *sheet;                //  What messages made here point into
@@ -388,6 +388,8 @@ static void s_read_tiers (umbp_member_t *seen, const umbp_msg_beat_t *beat)
 //  A sign of life, with news about load and room
 static void s_hear (umbp_members_t *self, entry_t *entry, const umbp_msg_beat_t *beat, int64_t now)
 {
+    if (entry->heard && (uint64_t) (now - entry->heard) > self->gap_ms && now > entry->heard)
+        self->gap_ms = (uint64_t) (now - entry->heard);
     entry->heard = now;
     if (entry->topo_epoch != beat->topo_epoch) {
         entry->seen.swings++;           //  It may have given us up for a while, and forgotten us
@@ -431,6 +433,7 @@ static void s_describe (entry_t *entry, const umbp_msg_beat_t *beat)
     umbp_text_copy (beat->bulk, seen->bulk, sizeof seen->bulk);
     umbp_text_copy (beat->host, seen->host, sizeof seen->host);
     umbp_text_copy (beat->doors, seen->doors, sizeof seen->doors);
+    entry->heard = 0;
     seen->epoch = beat->node_epoch;
     seen->state = UMBP_MEMBER_ALIVE;
     seen->in_ring = entry->ready = beat->ready;
@@ -634,6 +637,11 @@ uint64_t umbp_members_stalls (const umbp_members_t *self, uint64_t *stalled_ms)
 {
     *stalled_ms = self->stalled_ms;
     return self->stalls;
+}
+
+uint64_t umbp_members_gap_ms (const umbp_members_t *self)
+{
+    return self->gap_ms;
 }
 
 //  -----------------------------------------------------------------------------------------------

@@ -114,6 +114,9 @@ size_t umbp_members_in_state (const umbp_members_t *self, unsigned state);
 //  How often our own loop stalled, and for how long in all
 uint64_t umbp_members_stalls (const umbp_members_t *self, uint64_t *stalled_ms);
 
+//  The longest time between two signs of life of one member, our own stalls apart; of all since the start
+uint64_t umbp_members_gap_ms (const umbp_members_t *self);
+
 //  Our own record, with the endpoints of all members if wanted. Views good until the next call.
 void umbp_members_beat (umbp_members_t *self, umbp_msg_beat_t *beat, bool with_known);
 

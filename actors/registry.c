@@ -206,9 +206,12 @@ static void s_do_who (void *owner, const umbp_mail_t *mail)
     umbp_post_answer (self->post, mail->origin, &msg, NULL, 0);
 }
 
+//  Our own actors hear of it before anybody else: whoever reads here that a node is back may ask for its blocks
 static void s_do_topology (void *owner, const umbp_mail_t *mail)
 {
     self_t *self = owner;
+    if (self->told != umbp_members_changes (self->members))
+        s_push (self);
     umbp_msg_t msg;
     umbp_msg_init (&msg, UMBP_MSG_topology_ok, 0);
     umbp_members_topology (self->members, &msg.topology_ok, zclock_mono ());
@@ -368,6 +371,7 @@ static void s_stat (void *owner, umbp_gauges_t *stats)
     umbp_gauges_add (stats, "members_left", self->left);
     umbp_gauges_add (stats, "beats_sent", self->beats_sent);
     umbp_gauges_add (stats, "beats_received", self->beats_received);
+    umbp_gauges_add (stats, "beat_gap_ms_max", umbp_members_gap_ms (members));
     umbp_gauges_add (stats, "probes", self->probed);
     umbp_gauges_add (stats, "probes_open", umbp_probes_open (self->probes));
     umbp_gauges_add (stats, "probes_failed", self->probes_failed);

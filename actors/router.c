@@ -557,6 +557,7 @@ static void s_stat (void *owner, umbp_gauges_t *gauges)
     umbp_gauges_add (gauges, "unheard", self->unheard);
     umbp_gauges_add (gauges, "doubts", self->doubts);
     umbp_gauges_add (gauges, "refused_busy", self->refused_busy);
+    umbp_gauges_add (gauges, "tiers_asked", self->tiers_asked);
 }
 
 static void s_destroy (void **self_p)

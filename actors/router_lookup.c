@@ -8,11 +8,15 @@
 //  denied by a shard that works with another ring is asked again for a moment, with the newest ring we know. So is
 //  what an owner might know who has just left, since the tier managers are about to tell the others; and what nobody
 //  could be asked about.
+//
+//  A shard that has just started, or that had given a member up which is back now, names the members whose blocks it
+//  has not been told of. What no shard knows is asked of their tiers before anybody says that it is a miss.
 #include "actors/router_self.h"
 
 #define DOUBTS_MS 2000                  //  So long another ring than ours is news
 #define DOUBT_MS 500                    //  So long one request is delayed by doubts, at most
 #define AGAIN_MS 20                     //  Between two times
+#define ODD_MS DOUBTS_MS                //  A ring that nobody worked with for so long is forgotten
 
 static bool s_is_settled (const umbp_view_of_t *view)
 {
@@ -51,14 +55,21 @@ void umbp_router_doubt (umbp_router_t *self)
     self->doubts_until = zclock_mono () + DOUBTS_MS;
 }
 
-//  A shard works with another ring than we do. That is news the first time.
+//  A shard works with another ring than we do. That is news the first time, and when it was forgotten: rings return
+//  with the nodes that make them up.
 static void s_odd (umbp_router_t *self, uint64_t epoch)
 {
-    for (size_t index = 0; index < UMBP_ODD_MAX; index++)
-        if (self->odd[index] == epoch)
-            return;
-    self->odd[self->odd_next++ % UMBP_ODD_MAX] = epoch;
-    umbp_router_doubt (self);
+    int64_t now = zclock_mono ();
+    umbp_odd_t *odd = NULL;
+    for (size_t index = 0; index < UMBP_ODD_MAX && !odd; index++)
+        if (self->odd[index].epoch == epoch)
+            odd = &self->odd[index];
+    bool news = !odd || now - odd->seen_at > ODD_MS;
+    if (!odd)
+        odd = &self->odd[self->odd_next++ % UMBP_ODD_MAX];
+    *odd = (umbp_odd_t) { epoch, now };
+    if (news)
+        umbp_router_doubt (self);
 }
 
 static void s_round (umbp_req_t *req);
@@ -112,6 +123,76 @@ static void s_conclude (umbp_req_t *req)
 }
 
 //  --------------------------------------------------------------------------------------------------
+//  Tiers whose blocks the shards have not been told of
+
+//  Members that a shard names. Returns false if there may be more than are remembered.
+static bool s_add_untold (umbp_req_t *req, const umbp_column_t *names)
+{
+    size_t offset = 0;
+    bool all = names->count < UMBP_UNTOLD_MAX;
+    for (size_t index = 0; index < names->count; index++) {
+        umbp_bytes_t name = umbp_column_next (names, index, &offset);
+        int member = umbp_topology_find (req->view->topology,
+                                         (umbp_text_t) { (const char *) name.data, name.size });
+        bool known = false;
+        for (uint8_t other = 0; other < req->untold_count; other++)
+            known |= req->untold[other] == member;
+        if (member >= 0 && !known && req->untold_count < UMBP_UNTOLD_MAX)
+            req->untold[req->untold_count++] = (uint16_t) member;
+        else
+            all = all && known;
+    }
+    return all;
+}
+
+static void s_on_answer (void *owner, uint64_t tag, int status, const umbp_mail_t *mail);
+
+//  Whether it is still sought. A put finds out anyway.
+static bool s_is_sought (const umbp_req_t *req, const umbp_part_t *part)
+{
+    return part->looked && part->replica_count == 0 && req->type != UMBP_MSG_put;
+}
+
+//  Nobody knows what a tier holds that says nothing. Those that are found elsewhere are in no doubt.
+static void s_doubt_all (umbp_req_t *req)
+{
+    for (uint32_t index = 0; index < req->count; index++)
+        req->parts[index].doubted |= s_is_sought (req, &req->parts[index]);
+}
+
+//  Ask them all at once for what was not found
+static void s_ask_tiers (umbp_req_t *req)
+{
+    const umbp_topology_t *topology = req->view->topology;
+    req->pending = 1;
+    req->next = s_conclude;
+    for (uint8_t index = 0; index < req->untold_count; index++)
+        for (uint8_t tier = 1; tier < UMBP_TIERS; tier++) {
+            if (umbp_topology_member (topology, req->untold[index])->tiers[tier].total == 0)
+                continue;
+            umbp_sub_t *sub = umbp_router_sub (req, req->untold[index], tier, req->count);
+            for (uint32_t part = 0; part < req->count; part++)
+                if (s_is_sought (req, &req->parts[part]))
+                    sub->items[sub->count++] = part;
+            if (sub->count == 0) {
+                umbp_router_sub_free (sub);
+                continue;
+            }
+            umbp_msg_t msg;
+            umbp_msg_init (&msg, UMBP_MSG_lookup, 0);
+            msg.lookup.keys = umbp_router_keys (req->router, sub);
+            msg.lookup.places = req->places;
+            sub->replaceable = true;    //  A shard will know soon
+            req->router->tiers_asked++;
+            if (!umbp_router_ask (sub, umbp_router_tier_name (tier), &msg, NULL, 0, s_on_answer))
+                s_doubt_all (req);
+        }
+    req->untold_count = 0;
+    if (--req->pending == 0)
+        s_conclude (req);
+}
+
+//  --------------------------------------------------------------------------------------------------
 //  Answers
 
 //  Places of one part from an answer; *row moves on. A node that we do not know yet makes it doubtful.
@@ -142,6 +223,7 @@ static bool s_ask_on (const umbp_req_t *req, const umbp_part_t *part)
                   == UMBP_MEMBER_ALIVE;
 }
 
+//  What a shard, or a tier, said. Of tiers several speak of one part.
 static void s_take (umbp_sub_t *sub, const umbp_msg_lookup_ok_t *ok)
 {
     umbp_req_t *req = sub->req;
@@ -150,6 +232,7 @@ static void s_take (umbp_sub_t *sub, const umbp_msg_lookup_ok_t *ok)
     bool odd = ok->topo_epoch != umbp_topology_epoch (req->view->topology);
     if (odd)
         s_odd (req->router, ok->topo_epoch);
+    odd |= !s_add_untold (req, &ok->untold);
     for (size_t index = 0; index < ok->nodes.count && index < UMBP_NODES_MAX; index++) {
         umbp_bytes_t name = umbp_column_next (&ok->nodes, index, &offset);
         members[index] = umbp_topology_find (req->view->topology,
@@ -163,25 +246,32 @@ static void s_take (umbp_sub_t *sub, const umbp_msg_lookup_ok_t *ok)
         if (req->places)
             s_take_places (part, ok, found, members, &row);
         else
-            part->replica_count = found > 0;
+            part->replica_count |= found > 0;
         part->wanted = part->replica_count == 0 && s_ask_on (req, part);
     }
+}
+
+static bool s_is_answer (const umbp_sub_t *sub, int status, const umbp_mail_t *mail)
+{
+    return status == 0 && mail && mail->msg->type == UMBP_MSG_lookup_ok
+           && mail->msg->lookup_ok.found.count == sub->count
+           && mail->msg->lookup_ok.refs.count == mail->msg->lookup_ok.tiers.count
+           && mail->msg->lookup_ok.refs.count == mail->msg->lookup_ok.sizes.count;
 }
 
 static void s_on_answer (void *owner, uint64_t tag, int status, const umbp_mail_t *mail)
 {
     umbp_router_t *self = owner;
     umbp_sub_t *sub = (umbp_sub_t *) (uintptr_t) tag;
-    if (status == 0 && mail && mail->msg->type == UMBP_MSG_lookup_ok
-        && mail->msg->lookup_ok.found.count == sub->count
-        && mail->msg->lookup_ok.refs.count == mail->msg->lookup_ok.tiers.count
-        && mail->msg->lookup_ok.refs.count == mail->msg->lookup_ok.sizes.count)
+    if (s_is_answer (sub, status, mail))
         s_take (sub, &mail->msg->lookup_ok);
-    else
+    else {
         self->unheard++;
+        if (sub->tier)
+            s_doubt_all (sub->req);
+    }
     umbp_router_sub_done (sub);
 }
-
 //  One round: every wanted part at its next owner
 static void s_round (umbp_req_t *req)
 {
@@ -207,7 +297,7 @@ static void s_round (umbp_req_t *req)
         any = true;
     }
     if (!any) {
-        s_conclude (req);
+        s_ask_tiers (req);
         return;
     }
     req->pending = 1;
@@ -228,6 +318,7 @@ static void s_round (umbp_req_t *req)
 void umbp_router_lookup (umbp_req_t *req, bool places, void (*next) (umbp_req_t *req))
 {
     req->places = places;
+    req->untold_count = 0;
     req->after_lookup = next;
     for (uint32_t index = 0; index < req->count; index++)
         req->parts[index].looked = req->parts[index].wanted;

@@ -6,6 +6,7 @@
 #ifndef UMBP_ROUTER_SELF_H
 #define UMBP_ROUTER_SELF_H
 
+#include "actors/index.h"
 #include "actors/router.h"
 #include "cluster/rings.h"
 
@@ -13,10 +14,16 @@
 #define UMBP_ROWS_MAX 64                //  Nodes (or leases) in one answer
 #define UMBP_AVOID_MAX 16               //  Owners that a reader had better not meet again
 #define UMBP_ODD_MAX 8
-#define UMBP_ANOTHER_MS 1500            //  Who is silent for so long is left for another, if there is one
+#define UMBP_ANOTHER_MS 1000            //  Who is silent for so long is left for another, if there is one
 
 typedef struct umbp_router umbp_router_t;
 typedef struct umbp_req umbp_req_t;
+
+//  A ring that is not ours, and when a shard last worked with it
+typedef struct {
+    uint64_t epoch;
+    int64_t seen_at;
+} umbp_odd_t;
 
 //  Some items of a request, asked of one member together
 typedef struct umbp_sub {
@@ -85,6 +92,9 @@ struct umbp_req {
     void (*next) (umbp_req_t *req);     //  What to do when the stage ends
     void (*after_lookup) (umbp_req_t *req);
     bool places;                        //  Of a lookup
+    uint16_t
+        untold[UMBP_UNTOLD_MAX]; //  Members that shards lack the word of: their tiers are asked
+    uint8_t untold_count;
     unsigned rounds, looks;
 
     uint64_t session, bytes, blocks;
@@ -114,13 +124,13 @@ struct umbp_router {
     umbp_place_strategy_t strategy;
     zloop_t *loop;
     int64_t doubts_until;               //  Until then other rings than ours may be newer ones
-    uint64_t odd[UMBP_ODD_MAX];         //  Rings that shards worked with lately, which are not ours
+    umbp_odd_t odd[UMBP_ODD_MAX];       //  Rings that shards worked with lately, which are not ours
     unsigned odd_next;
     umbp_req_t *requests;
     umbp_sub_t *subs;
     unsigned request_count;
     uint64_t puts, gets, exists, removes, rerouted, failovers, relooks, unheard, doubts,
-        refused_busy;
+        refused_busy, tiers_asked;
 
     //  Room for the columns of one message
     uint8_t *keys;

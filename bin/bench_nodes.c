@@ -215,6 +215,13 @@ int umbp_bench_cluster_start (umbp_bench_cluster_t *self, size_t count, const ch
     return -1;
 }
 
+int umbp_bench_cluster_add (umbp_bench_cluster_t *self, const char *flags)
+{
+    if (self->count == UMBP_BENCH_NODES_MAX || !s_start_node (self, self->count, flags))
+        return -1;
+    return 0;
+}
+
 int umbp_bench_cluster_stop (umbp_bench_cluster_t *self)
 {
     int rc = 0;

@@ -39,6 +39,9 @@ typedef struct {
 //  then nothing runs.
 int umbp_bench_cluster_start (umbp_bench_cluster_t *self, size_t count, const char *flags);
 
+//  Start one more, with flags as above. Returns 0 once it is ready, or -1.
+int umbp_bench_cluster_add (umbp_bench_cluster_t *self, const char *flags);
+
 //  End them in good order. Returns 0 if each exited with 0.
 int umbp_bench_cluster_stop (umbp_bench_cluster_t *self);
 

@@ -13,7 +13,17 @@
 #define MIB (UINT64_C (1) << 20)
 #define GIB (UINT64_C (1) << 30)
 
-enum { PUT = 1, GET = 2, EXISTS = 4, MIXED = 8, REPLAY = 16, SUITE = 32, SCALE = 64 };
+enum {
+    PUT = 1,
+    GET = 2,
+    EXISTS = 4,
+    MIXED = 8,
+    REPLAY = 16,
+    SUITE = 32,
+    SCALE = 64,
+    LOST = 128,
+    RESYNC = 256
+};
 
 #define CALLS (PUT | GET | EXISTS | MIXED)
 
@@ -28,6 +38,8 @@ static const struct {
     { "mixed", MIXED, "get blocks at random and put those that are not there; or ask exists" },
     { "replay", REPLAY, "what an engine does with the requests of a trace, or of made-up talks" },
     { "scale", SCALE, "what a cluster of many nodes costs each of them, without sockets" },
+    { "lost", LOST, "kills one of three nodes of its own: who misses what, and for how long" },
+    { "resync", RESYNC, "a node of its own is told all that another holds, under load" },
     { "suite", SUITE, "starts nodes of its own and compares with memcpy, sockets and redis" },
 };
 
@@ -61,7 +73,7 @@ static const row_t s_rows[] = {
     { "batch", CALLS | REPLAY, KIND_COUNT, MEMBER (batch), 1, UMBP_BENCH_BATCH_MAX,
       "blocks in a call, at most" },
     { "block-bytes", CALLS | REPLAY, KIND_BYTES, MEMBER (block_bytes), 1, GIB, "size of a block" },
-    { "keys", CALLS | SUITE | SCALE, KIND_COUNT, MEMBER (keys), 1, UINT32_MAX,
+    { "keys", CALLS | SUITE | SCALE | LOST | RESYNC, KIND_COUNT, MEMBER (keys), 1, UINT32_MAX,
       "different blocks; suite: of the rows about exists and memory" },
     { "nodes", SCALE, KIND_COUNT, MEMBER (nodes), 2, UMBP_NODES_MAX, "how many there are in the end" },
     { "joins", SCALE, KIND_COUNT, MEMBER (joins), 0, UMBP_NODES_MAX - 2,
@@ -132,8 +144,10 @@ int umbp_bench_options_init (umbp_bench_options_t *self, const char *command)
     unsigned bit = s_command (command);
     if (bit == REPLAY)
         self->batch = 128;
-    if (bit == SUITE || bit == SCALE)
+    if (bit == SUITE || bit == SCALE || bit == LOST)
         self->keys = 1000000;
+    if (bit == RESYNC)
+        self->keys = 5000000;
     return bit ? 0 : UMBP_EINVAL;
 }
 

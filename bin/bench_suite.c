@@ -1,6 +1,8 @@
 //  bin/bench_suite.c - measures rows and keeps them, see bench_suite.h
 #include "bin/bench_suite.h"
 
+#include "bin/bench_lost.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -143,6 +145,7 @@ int umbp_bench_suite (const umbp_bench_options_t *options)
             sysconf (_SC_NPROCESSORS_ONLN), load);
     umbp_bench_bulk_rows (&self);
     umbp_bench_keys_rows (&self);
+    umbp_bench_lost_rows (&self);
     s_write (&self);
     json_decref (self.rows);
     return self.failed ? 1 : 0;

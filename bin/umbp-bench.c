@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "bin/bench_loop.h"
+#include "bin/bench_lost.h"
 #include "bin/bench_options.h"
 #include "bin/bench_replay.h"
 #include "bin/bench_scale.h"
@@ -37,6 +38,10 @@ int main (int argc, char **argv)
         return umbp_bench_replay (&options);
     if (strcmp (command, "scale") == 0)
         return umbp_bench_scale (&options);
+    if (strcmp (command, "lost") == 0)
+        return umbp_bench_lost (&options);
+    if (strcmp (command, "resync") == 0)
+        return umbp_bench_resync (&options);
     if (strcmp (command, "suite") == 0)
         return umbp_bench_suite (&options);
     return umbp_bench_loop (command, &options);

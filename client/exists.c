@@ -9,6 +9,7 @@
 #define OPEN INT8_MAX                   //  No outcome yet
 #define NOBODY UINT16_MAX
 #define PASSES_MAX 2                    //  With our ring, and with the one after it
+#define ANOTHER_MS 500                  //  Who is silent for so long is left for the next owner, or the router
 
 //  Whom to ask first
 typedef enum { UNKNOWN, SELF, NEAR, FAR, SUSPECT, FAILED } rank_t;
@@ -199,7 +200,8 @@ static bool s_round (look_t *look)
     size_t max = umbp_topology_count (lane->cluster->topology);
     group_t *groups = umbp_lane_take (lane, max, sizeof *groups);
     size_t count = s_groups (look, groups, max);
-    int64_t deadline_ms = umbp_clock_ms () + (umbp_lane_left (lane) + 2) / 3;
+    int64_t slice_ms = (umbp_lane_left (lane) + 2) / 3;
+    int64_t deadline_ms = umbp_clock_ms () + (slice_ms < ANOTHER_MS ? slice_ms : ANOTHER_MS);
     for (size_t index = 0; index < count; index++)
         s_send (look, &groups[index], deadline_ms);
     while (lane->question_count > 0) {

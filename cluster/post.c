@@ -202,6 +202,12 @@ static bool s_is_remote (const umbp_post_t *self, const char *node)
     return node && *node && strneq (node, self->node);
 }
 
+static void s_count_bytes (umbp_post_t *self, int size)
+{
+    if (size > 0 && (uint64_t) size > self->stats.bytes_max)
+        self->stats.bytes_max = (uint64_t) size;
+}
+
 static int s_send (umbp_post_t *self, const char *actor, const char *node, umbp_msg_t *msg,
                    const void *payload, size_t payload_size)
 {
@@ -210,6 +216,7 @@ static int s_send (umbp_post_t *self, const char *actor, const char *node, umbp_
     int size = umbp_msg_encode (msg, self->wire, UMBP_MESSAGE_MAX);
     if (size < 0)
         return size;
+    s_count_bytes (self, size);
     bool remote = s_is_remote (self, node);
     peer_t *peer = s_peer (self, remote ? "link" : actor);
     if (!peer)
@@ -391,6 +398,7 @@ static void s_answer (umbp_post_t *self, const umbp_origin_t *origin, umbp_msg_t
         return;
     }
     s_count_answer (self, origin, msg);
+    s_count_bytes (self, size);
     if (origin->door) {
         if (payload_size)
             memcpy (self->wire + size, payload, payload_size);

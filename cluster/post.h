@@ -119,6 +119,7 @@ void umbp_post_answer_fds (umbp_post_t *self, const umbp_origin_t *origin, umbp_
 //  What came, what went and what went wrong, since the start
 typedef struct {
     uint64_t requests, answers, asked, timeouts;
+    uint64_t bytes_max;                 //  Of the largest message that was sent, payload apart
     uint64_t malformed;                 //  Refused by the codec, or framed wrongly
     uint64_t lost;                      //  Answers that nobody was there to take
     uint64_t late;                      //  Answers that came too late, and were undone

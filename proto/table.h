@@ -50,8 +50,9 @@
     MESSAGE (39, where_ok, "router -> client.") \
     MESSAGE (40, clear, "client -> router: forget all blocks of this node, or of the cluster.") \
     MESSAGE (41, clear_ok, "router -> client.") \
-    MESSAGE (50, lookup, "router, client -> index: what do you remember of these keys?") \
-    MESSAGE (51, lookup_ok, "index -> router, client.") \
+    MESSAGE (50, lookup, \
+             "router, client -> index, tier manager: what do you know of these keys?") \
+    MESSAGE (51, lookup_ok, "index, tier manager -> router, client.") \
     MESSAGE (52, change, "tier manager -> index: numbered changes of what one node holds.") \
     MESSAGE (53, change_ok, \
              "index -> tier manager: up to which number I know, and what I think of each.") \
@@ -311,7 +312,9 @@
     F (m, 8, sizes, U32S, MAY, 2, 0, UMBP_EXTENTS_MAX, "bytes of that copy") \
     F (m, 9, nodes, COLUMN, MAY, 3, 1, UMBP_NAME_MAX, "nodes that appear in refs") \
     F (m, 10, unsettled, BOOL, MAY, 0, 0, 1, \
-       "the ring is new: what this shard does not know may exist")
+       "the ring is new, or some are untold: what this shard does not know may exist") \
+    F (m, 11, untold, COLUMN, MAY, 0, 1, UMBP_NAME_MAX, \
+       "members that have yet to say what they hold, 8 at most: their tiers know")
 #define UMBP_FIELDS_change(F, m) \
     F (m, 4, node, TEXT, MUST, 0, 1, UMBP_NAME_MAX, "whose blocks") \
     F (m, 5, node_epoch, U64, MUST, 0, 1, UINT64_MAX, "in which of its incarnations") \

@@ -381,6 +381,8 @@ static void s_stat (void *owner, umbp_gauges_t *gauges)
     umbp_gauges_add (gauges, "misses", self->misses);
     umbp_gauges_add (gauges, "board_hits", self->board_hits);
     umbp_gauges_add (gauges, "board_blocks", self->board ? umbp_board_count (self->board) : 0);
+    umbp_gauges_add (gauges, "keys_asked", self->asked);
+    umbp_gauges_add (gauges, "keys_found", self->asked_here);
     umbp_gauges_add (gauges, "full", self->full);
     umbp_gauges_add (gauges, "evicted", self->evicted);
     umbp_gauges_add (gauges, "dropped", self->dropped);
@@ -441,6 +443,7 @@ zactor_t *umbp_manager_new (const umbp_manager_args_t *args)
         { UMBP_MSG_abort, umbp_manager_on_abort },
         { UMBP_MSG_lease, umbp_manager_on_lease },
         { UMBP_MSG_touch, umbp_manager_on_touch },
+        { UMBP_MSG_lookup, umbp_manager_on_lookup },
         { UMBP_MSG_release, umbp_manager_on_release },
         { UMBP_MSG_store, umbp_manager_on_store },
         { UMBP_MSG_drop, s_on_drop },

@@ -103,9 +103,10 @@ typedef struct {
     uint64_t puts, put_bytes, hits, misses, hit_bytes, board_hits, exists, full, stale, evicted,
         dropped, conflicts;
     uint64_t expired_slots, expired_leases, bad_sums, fences_waited;
+    uint64_t asked, asked_here;         //  Keys that no shard knew, asked of us, and those that were here
 
     int8_t statuses[UMBP_BATCH_MAX];
-    uint8_t inlined[UMBP_BATCH_MAX];
+    uint8_t inlined[UMBP_BATCH_MAX], tiers[UMBP_BATCH_MAX];
     uint32_t sizes[UMBP_BATCH_MAX], items[UMBP_BATCH_MAX];
     uint64_t sums[UMBP_BATCH_MAX], slots[UMBP_BATCH_MAX];
     uint16_t extent_counts[UMBP_BATCH_MAX], regions[UMBP_EXTENTS_MAX];
@@ -143,6 +144,7 @@ void umbp_manager_watch (umbp_manager_t *self, umbp_topology_t *topology);
 void umbp_manager_keep_nothing (umbp_manager_t *self);               //  At the end
 
 //  readers.c
+void umbp_manager_on_lookup (void *owner, const umbp_mail_t *mail);
 void umbp_manager_on_lease (void *owner, const umbp_mail_t *mail);
 void umbp_manager_on_release (void *owner, const umbp_mail_t *mail);
 void umbp_manager_end_lease (umbp_manager_t *self, umbp_lease_t *lease);

@@ -161,6 +161,42 @@ void umbp_manager_on_lease (void *owner, const umbp_mail_t *mail)
 }
 
 //  --------------------------------------------------------------------------------------------------
+//  lookup: what is here, for who asked shards that we have not told everything. No lease, and no longer life.
+
+void umbp_manager_on_lookup (void *owner, const umbp_mail_t *mail)
+{
+    umbp_manager_t *self = owner;
+    const umbp_msg_lookup_t *ask = &mail->msg->lookup;
+    const umbp_topology_t *topology = umbp_announce_now (self->announce);
+    uint32_t rows = 0, here = 0;
+    size_t offset = 0;
+    for (size_t index = 0; index < ask->keys.count; index++) {
+        umbp_bytes_t key = umbp_column_next (&ask->keys, index, &offset);
+        uint32_t item = umbp_store_find (self->store, key.data, key.size);
+        self->inlined[index] = item != UMBP_STORE_NONE;
+        here += item != UMBP_STORE_NONE;
+        if (item == UMBP_STORE_NONE || !ask->places)
+            continue;
+        self->regions[rows] = 0;        //  The first name
+        self->tiers[rows] = (uint8_t) self->args.tier;
+        self->sizes[rows++] = umbp_store_block (self->store, item)->size;
+    }
+    self->asked += ask->keys.count;
+    self->asked_here += here;
+    uint16_t size = (uint16_t) strlen (self->node);
+    umbp_msg_t answer;
+    umbp_msg_init (&answer, UMBP_MSG_lookup_ok, 0);
+    answer.lookup_ok.topo_epoch = topology ? umbp_topology_epoch (topology) : 0;
+    answer.lookup_ok.found = (umbp_u8s_t) { self->inlined, ask->keys.count };
+    answer.lookup_ok.refs = (umbp_u16s_t) { self->regions, rows };
+    answer.lookup_ok.tiers = (umbp_u8s_t) { self->tiers, rows };
+    answer.lookup_ok.sizes = (umbp_u32s_t) { self->sizes, rows };
+    if (rows > 0)
+        answer.lookup_ok.nodes = (umbp_column_t) { (const uint8_t *) self->node, &size, size, 1 };
+    umbp_post_answer (self->post, mail->origin, &answer, NULL, 0);
+}
+
+//  --------------------------------------------------------------------------------------------------
 //  The end of a lease
 
 //  The fence is up: nobody reads these blocks under this lease any more

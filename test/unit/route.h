@@ -127,6 +127,10 @@ static inline const char *route_key (const char *first, const char *second)
 //  ------------------------------------------------------------------------------------------------
 //  What they say
 
+//  Members that shards say they have not been told by, as "b c"
+static const char *route_untold = "";
+static words_t route_untold_words;
+
 //  Answer a lookup: the same places for all keys, "b c" or ""
 static inline void route_found (asked_t *asked, const char *nodes)
 {
@@ -148,6 +152,7 @@ static inline void route_found (asked_t *asked, const char *nodes)
         }
     }
     msg.lookup_ok.topo_epoch = route_shard_epoch;
+    msg.lookup_ok.untold = words (&route_untold_words, route_untold);
     msg.lookup_ok.found = (umbp_u8s_t) { found, count };
     msg.lookup_ok.refs = (umbp_u16s_t) { refs, rows };
     msg.lookup_ok.tiers = (umbp_u8s_t) { tiers, rows };

@@ -1,12 +1,11 @@
 //  test/unit/test_churn.c - nodes come, leave and die while others read and write: a block that is there all the time
-//  is found every time, by every client, and so is one whose put has just returned
+//  is found every time, by every client, and so is one whose put has just returned.
+//
+//  UMBP_CHURN_SECONDS: so long one joins and one leaves every 5 seconds
 #include <pthread.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdatomic.h>
-#include <sys/wait.h>
 
-#include "test/unit/nodes.h"
+#include "test/unit/spawn.h"
 
 #define STABLE 3                        //  Nodes that stay
 #define KEYS 1500                       //  Blocks that stay
@@ -123,44 +122,6 @@ static void *s_work (void *arg)
     return NULL;
 }
 
-//  The program of a node, built beside this one. Returns its pid, 0 if it could not be started.
-static pid_t s_spawn (uint64_t number)
-{
-    char path[512], node[32], cluster[UMBP_NAME_MAX + 1], seeds[256];
-    ssize_t size = readlink ("/proc/self/exe", path, sizeof path - 32);
-    char *end = size > 0 ? memrchr (path, '/', (size_t) size) : NULL;
-    end = end ? memrchr (path, '/', (size_t) (end - path)) : NULL;
-    if (!end)
-        return 0;
-    strcpy (end, "/bin/umbp-node");
-    s_key (node, sizeof node, "dies", number);
-    snprintf (cluster, sizeof cluster, "%s", s_nodes.options[0].cluster);
-    const char *listen = loopback_tcp ();
-    snprintf (seeds, sizeof seeds, "%s", umbp_node_endpoint (s_nodes.nodes[0]));
-    char *const args[] = { path,
-                           "--node-id",
-                           node,
-                           "--cluster-name",
-                           cluster,
-                           "--cluster-seeds",
-                           seeds,
-                           "--cluster-heartbeat",
-                           "50ms",
-                           "--dram-capacity",
-                           "4MiB",
-                           "--network-listen",
-                           (char *) listen,
-                           "--node-log",
-                           "error",
-                           "--cluster-suspect",
-                           "1500ms",
-                           "--cluster-gone",
-                           "4000ms",
-                           NULL };
-    pid_t pid = 0;
-    return posix_spawn (&pid, path, NULL, NULL, args, environ) == 0 ? pid : 0;
-}
-
 //  Wait until the first node sees so many in the ring
 static bool s_in_ring (size_t count)
 {
@@ -193,12 +154,12 @@ static bool s_come_and_leave (uint64_t turn)
 
 static bool s_come_and_die (uint64_t turn)
 {
-    pid_t pid = s_spawn (turn);
+    char node[32];
+    char *const flags[] = { "--dram-capacity", "4MiB", NULL };
+    s_key (node, sizeof node, "dies", turn);
+    pid_t pid = spawn_node (&s_nodes, node, loopback_tcp (), flags);
     bool came = pid > 0 && s_in_ring (STABLE + 1);
-    if (pid > 0) {
-        kill (pid, SIGKILL);
-        waitpid (pid, NULL, 0);
-    }
+    spawn_kill (&pid);
     return came && s_in_ring (STABLE);
 }
 
@@ -218,29 +179,62 @@ static void s_fill_pool (void)
     }
 }
 
-//  Nodes come and go while three workers are at it
-static void s_churn (const char *name, uint64_t leaves, uint64_t kills)
+static worker_t s_workers[] = { { .number = 0 }, { .number = 2 }, { .number = 1, .writes = true } };
+
+#define WORKERS (sizeof s_workers / sizeof *s_workers)
+
+static void s_begin (const char *name)
 {
     uint64_t state = nodes_seed (name);
     s_over = false;
     s_reads = s_writes = s_missed = s_errors = 0;
-    worker_t workers[] = { { .number = 0 }, { .number = 2 }, { .number = 1, .writes = true } };
     s_fill_pool ();
-    for (size_t index = 0; index < sizeof workers / sizeof *workers; index++) {
-        workers[index].state = umbp_splitmix (&state);
-        CU_ASSERT_FATAL (pthread_create (&workers[index].thread, NULL, s_work, &workers[index])
+    for (size_t index = 0; index < WORKERS; index++) {
+        s_workers[index].state = umbp_splitmix (&state);
+        CU_ASSERT_FATAL (pthread_create (&s_workers[index].thread, NULL, s_work, &s_workers[index])
                          == 0);
     }
+}
+
+static void s_end (void)
+{
+    s_over = true;
+    for (size_t index = 0; index < WORKERS; index++)
+        pthread_join (s_workers[index].thread, NULL);
+    printf ("(%llu reads, %llu writes) ", s_reads, s_writes);
+    CU_ASSERT (s_missed == 0 && s_errors == 0);
+    CU_ASSERT (s_reads > 100 && s_writes > 10);
+}
+
+//  Nodes come and go while three workers are at it
+static void s_churn (const char *name, uint64_t leaves, uint64_t kills)
+{
+    s_begin (name);
     for (uint64_t turn = 0; turn < leaves; turn++)
         CU_ASSERT (s_come_and_leave (turn));
     for (uint64_t turn = 0; turn < kills; turn++)
         CU_ASSERT (s_come_and_die (turn));
-    s_over = true;
-    for (size_t index = 0; index < sizeof workers / sizeof *workers; index++)
-        pthread_join (workers[index].thread, NULL);
-    printf ("(%llu reads, %llu writes) ", s_reads, s_writes);
-    CU_ASSERT (s_missed == 0 && s_errors == 0);
-    CU_ASSERT (s_reads > 100 && s_writes > 10);
+    s_end ();
+}
+
+//  Every 5 seconds a node joins, and the one that joined before leaves
+static void s_join_and_leave (uint64_t seconds)
+{
+    umbp_node_t *guests[2] = { NULL };
+    int64_t began_ms = umbp_clock_ms ();
+    for (uint64_t turn = 0; turn * 5 < seconds; turn++) {
+        umbp_node_options_t options = s_nodes.options[1];
+        s_key (options.node, sizeof options.node, "guest", turn % 3);    //  Names come back
+        snprintf (options.listen, sizeof options.listen, "%s", loopback_tcp ());
+        guests[turn % 2] = umbp_node_new (&options, NULL);
+        CU_ASSERT (guests[turn % 2] != NULL);
+        umbp_node_destroy (&guests[1 - turn % 2]);
+        while (umbp_clock_ms () < began_ms + (int64_t) (turn + 1) * 5000)
+            usleep (10000);
+    }
+    umbp_node_destroy (&guests[0]);
+    umbp_node_destroy (&guests[1]);
+    CU_ASSERT (s_in_ring (STABLE));
 }
 
 static bool s_start (unsigned copies)
@@ -266,6 +260,18 @@ static void test_two_copies (void)
     nodes_stop (&s_nodes);
 }
 
+//  In good order, as fast as people ask for it
+static void test_every_five_seconds (void)
+{
+    const char *text = getenv ("UMBP_CHURN_SECONDS");
+    s_patience_ms = 0;
+    CU_ASSERT_FATAL (s_start (2));
+    s_begin ("every 5 s");
+    s_join_and_leave (text ? strtoull (text, NULL, 10) : 10);
+    s_end ();
+    nodes_stop (&s_nodes);
+}
+
 //  Nobody else has the entries of a node that leaves: they are told anew
 static void test_one_copy (void)
 {
@@ -277,10 +283,11 @@ static void test_one_copy (void)
 
 int main (void)
 {
-    alarm (250);
+    alarm (getenv ("UMBP_CHURN_SECONDS") ? 1000 : 280);
     CU_initialize_registry ();
     CU_pSuite suite = CU_add_suite ("churn", NULL, NULL);
     CU_ADD_TEST (suite, test_two_copies);
+    CU_ADD_TEST (suite, test_every_five_seconds);
     CU_ADD_TEST (suite, test_one_copy);
     CU_basic_set_mode (CU_BRM_VERBOSE);
     CU_basic_run_tests ();

@@ -280,6 +280,56 @@ static void test_incarnations (void)
     s_stop ();
 }
 
+//  Whose word the shard lacks, as "b c"
+static bool s_lacks (const char *wanted)
+{
+    s_look ("k1", true);
+    const umbp_column_t *names = &s_peer.msg.lookup_ok.untold;
+    char text[256] = "";
+    size_t at = 0;
+    for (size_t index = 0; index < names->count; index++) {
+        umbp_bytes_t name = umbp_column_next (names, index, &at);
+        size_t used = strlen (text);
+        snprintf (text + used, sizeof text - used, "%s%.*s", index ? " " : "", (int) name.size,
+                  (const char *) name.data);
+    }
+    if (strneq (text, wanted))
+        printf ("\n    untold: %s, wanted %s\n", text, wanted);
+    return streq (text, wanted) && s_peer.msg.lookup_ok.unsettled == (names->count > 0);
+}
+
+//  Members are named until their account is done; again when they restart, lose count, or come back after they
+//  had been given up. Suspects are not.
+static void test_untold (void)
+{
+    static const crowd_t again[] = { CROWD ("a", 100, 0),
+                                     { .node = "b", .epoch = 2, .total = 100 },
+                                     CROWD ("c", 100, 0) };
+    static const crowd_t suspect[] = { CROWD ("a", 100, 0), CROWD ("b", 100, 0),
+                                       CROWD ("c", 100, 0, .suspect = true) };
+    s_start ();
+    CU_ASSERT (s_lacks ("a b c"));
+    s_begin (s_a, "+k1");
+    CU_ASSERT (s_say (s_b, 1, "f", "+k2", 5) == 0 && s_lacks ("b c"));
+    CU_ASSERT (s_say (s_b, 2, "d", "+k3", 5) == 0 && s_lacks ("c"));
+    s_push (suspect, 3, "a", 1);
+    CU_ASSERT (s_lacks (""));
+    s_push (s_crowd, 3, "a", 1);
+    s_begin (s_c, "");
+    CU_ASSERT (s_lacks ("") && s_say (s_b, 9, "", "+k4", 5) == UMBP_ESTALE && s_lacks ("b"));
+    CU_ASSERT (s_say (s_b, 20, "fd", "+k2 +k3 +k4", 5) == 0 && s_lacks (""));
+    s_push (again, 3, "a", 2);
+    CU_ASSERT (s_lacks ("b"));
+    s_begin ((from_t){ "b", 2, DRAM }, "");
+    CU_ASSERT (s_lacks (""));
+    s_push (again, 2, "a", 3);          //  c is given up, and comes back
+    s_push (again, 3, "a", 2);
+    CU_ASSERT (s_lacks ("c") && s_say (s_c, 1, "", "", 5) == UMBP_ESTALE);
+    s_begin (s_c, "+k5");
+    CU_ASSERT (s_lacks ("") && s_there ("k5", "1"));
+    s_stop ();
+}
+
 //  --------------------------------------------------------------------------------------------------
 //  Verdicts
 
@@ -487,6 +537,7 @@ int main (void)
     CU_ADD_TEST (suite, test_account_said_again);
     CU_ADD_TEST (suite, test_second_account);
     CU_ADD_TEST (suite, test_incarnations);
+    CU_ADD_TEST (suite, test_untold);
     CU_ADD_TEST (suite, test_verdicts);
     CU_ADD_TEST (suite, test_ghosts_do_not_win);
     CU_ADD_TEST (suite, test_full);

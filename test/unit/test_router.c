@@ -46,6 +46,31 @@ static void test_shards_are_asked_on (void)
     route_stop ();
 }
 
+//  What no shard knows is asked of the tiers that shards have not been told by, once; not for a put
+static void test_untold (void)
+{
+    route_start ();
+    const char *key = route_key ("index@b", "index@c");
+    route_untold = "c";
+    for (int turn = 0; turn < 2; turn++) {
+        route_ask (UMBP_MSG_exists, key);
+        route_found (route_expect ("index@b", UMBP_MSG_lookup), "");
+        route_found (route_expect ("index@c", UMBP_MSG_lookup), "");
+        route_found (route_expect ("tier:dram@c", UMBP_MSG_lookup), turn ? "" : "c");
+        CU_ASSERT (route_answer () == 0
+                   && umbp_s8s_at (route_client.msg.exists_ok.found, 0) == !turn && route_quiet ());
+    }
+    route_ask (UMBP_MSG_exists, key);   //  A shard knows it
+    route_found (route_expect ("index@b", UMBP_MSG_lookup), "a");
+    CU_ASSERT (route_answer () == 0 && route_client.msg.exists_ok.prefix == 1 && route_quiet ());
+    route_put (key, 5, UMBP_PLACE_LOCAL, NULL);
+    route_found (route_expect ("index@b", UMBP_MSG_lookup), "");
+    route_reserved (route_expect ("tier:dram", UMBP_MSG_reserve), 0, 1);
+    CU_ASSERT (route_answer () == 0 && route_quiet ());
+    route_untold = "";
+    route_stop ();
+}
+
 //  While the ring is not settled, those who kept the entry before are asked too
 static void test_former_rings (void)
 {
@@ -244,6 +269,7 @@ int main (void)
     CU_initialize_registry ();
     CU_pSuite suite = CU_add_suite ("router", NULL, NULL);
     CU_ADD_TEST (suite, test_shards_are_asked_on);
+    CU_ADD_TEST (suite, test_untold);
     CU_ADD_TEST (suite, test_former_rings);
     CU_ADD_TEST (suite, test_doubts);
     CU_ADD_TEST (suite, test_exists_and_where);
