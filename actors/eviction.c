@@ -28,6 +28,7 @@ typedef struct {
     umbp_post_t *post;
     zloop_t *loop;
     umbp_evict_plan_t *plan;
+    umbp_topology_t *topology;          //  The latest, for its ring: a new one takes long to make
     waiter_t waiters[WAITERS_MAX];
     int timer;                          //  -1: not running
     uint64_t pressures, failed;
@@ -220,15 +221,16 @@ static void s_on_evict (void *arg, const umbp_mail_t *mail)
 static void s_on_topology (void *arg, const umbp_mail_t *mail)
 {
     self_t *self = arg;
-    umbp_topology_t *topology = umbp_topology_new (&mail->msg->topology_ok);
+    umbp_topology_t *topology = umbp_topology_renew (self->topology, &mail->msg->topology_ok);
+    umbp_post_answer_status (self->post, mail->origin, topology ? UMBP_OK : UMBP_EINVAL);
     if (topology) {
         const umbp_member_t *own = umbp_topology_member (topology, umbp_topology_self (topology));
         for (unsigned tier = 1; tier < UMBP_TIERS; tier++)
             umbp_evict_plan_capacity (self->plan, tier, own->tiers[tier].total,
                                       own->tiers[tier].used);
+        umbp_topology_destroy (&self->topology);
+        self->topology = topology;
     }
-    umbp_post_answer_status (self->post, mail->origin, topology ? UMBP_OK : UMBP_EINVAL);
-    umbp_topology_destroy (&topology);
 }
 
 //  ------------------------------------------------------------------------------------------------
@@ -261,6 +263,7 @@ static void s_destroy (void **self_p)
 {
     self_t *self = *self_p;
     umbp_evict_plan_destroy (&self->plan);
+    umbp_topology_destroy (&self->topology);
     freen (*self_p);
 }
 

@@ -99,7 +99,7 @@ size_t umbp_members_count (const umbp_members_t *self);
 const umbp_member_t *umbp_members_at (const umbp_members_t *self, size_t number);
 bool umbp_members_is_self (const umbp_members_t *self, size_t number);
 
-//  True if that member saw another topology than ours when it last said so
+//  True if that member saw another topology than ours when it last said so, and knew other endpoints
 bool umbp_members_differs (const umbp_members_t *self, size_t number);
 
 //  Number of a member by id, -1 if there is none
@@ -117,8 +117,18 @@ uint64_t umbp_members_stalls (const umbp_members_t *self, uint64_t *stalled_ms);
 //  The longest time between two signs of life of one member, our own stalls apart; of all since the start
 uint64_t umbp_members_gap_ms (const umbp_members_t *self);
 
-//  Our own record, with the endpoints of all members if wanted. Views good until the next call.
-void umbp_members_beat (umbp_members_t *self, umbp_msg_beat_t *beat, bool with_known);
+//  Our own record; if wanted, with a digest of the endpoints of all members, so that the answer names
+//  those that we lack. Views good until the next call.
+void umbp_members_beat (umbp_members_t *self, umbp_msg_beat_t *beat, bool with_digest);
+
+//  The answer to a beat: our own record and, if the sender sees another topology, the endpoints of
+//  members that it seems to lack: at most 64 in one answer, each time others; all of them for a sender of
+//  former times, who understands no digest. Views good until the next call.
+void umbp_members_answer (umbp_members_t *self, umbp_msg_beat_t *answer,
+                          const umbp_msg_beat_t *theirs);
+
+//  Endpoints named in answers so far
+uint64_t umbp_members_named (const umbp_members_t *self);
 
 //  The topology as a message. Views good until the next call.
 void umbp_members_topology (umbp_members_t *self, umbp_msg_topology_ok_t *out, int64_t now);

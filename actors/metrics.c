@@ -27,6 +27,7 @@ static const umbp_metric_t s_metrics[] = {
     { "registry", "beats_sent", C, "heartbeats sent" },
     { "registry", "beats_received", C, "heartbeats received" },
     { "registry", "beat_gap_ms_max", G, "longest time between two signs of life of one member" },
+    { "registry", "members_named", C, "endpoints of members that others lacked, told to them" },
     { "registry", "probes", C, "places that were asked whether a node lives there" },
     { "registry", "probes_open", G, "of these, not answered yet" },
     { "registry", "probes_failed", C, "of these, without a usable answer" },

@@ -72,11 +72,11 @@ static void s_check_changes (self_t *self)
 
 static void s_on_answer (void *owner, uint64_t tag, int status, const umbp_mail_t *mail);
 
-static int s_beat (self_t *self, const char *where, const char *endpoint, bool with_known)
+static int s_beat (self_t *self, const char *where, const char *endpoint, bool with_digest)
 {
     umbp_msg_t msg;
     umbp_msg_init (&msg, UMBP_MSG_beat, 0);
-    umbp_members_beat (self->members, &msg.beat, with_known);
+    umbp_members_beat (self->members, &msg.beat, with_digest);
     int rc = umbp_post_ask (self->post, "registry", where, &msg, NULL, 0, self->suspect_ms,
                             s_on_answer, umbp_probes_tag (endpoint));
     self->beats_sent += rc == 0;
@@ -234,8 +234,7 @@ static void s_do_beat (void *owner, const umbp_mail_t *mail)
     umbp_msg_t msg;
     umbp_msg_beat_t ours;
     umbp_msg_init (&msg, UMBP_MSG_beat_ok, 0);
-    umbp_members_beat (self->members, &ours,
-                       theirs->topo_epoch != umbp_members_epoch (self->members));
+    umbp_members_answer (self->members, &ours, theirs);
     memcpy (&msg.beat_ok, &ours, sizeof ours);
     umbp_post_answer (self->post, mail->origin, &msg, NULL, 0);
 
@@ -372,6 +371,7 @@ static void s_stat (void *owner, umbp_gauges_t *stats)
     umbp_gauges_add (stats, "beats_sent", self->beats_sent);
     umbp_gauges_add (stats, "beats_received", self->beats_received);
     umbp_gauges_add (stats, "beat_gap_ms_max", umbp_members_gap_ms (members));
+    umbp_gauges_add (stats, "members_named", umbp_members_named (members));
     umbp_gauges_add (stats, "probes", self->probed);
     umbp_gauges_add (stats, "probes_open", umbp_probes_open (self->probes));
     umbp_gauges_add (stats, "probes_failed", self->probes_failed);

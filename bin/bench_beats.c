@@ -23,6 +23,8 @@ typedef struct {
     umbp_members_t *members;
     umbp_probes_t *probes;
     char endpoint[64];
+    uint64_t epoch;
+    unsigned port;                      //  Of the endpoint
     uint64_t told;                      //  The topology that its tier knows
     bool up;
 } node_t;
@@ -42,6 +44,8 @@ struct umbp_bench_beats {
     probe_t *queue;                     //  Of probes: at most what all nodes may have open
     size_t queue_count;
     umbp_bench_beats_tally_t tally;
+    umbp_bench_beats_fn *filter;
+    void *filter_arg;
     uint8_t *asked, *answered;          //  Messages on their way
 };
 
@@ -55,13 +59,7 @@ static double s_cpu_s (void)
 //  --------------------------------------------------------------------------------------------------
 //  Nodes
 
-//  10.0.0.0 and so on
-static void s_endpoint (size_t number, char *out, size_t size)
-{
-    snprintf (out, size, "tcp://10.0.%zu.%zu:%d", number >> 8, number & 255, PORT);
-}
-
-//  The number of the node there, or -1
+//  The number of the node that is or was there, or -1
 static int s_number (const umbp_bench_beats_t *self, const char *endpoint)
 {
     unsigned high, low;
@@ -69,6 +67,15 @@ static int s_number (const umbp_bench_beats_t *self, const char *endpoint)
         return -1;
     size_t number = (size_t) high << 8 | low;
     return number < self->count ? (int) number : -1;
+}
+
+//  The same if it is up and there now
+static int s_answerer (const umbp_bench_beats_t *self, const char *endpoint)
+{
+    int number = s_number (self, endpoint);
+    bool there = number >= 0 && self->nodes[number].up
+                 && strcmp (endpoint, self->nodes[number].endpoint) == 0;
+    return there ? number : -1;
 }
 
 //  A tier says how full it is, and that its shards know all blocks in the topology of now
@@ -154,8 +161,13 @@ static size_t s_count (umbp_bench_beats_t *self, int size)
     return (size_t) size;
 }
 
-//  The other end of a beat. Returns the bytes of its answer, 0 if it refused.
-static size_t s_answer (umbp_bench_beats_t *self, size_t number, size_t size)
+static bool s_passes (umbp_bench_beats_t *self, size_t from, int to, umbp_msg_beat_t *beat)
+{
+    return to >= 0 && (!self->filter || self->filter (self->filter_arg, from, (size_t) to, beat));
+}
+
+//  The other end of a beat. Returns the bytes of its answer, 0 if it refused or that is lost.
+static size_t s_answer (umbp_bench_beats_t *self, size_t number, size_t from, size_t size)
 {
     node_t *node = &self->nodes[number];
     umbp_msg_t msg, answer;
@@ -166,28 +178,29 @@ static size_t s_answer (umbp_bench_beats_t *self, size_t number, size_t size)
     if (rc < 0)
         return 0;
     umbp_msg_init (&answer, UMBP_MSG_beat_ok, msg.id);
-    umbp_members_beat (node->members, &ours,
-                       msg.beat.topo_epoch != umbp_members_epoch (node->members));
+    umbp_members_answer (node->members, &ours, &msg.beat);
+    bool passes = s_passes (self, number, (int) from, &ours);
     memcpy (&answer.beat_ok, &ours, sizeof ours);
     size_t used = s_count (self, umbp_msg_encode (&answer, self->answered, UMBP_MESSAGE_MAX));
     if (rc == 1)
         s_found (self, number, msg.beat.endpoint);
     s_found_all (self, number, &msg.beat.known);
-    return used;
+    return passes ? used : 0;
 }
 
 //  One beat to the node at an endpoint, and its answer
-static void s_beat (umbp_bench_beats_t *self, size_t from, const char *endpoint, bool with_known)
+static void s_beat (umbp_bench_beats_t *self, size_t from, const char *endpoint, bool with_digest)
 {
     node_t *node = &self->nodes[from];
     uint64_t tag = umbp_probes_tag (endpoint);
-    int to = s_number (self, endpoint);
+    int to = s_answerer (self, endpoint);
     umbp_msg_t msg;
     umbp_msg_beat_t theirs;
     umbp_msg_init (&msg, UMBP_MSG_beat, 1);
-    umbp_members_beat (node->members, &msg.beat, with_known);
+    umbp_members_beat (node->members, &msg.beat, with_digest);
+    bool passes = s_passes (self, from, to, &msg.beat);
     size_t size = s_count (self, umbp_msg_encode (&msg, self->asked, UMBP_MESSAGE_MAX));
-    size = to >= 0 && self->nodes[to].up ? s_answer (self, (size_t) to, size) : 0;
+    size = passes ? s_answer (self, (size_t) to, from, size) : 0;
     if (size == 0) {
         umbp_probes_failed (node->probes, tag, UMBP_EUNREACH, self->now);
         return;
@@ -232,6 +245,35 @@ static void s_gone (void *arg, const umbp_member_t *member)
     umbp_probes_lost (gone->probes, member->endpoint, gone->now + LOST_MS, gone->now);
 }
 
+//  One that is up, or -1
+static int s_any (umbp_bench_beats_t *self)
+{
+    size_t up = 0, wanted;
+    for (size_t number = 0; number < self->count; number++)
+        up += self->nodes[number].up;
+    if (up == 0)
+        return -1;
+    wanted = umbp_splitmix (&self->random) % up;
+    size_t number = 0;
+    while (!self->nodes[number].up || wanted-- > 0)
+        number++;
+    return (int) number;
+}
+
+//  Discovery says where nodes are, again and again: one that all have in common, and to who is alone
+//  any one, so that two groups that heard of each other never do not stay two
+static void s_discover (umbp_bench_beats_t *self, size_t number)
+{
+    size_t common = 0;
+    int any = umbp_members_count (self->nodes[number].members) == 1 ? s_any (self) : -1;
+    while (common < self->count && !self->nodes[common].up)
+        common++;
+    if (any >= 0)
+        s_found (self, number, umbp_text (self->nodes[any].endpoint));
+    else if (common < self->count)
+        s_found (self, number, umbp_text (self->nodes[common].endpoint));
+}
+
 //  A quarter of an interval at one node; it beats in one of the four
 static void s_tick (umbp_bench_beats_t *self, size_t number, bool beats)
 {
@@ -242,8 +284,10 @@ static void s_tick (umbp_bench_beats_t *self, size_t number, bool beats)
     for (const char *endpoint = umbp_probes_due (node->probes, &cursor, self->now); endpoint;
          endpoint = umbp_probes_due (node->probes, &cursor, self->now))
         s_found (self, number, umbp_text (endpoint));
-    if (beats)
+    if (beats) {
+        s_discover (self, number);
         s_beat_all (self, number);
+    }
     s_probe_all (self);
     s_report (node);
 }
@@ -263,45 +307,69 @@ void umbp_bench_beats_interval (umbp_bench_beats_t *self)
 //  --------------------------------------------------------------------------------------------------
 //  Who is there
 
-//  One that is up, or -1
-static int s_any (umbp_bench_beats_t *self)
+//  A node begins, or begins again, and is told of another one
+static void s_begin (umbp_bench_beats_t *self, size_t number)
 {
-    size_t up = 0, wanted;
-    for (size_t number = 0; number < self->count; number++)
-        up += self->nodes[number].up;
-    if (up == 0)
-        return -1;
-    wanted = umbp_splitmix (&self->random) % up;
-    size_t number = 0;
-    while (!self->nodes[number].up || wanted-- > 0)
-        number++;
-    return (int) number;
+    char name[32], bulk[32];
+    node_t *node = &self->nodes[number];
+    snprintf (name, sizeof name, "host-%04zu-%d", number, PORT);
+    snprintf (bulk, sizeof bulk, "10.0.%zu.%zu:%d", number >> 8, number & 255, PORT - 1);
+    snprintf (node->endpoint, sizeof node->endpoint, "tcp://10.0.%zu.%zu:%u", number >> 8,
+              number & 255, node->port);
+    umbp_members_args_t args = { .cluster = "scale",
+                                 .node = name,
+                                 .node_epoch = node->epoch,
+                                 .endpoint = node->endpoint, .bulk = bulk, .host = name,
+                                 .doors = "/run/umbp", .heartbeat_ms = HEARTBEAT_MS,
+                                 .suspect_ms = self->suspect_ms, .gone_ms = self->gone_ms,
+                                 .copies = 2, .vnodes = VNODES, .seed = 1, .tiers_expected = 1 };
+    umbp_members_destroy (&node->members);
+    umbp_probes_destroy (&node->probes);
+    node->members = umbp_members_new (&args, self->now);
+    node->probes = umbp_probes_new (HEARTBEAT_MS);
+    node->told = 0;
+    s_discover (self, number);
+    node->up = true;
+    s_report (node);
 }
 
 size_t umbp_bench_beats_add (umbp_bench_beats_t *self)
 {
     assert (self->count < UMBP_NODES_MAX);
-    char name[32], bulk[32];
-    int known = s_any (self);
     size_t number = self->count++;
-    node_t *node = &self->nodes[number];
-    snprintf (name, sizeof name, "host-%04zu-%d", number, PORT);
-    snprintf (bulk, sizeof bulk, "10.0.%zu.%zu:%d", number >> 8, number & 255, PORT + 1);
-    s_endpoint (number, node->endpoint, sizeof node->endpoint);
-    umbp_members_args_t args = { .cluster = "scale",
-                                 .node = name,
-                                 .node_epoch = number + 1,
-                                 .endpoint = node->endpoint, .bulk = bulk, .host = name,
-                                 .doors = "/run/umbp", .heartbeat_ms = HEARTBEAT_MS,
-                                 .suspect_ms = self->suspect_ms, .gone_ms = self->gone_ms,
-                                 .copies = 2, .vnodes = VNODES, .seed = 1, .tiers_expected = 1 };
-    node->members = umbp_members_new (&args, self->now);
-    node->probes = umbp_probes_new (HEARTBEAT_MS);
-    node->up = true;
-    s_report (node);
-    if (known >= 0)
-        s_found (self, number, umbp_text (self->nodes[known].endpoint));
+    self->nodes[number].epoch = number + 1;
+    self->nodes[number].port = PORT;
+    s_begin (self, number);
     return number;
+}
+
+void umbp_bench_beats_restart (umbp_bench_beats_t *self, size_t number, bool moves)
+{
+    assert (number < self->count);
+    node_t *node = &self->nodes[number];
+    node->up = false;
+    node->epoch += UMBP_NODES_MAX;
+    node->port += moves;
+    s_begin (self, number);
+}
+
+void umbp_bench_beats_leave (umbp_bench_beats_t *self, size_t number)
+{
+    assert (number < self->count);
+    node_t *node = &self->nodes[number];
+    char name[32];
+    snprintf (name, sizeof name, "host-%04zu-%d", number, PORT);
+    node->up = false;
+    for (size_t other = 0; other < self->count; other++)
+        if (self->nodes[other].up)
+            umbp_members_leave (self->nodes[other].members, umbp_text (name), node->epoch,
+                                self->now);
+}
+
+void umbp_bench_beats_filter (umbp_bench_beats_t *self, umbp_bench_beats_fn *filter, void *arg)
+{
+    self->filter = filter;
+    self->filter_arg = arg;
 }
 
 static void s_meet_once (umbp_bench_beats_t *self)
@@ -319,12 +387,15 @@ static void s_meet_once (umbp_bench_beats_t *self)
             s_report (&self->nodes[number]);
 }
 
-//  Twice: first who is there, and then what they have made of it
+//  Twice: first who is there, and then what they have made of it. So nobody is left to be asked.
 void umbp_bench_beats_meet (umbp_bench_beats_t *self)
 {
     s_meet_once (self);
     s_meet_once (self);
-    self->queue_count = 0;
+    for (; self->queue_count > 0; self->queue_count--) {
+        const probe_t *probe = &self->queue[self->queue_count - 1];
+        umbp_probes_met (self->nodes[probe->node].probes, umbp_probes_tag (probe->endpoint));
+    }
 }
 
 void umbp_bench_beats_kill (umbp_bench_beats_t *self, size_t number)

@@ -35,6 +35,18 @@ void umbp_bench_beats_meet (umbp_bench_beats_t *self);
 //  It is silent from now on
 void umbp_bench_beats_kill (umbp_bench_beats_t *self, size_t number);
 
+//  It ends and begins again, as another incarnation that knows one node that is up; if it moves, at
+//  another endpoint
+void umbp_bench_beats_restart (umbp_bench_beats_t *self, size_t number, bool moves);
+
+//  It takes leave of all that are up, and is silent from now on
+void umbp_bench_beats_leave (umbp_bench_beats_t *self, size_t number);
+
+//  Sees each beat and answer before it is sent, and may change it; returns false if it is lost on its
+//  way. NULL: nothing is.
+typedef bool (umbp_bench_beats_fn) (void *arg, size_t from, size_t to, umbp_msg_beat_t *beat);
+void umbp_bench_beats_filter (umbp_bench_beats_t *self, umbp_bench_beats_fn *filter, void *arg);
+
 //  One interval goes by: every node that is up beats, answers, and judges
 void umbp_bench_beats_interval (umbp_bench_beats_t *self);
 

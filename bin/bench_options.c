@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "bin/bench_nodes.h"
 #include "bin/units.h"
 #include "client/umbp.h"
 #include "proto/types.h"
@@ -81,6 +82,8 @@ static const row_t s_rows[] = {
     { "intervals", SCALE, KIND_COUNT, MEMBER (intervals), 1, 1000, "quiet ones that are measured" },
     { "gone", SCALE, KIND_COUNT, MEMBER (gone), 4, 1000,
       "intervals of silence after which a node is gone; suspect after 3" },
+    { "cluster", SCALE, KIND_COUNT, MEMBER (cluster), 0, UMBP_BENCH_NODES_MAX,
+      "start so many real nodes too, and count the messages of puts and gets; 0: none" },
     { "seconds", CALLS, KIND_MS, MEMBER (seconds_ms), 1, 3600000, "end after so long, 5s" },
     { "count", CALLS, KIND_COUNT, MEMBER (count), 0, UINT64_MAX,
       "end after so many blocks, those of all threads; 0: put each key once, others only by time" },

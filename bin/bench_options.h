@@ -39,6 +39,7 @@ typedef struct {
     char rows[64];                      //  Only rows whose name holds this; empty: all
     //  Scale
     uint64_t nodes, joins, intervals, gone;
+    uint64_t cluster;                   //  Real nodes to count messages with; 0: none
 } umbp_bench_options_t;
 
 //  The defaults of a command. Returns 0, or UMBP_EINVAL if there is no such command.

@@ -9,6 +9,8 @@
 
 #include "actors/index_table.h"
 #include "bin/bench_beats.h"
+#include "bin/bench_messages.h"
+#include "bin/bench_progress.h"
 #include "cluster/ring.h"
 #include "proto/key.h"
 #include "proto/splitmix.h"
@@ -24,6 +26,8 @@
 typedef struct {
     const umbp_bench_options_t *options;
     json_t *rows;
+    umbp_bench_progress_t progress;
+    uint64_t steps;                     //  Done so far
     bool failed;
 } self_t;
 
@@ -38,8 +42,10 @@ static void s_row (self_t *self, const char *name, double value, const char *uni
 {
     json_array_append_new (
         self->rows, json_pack ("{s:s, s:f, s:s}", "name", name, "value", value, "unit", unit));
-    if (!self->options->json)
+    if (!self->options->json) {
         printf ("%-52s %14.*f %s\n", name, value < 10 ? 2 : value < 1000 ? 1 : 0, value, unit);
+        fflush (stdout);
+    }
 }
 
 //  --------------------------------------------------------------------------------------------------
@@ -59,6 +65,12 @@ static void s_costs (self_t *self, const char *when, umbp_bench_beats_tally_t ta
     }
 }
 
+//  An interval of all nodes is done, or what takes as long
+static void s_step (self_t *self, const char *what)
+{
+    umbp_bench_progress_show (&self->progress, ++self->steps, what);
+}
+
 //  Until all agree: how many intervals that took, and what it cost
 static void s_agree (self_t *self, umbp_bench_beats_t *beats, const char *when, size_t nodes,
                      unsigned most)
@@ -68,6 +80,7 @@ static void s_agree (self_t *self, umbp_bench_beats_t *beats, const char *when, 
     umbp_bench_beats_tally (beats);
     do {
         umbp_bench_beats_interval (beats);
+        s_step (self, when);
         intervals++;
     } while (!umbp_bench_beats_agree (beats) && intervals < most);
     snprintf (name, sizeof name, "%s: intervals until all agree", when);
@@ -123,10 +136,14 @@ static void s_members (self_t *self)
     umbp_bench_beats_t *beats = umbp_bench_beats_new (SUSPECT, gone, options->seed);
     for (size_t number = 0; number < early; number++)
         umbp_bench_beats_add (beats);
+    umbp_bench_progress_start (&self->progress, 3 + options->intervals + gone);
     umbp_bench_beats_meet (beats);
+    s_step (self, "all have met");
     umbp_bench_beats_tally (beats);
-    for (uint64_t interval = 0; interval < options->intervals; interval++)
+    for (uint64_t interval = 0; interval < options->intervals; interval++) {
         umbp_bench_beats_interval (beats);
+        s_step (self, "quiet");
+    }
     self->failed = self->failed || !umbp_bench_beats_agree (beats);
     s_costs (self, "quiet", umbp_bench_beats_tally (beats), early, options->intervals);
     s_topology (self, beats);
@@ -140,6 +157,7 @@ static void s_members (self_t *self)
     }
     umbp_bench_beats_kill (beats, options->nodes / 2);
     s_agree (self, beats, "one dies", options->nodes - 1, gone + WAIT_MAX);
+    umbp_bench_progress_end (&self->progress, self->steps, "members are done");
     umbp_bench_beats_destroy (&beats);
 }
 
@@ -226,6 +244,7 @@ static bool s_fill (self_t *self, keys_t *keys)
                 return false;
         }
         keys->fill_s += s_now_s () - start;
+        umbp_bench_progress_show (&self->progress, done + count, "keys");
     }
     return true;
 }
@@ -261,7 +280,9 @@ static void s_keys (self_t *self)
         keys->tables[number] = umbp_index_table_new (64 << 20);
         fine = keys->tables[number] != NULL;
     }
+    umbp_bench_progress_start (&self->progress, self->options->keys);
     fine = fine && s_fill (self, keys);
+    umbp_bench_progress_end (&self->progress, fine ? self->options->keys : 0, "keys are done");
     if (fine)
         s_say_keys (self, keys);
     else
@@ -274,6 +295,11 @@ static void s_keys (self_t *self)
     free (keys);
 }
 
+static void s_take (void *arg, const char *name, double value)
+{
+    s_row (arg, name, value, "");
+}
+
 int umbp_bench_scale (const umbp_bench_options_t *options)
 {
     self_t self = { .options = options, .rows = json_array () };
@@ -283,6 +309,8 @@ int umbp_bench_scale (const umbp_bench_options_t *options)
                 (size_t) options->joins, (size_t) options->keys, (size_t) options->seed);
     s_members (&self);
     s_keys (&self);
+    if (options->cluster > 0)
+        self.failed |= umbp_bench_messages (options, s_take, &self) < 0;
     if (options->json) {
         json_dumpf (self.rows, stdout, JSON_INDENT (2));
         puts ("");

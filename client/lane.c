@@ -276,7 +276,8 @@ int umbp_lane_refresh (umbp_lane_t *self, int64_t deadline_ms)
                                            UMBP_MSG_topology_ok, deadline_ms, &rc);
     if (!answer)
         return rc;
-    umbp_topology_t *topology = umbp_topology_new (&answer->msg.topology_ok);
+    const umbp_topology_t *former = self->cluster ? self->cluster->topology : NULL;
+    umbp_topology_t *topology = umbp_topology_renew (former, &answer->msg.topology_ok);
     if (!topology)
         return UMBP_EPROTO;
     umbp_pool_set_cluster (self->pool, topology);

@@ -1,14 +1,16 @@
 //  cluster/topology.c - a snapshot of the cluster and its ring.
 #include "cluster/topology.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "proto/error.h"
 
-//  A ring never changes once it is here, and may be that of several topologies of one thread
+//  A ring never changes once it is here, and may be that of several topologies. The threads of a
+//  client let go of theirs whenever they like, so holders are counted atomically.
 typedef struct {
-    unsigned holders;
+    atomic_uint holders;
     umbp_ring_hash_t hash;
     unsigned vnodes;
     umbp_ring_t *ring;
@@ -30,7 +32,7 @@ void umbp_topology_destroy (umbp_topology_t **self_p)
     *self_p = NULL;
     if (!self || --self->holders > 0)
         return;
-    if (self->shared && --self->shared->holders == 0) {
+    if (self->shared && atomic_fetch_sub (&self->shared->holders, 1) == 1) {
         umbp_ring_destroy (&self->shared->ring);
         free (self->shared);
     }
@@ -129,7 +131,7 @@ static bool s_take_ring (umbp_topology_t *self, const umbp_topology_t *former,
 {
     if (former && s_same_ring (self, former, hash, vnodes)) {
         self->shared = former->shared;
-        self->shared->holders++;
+        atomic_fetch_add (&self->shared->holders, 1);
         return true;
     }
     umbp_ring_t *ring = umbp_ring_new (hash, vnodes);
@@ -138,7 +140,10 @@ static bool s_take_ring (umbp_topology_t *self, const umbp_topology_t *former,
         umbp_ring_destroy (&ring);
         return false;
     }
-    *self->shared = (shared_t) { 1, hash, vnodes, ring };
+    atomic_init (&self->shared->holders, 1);
+    self->shared->hash = hash;
+    self->shared->vnodes = vnodes;
+    self->shared->ring = ring;
     return s_fill_ring (self);
 }
 

@@ -41,8 +41,8 @@ typedef struct umbp_topology umbp_topology_t;
 umbp_topology_t *umbp_topology_new (const umbp_msg_topology_ok_t *msg);
 
 //  The same for who is told again and again: with the ring of the former one, if that is the same,
-//  since to make one of 1024 nodes takes some ten ms. former may be NULL, and stays its owner's; both belong
-//  to the same thread.
+//  since to make one of 1024 nodes takes some ten ms. former may be NULL, and stays its owner's; it has to
+//  be there during the call, and may end before or after the new one, in any thread.
 umbp_topology_t *umbp_topology_renew (const umbp_topology_t *former,
                                       const umbp_msg_topology_ok_t *msg);
 

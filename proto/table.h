@@ -152,12 +152,18 @@
     F (m, 16, totals, U64S, MAY, 1, 0, 16, "bytes each can hold") \
     F (m, 17, useds, U64S, MAY, 1, 0, 16, "bytes in use") \
     F (m, 18, blocks, U64S, MAY, 1, 0, 16, "blocks held") \
-    F (m, 19, known, COLUMN, MAY, 0, 1, UMBP_TEXT_MAX, "endpoints of members the sender knows") \
+    F (m, 19, known, COLUMN, MAY, 0, 1, UMBP_TEXT_MAX, \
+       "endpoints of members the sender knows, and the other may lack") \
     F (m, 20, told_epoch, U64, MAY, 0, 0, UINT64_MAX, \
        "topology whose shards have heard of all the sender holds; 0 none") \
     F (m, 21, settings, U64, MAY, 0, 0, UINT64_MAX, \
        "hash of the settings that all nodes share; another one is refused") \
-    F (m, 22, draining, BOOL, MAY, 0, 0, 1, "it moves its blocks away and takes no new ones")
+    F (m, 22, draining, BOOL, MAY, 0, 0, 1, "it moves its blocks away and takes no new ones") \
+    F (m, 23, members, U64, MAY, 0, 0, UINT64_MAX, \
+       "hash of all endpoints the sender knows, its own included; 0: it understands no digest") \
+    F (m, 24, digest, U16S, MAY, 0, 0, UMBP_DIGEST_MAX, \
+       "the same endpoints in 2^n buckets: name me yours in those that differ") \
+    F (m, 25, salt, U64, MAY, 0, 0, UINT64_MAX, "of the digest")
 #define UMBP_FIELDS_beat_ok(F, m) UMBP_FIELDS_beat (F, m)
 #define UMBP_FIELDS_found(F, m) \
     F (m, 4, endpoint, TEXT, MUST, 0, 1, UMBP_TEXT_MAX, "tcp://host:port")

@@ -20,6 +20,7 @@
 #define UMBP_EXTENTS_MAX 16384          //  Extents in a message
 #define UMBP_REPLICAS_MAX 4             //  Wanted copies of a block
 #define UMBP_NODES_MAX 1024             //  Nodes in a topology
+#define UMBP_DIGEST_MAX 256             //  Numbers in the digest of a beat
 #define UMBP_MESSAGE_MAX (4u << 20)     //  Bytes in the CBOR item of a message
 #define UMBP_INLINE_MAX (64u << 10)     //  Bytes of values that ride behind a message
 #define UMBP_NO_REF UINT16_MAX          //  In a column of references: refers to nothing

@@ -3,6 +3,7 @@
 #include <CUnit/Basic.h>
 #include <czmq.h>
 
+#include "actors/digest.h"
 #include "actors/members.h"
 #include "proto/splitmix.h"
 #include "test/unit/beat.h"
@@ -311,9 +312,13 @@ static void test_limits (void)
     umbp_msg_t msg;
     umbp_msg_init (&msg, UMBP_MSG_beat, 1);
     umbp_members_beat (members, &msg.beat, true);
-    CU_ASSERT (umbp_msg_check (&msg) == 0 && msg.beat.known.count == UMBP_NODES_MAX - 1);
-    umbp_members_beat (members, &msg.beat, false);
     CU_ASSERT (umbp_msg_check (&msg) == 0 && msg.beat.known.count == 0);
+    CU_ASSERT (msg.beat.digest.count == UMBP_DIGEST_MAX && msg.beat.members != 0);
+    uint64_t salt = msg.beat.salt;
+    umbp_members_beat (members, &msg.beat, true);
+    CU_ASSERT (msg.beat.salt != salt);  //  What one hid the next shows
+    umbp_members_beat (members, &msg.beat, false);
+    CU_ASSERT (umbp_msg_check (&msg) == 0 && msg.beat.digest.count == 0);
     umbp_members_destroy (&members);
 }
 
@@ -441,6 +446,17 @@ static void s_random_step (umbp_members_t *members, uint64_t *seed, int64_t now)
     }
 }
 
+//  The hash of all endpoints, which is kept as they come and go, is that of those that are there
+static void s_check_digest (umbp_members_t *members)
+{
+    umbp_digest_t digest = { .sums = { 0 } };
+    umbp_msg_beat_t beat;
+    for (size_t index = 0; index < umbp_members_count (members); index++)
+        umbp_digest_add (&digest, umbp_digest_hash (umbp_members_at (members, index)->endpoint));
+    umbp_members_beat (members, &beat, false);
+    CU_ASSERT (beat.members == umbp_digest_all (&digest));
+}
+
 //  After any sequence of events the table is sorted, we are in it, and a topology can be built
 static void test_random_events (void)
 {
@@ -463,6 +479,7 @@ static void test_random_events (void)
             CU_ASSERT (umbp_members_find (members, umbp_text (member->node)) == (int) index);
         }
         CU_ASSERT (self == 1);
+        s_check_digest (members);
         if (round % 50 == 0) {
             umbp_topology_t *topology = s_topology (members, now);
             umbp_topology_destroy (&topology);

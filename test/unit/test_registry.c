@@ -3,6 +3,7 @@
 #include <CUnit/Basic.h>
 #include <czmq.h>
 
+#include "actors/digest.h"
 #include "actors/registry.h"
 #include "cluster/link.h"
 #include "test/unit/beat.h"
@@ -424,6 +425,65 @@ static void test_gate_across (void)
     s_stop (&a, true);
 }
 
+//  How many endpoints are named to a beat. Its members and topo_epoch are then those of the node.
+static size_t s_named (zsock_t *peer, umbp_msg_beat_t *beat)
+{
+    umbp_msg_t msg;
+    umbp_msg_init (&msg, UMBP_MSG_beat, 0);
+    msg.beat = *beat;
+    zframe_t *frame = s_ask (peer, &msg);
+    CU_ASSERT_FATAL (msg.type == UMBP_MSG_beat_ok);
+    size_t named = msg.beat_ok.known.count;
+    beat->members = msg.beat_ok.members;
+    beat->topo_epoch = msg.beat_ok.topo_epoch;
+    zframe_destroy (&frame);
+    return named;
+}
+
+//  What is named to whom over tcp: all to one of former times, to others what they lack by their digest
+static void test_naming (void)
+{
+    node_t a, b;
+    s_start (&a, "a", (how_t) { 0 });
+    s_start (&b, "b", (how_t) { 0 });
+    s_find (&b, a.endpoint);
+    CU_ASSERT (s_wait (&a, 2, 0, 2) >= 0);
+    zsock_t *peer = s_stranger (&a);
+    umbp_msg_beat_t beat = beat_of ("c", 1, "tcp://127.0.0.1:9");
+    CU_ASSERT (s_named (peer, &beat) == 1);                 //  Says neither hash nor digest
+    CU_ASSERT (beat.members != 0 && beat.topo_epoch != 0);
+    umbp_msg_beat_t same = beat, knows_the_same = beat;
+    same.members = 1;
+    CU_ASSERT (s_named (peer, &same) == 0);                 //  Sees the same topology
+    knows_the_same.topo_epoch = 1;
+    CU_ASSERT (s_named (peer, &knows_the_same) == 0);
+
+    uint16_t told[16] = { 0 };
+    umbp_digest_t digest = { .sums = { 0 } };
+    beat.topo_epoch = 1;
+    beat.members = 1;
+    CU_ASSERT (s_named (peer, &beat) == 0);                 //  Sends its digest next time
+    umbp_digest_add (&digest, umbp_digest_hash (a.endpoint));
+    beat.topo_epoch = 1;
+    beat.members = umbp_digest_all (&digest);
+    size_t named = 0;
+    for (uint64_t salt = 1; salt <= 3 && named == 0; salt++) {
+        beat.salt = salt;
+        beat.digest.data = told;
+        beat.digest.count = (uint32_t) umbp_digest_write (&digest, 1, beat.salt, told);
+        named = s_named (peer, &beat);
+        beat.topo_epoch = 1;
+        beat.members = umbp_digest_all (&digest);
+    }
+    CU_ASSERT (named == 1);
+    beat.digest.count = 3;                                  //  No power of two: not understood
+    CU_ASSERT (s_named (peer, &beat) == 0);
+    CU_ASSERT (s_gauge (peer, "members_named") >= 2);
+    zsock_destroy (&peer);
+    s_stop (&b, true);
+    s_stop (&a, true);
+}
+
 static void test_impossible_settings (void)
 {
     umbp_home_t home = { .instance = "registry-none", .node = "a", .node_epoch = 1 };
@@ -453,6 +513,7 @@ int main (void)
     CU_ADD_TEST (suite, test_apart);
     CU_ADD_TEST (suite, test_alias);
     CU_ADD_TEST (suite, test_gate_across);
+    CU_ADD_TEST (suite, test_naming);
     CU_basic_run_tests ();
     return CU_get_number_of_failures () > 0;
 }

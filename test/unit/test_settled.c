@@ -4,9 +4,12 @@
 #include <czmq.h>
 
 #include "actors/members.h"
+#include "proto/splitmix.h"
 
 #define START 1000000
 #define SUSPECT_MS 3000
+
+static uint64_t s_seed;
 
 static const char *const s_ends[] = { "tcp://10.0.0.1:1", "tcp://10.0.0.2:1", "tcp://10.0.0.3:1" };
 static const char *const s_names[] = { "a", "b", "c" };
@@ -134,16 +137,105 @@ static void test_settings (void)
     umbp_members_destroy (&seed);
 }
 
+//  -----------------------------------------------------------------------------------------------
+//  Whatever happens, settled is what the rule says, looked up anew each time
+
+#define PEERS 6
+
+typedef struct {
+    uint64_t topo_epoch, told_epoch;    //  What it said last
+} said_t;
+
+static bool s_rule (const umbp_members_t *members, const said_t *said, uint64_t own_told)
+{
+    uint64_t epoch = umbp_members_epoch (members);
+    for (size_t index = 0; index < umbp_members_count (members); index++) {
+        const umbp_member_t *member = umbp_members_at (members, index);
+        const said_t *its = &said[member->node[1] - '0'];
+        if (member->state != UMBP_MEMBER_ALIVE || !member->in_ring)
+            continue;
+        if (umbp_members_is_self (members, index)
+                ? own_told != epoch
+                : its->topo_epoch != epoch || its->told_epoch != epoch)
+            return false;
+    }
+    return true;
+}
+
+static void s_random_event (umbp_members_t *members, said_t *said, uint64_t *own_told, int64_t *now)
+{
+    static uint64_t before;             //  A topology that once was
+    char node[8], endpoint[48];
+    unsigned who = (unsigned) (umbp_splitmix (&s_seed) % PEERS);
+    uint64_t epoch = umbp_members_epoch (members);
+    before = umbp_splitmix (&s_seed) % 20 == 0 ? epoch : before;
+    snprintf (node, sizeof node, "p%u", who);
+    snprintf (endpoint, sizeof endpoint, "tcp://10.0.1.%u:1", who);
+    umbp_msg_beat_t beat = { .cluster = umbp_text ("test"),
+                             .node = umbp_text (node),
+                             .node_epoch = 1 + umbp_splitmix (&s_seed) % 50 / 49,
+                             .version = UMBP_PROTOCOL_VERSION, .endpoint = umbp_text (endpoint),
+                             .ready = umbp_splitmix (&s_seed) % 10 != 0,
+                             .topo_epoch = umbp_splitmix (&s_seed) % 4 ? epoch : before,
+                             .told_epoch = umbp_splitmix (&s_seed) % 4 ? epoch : before };
+    switch (umbp_splitmix (&s_seed) % 40) {
+    case 0: umbp_members_leave (members, beat.node, beat.node_epoch, *now); break;
+    case 1: umbp_members_step_out (members, umbp_splitmix (&s_seed) % 2); break;
+    case 2:
+    case 3:
+        *now += 250;
+        umbp_members_tick (members, *now, NULL, NULL);
+        break;
+    case 4:
+    case 5:
+    case 6:
+    case 7:
+        *own_told = umbp_splitmix (&s_seed) % 8 ? epoch : before;
+        s_tier (members, *own_told);
+        break;
+    default:
+        if (umbp_members_meet (members, &beat, *now) == 0)
+            said[who] = (said_t) { beat.topo_epoch, beat.told_epoch };
+    }
+}
+
+static void test_random_events (void)
+{
+    umbp_members_args_t args = { .cluster = "test",
+                                 .node = "z9",
+                                 .node_epoch = 1,
+                                 .endpoint = s_ends[0], .heartbeat_ms = 1000,
+                                 .suspect_ms = SUSPECT_MS, .gone_ms = 9000, .copies = 2,
+                                 .vnodes = 150, .seed = 1, .tiers_expected = 1 };
+    said_t said[10] = { { 0, 0 } };
+    uint64_t own_told = 0, settled = 0;
+    int64_t now = START;
+    umbp_members_t *members = umbp_members_new (&args, now);
+    for (int event = 0; event < 50000; event++) {
+        s_random_event (members, said, &own_told, &now);
+        bool rule = s_rule (members, said, own_told);
+        CU_ASSERT_FATAL (umbp_members_settled (members) == rule);
+        settled += rule;
+    }
+    printf ("%d %% settled ", (int) (settled / 500));
+    CU_ASSERT (settled > 500);          //  Else this showed little
+    umbp_members_destroy (&members);
+}
+
 int main (void)
 {
     alarm (60);
     zsys_init ();
+    const char *given = getenv ("UMBP_SEED");
+    s_seed = given ? strtoull (given, NULL, 0) : (uint64_t) zclock_usecs ();
+    printf ("UMBP_SEED=0x%" PRIx64 " ", s_seed);
     CU_initialize_registry ();
     CU_pSuite suite = CU_add_suite ("settled", NULL, NULL);
     CU_ADD_TEST (suite, test_alone);
     CU_ADD_TEST (suite, test_two);
     CU_ADD_TEST (suite, test_who_counts);
     CU_ADD_TEST (suite, test_settings);
+    CU_ADD_TEST (suite, test_random_events);
     CU_basic_set_mode (CU_BRM_VERBOSE);
     CU_basic_run_tests ();
     return CU_get_number_of_failures () > 0;

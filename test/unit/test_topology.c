@@ -1,6 +1,7 @@
 //  test/unit/test_topology.c - the snapshot of a cluster: what a message says is what can be asked,
 //  and what is impossible makes none
 #include <CUnit/Basic.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -211,6 +212,43 @@ static void test_renew (void)
     umbp_topology_destroy (&again);
 }
 
+//  Threads that share a ring, each with topologies of its own: the last to let go of it frees it
+static void *s_renew_often (void *arg)
+{
+    const umbp_topology_t *first = arg;
+    umbp_msg_topology_ok_t msg = s_message ();
+    umbp_topology_t *mine = umbp_topology_renew (first, &msg);
+    for (int times = 0; mine && times < 100000; times++) {
+        umbp_topology_t *next = umbp_topology_renew (mine, &msg);
+        if (!next || umbp_topology_ring (next) != umbp_topology_ring (first))
+            umbp_topology_destroy (&next);
+        umbp_topology_destroy (&mine);
+        mine = next;
+    }
+    return mine;
+}
+
+static void test_threads_share_a_ring (void)
+{
+    umbp_msg_topology_ok_t msg = s_message ();
+    umbp_topology_t *first = umbp_topology_new (&msg);
+    CU_ASSERT_FATAL (first != NULL);
+    pthread_t threads[4];
+    umbp_topology_t *last[4] = { NULL };
+    for (size_t index = 0; index < 4; index++)
+        CU_ASSERT_FATAL (pthread_create (&threads[index], NULL, s_renew_often, first) == 0);
+    for (size_t index = 0; index < 4; index++)
+        pthread_join (threads[index], (void **) &last[index]);
+    const umbp_ring_t *ring = umbp_topology_ring (first);
+    umbp_topology_destroy (&first);
+    for (size_t index = 0; index < 4; index++) {
+        CU_ASSERT_FATAL (last[index] != NULL);
+        CU_ASSERT (umbp_topology_ring (last[index]) == ring);
+        CU_ASSERT (umbp_ring_node_count (umbp_topology_ring (last[index])) == 2);
+        umbp_topology_destroy (&last[index]);
+    }
+}
+
 int main (void)
 {
     alarm (60);
@@ -218,6 +256,7 @@ int main (void)
     CU_pSuite suite = CU_add_suite ("topology", NULL, NULL);
     CU_ADD_TEST (suite, test_says_what_the_message_said);
     CU_ADD_TEST (suite, test_renew);
+    CU_ADD_TEST (suite, test_threads_share_a_ring);
     CU_ADD_TEST (suite, test_ring);
     CU_ADD_TEST (suite, test_impossible);
     CU_ADD_TEST (suite, test_random_messages);
