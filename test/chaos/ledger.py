@@ -25,7 +25,7 @@ class Ledger:
         self.removing = set ()
         self.removed = {}               # Key -> when that was acknowledged
         self.faults = []                # What must never be
-        self.calls, self.errors, self.puts = {}, {}, 0
+        self.calls, self.errors, self.puts, self.longest = {}, {}, 0, {}
 
     def watch (self, path):
         self.logs[path] = 0
@@ -59,6 +59,9 @@ class Ledger:
             self.removed[words[3]] = float (words[1]) / 1000
         elif kind == "X":
             self.faults.append (f"{os.path.basename (path)}: {' '.join (words[2:])}")
+        elif kind == "M":
+            call = " ".join (words[2:])
+            self.longest[call] = max (self.longest.get (call, 0), int (words[1]))
         elif kind == "N":
             self.calls[path], self.errors[path] = int (words[1]), int (words[2])
 
@@ -71,6 +74,12 @@ class Ledger:
             self.last[(path, key)] = Entry (begun, ended, status != 0)
             if not entry or ended > entry.ended:
                 self.acked[key] = self.last[(path, key)]
+
+    def moved (self, node, where):
+        """That node was drained: its blocks are where the index says now"""
+        for key, entry in self.acked.items ():
+            if entry.owners is None or node in entry.owners:
+                entry.owners = set (where.get (key, (0, []))[1]) or None
 
     def may_be_lost (self, entry, nodes):
         """By the end of a node: None if not, else why"""
