@@ -376,7 +376,10 @@ static void s_on_where (void *owner, const umbp_mail_t *mail)
 }
 
 //  --------------------------------------------------------------------------------------------------
-//  remove: every place the index knows, and this node, which may know better
+//  remove: every place the index knows, and this node, which may know better. Then the index is asked again about
+//  what was somewhere: of a copy that had just been made, only another shard may have heard.
+
+#define REMOVE_ROUNDS 3
 
 static void s_remove_answer (umbp_req_t *req)
 {
@@ -444,10 +447,40 @@ static void s_sealed (umbp_req_t *req)
         req->next (req);
 }
 
+static void s_remove_all (umbp_req_t *req);
+
+//  What is still somewhere is removed there, too
+static void s_remove_rest (umbp_req_t *req)
+{
+    for (uint32_t index = 0; index < req->count; index++)
+        if (req->parts[index].replica_count > 0) {
+            s_remove_all (req);
+            return;
+        }
+    s_remove_answer (req);
+}
+
+static void s_remove_again (umbp_req_t *req)
+{
+    bool any = false;
+    umbp_router_refresh (req);
+    for (uint32_t index = 0; index < req->count; index++) {
+        umbp_part_t *part = &req->parts[index];
+        part->wanted = part->status == 0;
+        part->replica_count = part->owners_asked = 0;
+        part->doubted = false;
+        any |= part->wanted;
+    }
+    if (any && ++req->rounds < REMOVE_ROUNDS)
+        umbp_router_lookup (req, true, s_remove_rest);
+    else
+        s_remove_answer (req);
+}
+
 static void s_remove_all (umbp_req_t *req)
 {
     req->pending = 1;
-    req->next = s_remove_answer;
+    req->next = s_remove_again;
     for (size_t member = 0; member < umbp_topology_count (req->view->topology); member++)
         for (uint8_t tier = 1; tier < UMBP_TIERS; tier++)
             if (umbp_topology_member (req->view->topology, member)->tiers[tier].total > 0)

@@ -235,6 +235,7 @@ static void s_on_drop (void *owner, const umbp_mail_t *mail)
             continue;
         pause.bytes += umbp_store_block (self->store, item)->size;
         self->dropped++;
+        umbp_spread_removed (self->spread, item);
         umbp_manager_drop (self, item);
     }
     s_pause (self, pause);
@@ -251,6 +252,7 @@ static void s_on_wipe (void *owner, const umbp_mail_t *mail)
             continue;
         pause.blocks++;
         pause.bytes += block->size;
+        umbp_spread_removed (self->spread, item);
         umbp_manager_drop (self, item);
     }
     self->dropped += pause.blocks;
@@ -389,6 +391,7 @@ static void s_stat (void *owner, umbp_gauges_t *gauges)
     umbp_gauges_add (gauges, "replicas_made", spread.copies);
     umbp_gauges_add (gauges, "replica_bytes", spread.copy_bytes);
     umbp_gauges_add (gauges, "replicas_failed", spread.failures);
+    umbp_gauges_add (gauges, "replicas_undone", spread.undone);
     umbp_gauges_add (gauges, "replicas_missing", self->keeper.missing);
     umbp_gauges_add (gauges, "replicas_open", umbp_spread_open (self->spread, UMBP_SPREAD_PUT));
     umbp_gauges_add (gauges, "members_lost", self->keeper.losses);

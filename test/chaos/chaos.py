@@ -84,7 +84,8 @@ class Chaos:
         self.cluster = Cluster (options.hosts, *FLAGS, discovery=discovery, secure=secure)
         self.counts = Counter ()
         self.clients, self.fillers, self.numbers = [], [], 0
-        self.evicted, self.begun = {}, time.monotonic ()
+        self.evicted, self.after, self.parted = {}, {}, False
+        self.begun = time.monotonic ()
 
     def say (self, text):
         print (f"{time.monotonic () - self.begun:7.1f} s  {text}", flush=True)
@@ -141,6 +142,7 @@ class Chaos:
             self.sleep (start + when)
             self.say (f"{'end of' if ends else 'now'}: {fault}")
             fault.end () if ends else fault.begin ()
+            self.parted |= fault.parts
             if ends:
                 self.count (type (fault).__name__)
 
@@ -163,13 +165,20 @@ class Chaos:
 
     def round (self, number):
         self.say (f"round {number}")
+        began, self.parted = time.monotonic (), False
         self.break_things ()
         start = time.monotonic ()
         self.cluster.converge (CONVERGE_S)
+        self.note_reach (began)
         took = time.monotonic () - start
         self.verify ()
         self.say (f"round {number} is fine: {len (self.ledger.acked)} blocks through each node, "
                   f"agreed after {took:.1f} s")
+
+    def note_reach (self, began):
+        """Who cannot be reached brings along what was removed meanwhile: see umbp_remove"""
+        if self.parted:
+            self.ledger.outages.append ((began, time.monotonic ()))
 
     #  What was promised
 
@@ -191,6 +200,7 @@ class Chaos:
     def verify (self):
         self.ledger.read ()
         self.tell_faults ()
+        before = self.count_evicted ()
         entries = dict (self.ledger.acked)
         removed = [key for key in self.ledger.removed if key not in entries][-200:]
         said = self.ask_all (list (entries) + removed)
@@ -199,12 +209,17 @@ class Chaos:
             #  Shared keys are put again at any time; any block may have left between two answers
             if key.startswith (SHARED) or set (words) == {MISS}:
                 said[key] = words
-        evicted = self.count_evicted ()
+        #  What left after it was found in the last round counts for this one
+        since = self.count_evicted ()
+        evicted = {name: before[name] + since[name] + self.after.get (name, 0) for name in since}
+        self.after = since
         self.ledger.read ()
         missing = self.judge (entries, said)
         self.judge_missing (missing, evicted)
         for key in removed:
-            if set (said[key]) != {MISS}:
+            if set (said[key]) != {MISS} and self.ledger.was_parted (self.ledger.removed.pop (key)):
+                self.count ("(removed while a node was out of reach, and back with it)")
+            elif set (said[key]) != {MISS}:
                 raise Failure (f"{key} was removed, and is there: {said[key]}")
         self.tell_faults ()
 

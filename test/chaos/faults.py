@@ -15,6 +15,7 @@ class Fault:
     cables = False                      # Needs hosts that are isolated
     weight = 2
     seconds = (1, 8)                    # How long it lasts
+    parts = False                       # Some node cannot be reached by some other
 
     def __init__ (self, chaos, dice, hosts):
         self.chaos, self.dice, self.cluster = chaos, dice, chaos.cluster
@@ -63,6 +64,7 @@ class Restart (Fault):
 
 class Stop (Fault):
     """SIGSTOP {self.node.name}"""
+    parts = True
     weight = 4
     seconds = (1, 12)
 
@@ -77,6 +79,7 @@ class Stop (Fault):
 
 class Split (Fault):
     """split off {self.names}"""
+    parts = True
     cables = True
     seconds = (2, 12)
     weight = 3
@@ -97,6 +100,7 @@ class Split (Fault):
 
 class OneWay (Fault):
     """no frames from {self.host.name} to {self.other.name}"""
+    parts = True
     cables = True
     seconds = (2, 12)
 
@@ -114,6 +118,7 @@ class OneWay (Fault):
 
 class BadWire (Fault):
     """a bad cable at {self.host.name}: {self.delay} to {self.most} ms late, {self.loss} % lost"""
+    parts = True
     cables = True
     seconds = (3, 10)
 

@@ -24,6 +24,7 @@ class Ledger:
         self.tried = set ()             # Keys of puts, whatever came of them
         self.removing = set ()
         self.removed = {}               # Key -> when that was acknowledged
+        self.outages = []               # Rounds in which nodes did not reach each other
         self.faults = []                # What must never be
         self.calls, self.errors, self.puts, self.longest = {}, {}, 0, {}
 
@@ -80,6 +81,9 @@ class Ledger:
         for key, entry in self.acked.items ():
             if entry.owners is None or node in entry.owners:
                 entry.owners = set (where.get (key, (0, []))[1]) or None
+
+    def was_parted (self, moment):
+        return any (began <= moment <= ended for began, ended in self.outages)
 
     def may_be_lost (self, entry, nodes):
         """By the end of a node: None if not, else why"""
