@@ -45,13 +45,16 @@ bool umbp_manager_add_extents (umbp_manager_t *self, const umbp_block_t *block, 
     return true;
 }
 
-//  Tell eviction that we are over the mark, or could not give room to somebody
+//  Tell eviction that we are over the mark, or could not give room to somebody. What is too early now is told with
+//  the next one, at the next tick at the latest.
 void umbp_manager_press (umbp_manager_t *self, uint64_t need)
 {
     umbp_store_counts_t counts = umbp_store_counts (self->store);
     bool over = counts.used_bytes > counts.total_bytes / 100 * self->args.evict_high;
     int64_t now = zclock_mono ();
-    if ((!over && need == 0) || now - self->pressed_at < PRESS_MS)
+    if (need > self->pressed_need)
+        self->pressed_need = need;
+    if ((!over && self->pressed_need == 0) || now - self->pressed_at < PRESS_MS)
         return;
     self->pressed_at = now;
     umbp_msg_t msg;
@@ -59,7 +62,8 @@ void umbp_manager_press (umbp_manager_t *self, uint64_t need)
     msg.pressure.tier = self->args.tier;
     msg.pressure.total = counts.total_bytes;
     msg.pressure.used = counts.used_bytes;
-    msg.pressure.need = need;
+    msg.pressure.need = self->pressed_need;
+    self->pressed_need = 0;
     umbp_post_tell (self->post, "eviction", NULL, &msg);
 }
 
