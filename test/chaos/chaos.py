@@ -84,7 +84,7 @@ class Chaos:
         self.cluster = Cluster (options.hosts, *FLAGS, discovery=discovery, secure=secure)
         self.counts = Counter ()
         self.clients, self.fillers, self.numbers = [], [], 0
-        self.evicted, self.after, self.parted = {}, {}, False
+        self.evicted, self.after, self.evictions, self.parted = {}, {}, {}, False
         self.begun = time.monotonic ()
 
     def say (self, text):
@@ -217,10 +217,11 @@ class Chaos:
         missing = self.judge (entries, said)
         self.judge_missing (missing, evicted)
         for key in removed:
-            if set (said[key]) != {MISS} and self.ledger.was_parted (self.ledger.removed.pop (key)):
+            if set (said[key]) != {MISS} and self.ledger.was_parted (self.ledger.removed[key]):
                 self.count ("(removed while a node was out of reach, and back with it)")
             elif set (said[key]) != {MISS}:
-                raise Failure (f"{key} was removed, and is there: {said[key]}")
+                raise Failure (f"{key} was removed, and is there: {said[key]}: {self.where (key)}, "
+                               f"{time.monotonic () - self.ledger.removed[key]:.1f} s ago")
         self.tell_faults ()
 
     def judge (self, entries, said):
@@ -243,14 +244,17 @@ class Chaos:
                 for node in self.cluster.nodes]
 
     def judge_missing (self, missing, evicted):
-        left, dead = 0, 0
+        """Each copy has to have ended with its node, or to have been evicted, now or before"""
+        left, dead, apart = 0, 0, 0
+        nodes = self.cluster.nodes + [host.node for host in self.cluster.gone]
         for key in missing:
             entry = self.ledger.acked.pop (key)
-            if self.ledger.may_be_lost (
-                    entry, self.cluster.nodes + [host.node for host in self.cluster.gone]):
+            if self.ledger.may_be_lost (entry, nodes):
                 dead += 1
-            elif sum (evicted[name] for name in entry.owners or evicted) > 0:
+            elif sum (evicted[name] for name in entry.owners or evicted if name in evicted) > 0:
                 left += 1
+            elif self.ledger.may_be_lost (entry, nodes, self.evictions):
+                apart += 1
             else:
                 raise Failure (f"{key} is lost. It was put {time.monotonic () - entry.ended:.1f} s "
                                f"ago at {sorted (entry.owners or ['?'])}, which lives; evicted "
@@ -258,7 +262,8 @@ class Chaos:
         if left > sum (evicted.values ()):
             raise Failure (f"{left} blocks are missing, and only {evicted} were evicted")
         if missing:
-            self.say (f"{dead} blocks ended with their nodes, {left} were evicted ({evicted})")
+            self.say (f"{dead} blocks ended with their nodes, {left} were evicted ({evicted}), "
+                      f"{apart} lost their copies one after the other")
 
     #  The end
 

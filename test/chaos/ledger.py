@@ -68,6 +68,9 @@ class Ledger:
 
     def take_put (self, path, begun, ended, status, key):
         self.tried.add (key)
+        if status in DONE and begun >= self.removed.get (key, begun + 1):
+            self.removing.discard (key)
+            del self.removed[key]       # It is there again
         entry = self.acked.get (key)
         if status in DONE:
             self.puts += 1
@@ -85,10 +88,14 @@ class Ledger:
     def was_parted (self, moment):
         return any (began <= moment <= ended for began, ended in self.outages)
 
-    def may_be_lost (self, entry, nodes):
-        """By the end of a node: None if not, else why"""
+    def may_be_lost (self, entry, nodes, evictions=None):
+        """By the end of a node, or where it was by evictions {node: when it was seen to evict last}:
+        None if not, else why"""
         since = entry.begun - (GRACE if entry.already else 0)
         dead = {node.name for node in nodes if node.kills and node.kills[-1] >= since}
         if entry.owners is None:
             return f"it was at an unknown node, and {sorted (dead)} ended" if dead else None
-        return f"{sorted (entry.owners)} ended" if entry.owners <= dead else None
+        left = {name for name, when in (evictions or {}).items () if when >= since}
+        if not entry.owners <= dead | left:
+            return None
+        return f"{sorted (entry.owners)} ended" + (" or evicted" if left else "")
