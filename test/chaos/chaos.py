@@ -30,6 +30,7 @@ FLAGS = SMALL + ["--cluster-heartbeat", "250ms", "--cluster-suspect", "1500ms", 
 CAPACITY, PAGE = 32 << 20, 4096
 CONVERGE_S = 90
 MISS = -2
+HELD_MAX = 10                           # Slots or leases of a client at once
 SHARED = ("shared/", "dual/")           # Keys that many clients put
 
 
@@ -172,6 +173,7 @@ class Chaos:
         self.note_reach (began)
         took = time.monotonic () - start
         self.verify ()
+        self.check_held ()
         self.say (f"round {number} is fine: {len (self.ledger.acked)} blocks through each node, "
                   f"agreed after {took:.1f} s")
 
@@ -264,6 +266,13 @@ class Chaos:
         if missing:
             self.say (f"{dead} blocks ended with their nodes, {left} were evicted ({evicted}), "
                       f"{apart} lost their copies one after the other")
+
+    def check_held (self):
+        """What clients hold is what they use just now: none has more than a batch under way"""
+        most = HELD_MAX * (len (self.clients) + 1)
+        for node in self.cluster.nodes:
+            wait_until (f"{node.name} has at most {most} slots and leases", 60, lambda node=node: all (
+                node.stat ("tier:dram")[held] <= most for held in ("slots", "leases")))
 
     #  The end
 
