@@ -237,6 +237,7 @@ class Cluster:
         self.isolated = bool (os.environ.get (INSIDE))
         self.hosts, self.gone, self.discovery = [], [], discovery
         self.certs, self.env = None, {}
+        self.apart = set ()             # Hosts on the other LAN
         if secure:
             self.make_certificates ()
         self.name = f"chaos-{os.getpid ()}"
@@ -334,9 +335,11 @@ class Cluster:
         """Another LAN for these hosts: neither side hears a frame of the other"""
         for host in group:
             run ("ip", "link", "set", f"port{host.number}", "master", "lan2")
+            self.apart.add (host)
 
     def join (self, group):
         for host in group:
+            self.apart.discard (host)
             run ("ip", "link", "set", f"port{host.number}", "master", "lan1")
 
     @staticmethod

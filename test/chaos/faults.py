@@ -91,8 +91,8 @@ class Split (Fault):
 
     def begin (self):
         self.cluster.split (self.hosts)
-        other = self.dice.choice ([host for host in self.cluster.hosts if host not in self.hosts])
-        self.expect (not self.host.reaches (other), f"it reaches {other.name}")
+        for other in [host for host in self.cluster.hosts if host not in self.cluster.apart][:1]:
+            self.expect (not self.host.reaches (other), f"it reaches {other.name}")
 
     def end (self):
         self.cluster.join (self.hosts)
