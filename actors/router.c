@@ -412,10 +412,12 @@ static void s_on_dropped (void *owner, uint64_t tag, int status, const umbp_mail
     umbp_router_sub_done (sub);
 }
 
-//  Whether it may be there: of many replicas we were not told all
-static bool s_is_at (const umbp_part_t *part, uint16_t member, uint8_t tier)
+//  Whether it may be there: of many replicas we were not told all; nor while the ring is new, as those who have one
+//  may tell shards of a ring that we do not know
+static bool s_is_at (const umbp_req_t *req, const umbp_part_t *part, uint16_t member, uint8_t tier)
 {
-    if (part->replica_count == UMBP_PLACES_MAX)
+    bool settled = umbp_topology_settled (req->view->topology) && req->view->rings.past_count == 0;
+    if (part->replica_count == UMBP_PLACES_MAX || (part->replica_count > 0 && !settled))
         return true;
     for (uint8_t replica = 0; replica < part->replica_count; replica++)
         if (part->replicas[replica].member == member && part->replicas[replica].tier == tier)
@@ -428,7 +430,7 @@ static void s_remove_from (umbp_req_t *req, uint16_t member, uint8_t tier)
     bool here = member == umbp_topology_self (req->view->topology);
     umbp_sub_t *sub = umbp_router_sub (req, member, tier, req->count);
     for (uint32_t index = 0; index < req->count; index++)
-        if (here || s_is_at (&req->parts[index], member, tier))
+        if (here || s_is_at (req, &req->parts[index], member, tier))
             sub->items[sub->count++] = index;
     if (sub->count == 0) {
         umbp_router_sub_free (sub);

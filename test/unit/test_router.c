@@ -188,6 +188,18 @@ static void test_remove_again (void)
                       round == 0 ? 0 : UMBP_ENOENT);
     }
     CU_ASSERT (route_answer () == 0 && s_removed (0) == 0 && route_quiet ());
+    //  While the ring is new, a copy may be told of in another one: everybody is asked
+    crowd_unsettled = true;
+    route_push (route_abc, 3, 2);
+    crowd_unsettled = false;
+    route_shard_epoch = 2;
+    route_ask (UMBP_MSG_remove, key);
+    route_found (route_expect ("index@b", UMBP_MSG_lookup), "c");
+    route_status (route_expect ("tier:dram", UMBP_MSG_drop), UMBP_MSG_drop_ok, UMBP_ENOENT);
+    route_status (route_expect ("tier:dram@b", UMBP_MSG_drop), UMBP_MSG_drop_ok, 0);
+    route_status (route_expect ("tier:dram@c", UMBP_MSG_drop), UMBP_MSG_drop_ok, 0);
+    CU_ASSERT (s_nothing_is_left () == 0 && s_removed (0) == 0);
+    route_shard_epoch = 1;
     route_stop ();
 }
 
