@@ -162,6 +162,8 @@ class Chaos:
             before, former = self.evicted.get (node.name, (0, 0))
             fresh[node.name] = count - (before if ends == former else 0)
             self.evicted[node.name] = (count, ends)
+            if fresh[node.name] > 0:
+                self.evictions[node.name] = time.monotonic ()
         return fresh
 
     def round (self, number):
