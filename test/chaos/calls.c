@@ -230,7 +230,7 @@ static long s_kv_hits (client_t *self)
 static long s_flush (client_t *self)
 {
     if (self->count % 8 == 1)
-        s_put_of (self, 100, &(umbp_put_options_t){ .nowait = true });
+        return s_put_of (self, 100, &(umbp_put_options_t){ .nowait = true });
     return umbp_flush (self->pool, s_timeout_ms);
 }
 

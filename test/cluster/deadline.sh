@@ -4,4 +4,7 @@
 . "$(dirname "$0")/../chaos/prepare.sh"
 
 case_of deadline
+if [[ ${MINUTES:-} ]]; then             #  In check-cluster
+    case_of deadline secure
+fi
 exit $some
