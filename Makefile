@@ -116,6 +116,7 @@ $(B)/test/test_%: $(B)/obj/test/unit/test_%.o $(B)/lib/libhelpers.a $(LIBS)
 $(B)/test/chaos-%: $(B)/obj/test/chaos/%.o $(B)/lib/libhelpers.a $(LIBS)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) $^ $(PACKAGE_LIBS) -o $@
+$(B)/test/chaos-load: LDFLAGS += -Wl,--wrap=umbp_wire_send,--wrap=umbp_wire_tell
 $(B)/test/chaos-clock.so: $(B)/obj/test/chaos/clock.o
 	@mkdir -p $(@D)
 	$(CC) -shared $(ALL_LDFLAGS) $^ -o $@

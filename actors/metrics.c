@@ -103,6 +103,7 @@ static const umbp_metric_t s_metrics[] = {
     { "tier", "replicas_made", C, "copies that other nodes made for blocks of this tier" },
     { "tier", "replica_bytes", C, "bytes of these" },
     { "tier", "replicas_failed", C, "questions about copies that were not answered, or with an error" },
+    { "tier", "replicas_undone", C, "copies removed since their block was, while they were made" },
     { "tier", "replicas_missing", C, "copies that were wanted and could not be made" },
     { "tier", "replicas_open", G, "blocks of puts that wait for copies" },
     { "tier", "restores_open", G, "blocks that wait for copies after a loss" },

@@ -376,7 +376,10 @@ static void s_on_where (void *owner, const umbp_mail_t *mail)
 }
 
 //  --------------------------------------------------------------------------------------------------
-//  remove: every place the index knows, and this node, which may know better
+//  remove: every place the index knows, and this node, which may know better. Then the index is asked again about
+//  what was somewhere: of a copy that had just been made, only another shard may have heard.
+
+#define REMOVE_ROUNDS 3
 
 static void s_remove_answer (umbp_req_t *req)
 {
@@ -409,10 +412,12 @@ static void s_on_dropped (void *owner, uint64_t tag, int status, const umbp_mail
     umbp_router_sub_done (sub);
 }
 
-//  Whether it may be there: of many replicas we were not told all
-static bool s_is_at (const umbp_part_t *part, uint16_t member, uint8_t tier)
+//  Whether it may be there: of many replicas we were not told all; nor while the ring is new, as those who have one
+//  may tell shards of a ring that we do not know
+static bool s_is_at (const umbp_req_t *req, const umbp_part_t *part, uint16_t member, uint8_t tier)
 {
-    if (part->replica_count == UMBP_PLACES_MAX)
+    bool settled = umbp_topology_settled (req->view->topology) && req->view->rings.past_count == 0;
+    if (part->replica_count == UMBP_PLACES_MAX || (part->replica_count > 0 && !settled))
         return true;
     for (uint8_t replica = 0; replica < part->replica_count; replica++)
         if (part->replicas[replica].member == member && part->replicas[replica].tier == tier)
@@ -425,7 +430,7 @@ static void s_remove_from (umbp_req_t *req, uint16_t member, uint8_t tier)
     bool here = member == umbp_topology_self (req->view->topology);
     umbp_sub_t *sub = umbp_router_sub (req, member, tier, req->count);
     for (uint32_t index = 0; index < req->count; index++)
-        if (here || s_is_at (&req->parts[index], member, tier))
+        if (here || s_is_at (req, &req->parts[index], member, tier))
             sub->items[sub->count++] = index;
     if (sub->count == 0) {
         umbp_router_sub_free (sub);
@@ -444,10 +449,40 @@ static void s_sealed (umbp_req_t *req)
         req->next (req);
 }
 
+static void s_remove_all (umbp_req_t *req);
+
+//  What is still somewhere is removed there, too
+static void s_remove_rest (umbp_req_t *req)
+{
+    for (uint32_t index = 0; index < req->count; index++)
+        if (req->parts[index].replica_count > 0) {
+            s_remove_all (req);
+            return;
+        }
+    s_remove_answer (req);
+}
+
+static void s_remove_again (umbp_req_t *req)
+{
+    bool any = false;
+    umbp_router_refresh (req);
+    for (uint32_t index = 0; index < req->count; index++) {
+        umbp_part_t *part = &req->parts[index];
+        part->wanted = part->status == 0;
+        part->replica_count = part->owners_asked = 0;
+        part->doubted = false;
+        any |= part->wanted;
+    }
+    if (any && ++req->rounds < REMOVE_ROUNDS)
+        umbp_router_lookup (req, true, s_remove_rest);
+    else
+        s_remove_answer (req);
+}
+
 static void s_remove_all (umbp_req_t *req)
 {
     req->pending = 1;
-    req->next = s_remove_answer;
+    req->next = s_remove_again;
     for (size_t member = 0; member < umbp_topology_count (req->view->topology); member++)
         for (uint8_t tier = 1; tier < UMBP_TIERS; tier++)
             if (umbp_topology_member (req->view->topology, member)->tiers[tier].total > 0)

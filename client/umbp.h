@@ -92,7 +92,8 @@ UMBP_EXPORT long umbp_get (umbp_t *self, const char *key, void *buffer, size_t s
 UMBP_EXPORT int umbp_exists (umbp_t *self, const char *key);
 
 //  Returns 0 when it is gone everywhere, UMBP_ENOENT if there was none. The index forgets it a moment
-//  later, so exists may still say 1 until then.
+//  later, so exists may still say 1 until then. A node that nobody could reach at the time, and that
+//  was not counted as a member any more, comes back with its copy.
 UMBP_EXPORT int umbp_remove (umbp_t *self, const char *key);
 
 //  ------------------------------------------------------------------------------------------------

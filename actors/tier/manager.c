@@ -46,13 +46,16 @@ bool umbp_manager_add_extents (umbp_manager_t *self, const umbp_block_t *block, 
     return true;
 }
 
-//  Tell eviction that we are over the mark, or could not give room to somebody
+//  Tell eviction that we are over the mark, or could not give room to somebody. What is too early now is told with
+//  the next one, at the next tick at the latest.
 void umbp_manager_press (umbp_manager_t *self, uint64_t need)
 {
     umbp_store_counts_t counts = umbp_store_counts (self->store);
     bool over = counts.used_bytes > counts.total_bytes / 100 * self->args.evict_high;
     int64_t now = zclock_mono ();
-    if ((!over && need == 0) || now - self->pressed_at < PRESS_MS)
+    if (need > self->pressed_need)
+        self->pressed_need = need;
+    if ((!over && self->pressed_need == 0) || now - self->pressed_at < PRESS_MS)
         return;
     self->pressed_at = now;
     umbp_msg_t msg;
@@ -60,7 +63,8 @@ void umbp_manager_press (umbp_manager_t *self, uint64_t need)
     msg.pressure.tier = self->args.tier;
     msg.pressure.total = counts.total_bytes;
     msg.pressure.used = counts.used_bytes;
-    msg.pressure.need = need;
+    msg.pressure.need = self->pressed_need;
+    self->pressed_need = 0;
     umbp_post_tell (self->post, "eviction", NULL, &msg);
 }
 
@@ -245,6 +249,7 @@ static void s_on_drop (void *owner, const umbp_mail_t *mail)
             continue;
         pause.bytes += umbp_store_block (self->store, item)->size;
         self->dropped++;
+        umbp_spread_removed (self->spread, item);
         umbp_manager_drop (self, item);
     }
     s_pause (self, pause);
@@ -261,6 +266,7 @@ static void s_on_wipe (void *owner, const umbp_mail_t *mail)
             continue;
         pause.blocks++;
         pause.bytes += block->size;
+        umbp_spread_removed (self->spread, item);
         umbp_manager_drop (self, item);
     }
     self->dropped += pause.blocks;
@@ -403,6 +409,7 @@ static void s_stat (void *owner, umbp_gauges_t *gauges)
     umbp_gauges_add (gauges, "replicas_made", spread.copies);
     umbp_gauges_add (gauges, "replica_bytes", spread.copy_bytes);
     umbp_gauges_add (gauges, "replicas_failed", spread.failures);
+    umbp_gauges_add (gauges, "replicas_undone", spread.undone);
     umbp_gauges_add (gauges, "replicas_missing", self->keeper.missing);
     umbp_gauges_add (gauges, "replicas_open", umbp_spread_open (self->spread, UMBP_SPREAD_PUT));
     umbp_gauges_add (gauges, "members_lost", self->keeper.losses);

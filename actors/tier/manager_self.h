@@ -98,6 +98,7 @@ typedef struct {
     size_t paused;
     uint64_t tick;                      //  Of the order: one per message
     int64_t pressed_at;                 //  When eviction was told last
+    uint64_t pressed_need;              //  What did not fit since
     uint64_t reported_used, reported_blocks, reported_told;
     int64_t reported_at;
     uint64_t puts, put_bytes, hits, misses, hit_bytes, board_hits, exists, full, stale, evicted,

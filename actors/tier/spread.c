@@ -55,6 +55,9 @@ struct umbp_spread {
     uint32_t free_head, ready_head, ready_tail;      //  Lists of jobs, by number
     size_t open[UMBP_SPREAD_REASONS];
     flight_t flights[FLIGHTS_MAX];
+    uint16_t undo_sizes[FLIGHTS_MAX]
+                       [BATCH_MAX]; //  Of keys whose copies are to go again; 0: of none
+    uint8_t undo_keys[FLIGHTS_MAX][BATCH_MAX][UMBP_KEY_MAX];
     uint64_t turns;
     int64_t budget, budget_at;          //  Bytes that may be sent now, below 0 a debt; since when
     bool pumping;
@@ -401,6 +404,43 @@ static void s_copied (umbp_spread_t *self, uint32_t number, uint64_t id, int sta
         s_ready (self, number, PLACE);
 }
 
+void umbp_spread_removed (umbp_spread_t *self, uint32_t item)
+{
+    const umbp_block_t *block = umbp_store_block (self->store, item);
+    for (size_t at = 0; at < FLIGHTS_MAX; at++) {
+        const flight_t *flight = &self->flights[at];
+        for (uint32_t index = 0; flight->used && flight->copy && index < flight->count; index++) {
+            const job_t *job = &self->jobs[flight->jobs[index]];
+            if (job->item != item || job->token != block->token)
+                continue;
+            self->undo_sizes[at][index] = block->key_size;
+            memcpy (self->undo_keys[at][index], block->key, block->key_size);
+        }
+    }
+}
+
+//  Whatever was said of the copies: those of blocks that were removed meanwhile are removed there
+static void s_undo (umbp_spread_t *self, const flight_t *flight)
+{
+    size_t at = (size_t) (flight - self->flights);
+    uint32_t used = 0, count = 0;
+    for (uint32_t index = 0; index < flight->count; index++) {
+        uint16_t size = self->undo_sizes[at][index];
+        if (size == 0)
+            continue;
+        memcpy (self->keys + used, self->undo_keys[at][index], size);
+        self->key_sizes[count++] = size;
+        used += size;
+    }
+    if (count == 0)
+        return;
+    umbp_msg_t msg;
+    umbp_msg_init (&msg, UMBP_MSG_drop, 0);
+    msg.drop.keys = (umbp_column_t) { self->keys, self->key_sizes, used, count };
+    umbp_post_tell (self->post, "tier:dram", flight->node, &msg);
+    self->stats.undone += count;
+}
+
 static void s_on_copied (void *part, uint64_t turn, int status, const umbp_mail_t *mail)
 {
     umbp_spread_t *self = part;
@@ -411,6 +451,7 @@ static void s_on_copied (void *part, uint64_t turn, int status, const umbp_mail_
                 && mail->msg->copy_ok.statuses.count == flight->count;
     uint64_t id = s_id (flight->node);
     int none = status < 0 ? status : UMBP_EPROTO;
+    s_undo (self, flight);
     for (uint32_t index = 0; index < flight->count; index++)
         s_copied (self, flight->jobs[index], id,
                   fine ? umbp_s8s_at (mail->msg->copy_ok.statuses, index) : none, !fine);
@@ -525,6 +566,7 @@ static uint32_t s_fill (umbp_spread_t *self, flight_t *flight, int64_t now)
     uint64_t bytes = 0;
     int member = -1;
     *flight = (flight_t) { .used = true };
+    memset (self->undo_sizes[flight - self->flights], 0, sizeof *self->undo_sizes);
     for (unsigned seen = 0; number != NONE && seen < SCAN_MAX && flight->count < BATCH_MAX
                             && ended_count < BATCH_MAX && bytes < BATCH_BYTES;
          seen++) {

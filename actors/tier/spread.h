@@ -65,10 +65,14 @@ void umbp_spread_pump (umbp_spread_t *self);
 //  End all jobs of a reason that are not under way, as missing nothing
 void umbp_spread_cancel (umbp_spread_t *self, umbp_spread_why_t why);
 
+//  A live block is about to be removed: so shall be those copies of it that are on their way
+void umbp_spread_removed (umbp_spread_t *self, uint32_t item);
+
 typedef struct {
     uint64_t copies, copy_bytes;        //  That other nodes made
     uint64_t known;                     //  That they had already
     uint64_t failures;                  //  Answers that were none, or an error
+    uint64_t undone;                    //  Copies of what was removed while they were made
 } umbp_spread_stats_t;
 
 umbp_spread_stats_t umbp_spread_stats (const umbp_spread_t *self);

@@ -29,27 +29,54 @@ static inline size_t chaos_size (const char *key)
     return 1 + (size_t) (umbp_splitmix (&state) % most[kind]);
 }
 
-static inline void chaos_fill (const char *key, uint8_t *out, size_t size)
+//  Keys that begin with "dual" name one of two contents: whichever was first. All others name one
+#define CHAOS_VARIANTS 2
+
+static inline unsigned chaos_variants (const char *key)
 {
-    uint64_t state = ~chaos_seed (key);
+    return strncmp (key, "dual/", 5) == 0 ? CHAOS_VARIANTS : 1;
+}
+
+static inline void chaos_fill_as (const char *key, unsigned variant, uint8_t *out, size_t size)
+{
+    uint64_t state = ~chaos_seed (key) + variant;
     for (size_t at = 0; at < size; at += sizeof state) {
         uint64_t word = umbp_splitmix (&state);
         memcpy (out + at, &word, size - at < sizeof word ? size - at : sizeof word);
     }
 }
 
-//  Whether these are the bytes of that key, all of them
-static inline bool chaos_is_right (const char *key, const uint8_t *bytes, size_t size)
+static inline void chaos_fill (const char *key, uint8_t *out, size_t size)
 {
-    uint64_t state = ~chaos_seed (key);
-    if (size != chaos_size (key))
-        return false;
+    chaos_fill_as (key, 0, out, size);
+}
+
+static inline bool chaos_is_as (const char *key, unsigned variant, const uint8_t *bytes,
+                                size_t size)
+{
+    uint64_t state = ~chaos_seed (key) + variant;
     for (size_t at = 0; at < size; at += sizeof state) {
         uint64_t word = umbp_splitmix (&state);
         if (memcmp (bytes + at, &word, size - at < sizeof word ? size - at : sizeof word) != 0)
             return false;
     }
     return true;
+}
+
+//  Which of its contents these bytes are, all of them: from 0, or -1 if they are none
+static inline int chaos_variant (const char *key, const uint8_t *bytes, size_t size)
+{
+    for (unsigned variant = 0; size == chaos_size (key) && variant < chaos_variants (key);
+         variant++)
+        if (chaos_is_as (key, variant, bytes, size))
+            return (int) variant;
+    return -1;
+}
+
+//  Whether these are the bytes of that key, all of them
+static inline bool chaos_is_right (const char *key, const uint8_t *bytes, size_t size)
+{
+    return chaos_variant (key, bytes, size) >= 0;
 }
 
 #endif

@@ -5,14 +5,18 @@
     cases.py stopped [SECONDS]              a node stands still, and wakes
     cases.py killed                         each node of three ends without a word, in turn
     cases.py oneway                         frames go one way only
+    cases.py deadline [plain|secure]        every call ends by its deadline, whatever becomes of
+                                            its node or another
     cases.py clock                          wall clocks jump; a node is started in the past
 
 Ends with 0; 77 where it cannot be tried; 1 with what was wrong.
 """
+import os
+import subprocess
 import sys
 import time
 
-from cluster import Cluster, Failure, enter, wait_until
+from cluster import BUILD, Cluster, Failure, die_with_parent, enter, wait_until
 
 SMALL = ["--dram-capacity", "32MiB", "--dram-region", "32MiB", "--dram-page", "4KiB",
          "--index-keys", "200000", "--extkv-hashes", "10000"]
@@ -222,9 +226,86 @@ def clock (cluster):
             expect_all (node, more, f"those of a node started in the past, after {way}", "--tcp")
 
 
+CALL_MS, LATE_MS = 1000, 6000           # LATE_MS: chaos/watch.h
+#  What a dead node cannot do, and who sees a block needs no node
+NEEDS_NODE = ("put small", "put large", "put_v", "exists", "remove", "connect", "kv_report",
+              "kv_match", "clear")
+NEEDS_NONE = ("register", "stats", "view hold")
+
+
+class Calls:
+    """chaos-calls on a host, which speaks to a node"""
+
+    def __init__ (self, cluster, host, node, *flags):
+        self.name = f"{host.name} to {node.name}"
+        self.process = subprocess.Popen (
+            host.prefix + [f"{BUILD}/test/chaos-calls", "--endpoint", node.endpoint, "--name",
+                           f"{host.number}-{node.name}", "--timeout", str (CALL_MS), *flags],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,
+            env={**os.environ, **cluster.env}, preexec_fn=die_with_parent)
+
+    def hear (self, word):
+        if self.process.stdout.readline ().strip () != word:
+            raise Failure (f"calls from {self.name}: a call does not end")
+
+    def mark (self):
+        self.process.stdin.write ("mark\n")
+
+    def finish (self):
+        """{(call, way): (longest_ms, status)}"""
+        out, _ = self.process.communicate (timeout=120)
+        if self.process.returncode != 0:
+            raise Failure (f"calls from {self.name}: a call does not end, or {out}")
+        rows = [line.split () for line in out.splitlines ()]
+        return {(" ".join (row[1:-3]), row[-3]): (int (row[-2]), int (row[-1])) for row in rows}
+
+
+def judge_calls (what, calls, dead):
+    said = calls.finish ()
+    late = {call: row for call, row in said.items () if row[0] > CALL_MS + LATE_MS}
+    longest = max (said.items (), key=lambda item: item[1][0])
+    expect (not late, f"{what}: {len (said)} calls from {calls.name} ended in time, the longest "
+            f"was {longest[0]} with {longest[1][0]} ms {late}")
+    for (call, way), (_, status) in said.items ():
+        if dead and call in NEEDS_NODE and status >= 0:
+            raise Failure (f"{what}: {call} over {way} from {calls.name}: {status}")
+        if call in NEEDS_NONE and status < 0 and not (call == "view hold" and way == "tcp"):
+            raise Failure (f"{what}: {call} over {way} from {calls.name}: {status}")
+
+
+def deadline (cluster, *_):
+    """A node stops, ends, or cannot be reached: who speaks to it gets an error in time, also with
+    calls that are under way; who speaks to another is served, or told in time"""
+    victim, other, _ = cluster.nodes
+    ways = [("it stands still", victim.stop, victim.resume),
+            ("it is killed", victim.kill, victim.start)]
+    if cluster.isolated:
+        ways.append (("it is cut off", lambda: cluster.split ([victim.host]),
+                      lambda: cluster.join ([victim.host])))
+    for what, begin, end in ways:
+        cut = what == "it is cut off"
+        #  On its own host; from another one, where hosts have cables; who speaks to another node
+        near = Calls (cluster, victim.host, victim)
+        far = Calls (cluster, other.host, victim, "--tcp-only")
+        third = Calls (cluster, other.host, other)
+        for calls in (near, far, third):
+            calls.hear ("ready")
+        begin ()
+        for calls in (near, far, third):
+            calls.mark ()
+        for calls in (near, far, third):
+            calls.hear ("marked")
+        judge_calls (what, near, not cut)
+        judge_calls (what, far, True)
+        judge_calls (what, third, False)
+        end ()
+        cluster.converge ()
+
+
 CASES = {"split": (split, 2, QUICK), "blink": (blink, 2, PATIENT), "stopped": (stopped, 3, CALM),
-         "killed": (killed, 3, QUICK), "oneway": (oneway, 3, QUICK), "clock": (clock, 3, CALM)}
-WITHOUT_CABLES = ("stopped", "killed", "clock")
+         "killed": (killed, 3, QUICK), "oneway": (oneway, 3, QUICK), "clock": (clock, 3, CALM),
+         "deadline": (deadline, 3, CALM)}
+WITHOUT_CABLES = ("stopped", "killed", "clock", "deadline")
 
 
 def main ():
@@ -235,7 +316,7 @@ def main ():
     case, count, flags = CASES[sys.argv[1]]
     discovery = sys.argv[2] if case is split and len (sys.argv) > 2 else "seeds"
     arguments = [int (word) for word in sys.argv[2:] if word.isdigit ()]
-    cluster = Cluster (count, *flags, discovery=discovery)
+    cluster = Cluster (count, *flags, discovery=discovery, secure="secure" in sys.argv)
     try:
         if not cluster.isolated and sys.argv[1] not in WITHOUT_CABLES:
             print ("cables that can be cut need network namespaces, which cannot be made here")

@@ -2,7 +2,8 @@
 kept: no wrong byte, no acknowledged block of a live node lost (but by eviction, which says so), no
 call past its deadline, nothing leaked, and all nodes agree again.
 
-    chaos.py [--seed N] [--seconds S] [--hosts N] [--discovery WAY] [--only KIND,...]
+    chaos.py [--seed N] [--seconds S] [--hosts N] [--discovery WAY] [--secure | --plain]
+             [--only KIND,...]
 
 A round: some faults, drawn from the seed, overlap for some seconds; all of them end; the nodes
 agree again within a deadline; then each block that was acknowledged is asked of every node. The
@@ -11,6 +12,7 @@ balance to the byte. The same seed draws the same faults; when they hit is up to
 Ends with 0, or with 1 after saying what was wrong, the seed, and where the logs are.
 """
 import argparse
+from collections import Counter
 import os
 import random
 import shutil
@@ -28,6 +30,8 @@ FLAGS = SMALL + ["--cluster-heartbeat", "250ms", "--cluster-suspect", "1500ms", 
 CAPACITY, PAGE = 32 << 20, 4096
 CONVERGE_S = 90
 MISS = -2
+HELD_MAX = 10                           # Slots or leases of a client at once
+SHARED = ("shared/", "dual/")           # Keys that many clients put
 
 
 class Client:
@@ -77,12 +81,18 @@ class Chaos:
         discovery = options.discovery or self.dice.choice (["seeds", "gossip", "beacon"])
         if discovery == "beacon" and not os.environ.get ("UMBP_CHAOS_INSIDE"):
             discovery = "seeds"
-        self.cluster = Cluster (options.hosts, *FLAGS, discovery=discovery)
+        secure = self.dice.random () < 0.4 if options.secure is None else options.secure
+        self.cluster = Cluster (options.hosts, *FLAGS, discovery=discovery, secure=secure)
+        self.counts = Counter ()
         self.clients, self.fillers, self.numbers = [], [], 0
-        self.evicted, self.begun = {}, time.monotonic ()
+        self.evicted, self.after, self.evictions, self.parted = {}, {}, {}, False
+        self.begun = time.monotonic ()
 
     def say (self, text):
         print (f"{time.monotonic () - self.begun:7.1f} s  {text}", flush=True)
+
+    def count (self, what):
+        self.counts[what] += 1
 
     #  Clients
 
@@ -133,26 +143,46 @@ class Chaos:
             self.sleep (start + when)
             self.say (f"{'end of' if ends else 'now'}: {fault}")
             fault.end () if ends else fault.begin ()
+            self.parted |= fault.parts
+            if ends:
+                self.count (type (fault).__name__)
+
+    def note_moved (self, node):
+        """It was drained: what it had is elsewhere"""
+        self.ledger.read ()
+        keys = [key for key, entry in self.ledger.acked.items ()
+                if entry.owners is None or node.name in entry.owners]
+        self.ledger.moved (node.name, self.cluster.ask_keys (node, keys, "--where"))
 
     def count_evicted (self):
         """How many blocks each node evicted since this was asked last, or since it was started"""
         fresh = {}
         for node in self.cluster.nodes:
-            count, ends = node.stat ("tier:dram")["evicted"], len (node.kills)
+            count, ends = node.stat ("tier:dram")["evicted"], node.starts
             before, former = self.evicted.get (node.name, (0, 0))
             fresh[node.name] = count - (before if ends == former else 0)
             self.evicted[node.name] = (count, ends)
+            if fresh[node.name] > 0:
+                self.evictions[node.name] = time.monotonic ()
         return fresh
 
     def round (self, number):
         self.say (f"round {number}")
+        began, self.parted = time.monotonic (), False
         self.break_things ()
         start = time.monotonic ()
         self.cluster.converge (CONVERGE_S)
+        self.note_reach (began)
         took = time.monotonic () - start
         self.verify ()
+        self.check_held ()
         self.say (f"round {number} is fine: {len (self.ledger.acked)} blocks through each node, "
                   f"agreed after {took:.1f} s")
+
+    def note_reach (self, began):
+        """Who cannot be reached brings along what was removed meanwhile: see umbp_remove"""
+        if self.parted:
+            self.ledger.outages.append ((began, time.monotonic ()))
 
     #  What was promised
 
@@ -174,21 +204,28 @@ class Chaos:
     def verify (self):
         self.ledger.read ()
         self.tell_faults ()
+        before = self.count_evicted ()
         entries = dict (self.ledger.acked)
         removed = [key for key in self.ledger.removed if key not in entries][-200:]
         said = self.ask_all (list (entries) + removed)
         for key, words in self.ask_all ([key for key, words in said.items ()
-                                         if 0 in words and MISS in words]).items ():
+                                         if len (set (words)) > 1]).items ():
             #  Shared keys are put again at any time; any block may have left between two answers
-            if key.startswith ("shared/") or set (words) == {MISS}:
+            if key.startswith (SHARED) or set (words) == {MISS}:
                 said[key] = words
-        evicted = self.count_evicted ()
+        #  What left after it was found in the last round counts for this one
+        since = self.count_evicted ()
+        evicted = {name: before[name] + since[name] + self.after.get (name, 0) for name in since}
+        self.after = since
         self.ledger.read ()
         missing = self.judge (entries, said)
         self.judge_missing (missing, evicted)
         for key in removed:
-            if set (said[key]) != {MISS}:
-                raise Failure (f"{key} was removed, and is there: {said[key]}")
+            if set (said[key]) != {MISS} and self.ledger.was_parted (self.ledger.removed[key]):
+                self.count ("(removed while a node was out of reach, and back with it)")
+            elif set (said[key]) != {MISS}:
+                raise Failure (f"{key} was removed, and is there: {said[key]}: {self.where (key)}, "
+                               f"{time.monotonic () - self.ledger.removed[key]:.1f} s ago")
         self.tell_faults ()
 
     def judge (self, entries, said):
@@ -198,7 +235,7 @@ class Chaos:
             words = set (said[key])
             if key in self.ledger.removing or self.ledger.acked.get (key) is not entry:
                 words.discard (MISS)                # Removed, or put again, meanwhile
-            if words <= {0}:
+            if words <= {0} or words == {"content 1"}:
                 continue
             if words != {MISS}:
                 raise Failure (f"{key}, put at {sorted (entry.owners or [])}: not the same through "
@@ -211,13 +248,17 @@ class Chaos:
                 for node in self.cluster.nodes]
 
     def judge_missing (self, missing, evicted):
-        left, dead = 0, 0
+        """Each copy has to have ended with its node, or to have been evicted, now or before"""
+        left, dead, apart = 0, 0, 0
+        nodes = self.cluster.nodes + [host.node for host in self.cluster.gone]
         for key in missing:
             entry = self.ledger.acked.pop (key)
-            if self.ledger.may_be_lost (entry, self.cluster.nodes):
+            if self.ledger.may_be_lost (entry, nodes):
                 dead += 1
-            elif sum (evicted[name] for name in entry.owners or evicted) > 0:
+            elif sum (evicted[name] for name in entry.owners or evicted if name in evicted) > 0:
                 left += 1
+            elif self.ledger.may_be_lost (entry, nodes, self.evictions):
+                apart += 1
             else:
                 raise Failure (f"{key} is lost. It was put {time.monotonic () - entry.ended:.1f} s "
                                f"ago at {sorted (entry.owners or ['?'])}, which lives; evicted "
@@ -225,7 +266,15 @@ class Chaos:
         if left > sum (evicted.values ()):
             raise Failure (f"{left} blocks are missing, and only {evicted} were evicted")
         if missing:
-            self.say (f"{dead} blocks ended with their nodes, {left} were evicted ({evicted})")
+            self.say (f"{dead} blocks ended with their nodes, {left} were evicted ({evicted}), "
+                      f"{apart} lost their copies one after the other")
+
+    def check_held (self):
+        """What clients hold is what they use just now: none has more than a batch under way"""
+        most = HELD_MAX * (len (self.clients) + 1)
+        for node in self.cluster.nodes:
+            wait_until (f"{node.name} has at most {most} slots and leases", 60, lambda node=node: all (
+                node.stat ("tier:dram")[held] <= most for held in ("slots", "leases")))
 
     #  The end
 
@@ -253,6 +302,8 @@ class Chaos:
     def balance (self):
         """Each tier against what the index knows of all keys that anybody ever put"""
         keys = set (self.ledger.tried)
+        keys |= {f"shared/{number}" for number in range (120)}
+        keys |= {f"dual/{number}" for number in range (24)}
         for path in self.ledger.logs:               # Of a put whose client died under it
             name = os.path.basename (path).removesuffix (".load")
             for kind in (name, "fill-" + name):
@@ -274,7 +325,7 @@ class Chaos:
     def run (self):
         self.say (f"seed {self.options.seed}: {len (self.cluster.hosts)} nodes on "
                   f"{'hosts' if self.cluster.isolated else 'loopback'}, found by "
-                  f"{self.cluster.discovery}")
+                  f"{self.cluster.discovery}{', with certificates' if self.cluster.certs else ''}")
         self.cluster.start ()
         for host in self.cluster.hosts:
             self.add_client (host)
@@ -288,6 +339,10 @@ class Chaos:
         self.accounts ()
         self.cluster.finish ()
         calls, errors = (sum (each.values ()) for each in (self.ledger.calls, self.ledger.errors))
+        self.say ("faults: " + ", ".join (f"{name} {count}" for name, count
+                                          in sorted (self.counts.items ())))
+        self.say ("longest calls, ms: " + ", ".join (
+            f"{call} {took}" for call, took in sorted (self.ledger.longest.items ())))
         self.say (f"done: {number} rounds, {calls} calls of which {errors} blocks met an error, "
                   f"{self.ledger.puts} puts acknowledged")
 
@@ -305,6 +360,9 @@ def main ():
     parser.add_argument ("--seconds", type=float, default=60)
     parser.add_argument ("--hosts", type=int, default=4)
     parser.add_argument ("--discovery", choices=["seeds", "gossip", "beacon"])
+    parser.add_argument ("--secure", dest="secure", action="store_true", default=None,
+                         help="with certificates; else the dice say")
+    parser.add_argument ("--plain", dest="secure", action="store_false")
     parser.add_argument ("--only", help="kinds of faults, like Kill,Split")
     options = parser.parse_args ()
     if "--seed" not in " ".join (sys.argv):

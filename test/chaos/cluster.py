@@ -21,7 +21,7 @@ import time
 
 BUILD = os.path.abspath (os.environ.get ("UMBP_BUILD") or os.environ.get ("B") or "build")
 INSIDE = "UMBP_CHAOS_INSIDE"
-PORT, GOSSIP_PORT, BEACON_PORT = 7710, 7711, 5671
+PORT, GOSSIP_PORT, GATEWAY_PORT, BEACON_PORT = 7710, 7711, 7712, 5671
 DISK_BYTES = 4 << 20
 LIBC = ctypes.CDLL (None, use_errno=True)
 
@@ -34,9 +34,9 @@ def die_with_parent ():
     LIBC.prctl (1, signal.SIGKILL)
 
 
-def run (*command, timeout=30, fine=True, text=None):
+def run (*command, timeout=30, fine=True, text=None, env=None):
     done = subprocess.run (command, capture_output=True, text=True, timeout=timeout, input=text,
-                           check=False)
+                           check=False, env=env)
     if fine and done.returncode != 0:
         raise Failure (f"{' '.join (command)}: {done.stderr.strip ()}")
     return done
@@ -127,13 +127,18 @@ class Host:
         self.run ("ip", "link", "set", "eth0", "up")
 
     def run (self, *command, **more):
-        return run (*self.prefix, *command, **more)
+        return run (*self.prefix, *command, env={**os.environ, **self.cluster.env}, **more)
 
     def popen (self, command, log, env=None):
         with open (log, "ab") as out:
             return subprocess.Popen (self.prefix + command, stdout=out, stderr=out,
                                      stdin=subprocess.DEVNULL, preexec_fn=die_with_parent,
-                                     env={**os.environ, **(env or {})})
+                                     env={**os.environ, **self.cluster.env, **(env or {})})
+
+    def reaches (self, other):
+        """Whether a connection to that host's node can be made, in half a second"""
+        return self.run ("timeout", "0.5", "bash", "-c", f"</dev/tcp/{other.address}/{PORT}",
+                         fine=False).returncode == 0
 
     def jump (self, seconds):
         """The wall clock of this host's node from now on"""
@@ -153,11 +158,20 @@ class Node:
         self.host, self.flags, self.kills = host, flags, []
         self.name, self.endpoint = host.name, host.endpoint
         self.log = os.path.join (host.disk, "log")
-        self.process, self.stopped, self.threads = None, False, 0
+        self.process, self.stopped, self.starts = None, False, 0
+
+    def security (self):
+        certs = self.host.cluster.certs
+        if not certs:
+            return ["--security-insecure=yes"]
+        return ["--security-certificate", f"{certs}/{self.name}", "--security-nodes",
+                f"{certs}/nodes", "--security-clients", f"{certs}/clients"]
 
     def start (self, wait=True):
-        command = [f"{BUILD}/bin/umbp-node", "--node-id", self.name, "--node-run-dir",
-                   self.host.disk, "--network-listen", self.endpoint, "--security-insecure=yes",
+        self.starts += 1
+        gateway = f"tcp://{self.host.address}:{GATEWAY_PORT}"
+        command = [f"{BUILD}/bin/umbp-node", "--gateway-listen", gateway, "--gateway-open=yes", "--node-id", self.name, "--node-run-dir",
+                   self.host.disk, "--network-listen", self.endpoint, *self.security (),
                    *self.flags]
         env = {"UMBP_CHAOS_CLOCK": self.host.clock, "LD_PRELOAD": f"{BUILD}/test/chaos-clock.so"}
         self.process = self.host.popen (command, self.log, env)
@@ -180,14 +194,16 @@ class Node:
         self.process, self.stopped = None, False
         self.kills.append (time.monotonic ())
 
-    def terminate (self, seconds=30):
+    def terminate (self, seconds=30, drained=False):
+        """Drained: nobody loses anything by it"""
         self.process.terminate ()
         try:
             status = self.process.wait (seconds)
         except subprocess.TimeoutExpired as error:
             raise Failure (f"{self.name} does not stop within {seconds} s") from error
         self.process = None
-        self.kills.append (time.monotonic ())
+        if not drained:
+            self.kills.append (time.monotonic ())
         if status != 0:
             raise Failure (f"{self.name} exited with {status} after SIGTERM")
 
@@ -216,10 +232,14 @@ class Node:
 
 
 class Cluster:
-    def __init__ (self, count, *flags, discovery="seeds"):
+    def __init__ (self, count, *flags, discovery="seeds", secure=False):
         self.room = tempfile.mkdtemp (prefix="umbp-c-", dir="/tmp")
         self.isolated = bool (os.environ.get (INSIDE))
-        self.hosts, self.discovery = [], discovery
+        self.hosts, self.gone, self.discovery = [], [], discovery
+        self.certs, self.env = None, {}
+        self.apart = set ()             # Hosts on the other LAN
+        if secure:
+            self.make_certificates ()
         self.name = f"chaos-{os.getpid ()}"
         self.flags = ["--cluster-name", self.name, "--node-log",
                       "info", *flags]
@@ -231,7 +251,38 @@ class Cluster:
         for number in range (1, count + 1):
             self.hosts.append (Host (self, number))
         for host in self.hosts:
-            host.node = Node (host, self.flags + self.ways (host))
+            self.equip (host)
+
+    def equip (self, host):
+        """A node for this host, and a certificate"""
+        host.node = Node (host, self.flags + self.ways (host))
+        if self.certs:
+            self.keygen (host.name, "--node", host.name, "--at", f"tcp://{host.address}:*")
+            shutil.copy (f"{self.certs}/{host.name}", f"{self.certs}/nodes")
+
+    def add_host (self):
+        host = Host (self, len (self.hosts) + len (self.gone) + 1)
+        self.hosts.append (host)
+        self.equip (host)
+        return host
+
+    def remove_host (self, host):
+        """Its node has ended"""
+        self.hosts.remove (host)
+        self.gone.append (host)
+
+    def keygen (self, name, *words):
+        run (f"{BUILD}/bin/umbp-console", "keygen", "--out", f"{self.certs}/{name}", *words)
+
+    def make_certificates (self):
+        """Who may speak: nodes, each with its own, and one client"""
+        self.certs = os.path.join (self.room, "certs")
+        for folder in ("", "nodes", "clients"):
+            os.mkdir (os.path.join (self.certs, folder))
+        self.keygen ("client", "--name", "client")
+        shutil.copy (f"{self.certs}/client", f"{self.certs}/clients")
+        self.env = {"UMBP_CERTIFICATE": f"{self.certs}/client",
+                    "UMBP_SERVER_CERTIFICATE": f"{self.certs}/nodes"}
 
     def ways (self, host):
         """Flags by which a node finds the others"""
@@ -284,9 +335,11 @@ class Cluster:
         """Another LAN for these hosts: neither side hears a frame of the other"""
         for host in group:
             run ("ip", "link", "set", f"port{host.number}", "master", "lan2")
+            self.apart.add (host)
 
     def join (self, group):
         for host in group:
+            self.apart.discard (host)
             run ("ip", "link", "set", f"port{host.number}", "master", "lan1")
 
     @staticmethod
@@ -325,7 +378,8 @@ class Cluster:
 
     @staticmethod
     def ask_keys (node, keys, *flags):
-        """What chaos-verify says through this node: {key: status, or "WRONG", or (size, nodes)}"""
+        """What chaos-verify says through this node: {key: status, or "WRONG", or (size, nodes)}.
+        The status of a key that is there in its second content is a text"""
         if not keys:
             return {}
         done = node.host.run (f"{BUILD}/test/chaos-verify", "--endpoint", node.endpoint, *flags,
@@ -335,6 +389,8 @@ class Cluster:
             words = line.split ()
             if words[0] == "S":
                 said[words[2]] = int (words[1])
+                if len (words) > 3 and words[3] != "0":
+                    said[words[2]] = f"content {words[3]}"
             elif words[0] == "X":
                 said[words[1]] = "WRONG"
             else:
@@ -357,11 +413,11 @@ class Cluster:
 
     def destroy (self):
         """Whatever happened: no process and no file is left"""
-        for node in self.nodes:
+        for node in self.nodes + [host.node for host in self.gone]:
             if node and node.process:
                 node.process.kill ()
                 node.process.wait ()
-        for host in self.hosts:
+        for host in self.hosts + self.gone:
             host.destroy ()
             if self.isolated:
                 run ("umount", "-l", host.disk, fine=False)

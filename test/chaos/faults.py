@@ -1,18 +1,21 @@
 """test/chaos/faults.py - what breaks. A fault draws what it needs from the dice it is given, takes
 hosts for itself (.hosts; others wait for another round), begins, and ends so that all is well
 again. str () says what it does."""
+import errno
 import glob
 import os
 import signal
+import subprocess
 import sys
 
-from cluster import BEACON_PORT, GOSSIP_PORT, PORT, Failure
+from cluster import BEACON_PORT, BUILD, GATEWAY_PORT, GOSSIP_PORT, PORT, Failure
 
 
 class Fault:
     cables = False                      # Needs hosts that are isolated
     weight = 2
     seconds = (1, 8)                    # How long it lasts
+    parts = False                       # Some node cannot be reached by some other
 
     def __init__ (self, chaos, dice, hosts):
         self.chaos, self.dice, self.cluster = chaos, dice, chaos.cluster
@@ -23,6 +26,11 @@ class Fault:
 
     def draw (self, hosts):
         """What else it needs; may raise IndexError if there are not hosts enough"""
+
+    def expect (self, right, what):
+        """Of the fault itself: one that is none tests nothing"""
+        if not right:
+            raise Failure (f"{self}: {what}")
 
     def __str__ (self):
         return f"{self.__doc__.format (self=self)}"
@@ -56,6 +64,7 @@ class Restart (Fault):
 
 class Stop (Fault):
     """SIGSTOP {self.node.name}"""
+    parts = True
     weight = 4
     seconds = (1, 12)
 
@@ -63,21 +72,27 @@ class Stop (Fault):
         self.node.stop ()
 
     def end (self):
+        with open (f"/proc/{self.node.process.pid}/stat", encoding="utf8") as stat:
+            self.expect (stat.read ().rsplit (")", 1)[1].split ()[0] == "T", "it did not stop")
         self.node.resume ()
 
 
 class Split (Fault):
     """split off {self.names}"""
+    parts = True
     cables = True
     seconds = (2, 12)
     weight = 3
 
     def draw (self, hosts):
         self.hosts = self.dice.sample (hosts, self.dice.randint (1, max (1, len (hosts) // 2)))
+        self.host = self.hosts[0]
         self.names = ", ".join (host.name for host in self.hosts)
 
     def begin (self):
         self.cluster.split (self.hosts)
+        for other in [host for host in self.cluster.hosts if host not in self.cluster.apart][:1]:
+            self.expect (not self.host.reaches (other), f"it reaches {other.name}")
 
     def end (self):
         self.cluster.join (self.hosts)
@@ -85,6 +100,7 @@ class Split (Fault):
 
 class OneWay (Fault):
     """no frames from {self.host.name} to {self.other.name}"""
+    parts = True
     cables = True
     seconds = (2, 12)
 
@@ -94,6 +110,7 @@ class OneWay (Fault):
 
     def begin (self):
         self.cluster.deafen (self.host, self.other)
+        self.expect (not self.host.reaches (self.other), "it is heard")
 
     def end (self):
         self.cluster.undeafen (self.host, self.other)
@@ -101,6 +118,7 @@ class OneWay (Fault):
 
 class BadWire (Fault):
     """a bad cable at {self.host.name}: {self.delay} to {self.most} ms late, {self.loss} % lost"""
+    parts = True
     cables = True
     seconds = (3, 10)
 
@@ -141,8 +159,8 @@ class DiskFull (Fault):
             with open (self.path, "wb", buffering=0) as out:
                 while out.write (bytes (65536)):
                     pass
-        except OSError:
-            pass
+        except OSError as error:
+            self.expect (error.errno == errno.ENOSPC, f"{error}")
 
     def end (self):
         os.unlink (self.path)
@@ -206,6 +224,80 @@ class ClientKilled (Fault):
         self.client.start ()
 
 
+class ClientDies (Fault):
+    """a client of {self.host.name} kills itself {self.when}"""
+    weight = 4
+    WHEN = {"commit": "between reserve and commit", "committed": "between commit and its answer",
+            "lease": "under a lease"}
+
+    def draw (self, hosts):
+        self.die, self.when = self.dice.choice (list (self.WHEN.items ()))
+        self.tcp = self.dice.random () < 0.5
+
+    def begin (self):
+        flags = ["--pause", "5", "--die", self.die] + (["--tcp"] if self.tcp else [])
+        self.client = self.chaos.new_client (self.host, self.dice.getrandbits (50), *flags)
+
+    def end (self):
+        """It cannot while nobody answers it: then it goes on, and is ended"""
+        status = self.client.process.poll ()
+        if status is None:
+            self.client.kill ()
+            self.chaos.count ("ClientDies: never came so far")
+        self.expect (status in (None, -signal.SIGKILL), f"it ended with {status}")
+
+
+class Drain (Fault):
+    """{self.node.name} is drained, ends, and is started again"""
+    seconds = (4, 9)
+
+    def begin (self):
+        self.asked = self.host.popen (
+            [f"{BUILD}/bin/umbp-console", "--endpoint", self.node.endpoint, "--timeout", "20s",
+             "drain", self.node.name], os.path.join (self.cluster.room, "drain.log"))
+
+    def drained (self):
+        """Whether it is empty, and nobody relies on it. Else it is not drained any more"""
+        try:
+            status = self.asked.wait (40)
+        except subprocess.TimeoutExpired:
+            self.asked.kill ()
+            status = self.asked.wait ()
+        if status == 0:
+            self.chaos.note_moved (self.node)
+            self.node.terminate (drained=True)
+            return True
+        self.chaos.count (f"{type (self).__name__}: not drained in time")
+        self.node.console ("drain", self.node.name, "--cancel", fine=False)
+        return False
+
+    def end (self):
+        if self.drained ():
+            self.node.start ()
+
+
+class Join (Drain):
+    """a new node, {self.name}, joins, and leaves{self.how}"""
+
+    def draw (self, hosts):
+        self.hosts, self.drains = [], self.dice.random () < 0.7
+        self.name, self.how = "on a host of its own", " drained" if self.drains else " with its blocks"
+
+    def begin (self):
+        self.host = self.cluster.add_host ()
+        self.name = self.host.name
+        self.node.start ()
+        self.client = self.chaos.add_client (self.host)
+
+    def end (self):
+        self.chaos.end_client (self.client)
+        if self.drains:
+            super ().begin ()
+        if not self.drains or not self.drained ():
+            self.node.terminate ()
+        self.cluster.remove_host (self.host)
+
+
 class ClientStopped (Fault):
     """SIGSTOP a client of {self.host.name}"""
     seconds = (2, 14)
@@ -227,6 +319,7 @@ class Garbage (Fault):
             if seen else []
         targets = [f"tcp:{self.host.address}:{PORT}"] + [f"tcp:{where}" for where in bulk]
         targets += [f"door:{path}" for path in glob.glob (f"{self.host.disk}/*/*.sock")]
+        targets.append (f"tcp:{self.host.address}:{GATEWAY_PORT}")
         if self.cluster.discovery == "gossip":
             targets.append (f"tcp:{self.host.address}:{GOSSIP_PORT}")
         if self.cluster.discovery == "beacon":
@@ -237,12 +330,11 @@ class Garbage (Fault):
              str (self.lasts), *targets], os.path.join (self.cluster.room, "garbage.log"))
 
     def end (self):
-        if self.process.wait (60) != 0:
-            raise Failure ("garbage.py failed")
+        self.expect (self.process.wait (60) == 0, "garbage.py failed")
 
 
 ALL = [Kill, Restart, Stop, Split, OneWay, BadWire, Full, DiskFull, DiskFullKill, ClockJump,
-       ClockKill, SlowClient, ClientKilled, ClientStopped, Garbage]
+       ClockKill, SlowClient, ClientKilled, ClientStopped, ClientDies, Drain, Join, Garbage]
 
 
 def draw (chaos, dice):

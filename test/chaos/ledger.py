@@ -24,8 +24,9 @@ class Ledger:
         self.tried = set ()             # Keys of puts, whatever came of them
         self.removing = set ()
         self.removed = {}               # Key -> when that was acknowledged
+        self.outages = []               # Rounds in which nodes did not reach each other
         self.faults = []                # What must never be
-        self.calls, self.errors, self.puts = {}, {}, 0
+        self.calls, self.errors, self.puts, self.longest = {}, {}, 0, {}
 
     def watch (self, path):
         self.logs[path] = 0
@@ -59,11 +60,17 @@ class Ledger:
             self.removed[words[3]] = float (words[1]) / 1000
         elif kind == "X":
             self.faults.append (f"{os.path.basename (path)}: {' '.join (words[2:])}")
+        elif kind == "M":
+            call = " ".join (words[2:])
+            self.longest[call] = max (self.longest.get (call, 0), int (words[1]))
         elif kind == "N":
             self.calls[path], self.errors[path] = int (words[1]), int (words[2])
 
     def take_put (self, path, begun, ended, status, key):
         self.tried.add (key)
+        if status in DONE and begun >= self.removed.get (key, begun + 1):
+            self.removing.discard (key)
+            del self.removed[key]       # It is there again
         entry = self.acked.get (key)
         if status in DONE:
             self.puts += 1
@@ -72,10 +79,23 @@ class Ledger:
             if not entry or ended > entry.ended:
                 self.acked[key] = self.last[(path, key)]
 
-    def may_be_lost (self, entry, nodes):
-        """By the end of a node: None if not, else why"""
+    def moved (self, node, where):
+        """That node was drained: its blocks are where the index says now"""
+        for key, entry in self.acked.items ():
+            if entry.owners is None or node in entry.owners:
+                entry.owners = set (where.get (key, (0, []))[1]) or None
+
+    def was_parted (self, moment):
+        return any (began <= moment <= ended for began, ended in self.outages)
+
+    def may_be_lost (self, entry, nodes, evictions=None):
+        """By the end of a node, or where it was by evictions {node: when it was seen to evict last}:
+        None if not, else why"""
         since = entry.begun - (GRACE if entry.already else 0)
         dead = {node.name for node in nodes if node.kills and node.kills[-1] >= since}
         if entry.owners is None:
             return f"it was at an unknown node, and {sorted (dead)} ended" if dead else None
-        return f"{sorted (entry.owners)} ended" if entry.owners <= dead else None
+        left = {name for name, when in (evictions or {}).items () if when >= since}
+        if not entry.owners <= dead | left:
+            return None
+        return f"{sorted (entry.owners)} ended" + (" or evicted" if left else "")

@@ -7,6 +7,7 @@
 //      R begun key                     a remove that begins: from now on the block may be gone
 //      D ended status key              ... and what was answered
 //      X ended what key                what must never be: WRONG bytes, a call that is LATE
+//      M ms call                       the longest call of that name yet
 //      N calls errors                  from time to time: how much was done
 //
 //  Times are CLOCK_MONOTONIC in ms. A call that is late says where it is, to stderr; one that never
@@ -15,16 +16,15 @@
 //  exit with 0.
 //
 //      chaos-load --endpoint E --name N --seed S --log FILE [--tcp] [--fill BYTES]
-//                 [--hold MS] [--timeout MS] [--pause MS]
+//                 [--hold MS] [--timeout MS] [--pause MS] [--die commit|committed|lease]
 //
 //  --fill: put so many bytes of large blocks instead, and exit. --hold: keep views for so long.
+//  --die: end by SIGKILL before a commit, before its answer, or with a lease.
 #include <czmq.h>
 #include <execinfo.h>
 #include <getopt.h>
 #include <inttypes.h>
-#include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -32,16 +32,21 @@
 #include <unistd.h>
 
 #include "bin/talk.h"
+#include "client/lane.h"
 #include "client/umbp.h"
 #include "test/chaos/block.h"
+#include "test/chaos/death.h"
+#include "test/chaos/watch.h"
 
 #define BATCH 8
 #define LIVE_MAX 96                     //  Own blocks; then the oldest are removed
-#define SHARED 120                      //  Keys that all clients put
+#define COMMON_KEYS 120                 //  Keys that all clients put
+#define DUAL_KEYS 24                    //  ... and do not agree on the contents of
+#define CALLS_MAX 32
+#define PIECES 3
+#define KV_MAX 40                       //  Hashes that its engine has
 #define KEY_MAX 64
-#define LATE_MS 6000                    //  More than the deadline: no excuse even on a busy machine
 #define HANG_S 60
-#define TICK_MS 100
 #define FRAMES_MAX 40
 #define WHERE_MS 1500
 
@@ -65,7 +70,14 @@ typedef struct {
     size_t unplaced_count;
     uint8_t *bytes[BATCH];
     umbp_item_t items[BATCH];
-    int64_t begun, stalled_ms;          //  The call under way; s_stalled_ms when it began
+    chaos_watch_t watch;                //  The call under way
+    bool flushed;                       //  ... of which that was the end
+    struct {
+        const char *call;
+        int64_t took;
+    } longest[CALLS_MAX];
+    size_t longest_count;
+    uint64_t kv_first, kv_next;         //  Hashes reported for sure, and not revoked
 } self_t;
 
 static volatile sig_atomic_t s_stop;
@@ -74,30 +86,6 @@ static void s_on_term (int number)
 {
     (void) number;
     s_stop = 1;
-}
-
-static int64_t s_now_ms (void)
-{
-    struct timespec now;
-    clock_gettime (CLOCK_MONOTONIC, &now);
-    return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-static void s_sleep (unsigned ms);
-
-//  How long this process has not run, though it wanted to
-static _Atomic int64_t s_stalled_ms;
-
-static void *s_tick (void *arg)
-{
-    (void) arg;
-    for (int64_t last = s_now_ms ();; last = s_now_ms ()) {
-        s_sleep (TICK_MS);
-        int64_t late = s_now_ms () - last - TICK_MS;
-        if (late > TICK_MS)
-            atomic_fetch_add (&s_stalled_ms, late);
-    }
-    return NULL;
 }
 
 //  A call has passed its deadline by far: say where it is. The next alarm ends us.
@@ -110,12 +98,6 @@ static void s_on_alarm (int number)
     //  NOLINTEND(bugprone-signal-handler)
     signal (number, SIG_DFL);
     alarm (HANG_S);
-}
-
-static void s_sleep (unsigned ms)
-{
-    struct timespec pause = { ms / 1000, ms % 1000 * 1000000L };
-    nanosleep (&pause, NULL);
 }
 
 static uint64_t s_draw (self_t *self, uint64_t below)
@@ -131,26 +113,41 @@ static void s_begin (self_t *self, const char *call)
     fprintf (self->log, "B %s\n", call);
     fflush (self->log);
     self->calls++;
-    self->begun = s_now_ms ();
-    self->stalled_ms = atomic_load (&s_stalled_ms);
+    self->watch = chaos_watch_begin ();
     signal (SIGALRM, s_on_alarm);
-    alarm ((self->options.timeout_ms + LATE_MS) / 1000 + 1);
+    alarm ((self->options.timeout_ms + CHAOS_LATE_MS) / 1000 + 1);
+}
+
+//  What each call took at most is told when it took longer
+static void s_note_longest (self_t *self, const char *call, int64_t took)
+{
+    size_t at = 0;
+    while (at < self->longest_count && strcmp (self->longest[at].call, call) != 0)
+        at++;
+    if (at == CALLS_MAX)
+        return;
+    if (at == self->longest_count)
+        self->longest[self->longest_count++].call = call;
+    if (took <= self->longest[at].took)
+        return;
+    self->longest[at].took = took;
+    fprintf (self->log, "M %" PRId64 " %s\n", took, call);
 }
 
 static int64_t s_end (self_t *self, const char *call)
 {
-    int64_t now = s_now_ms (), took = now - self->begun;
-    int64_t stalled = atomic_load (&s_stalled_ms) - self->stalled_ms;
+    int64_t stalled, took = chaos_watch_took (&self->watch, &stalled), now = chaos_now_ms ();
     alarm (0);
-    if (took - stalled > (int64_t) self->options.timeout_ms + LATE_MS)
+    if (took - stalled > (int64_t) self->options.timeout_ms + CHAOS_LATE_MS)
         fprintf (self->log, "X %" PRId64 " LATE %s:%" PRId64 "ms,stalled:%" PRId64 "ms\n", now,
                  call, took, stalled);
+    s_note_longest (self, call, took - stalled);
     return now;
 }
 
 static void s_wrong (self_t *self, const char *call, const char *key)
 {
-    fprintf (self->log, "X %" PRId64 " WRONG %s:%s\n", s_now_ms (), call, key);
+    fprintf (self->log, "X %" PRId64 " WRONG %s:%s\n", chaos_now_ms (), call, key);
 }
 
 //  The items of a batch: buffers of their keys' sizes, filled if asked
@@ -159,8 +156,9 @@ static void s_items (self_t *self, size_t count, bool fill)
     for (size_t index = 0; index < count; index++) {
         const char *key = self->keys[index];
         size_t size = chaos_size (key);
+        unsigned variant = (unsigned) s_draw (self, chaos_variants (key));
         if (fill)
-            chaos_fill (key, self->bytes[index], size);
+            chaos_fill_as (key, variant, self->bytes[index], size);
         self->items[index] = (umbp_item_t) { .key = { key, strlen (key) },
                                              .data = self->bytes[index],
                                              .size = fill ? size : CHAOS_BLOCK_MAX };
@@ -172,15 +170,20 @@ static const char *s_live (self_t *self, size_t number)
     return self->live[(self->first + number) % LIVE_MAX];
 }
 
-//  Keys of a batch that is to be read: own ones, or shared ones. Returns how many.
-static size_t s_choose (self_t *self, bool shared)
+typedef enum { OWN, COMMON, DUAL } whose_t;
+
+//  Keys of a batch: own ones, those that all clients put, or those of two contents. Returns how
+//  many.
+static size_t s_choose (self_t *self, whose_t whose)
 {
     size_t count = 1 + s_draw (self, BATCH);
-    if (!shared && self->count == 0)
+    if (whose == OWN && self->count == 0)
         return 0;
     for (size_t index = 0; index < count; index++)
-        if (shared)
-            snprintf (self->keys[index], KEY_MAX, "shared/%" PRIu64, s_draw (self, SHARED));
+        if (whose == COMMON)
+            snprintf (self->keys[index], KEY_MAX, "shared/%" PRIu64, s_draw (self, COMMON_KEYS));
+        else if (whose == DUAL)
+            snprintf (self->keys[index], KEY_MAX, "dual/%" PRIu64, s_draw (self, DUAL_KEYS));
         else
             snprintf (self->keys[index], KEY_MAX, "%s", s_live (self, s_draw (self, self->count)));
     return count;
@@ -215,9 +218,12 @@ static void s_where (self_t *self)
     uint16_t sizes[BATCH];
     umbp_msg_t msg;
     const umbp_msg_t *answer;
+    char why[256];
     int err;
     if (!self->talk)
-        self->talk = umbp_talk_new (self->options.endpoint, WHERE_MS, &err);
+        self->talk = umbp_talk_new_secure (self->options.endpoint, getenv ("UMBP_CERTIFICATE"),
+                                           getenv ("UMBP_SERVER_CERTIFICATE"), WHERE_MS, &err, why,
+                                           sizeof why);
     if (!self->talk || self->unplaced_count == 0)
         return;
     umbp_msg_init (&msg, UMBP_MSG_where, 0);
@@ -240,12 +246,59 @@ static void s_where (self_t *self)
 //  ------------------------------------------------------------------------------------------------
 //  What a client does
 
+//  In pieces, the last of which comes first
+static void s_put_pieces (self_t *self, size_t count, const umbp_put_options_t *how)
+{
+    umbp_vec_t vecs[BATCH];
+    umbp_range_t ranges[BATCH][PIECES];
+    for (size_t index = 0; index < count; index++) {
+        const umbp_item_t *item = &self->items[index];
+        size_t end = item->size, used = 0;
+        for (; end > 0; used++) {
+            size_t piece = used + 1 < PIECES ? 1 + s_draw (self, end) : end;
+            end -= piece;
+            ranges[index][used] = (umbp_range_t) { (uint8_t *) item->data + end, piece, end };
+        }
+        vecs[index] = (umbp_vec_t) {
+            .key = item->key, .ranges = ranges[index], .range_count = used, .size = item->size
+        };
+    }
+    umbp_put_v (self->pool, vecs, count, how, 0);
+    for (size_t index = 0; index < count; index++)
+        self->items[index].status = vecs[index].status;
+}
+
+//  In any of the ways that there are. What is put without waiting counts once flush says so.
+static void s_put_somehow (self_t *self, size_t count, const char *call)
+{
+    umbp_put_options_t how = { .strategy = (umbp_strategy_t) s_draw (self, UMBP_STRATEGY_SAME + 1),
+                               .replicas = s_draw (self, 4) == 0 ? 2 + s_draw (self, 2) : 0,
+                               .nowait = s_draw (self, 6) == 0 };
+    s_begin (self, call);
+    if (s_draw (self, 4) == 0)
+        s_put_pieces (self, count, &how);
+    else
+        umbp_put_batch (self->pool, self->items, count, &how, 0);
+    if (!how.nowait)
+        return;
+    s_end (self, call);
+    chaos_watch_t put = self->watch;
+    s_begin (self, "flush");
+    int rc = umbp_flush (self->pool, 0);
+    s_end (self, "flush");
+    for (size_t index = 0; index < count && rc != 0; index++)
+        self->items[index].status = rc;
+    self->watch = put;
+    self->flushed = true;
+}
+
 static void s_put_batch (self_t *self, size_t count, const char *call)
 {
     s_items (self, count, true);
-    s_begin (self, call);
-    umbp_put_batch (self->pool, self->items, count, NULL, 0);
-    int64_t begun = self->begun, ended = s_end (self, call);
+    self->flushed = false;
+    s_put_somehow (self, count, call);
+    int64_t begun = self->watch.begun_ms;
+    int64_t ended = self->flushed ? chaos_now_ms () : s_end (self, call);
     self->unplaced_count = 0;
     for (size_t index = 0; index < count; index++) {
         int status = self->items[index].status;
@@ -273,9 +326,9 @@ static void s_put (self_t *self)
                 KEY_MAX);
 }
 
-static void s_put_shared (self_t *self)
+static void s_put_common (self_t *self, whose_t whose)
 {
-    size_t count = s_choose (self, true), kept = 0;
+    size_t count = s_choose (self, whose), kept = 0;
     for (size_t index = 0; index < count; index++) {        //  No key twice in a batch
         bool again = false;
         for (size_t other = 0; other < kept; other++)
@@ -283,12 +336,12 @@ static void s_put_shared (self_t *self)
         if (!again && kept++ != index)
             memcpy (self->keys[kept - 1], self->keys[index], KEY_MAX);
     }
-    s_put_batch (self, kept, "put shared");
+    s_put_batch (self, kept, whose == DUAL ? "put dual" : "put shared");
 }
 
-static void s_get (self_t *self, bool shared)
+static void s_get (self_t *self, whose_t whose)
 {
-    size_t count = s_choose (self, shared);
+    size_t count = s_choose (self, whose);
     if (count == 0)
         return;
     s_items (self, count, false);
@@ -306,7 +359,7 @@ static void s_get (self_t *self, bool shared)
 //  A piece of one block
 static void s_get_piece (self_t *self)
 {
-    if (s_choose (self, false) == 0)
+    if (s_choose (self, OWN) == 0)
         return;
     const char *key = self->keys[0];
     size_t size = chaos_size (key), offset = s_draw (self, size), piece = 1 + s_draw (self, size);
@@ -326,7 +379,7 @@ static void s_get_piece (self_t *self)
 //  Look at a block where it lies, for a while. It must stay as it is meanwhile.
 static void s_view (self_t *self)
 {
-    if (s_choose (self, s_draw (self, 2)) == 0)
+    if (s_choose (self, (whose_t) s_draw (self, DUAL + 1)) == 0)
         return;
     const char *key = self->keys[0];
     int err;
@@ -335,7 +388,7 @@ static void s_view (self_t *self)
     s_end (self, "view");
     if (!view)
         return;
-    s_sleep (self->options.hold_ms);
+    chaos_sleep (self->options.hold_ms);
     size_t count, used = 0;
     const umbp_span_t *spans = umbp_view_spans (view, &count);
     for (size_t index = 0; index < count; index++) {
@@ -344,21 +397,97 @@ static void s_view (self_t *self)
     }
     if (!chaos_is_right (key, self->bytes[0], used))
         s_wrong (self, "view", key);
+    s_begin (self, "release");
     umbp_view_release (&view);
+    s_end (self, "release");
 }
 
+//  The last key is one that nobody ever puts
 static void s_exists (self_t *self)
 {
-    umbp_key_t keys[BATCH];
-    int8_t found[BATCH];
-    size_t count = s_choose (self, s_draw (self, 2));
+    umbp_key_t keys[BATCH + 1];
+    int8_t found[BATCH + 1];
+    char ghost[KEY_MAX];
+    size_t count = s_choose (self, (whose_t) s_draw (self, DUAL + 1));
     for (size_t index = 0; index < count; index++)
         keys[index] = (umbp_key_t) { self->keys[index], strlen (self->keys[index]) };
-    if (count == 0)
-        return;
+    snprintf (ghost, sizeof ghost, "ghost/%s/%" PRIu64, self->options.name, self->calls);
+    keys[count] = (umbp_key_t) { ghost, strlen (ghost) };
     s_begin (self, "exists");
-    umbp_exists_batch (self->pool, keys, count, found, 0);
+    umbp_exists_batch (self->pool, keys, count + 1, found, 0);
     s_end (self, "exists");
+    if (found[count] > 0)
+        s_wrong (self, "exists", ghost);
+    s_begin (self, "exists_prefix");
+    int prefix = umbp_exists_prefix (self->pool, keys, count + 1, 0);
+    s_end (self, "exists_prefix");
+    if (prefix > (int) count)
+        s_wrong (self, "exists_prefix", ghost);
+    s_begin (self, "get ghost");
+    long size = umbp_get (self->pool, ghost, self->bytes[0], CHAOS_BLOCK_MAX);
+    s_end (self, "get ghost");
+    if (size >= 0)
+        s_wrong (self, "get", ghost);
+}
+
+//  ------------------------------------------------------------------------------------------------
+//  Hashes of our own engine's: whoever is found to have them can only be us
+
+static umbp_key_t s_hash (self_t *self, size_t index, uint64_t number)
+{
+    snprintf (self->keys[index], KEY_MAX, "%s:%" PRIu64, self->options.name, number);
+    return (umbp_key_t) { self->keys[index], strlen (self->keys[index]) };
+}
+
+//  Two that it has, if any, and two that it has no more or not yet
+static void s_kv_match (self_t *self)
+{
+    umbp_key_t hashes[4] = { s_hash (self, 0, self->kv_first),
+                             s_hash (self, 1, self->kv_next - (self->kv_next > self->kv_first)),
+                             s_hash (self, 2, UINT64_MAX),
+                             s_hash (self, 3, self->kv_first - (self->kv_first > 0)) };
+    uint32_t none = self->kv_first > 0 ? 2 : 3;       //  Of what was revoked nobody may know
+    int err;
+    s_begin (self, "kv_match");
+    umbp_kv_match_t *match =
+        umbp_kv_match (self->pool, hashes, none == 2 ? 4 : 3, s_draw (self, 2), 0, &err);
+    s_end (self, "kv_match");
+    size_t count = 0;
+    const umbp_kv_row_t *rows = match ? umbp_kv_match_rows (match, &count) : NULL;
+    for (size_t row = 0; row < count; row++) {
+        if (strcmp (rows[row].engine, self->options.name) != 0)
+            s_wrong (self, "kv_match", rows[row].engine);
+        for (size_t index = 0; index < rows[row].count; index++)
+            if (rows[row].hashes[index] >= 2)
+                s_wrong (self, "kv_match", self->keys[rows[row].hashes[index] & 3]);
+    }
+    umbp_kv_match_destroy (&match);
+    uint64_t hits[2];
+    s_begin (self, "kv_hits");
+    umbp_kv_hits (self->pool, hashes, 2, hits, 0);
+    s_end (self, "kv_hits");
+}
+
+//  A hash whose report or revoke met an error is not spoken of again: it may come or go late
+static void s_kv (self_t *self)
+{
+    const char *name = self->options.name;
+    if (self->kv_next - self->kv_first < KV_MAX) {
+        umbp_key_t hash = s_hash (self, 0, self->kv_next);
+        s_begin (self, "kv_report");
+        int rc = umbp_kv_report (self->pool, name, "10.0.0.1:1", 1, &hash, 1, 0);
+        s_end (self, "kv_report");
+        self->kv_next++;
+        if (rc != 0)
+            self->kv_first = ++self->kv_next;
+    } else {
+        umbp_key_t hash = s_hash (self, 0, self->kv_first);
+        s_begin (self, "kv_revoke");
+        int rc = umbp_kv_revoke (self->pool, name, 1, &hash, 1, 0);
+        s_end (self, "kv_revoke");
+        self->kv_first = rc == 0 ? self->kv_first + 1 : ++self->kv_next;
+    }
+    s_kv_match (self);
 }
 
 //  The oldest go
@@ -370,7 +499,7 @@ static void s_remove (self_t *self)
     for (size_t index = 0; index < count; index++) {
         memcpy (self->keys[index], s_live (self, index), KEY_MAX);
         keys[index] = (umbp_key_t) { self->keys[index], strlen (self->keys[index]) };
-        fprintf (self->log, "R %" PRId64 " %s\n", s_now_ms (), self->keys[index]);
+        fprintf (self->log, "R %" PRId64 " %s\n", chaos_now_ms (), self->keys[index]);
     }
     if (count == 0)
         return;
@@ -390,20 +519,26 @@ static void s_act (self_t *self)
         s_view (self);
     if (self->count > LIVE_MAX - BATCH)
         s_remove (self);
-    else if (dice < 35)
+    else if (dice < 32)
         s_put (self);
-    else if (dice < 60)
-        s_get (self, false);
-    else if (dice < 75)
-        s_get (self, true);
-    else if (dice < 83)
+    else if (dice < 52)
+        s_get (self, OWN);
+    else if (dice < 63)
+        s_get (self, COMMON);
+    else if (dice < 66)
+        s_get (self, DUAL);
+    else if (dice < 74)
         s_exists (self);
+    else if (dice < 80)
+        s_put_common (self, COMMON);
+    else if (dice < 83)
+        s_put_common (self, DUAL);
     else if (dice < 89)
-        s_put_shared (self);
-    else if (dice < 95)
         s_get_piece (self);
-    else
+    else if (dice < 95)
         s_view (self);
+    else
+        s_kv (self);
 }
 
 //  Large blocks, as many as asked, and all at once: the pool is full and stays so
@@ -430,9 +565,18 @@ static bool s_connect (self_t *self)
         self->pool = umbp_connect (&how, NULL);
         s_end (self, "connect");
         if (!self->pool)
-            s_sleep (100);
+            chaos_sleep (100);
     }
+    for (size_t index = 0; self->pool && index < BATCH; index += 2)
+        umbp_register (self->pool, self->bytes[index], CHAOS_BLOCK_MAX);
     return self->pool != NULL;
+}
+
+static void s_close (self_t *self)
+{
+    s_begin (self, "close");
+    umbp_close (&self->pool);
+    s_end (self, "close");
 }
 
 static void s_run (self_t *self)
@@ -443,7 +587,7 @@ static void s_run (self_t *self)
         if (turn % 64 == 0)
             fprintf (self->log, "N %" PRIu64 " %" PRIu64 "\n", self->calls, self->errors);
         fflush (self->log);
-        s_sleep (self->options.pause_ms + (self->errors > before ? 50 : 0));
+        chaos_sleep (self->options.pause_ms + (self->errors > before ? 50 : 0));
         before = self->errors;
     }
 }
@@ -451,7 +595,7 @@ static void s_run (self_t *self)
 static int s_usage (void)
 {
     fprintf (stderr, "chaos-load: --endpoint E --name N --seed S --log FILE [--tcp] [--fill BYTES]"
-                     " [--hold MS] [--timeout MS] [--pause MS]\n");
+                     " [--hold MS] [--timeout MS] [--pause MS] [--die commit|committed|lease]\n");
     return 2;
 }
 
@@ -460,7 +604,7 @@ static bool s_parse (options_t *options, int argc, char **argv)
     static const struct option flags[] = {
         { "endpoint", 1, NULL, 'e' }, { "name", 1, NULL, 'n' },    { "seed", 1, NULL, 's' },
         { "log", 1, NULL, 'l' },      { "tcp", 0, NULL, 't' },     { "fill", 1, NULL, 'f' },
-        { "hold", 1, NULL, 'h' },     { "timeout", 1, NULL, 'o' }, { "pause", 1, NULL, 'p' },
+        { "die", 1, NULL, 'd' },     { "hold", 1, NULL, 'h' },     { "timeout", 1, NULL, 'o' }, { "pause", 1, NULL, 'p' },
         { NULL, 0, NULL, 0 },
     };
     *options = (options_t) { .timeout_ms = 4000, .pause_ms = 10 };
@@ -470,6 +614,7 @@ static bool s_parse (options_t *options, int argc, char **argv)
         case 'n': options->name = optarg; break;
         case 's': options->seed = strtoull (optarg, NULL, 10); break;
         case 'l': options->log_name = optarg; break;
+        case 'd': s_death.when = optarg; break;
         case 't': options->tcp = true; break;
         case 'f': options->fill_bytes = strtoull (optarg, NULL, 10); break;
         case 'h': options->hold_ms = (unsigned) strtoul (optarg, NULL, 10); break;
@@ -495,19 +640,19 @@ int main (int argc, char **argv)
     zsys_handler_set (NULL);
     signal (SIGTERM, s_on_term);
     signal (SIGPIPE, SIG_IGN);
-    pthread_t ticker;
     void *frame;
     backtrace (&frame, 1);              //  The first call loads what it needs
-    if (pthread_create (&ticker, NULL, s_tick, NULL) != 0)
+    if (chaos_watch_start () != 0)
         return 2;
     self.random = self.options.seed;
+    s_death.left = (unsigned) (self.options.seed % 3);
     for (size_t index = 0; index < BATCH; index++)
         self.bytes[index] = malloc (CHAOS_BLOCK_MAX);
     if (s_connect (&self))
         self.options.fill_bytes ? s_fill (&self) : s_run (&self);
     fprintf (self.log, "N %" PRIu64 " %" PRIu64 "\n", self.calls, self.errors);
     umbp_talk_destroy (&self.talk);
-    umbp_close (&self.pool);
+    s_close (&self);
     for (size_t index = 0; index < BATCH; index++)
         free (self.bytes[index]);
     return fclose (self.log) == 0 ? 0 : 1;

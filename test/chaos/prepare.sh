@@ -6,7 +6,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
 UMBP_BUILD=$(realpath -m "${UMBP_BUILD:-${B:-build}}")
 export UMBP_BUILD
 command -v python3 >/dev/null || { echo "no python3 here"; exit 77; }
-for program in bin/umbp-node bin/umbp-console test/chaos-{load,verify,wire,clock.so}; do
+for program in bin/umbp-node bin/umbp-console test/chaos-{calls,load,verify,wire,clock.so}; do
     [[ -x $UMBP_BUILD/$program ]] \
         || { echo "$UMBP_BUILD/$program is missing: make chaos builds it"; exit 1; }
 done

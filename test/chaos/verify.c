@@ -1,7 +1,7 @@
 //  test/chaos/verify.c - what one node says of many blocks. Keys come on stdin, a line each; of
 //  each goes to stdout, once,
 //
-//      S status key                    get: 0 and its bytes are right, or a number of error.h; a
+//      S status key variant            get: 0 and its bytes are right, or a number of error.h; a
 //                                      status that says "ask again" only after several times
 //      X key                           get: its bytes are WRONG
 //      S status key                    --put: 0 also if it was there already
@@ -91,7 +91,9 @@ static void s_get (self_t *self)
         if (item->status == 0 && !chaos_is_right (self->keys[index], item->data, item->size))
             printf ("X %s\n", self->keys[index]);
         else
-            printf ("S %d %s\n", item->status, self->keys[index]);
+            printf ("S %d %s %d\n", item->status, self->keys[index],
+                    item->status == 0 ? chaos_variant (self->keys[index], item->data, item->size)
+                                      : 0);
     }
 }
 
@@ -162,9 +164,12 @@ static int s_run (self_t *self)
     umbp_options_t how = { .endpoints = self->endpoint,
                            .timeout_ms = self->timeout_ms,
                            .no_shm = self->tcp };
+    char why[256];
     int err = 0;
     if (self->where)
-        self->talk = umbp_talk_new (self->endpoint, self->timeout_ms, &err);
+        self->talk = umbp_talk_new_secure (self->endpoint, getenv ("UMBP_CERTIFICATE"),
+                                           getenv ("UMBP_SERVER_CERTIFICATE"), self->timeout_ms,
+                                           &err, why, sizeof why);
     else
         self->pool = umbp_connect (&how, &err);
     if (!self->talk && !self->pool) {

@@ -493,6 +493,27 @@ static void test_full (void)
     tier_stop (&s_tier);
 }
 
+//  Eviction is not told twice in a moment; but what was too large in that moment is told after it
+static void test_full_twice (void)
+{
+    s_start ();
+    uint32_t total = TIER_REGIONS * s_tier.pages;
+    uint64_t slot = tier_slot_for (&s_tier, SESSION, "large", (total - 2) * PAGE);
+    for (uint32_t pages = 3; pages < 40; pages += 2) {
+        CU_ASSERT (tier_reserve (&s_tier, SESSION, "k1", pages * PAGE) == 0);
+        CU_ASSERT (tier_reserve (&s_tier, SESSION, "k2", (pages + 1) * PAGE) == 0);
+        uint64_t need = 0;
+        for (int64_t end = zclock_mono () + PEER_MS; need <= pages * PAGE && zclock_mono () < end;)
+            if (asked_hear (&s_tier.eviction, 100) && s_tier.eviction.msg.type == UMBP_MSG_pressure)
+                need = s_tier.eviction.msg.pressure.need;
+        CU_ASSERT (need == (pages + 1) * PAGE);
+        if (need == 0)
+            break;
+    }
+    tier_abort (&s_tier, slot);
+    tier_stop (&s_tier);
+}
+
 //  Some at a time, oldest first; what is leased stays
 static void test_evict (void)
 {
@@ -673,6 +694,7 @@ int main (void)
     CU_ADD_TEST (suite, test_verdict_on_account);
     CU_ADD_TEST (suite, test_late_verdict);
     CU_ADD_TEST (suite, test_full);
+    CU_ADD_TEST (suite, test_full_twice);
     CU_ADD_TEST (suite, test_evict);
     CU_ADD_TEST (suite, test_wipe);
     CU_ADD_TEST (suite, test_random);

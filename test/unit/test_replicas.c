@@ -115,6 +115,45 @@ static void test_put (doors_t doors)
     nodes_stop (&nodes);
 }
 
+//  Removed as soon as they are put, at any moment of being copied: nothing comes back
+static void test_remove_at_once (void)
+{
+    nodes_t nodes;
+    drain_t drain;
+    uint64_t state = s_seed;
+    CU_ASSERT_FATAL (nodes_start (&nodes, 3, WITH_DOORS, 64 * MIB));
+    umbp_t *pools[] = { nodes_connect (&nodes, 0, (umbp_options_t) { 0 }),
+                        nodes_connect (&nodes, 1, (umbp_options_t) { 0 }) };
+    drain_open (&drain, &nodes, 2);
+    for (int round = 0; round < 60; round++) {
+        char name[16], keys[6][32];
+        umbp_key_t batch[6];
+        int8_t statuses[6];
+        snprintf (name, sizeof name, "gone-%d", round);
+        s_put (pools[0], name, 6,
+               (umbp_put_options_t){ .replicas = 2 + round % 2, .nowait = true });
+        for (size_t index = 0; index < 6; index++) {
+            snprintf (keys[index], sizeof keys[index], "%s-%zu", name, index);
+            batch[index] = (umbp_key_t) { keys[index], strlen (keys[index]) };
+        }
+        CU_ASSERT (umbp_flush (pools[0], 30000) == 0);
+        usleep ((useconds_t) (umbp_splitmix (&state) % 3000));
+        CU_ASSERT (umbp_remove_batch (pools[round / 2 % 2], batch, 6, statuses, 30000) == 6);
+    }
+    for (size_t node = 0; node < 3; node++) {
+        char label[32];
+        snprintf (label, sizeof label, "node-%zu", node);
+        int64_t end = umbp_clock_ms () + DRAIN_MS;
+        while (umbp_clock_ms () < end && drain_blocks (&drain, label) > 0)
+            usleep (20000);
+        CU_ASSERT (drain_blocks (&drain, label) == 0);
+    }
+    drain_close (&drain);
+    umbp_close (&pools[0]);
+    umbp_close (&pools[1]);
+    nodes_stop (&nodes);
+}
+
 static void test_put_with_doors (void)
 {
     test_put (WITH_DOORS);
@@ -258,6 +297,7 @@ int main (void)
     CU_pSuite suite = CU_add_suite ("replicas", NULL, NULL);
     CU_ADD_TEST (suite, test_put_with_doors);
     CU_ADD_TEST (suite, test_put_over_tcp);
+    CU_ADD_TEST (suite, test_remove_at_once);
     CU_ADD_TEST (suite, test_alone);
     CU_ADD_TEST (suite, test_same_key);
     CU_ADD_TEST (suite, test_loss);

@@ -10,6 +10,7 @@ static tier_t s_tier;
 static char s_asked[64];                //  Nodes that were asked for a copy, one letter each
 static const char *s_known;             //  Nodes that the index says have it
 static int s_says[NODES];               //  What each answers to copy; 1: nothing
+static uint64_t s_copy;                 //  The last question for one
 static uint64_t s_remembered;           //  Copies that the last copy is told of
 
 static void s_answer_lookup (asked_t *asked)
@@ -43,6 +44,7 @@ static void s_answer_copy (asked_t *asked)
     CU_ASSERT (umbp_text_is (copy->node, "a") && copy->tier == UMBP_TIER_DRAM);
     CU_ASSERT (strncmp (asked->address, "migrator@", 9) == 0 && copy->keys.count == 1);
     s_remembered = copy->replicas;
+    s_copy = asked->msg.id;
     strncat (s_asked, &node, 1);
     int8_t status = (int8_t) s_says[node - 'b'];
     umbp_msg_t msg;
@@ -175,6 +177,37 @@ static void test_unfit (void)
     tier_stop (&s_tier);
 }
 
+//  A block is removed while another node copies it: that copy goes, too, whether we hear that it was made or not
+static void test_removed_meanwhile (void)
+{
+    for (int heard = 0; heard <= 1; heard++) {
+        s_start (s_rows, 2);
+        s_says[0] = 1;                  //  It takes its time
+        CU_ASSERT (s_store ("k1", 2, false, 1000) == 1 && streq (s_asked, "b"));
+        asked_t *link = &s_tier.link;
+        uint64_t copy = s_copy;
+        CU_ASSERT (tier_drop (&s_tier, "k1") == 0);
+        int8_t status = 0;
+        umbp_msg_t msg;
+        umbp_msg_init (&msg, UMBP_MSG_copy_ok, 0);
+        msg.copy_ok.statuses = (umbp_s8s_t) { &status, 1 };
+        if (heard)
+            asked_answer_id (link, copy, &msg, NULL, 0);
+        bool undone = false;
+        for (int64_t end = zclock_mono () + 60000; !undone && zclock_mono () < end;) {
+            if (!asked_hear (link, 100))
+                continue;
+            if (link->msg.type == UMBP_MSG_drop)
+                undone = streq (link->address, "tier:dram@b") && link->msg.drop.keys.count == 1
+                         && memcmp (link->msg.drop.keys.bytes, "k1", 2) == 0;
+            else
+                tier_take (&s_tier, link);
+        }
+        CU_ASSERT (undone && tier_gauge (&s_tier, "replicas_undone") == 1);
+        tier_stop (&s_tier);
+    }
+}
+
 int main (void)
 {
     alarm (240);
@@ -183,6 +216,7 @@ int main (void)
     CU_ADD_TEST (suite, test_choice);
     CU_ADD_TEST (suite, test_failures);
     CU_ADD_TEST (suite, test_unfit);
+    CU_ADD_TEST (suite, test_removed_meanwhile);
     CU_basic_run_tests ();
     return CU_get_number_of_failures () > 0;
 }
