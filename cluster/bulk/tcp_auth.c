@@ -11,8 +11,8 @@
 #define LABEL_BYTES 16
 #define HEADER_MAX UMBP_BULK_REQUEST_BYTES
 
-_Static_assert (sizeof ((umbp_bulk_seal_t *) 0)->key == crypto_shorthash_KEYBYTES, "SipHash-2-4");
-_Static_assert (UMBP_BULK_SEAL_BYTES == crypto_shorthash_BYTES, "SipHash-2-4");
+_Static_assert(sizeof ((umbp_bulk_seal_t *) 0)->key == crypto_shorthash_KEYBYTES, "SipHash-2-4");
+_Static_assert(UMBP_BULK_SEAL_BYTES == crypto_shorthash_BYTES, "SipHash-2-4");
 
 //  BLAKE2b of a label and some bytes, under a key. All of these have 32 bytes.
 static void s_hash (uint8_t *hash, const uint8_t *key, const char *label, const uint8_t *bytes,

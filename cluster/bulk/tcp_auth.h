@@ -1,5 +1,5 @@
-//  cluster/bulk/tcp_auth.h - proofs and seals of a bulk connection: what tcp_wire.h says of them, for
-//  both ends. Values; nothing here allocates, blocks or knows of sockets.
+//  cluster/bulk/tcp_auth.h - proofs and seals of a bulk connection: what tcp_wire.h says of them,
+//  for both ends. Values; nothing here allocates, blocks or knows of sockets.
 #ifndef UMBP_TCP_AUTH_H
 #define UMBP_TCP_AUTH_H
 
@@ -26,7 +26,7 @@ typedef struct {
     umbp_bulk_seal_t requests, replies;
 } umbp_bulk_auth_t;
 
-//  The key of a session: of a server, which keeps a secret of as many bytes and nothing per session.
+//  The key of a session, from the secret of a server, which has as many bytes.
 void umbp_bulk_auth_key (const uint8_t *secret, uint64_t session, uint8_t *key);
 
 //  All that follows from a key and from what was said, UMBP_BULK_TALK_BYTES of it.

@@ -18,6 +18,7 @@
 
 #define EVENTS_MAX 64                   //  Sockets served per wake-up
 #define ACCEPTS_MAX 16                  //  Connections taken per wake-up
+#define STRANGERS_MIN 32                //  A bound on them is no lower unless it is given
 #define TICK_MS 250                     //  How exact the time-outs of connections are
 
 //  A connection and its place in the loop
@@ -117,8 +118,8 @@ static void s_turn (umbp_bulk_server_t *self, seat_t *seat)
     seat->events = events;
 }
 
-//  Too many strangers in all, or from one address: the one that had most time has to go, so that who
-//  has a proof to give gets in whatever the others do
+//  Too many strangers in all, or from one address, or no seat left: the one that had most time has
+//  to go, so that who has a proof to give gets in, whatever the others do
 static void s_make_room (umbp_bulk_server_t *self, uint64_t from)
 {
     size_t same = 0;
@@ -128,8 +129,9 @@ static void s_make_room (umbp_bulk_server_t *self, uint64_t from)
             first = seat;
             same++;
         }
+    bool full = self->stranger_count >= self->strangers_max || !self->free_seats;
     if (same < self->strangers_per_address_max)
-        first = self->stranger_count < self->strangers_max ? NULL : self->oldest;
+        first = full ? self->oldest : NULL;
     if (!first)
         return;
     umbp_bulk_count (&self->stats.crowded, 1);
@@ -221,7 +223,7 @@ static uint64_t *s_overdue (umbp_bulk_server_t *self, umbp_conn_t *conn)
         return NULL;
     if (umbp_conn_retire (conn, now_ms))
         return &self->stats.idle;
-    conn->used_ms = now_ms;             //  Its session has use for it, or may have: look again later
+    conn->used_ms = now_ms;             //  Its session has use for it, or may have: look later
     return NULL;
 }
 
@@ -304,6 +306,12 @@ static size_t s_or (size_t value, size_t otherwise)
     return value ? value : otherwise;
 }
 
+//  A bound on strangers, if none is given: of a small table all
+static size_t s_quarter (size_t count)
+{
+    return count / 4 > STRANGERS_MIN ? count / 4 : STRANGERS_MIN;
+}
+
 static void s_make_seats (umbp_bulk_server_t *self, size_t count)
 {
     self->seats = calloc (count, sizeof (seat_t));
@@ -377,9 +385,9 @@ umbp_bulk_server_t *umbp_bulk_server_new (const umbp_bulk_server_config_t *confi
         self->stall_ms = s_or (config->stall_ms, 30000);
         self->idle_ms = s_or (config->idle_ms, 60000);
         s_make_seats (self, s_or (config->connections_max, 256));
-        self->strangers_max = s_or (config->strangers_max, (self->seat_count + 3) / 4);
+        self->strangers_max = s_or (config->strangers_max, s_quarter (self->seat_count));
         self->strangers_per_address_max =
-            s_or (config->strangers_per_address_max, (self->strangers_max + 3) / 4);
+            s_or (config->strangers_per_address_max, s_quarter (self->strangers_max));
         s_make_desk (self, config);
         rc = s_make_sockets (self, config->endpoint);
     }

@@ -165,8 +165,8 @@ typedef struct {
     uint64_t size;
 } umbp_bulk_reply_t;
 
-//  To and from the wire, in buffers of at least the sizes above; of HELLO and WELCOME the head only,
-//  and never a seal: see tcp_auth.h. The second kind returns 0, or UMBP_EPROTO if a mark, an op or
+//  To and from the wire, in buffers of at least the sizes above: of HELLO and WELCOME the head only
+//  and never a seal, see tcp_auth.h. The second kind returns 0, or UMBP_EPROTO if a mark, an op or
 //  a reserved field is wrong. A version is not judged here.
 void umbp_bulk_hello_pack (const umbp_bulk_hello_t *self, uint8_t *wire);
 int umbp_bulk_hello_unpack (umbp_bulk_hello_t *self, const uint8_t *wire);
