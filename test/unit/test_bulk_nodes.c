@@ -96,7 +96,7 @@ static void test_doors_are_for_one_user (void)
         printf ("skipped: not root, cannot be another user ");
         return;
     }
-    char path[512], room[128];
+    char path[512], room[256];
     struct stat status;
     unsigned doors = 0;
     snprintf (room, sizeof room, "%s/%s", s_nodes.run_dir, s_nodes.options[0].node);
