@@ -155,7 +155,8 @@ uint32_t umbp_router_left (const umbp_req_t *req, unsigned share);
 umbp_column_t umbp_router_keys (umbp_router_t *self, const umbp_sub_t *sub);
 const char *umbp_router_tier_name (unsigned tier);
 uint16_t umbp_router_row (umbp_req_t *req, const umbp_sub_t *sub, umbp_text_t bulk,
-                          umbp_bytes_t bulk_key, uint32_t page_size, uint32_t ttl_ms, uint64_t lease);
+                          umbp_bytes_t bulk_key, uint32_t page_size, uint32_t ttl_ms,
+                          uint64_t lease);
 //  Rows of extents of an answer, copied to the item; *at moves on in any case. False if they are not there.
 bool umbp_router_take_extents (umbp_req_t *req, umbp_part_t *part, umbp_u16s_t counts, size_t index,
                                umbp_u16s_t regions, umbp_u32s_t pages, umbp_u32s_t page_counts,

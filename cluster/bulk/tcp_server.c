@@ -141,14 +141,16 @@ static void s_make_room (umbp_bulk_server_t *self, uint64_t from)
 //  What strangers are counted by: the address, of IPv6 the half that says the network
 static uint64_t s_address (const struct sockaddr_storage *peer)
 {
+    static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };   //  IPv4 inside of IPv6
     uint64_t from = 0;
-    const struct sockaddr_in6 *six = (const struct sockaddr_in6 *) peer;
+    struct sockaddr_in6 six;
+    memcpy (&six, peer, sizeof six);
     if (peer->ss_family == AF_INET)
         from = ((const struct sockaddr_in *) peer)->sin_addr.s_addr;
-    else if (IN6_IS_ADDR_V4MAPPED (&six->sin6_addr))
-        memcpy (&from, six->sin6_addr.s6_addr + 12, 4);
+    else if (memcmp (six.sin6_addr.s6_addr, mapped, sizeof mapped) == 0)
+        memcpy (&from, six.sin6_addr.s6_addr + sizeof mapped, 4);
     else
-        memcpy (&from, six->sin6_addr.s6_addr, sizeof from);
+        memcpy (&from, six.sin6_addr.s6_addr, sizeof from);
     return from;
 }
 

@@ -107,7 +107,8 @@ static void test_owner_killed (void)
         uint8_t key[UMBP_BULK_KEY_BYTES];
         CU_ASSERT_FATAL (read (ends[0], key, sizeof key) == sizeof key);
         const umbp_bulk_peer_t peer = { endpoint, SESSION, key };
-        umbp_bulk_client_t *client = umbp_bulk_client_new (&peer, umbp_clock_ms () + GAUGE_MS, NULL);
+        umbp_bulk_client_t *client =
+            umbp_bulk_client_new (&peer, umbp_clock_ms () + GAUGE_MS, NULL);
         accepted += client ? s_read_on (client) : 0;
         umbp_bulk_client_destroy (&client);
         CU_ASSERT (waitpid (child, &status, 0) == child);
