@@ -367,8 +367,8 @@ static void *s_flood (void *arg)
         *sock = socket (AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
         from.sin_addr.s_addr = htonl (0x7f010000 + round % 5000);
         if (many)
-            bind (*sock, (struct sockaddr *) &from, sizeof from);
-        connect (*sock, (struct sockaddr *) &to, sizeof to);
+            (void) bind (*sock, (struct sockaddr *) &from, sizeof from);
+        (void) connect (*sock, (struct sockaddr *) &to, sizeof to);
         if (round % 3 == 0)
             send (*sock, "UMBB", 4, MSG_NOSIGNAL);
         if (round % 16 == 0)
