@@ -216,8 +216,9 @@ int umbp_migrator_on_worker (zloop_t *loop, zsock_t *sock, void *arg)
 }
 
 //  Let the worker move the blocks that got a slot. Some time is left for the commit.
-static void s_move (umbp_migrator_t *self, umbp_lane_t *lane, umbp_text_t to, int64_t write_by)
+static void s_move (umbp_migrator_t *self, umbp_lane_t *lane, const umbp_msg_reserve_ok_t *ok)
 {
+    int64_t write_by = zclock_mono () + (int64_t) ok->ttl_ms * 3 / 4;
     umbp_round_t *round = &lane->round;
     umbp_transfer_t *transfer = &lane->transfer;
     int64_t left = umbp_copy_left_ms (lane->copy);
@@ -227,7 +228,10 @@ static void s_move (umbp_migrator_t *self, umbp_lane_t *lane, umbp_text_t to, in
     transfer->job = (umbp_mover_job_t) { .lease = round->lease, .session = lane->session };
     transfer->job.deadline_ms = write_by < deadline ? write_by : deadline;
     snprintf (transfer->job.from, sizeof transfer->job.from, "%s", round->source);
-    umbp_text_copy (to, transfer->job.to, sizeof transfer->job.to);
+    umbp_text_copy (ok->bulk, transfer->job.to, sizeof transfer->job.to);
+    memcpy (transfer->job.from_key, round->source_key, sizeof round->source_key);
+    if (ok->bulk_key.size == sizeof transfer->job.to_key)
+        memcpy (transfer->job.to_key, ok->bulk_key.data, sizeof transfer->job.to_key);
     int rc = zmq_send (zsock_resolve (lane->sock), transfer, sizeof *transfer, ZMQ_DONTWAIT);
     if (rc == sizeof *transfer)
         return;
@@ -263,8 +267,7 @@ static void s_on_reserved (void *arg, uint64_t number, int status, const umbp_ma
         s_close (self, lane, UMBP_OK);
         return;
     }
-    const umbp_msg_reserve_ok_t *ok = &mail->msg->reserve_ok;
-    s_move (self, lane, ok->bulk, zclock_mono () + (int64_t) ok->ttl_ms * 3 / 4);
+    s_move (self, lane, &mail->msg->reserve_ok);
 }
 
 static void s_reserve (umbp_migrator_t *self, umbp_lane_t *lane)
@@ -339,6 +342,14 @@ static size_t s_sort (umbp_migrator_t *self, umbp_round_t *round, const umbp_mai
     return used;
 }
 
+//  A key that came along. Returns false if none did: then that node speaks another version.
+static bool s_take_key (umbp_bytes_t from, uint8_t *key)
+{
+    if (from.size == UMBP_BULK_KEY_BYTES)
+        memcpy (key, from.data, UMBP_BULK_KEY_BYTES);
+    return from.size == UMBP_BULK_KEY_BYTES;
+}
+
 static void s_on_leased (void *arg, uint64_t number, int status, const umbp_mail_t *mail)
 {
     umbp_migrator_t *self = arg;
@@ -355,7 +366,8 @@ static void s_on_leased (void *arg, uint64_t number, int status, const umbp_mail
     round->read_by += (int64_t) ok->ttl_ms;
     size_t payload_size = s_sort (self, round, mail);
     umbp_text_copy (ok->bulk, round->source, sizeof round->source);
-    if (round->large_count && (!*round->source || !round->lease)) {
+    bool keyed = s_take_key (ok->bulk_key, round->source_key);
+    if (round->large_count && (!*round->source || !round->lease || !keyed)) {
         s_set (round, round->large, round->large_count, UMBP_EUNREACH);
         round->large_count = 0;
     }

@@ -43,6 +43,7 @@ typedef struct {
     unsigned open;                      //  Chains of questions that are not at their end
     int64_t read_by;                    //  The lease ends then
     char source[UMBP_TEXT_MAX + 1];     //  Bulk server of the owner
+    uint8_t source_key[UMBP_BULK_KEY_BYTES];       //  Of our session there
 } umbp_round_t;
 
 typedef struct {

@@ -99,38 +99,20 @@ static line_t *s_line (umbp_mover_t *self, const char *endpoint)
     return line;
 }
 
-//  See that the line leads to the endpoint. Returns 1 if it is new, 0 if it was there, or an error.
-static int s_connect (umbp_mover_t *self, line_t *line, const char *endpoint, int64_t deadline_ms)
-{
-    line->turn = ++self->turn;
-    if (line->client && umbp_bulk_client_is_open (line->client)
-        && strcmp (line->endpoint, endpoint) == 0)
-        return 0;
-    umbp_bulk_client_destroy (&line->client);
-    snprintf (line->endpoint, sizeof line->endpoint, "%s", endpoint);
-    int rc = 0;
-    line->client =
-        umbp_bulk_client_new (endpoint, self->session, s_soon (deadline_ms, CONNECT_MS), &rc);
-    return line->client ? 1 : rc;
-}
-
-typedef int (transfer_fn) (umbp_bulk_client_t *, umbp_bulk_io_t *, size_t, int *, int64_t);
-
 //  Run a batch. A connection that was kept may have been closed meanwhile: then on a new one.
-static void s_transfer (umbp_mover_t *self, const char *endpoint, transfer_fn *run,
-                        umbp_bulk_io_t *items, size_t count, int *statuses, int64_t deadline_ms)
+static void s_transfer (umbp_mover_t *self, const char *endpoint, const uint8_t *key,
+                        umbp_bulk_transfer_fn *run, umbp_bulk_io_t *items, size_t count,
+                        int *statuses, int64_t deadline_ms)
 {
     line_t *line = s_line (self, endpoint);
-    int rc = UMBP_ECLOSED, is_new = 0;
-    while (rc == UMBP_ECLOSED && !is_new) {
-        is_new = s_connect (self, line, endpoint, deadline_ms);
-        rc = is_new < 0
-                 ? is_new
-                 : run (line->client, items, count, statuses, s_soon (deadline_ms, STALL_MS));
-    }
-    self->broken |= rc < 0;
-    for (size_t index = 0; is_new < 0 && index < count; index++)
-        statuses[index] = rc;
+    const umbp_bulk_peer_t peer = { endpoint, self->session, key };
+    if (line->client && strcmp (line->endpoint, endpoint) != 0)
+        umbp_bulk_client_destroy (&line->client);
+    snprintf (line->endpoint, sizeof line->endpoint, "%s", endpoint);
+    line->turn = ++self->turn;
+    self->broken |= umbp_bulk_client_run (&line->client, &peer, CONNECT_MS, run, items, count,
+                                          statuses, s_soon (deadline_ms, STALL_MS))
+                    < 0;
 }
 
 //  ------------------------------------------------------------------------------------------------
@@ -172,8 +154,8 @@ static void s_read (umbp_mover_t *self, const umbp_mover_job_t *job)
                                           .offset = part->offset, .pieces = &part->piece,
                                           .piece_count = 1 };
     }
-    s_transfer (self, job->from, umbp_bulk_client_read, items, self->part_count, statuses,
-                job->deadline_ms);
+    s_transfer (self, job->from, job->from_key, umbp_bulk_client_read, items, self->part_count,
+                statuses, job->deadline_ms);
     for (size_t index = 0; index < self->part_count; index++)
         if (statuses[index] != 0 && self->parts[index].row->status == 0)
             self->parts[index].row->status = statuses[index] < 0 ? statuses[index] : UMBP_EPROTO;
@@ -213,7 +195,8 @@ static void s_write (umbp_mover_t *self, const umbp_mover_job_t *job)
     }
     if (count == 0)
         return;
-    s_transfer (self, job->to, umbp_bulk_client_write, items, count, statuses, job->deadline_ms);
+    s_transfer (self, job->to, job->to_key, umbp_bulk_client_write, items, count, statuses,
+                job->deadline_ms);
     for (size_t index = 0; index < count; index++)
         if (statuses[index] != 0 && rows[index]->status == 0)
             rows[index]->status = statuses[index] < 0 ? statuses[index] : UMBP_EPROTO;

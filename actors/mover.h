@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "cluster/bulk/tcp_wire.h"
 #include "proto/types.h"
 
 typedef struct umbp_mover umbp_mover_t;
@@ -32,6 +33,7 @@ typedef struct {
     char from[UMBP_TEXT_MAX + 1], to[UMBP_TEXT_MAX + 1];     //  "host:port"
     uint64_t session;                   //  To read and write as; another one than before closes all
                                         //  connections
+    uint8_t from_key[UMBP_BULK_KEY_BYTES], to_key[UMBP_BULK_KEY_BYTES];     //  Of the session, there
     uint64_t lease;                     //  Token to read under
     int64_t deadline_ms;                //  clock.h
 } umbp_mover_job_t;

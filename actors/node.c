@@ -193,7 +193,8 @@ static umbp_bulk_server_t *s_make_bulk (umbp_node_t *self, umbp_region_t **regio
                                          .regions = pieces,
                                          .region_count = count,
                                          .page_size = self->options.page_bytes, .tokens_max = 1 << 17,
-                                         .connections_max = 4096 };
+                                         .connections_max = 4096,
+                                         .idle_ms = (int) self->options.bulk_idle_ms };
     umbp_bulk_server_t *bulk = umbp_bulk_server_new (&config, err);
     if (!bulk) {
         zsys_error ("node: cannot serve bulk bytes at %s: %s", where, umbp_strerror (*err));

@@ -26,7 +26,7 @@ void umbp_node_options_init (umbp_node_options_t *options)
         .copies = 2, .vnodes = 150,
         .dram_bytes = (uint64_t) 1 << 30, .region_bytes = (uint64_t) 1 << 30, .page_bytes = 64 << 10,
         .prefault = true, .evict_high = 90, .evict_low = 70, .strategy = "local",
-        .slot_ttl_ms = 30000, .lease_ttl_ms = 10000,
+        .slot_ttl_ms = 30000, .lease_ttl_ms = 10000, .bulk_idle_ms = 60000,
         .replicate = "off", .replicate_rate = (uint64_t) 256 << 20, .resyncs = 12,
         .index_keys = (uint64_t) 64 << 20, .kv_hashes = 4 << 20,
         .log_level = 2,
@@ -107,6 +107,8 @@ static int s_check_network (const umbp_node_options_t *o, char *why, size_t size
         return s_refuse (why, size, "seeds: must be tcp://host:port,... of single hosts");
     if (!s_is_list (o->gossip_connect))
         return s_refuse (why, size, "gossip_connect: must be tcp://host:port,... of single hosts");
+    if (o->bulk_idle_ms < 100)
+        return s_refuse (why, size, "bulk_idle_ms: must be 100 or more");
     if (o->bulk_port > 65535)
         return s_refuse (why, size, "bulk_port: allowed are 0 to 65535");
     if (o->beacon_port > 65535)

@@ -201,7 +201,8 @@ const char *umbp_router_tier_name (unsigned tier)
 
 //  A new row for what a member gave. Returns its number, UMBP_NO_REF if there are too many.
 uint16_t umbp_router_row (umbp_req_t *req, const umbp_sub_t *sub, umbp_text_t bulk,
-                          uint32_t page_size, uint32_t ttl_ms, uint64_t lease)
+                          umbp_bytes_t bulk_key, uint32_t page_size, uint32_t ttl_ms,
+                          uint64_t lease)
 {
     if (!req->rows)
         req->rows = zmalloc (UMBP_ROWS_MAX * sizeof (umbp_row_t));
@@ -211,6 +212,9 @@ uint16_t umbp_router_row (umbp_req_t *req, const umbp_sub_t *sub, umbp_text_t bu
     const umbp_member_t *member = umbp_topology_member (req->view->topology, sub->member);
     snprintf (row->node, sizeof row->node, "%s", member->node);
     umbp_text_copy (bulk, row->bulk, sizeof row->bulk);
+    row->has_key = bulk_key.size == sizeof row->bulk_key;
+    if (row->has_key)
+        memcpy (row->bulk_key, bulk_key.data, sizeof row->bulk_key);
     row->tier = sub->tier;
     row->page_size = page_size;
     row->ttl_ms = ttl_ms;
@@ -276,7 +280,20 @@ uint32_t umbp_router_gather_extents (umbp_req_t *req)
     return used;
 }
 
-void umbp_router_node_columns (umbp_req_t *req, umbp_column_t *nodes, umbp_column_t *bulks)
+//  A column as long as its last key needs: where nobody needs one it is empty
+static umbp_bytes_t s_bulk_keys (const umbp_req_t *req, uint8_t *at)
+{
+    umbp_bytes_t keys = { at, 0 };
+    for (uint16_t row = 0; row < req->row_count; row++, at += UMBP_BULK_KEY_BYTES) {
+        memcpy (at, req->rows[row].bulk_key, UMBP_BULK_KEY_BYTES);
+        if (req->rows[row].has_key)
+            keys.size = (row + 1u) * UMBP_BULK_KEY_BYTES;
+    }
+    return keys;
+}
+
+void umbp_router_node_columns (umbp_req_t *req, umbp_column_t *nodes, umbp_column_t *bulks,
+                               umbp_bytes_t *bulk_keys)
 {
     umbp_router_t *self = req->router;
     uint8_t *at = self->keys;
@@ -295,6 +312,7 @@ void umbp_router_node_columns (umbp_req_t *req, umbp_column_t *nodes, umbp_colum
         at += sizes[row];
         bulks->size += sizes[row];
     }
+    *bulk_keys = s_bulk_keys (req, at);
 }
 
 //  --------------------------------------------------------------------------------------------------

@@ -50,7 +50,7 @@ static void s_answer (umbp_req_t *req)
     ok->page_counts = (umbp_u32s_t) { self->page_counts, extents };
     ok->generations = (umbp_u32s_t) { self->generations, extents };
     ok->items = (umbp_u32s_t) { self->numbers, count };
-    umbp_router_node_columns (req, &ok->nodes, &ok->bulks);
+    umbp_router_node_columns (req, &ok->nodes, &ok->bulks, &ok->bulk_keys);
     uint32_t page_sizes[UMBP_ROWS_MAX], ttls[UMBP_ROWS_MAX];
     for (uint16_t row = 0; row < req->row_count; row++) {
         self->bytes[row] = req->rows[row].tier;
@@ -88,9 +88,10 @@ static void s_take (umbp_sub_t *sub, const umbp_mail_t *mail)
 {
     umbp_req_t *req = sub->req;
     const umbp_msg_lease_ok_t *ok = &mail->msg->lease_ok;
-    uint16_t row = ok->lease ? umbp_router_row (req, sub, ok->bulk, (uint32_t) ok->page_size,
-                                                (uint32_t) ok->ttl_ms, ok->lease)
-                             : UMBP_NO_REF;
+    uint16_t row =
+        ok->lease ? umbp_router_row (req, sub, ok->bulk, ok->bulk_key, (uint32_t) ok->page_size,
+                                     (uint32_t) ok->ttl_ms, ok->lease)
+                  : UMBP_NO_REF;
     if (row == UMBP_NO_REF)
         umbp_router_release (req->router, umbp_router_tier_name (sub->tier),
                              umbp_topology_member (req->view->topology, sub->member)->node,

@@ -36,7 +36,7 @@ static void s_answer (umbp_req_t *req)
         ok->pages = (umbp_u32s_t) { self->pages, extents };
         ok->page_counts = (umbp_u32s_t) { self->page_counts, extents };
         ok->generations = (umbp_u32s_t) { self->generations, extents };
-        umbp_router_node_columns (req, &ok->nodes, &ok->bulks);
+        umbp_router_node_columns (req, &ok->nodes, &ok->bulks, &ok->bulk_keys);
         for (uint16_t row = 0; row < req->row_count; row++) {
             self->bytes[row] = req->rows[row].tier;
             self->sizes[row] = req->rows[row].page_size;
@@ -82,7 +82,7 @@ static void s_on_reserved (void *owner, uint64_t tag, int status, const umbp_mai
         umbp_part_t *part = &req->parts[sub->items[index]];
         int8_t said = ok ? umbp_s8s_at (ok->statuses, index) : 1;
         if (said == 0 && row == UMBP_NO_REF)
-            row = umbp_router_row (req, sub, ok->bulk, (uint32_t) ok->page_size,
+            row = umbp_router_row (req, sub, ok->bulk, ok->bulk_key, (uint32_t) ok->page_size,
                                    (uint32_t) ok->ttl_ms, 0);
         if (said == 0) {
             part->row = row;

@@ -8,6 +8,7 @@
 
 #include "actors/index.h"
 #include "actors/router.h"
+#include "cluster/bulk/tcp_wire.h"
 #include "cluster/rings.h"
 
 #define UMBP_PLACES_MAX 4               //  Replicas of one block that are worth trying
@@ -75,6 +76,8 @@ typedef struct {
 //  A row of the answer: a node that gave slots or a lease
 typedef struct {
     char node[UMBP_NAME_MAX + 1], bulk[UMBP_TEXT_MAX];
+    uint8_t bulk_key[UMBP_BULK_KEY_BYTES];
+    bool has_key;                       //  Else there are zeros: the session needs none, or got none
     uint8_t tier;
     uint32_t page_size, ttl_ms;
     uint64_t lease;
@@ -162,7 +165,8 @@ uint32_t umbp_router_left (const umbp_req_t *req, unsigned share);
 umbp_column_t umbp_router_keys (umbp_router_t *self, const umbp_sub_t *sub);
 const char *umbp_router_tier_name (unsigned tier);
 uint16_t umbp_router_row (umbp_req_t *req, const umbp_sub_t *sub, umbp_text_t bulk,
-                          uint32_t page_size, uint32_t ttl_ms, uint64_t lease);
+                          umbp_bytes_t bulk_key, uint32_t page_size, uint32_t ttl_ms,
+                          uint64_t lease);
 //  Rows of extents of an answer, copied to the item; *at moves on in any case. False if they are not there.
 bool umbp_router_take_extents (umbp_req_t *req, umbp_part_t *part, umbp_u16s_t counts, size_t index,
                                umbp_u16s_t regions, umbp_u32s_t pages, umbp_u32s_t page_counts,
@@ -170,8 +174,9 @@ bool umbp_router_take_extents (umbp_req_t *req, umbp_part_t *part, umbp_u16s_t c
 //  Extents of all items that succeeded, in the order of the items, and their counts, in the router's room.
 //  Returns how many.
 uint32_t umbp_router_gather_extents (umbp_req_t *req);
-//  Columns of the answer's nodes; the texts live in the router's room
-void umbp_router_node_columns (umbp_req_t *req, umbp_column_t *nodes, umbp_column_t *bulks);
+//  Columns of the answer's nodes; the texts and keys live in the router's room
+void umbp_router_node_columns (umbp_req_t *req, umbp_column_t *nodes, umbp_column_t *bulks,
+                               umbp_bytes_t *bulk_keys);
 
 //  router_lookup.c: ask the shards about all wanted parts, then go on with next
 void umbp_router_lookup (umbp_req_t *req, bool places, void (*next) (umbp_req_t *req));

@@ -37,6 +37,7 @@ typedef struct {
     char advertise[256];                //  What others shall connect to; empty: what listen became
     char bulk_host[128];                //  Where bulk bytes are served; empty: the host of listen
     unsigned bulk_port;                 //  0: any
+    unsigned bulk_idle_ms;              //  So long a connection there may be of no use to anybody
     char run_dir[200];                  //  Folder for doors; empty: none is opened. At most 91 bytes
                                         //  less the name of the node
 

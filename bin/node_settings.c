@@ -59,6 +59,9 @@ static const umbp_setting_t s_settings[] = {
       "address on which the bytes of blocks are served; nothing: the host of listen" },
     { "network/bulk_port", UMBP_SETTING_PORT, MEMBER (bulk_port), 0, 65535, NULL,
       "and the port; 0: any free one" },
+    { "network/bulk_idle", UMBP_SETTING_MS, MEMBER (bulk_idle_ms), 100, HOUR_MS, NULL,
+      "a connection there is closed after so long without use, unless its client holds a slot or "
+      "lease; it makes another when it needs one" },
 
     { "security/certificate", UMBP_SETTING_TEXT, MEMBER (certificate), 0, 255, NULL,
       "this node's certificate, of umbp-console keygen, its secret part beside it in FILE_secret: "

@@ -186,20 +186,14 @@ static reads_t s_reads (umbp_lane_t *lane, size_t max)
                        .whose = umbp_lane_take (lane, max, sizeof (size_t)) };
 }
 
-//  Returns 0, with an outcome for each read, or why there was no connection
-static int s_run_reads (call_t *call, reads_t *reads, umbp_owner_t *owner)
+//  Each read gets an outcome. An owner that could not be spoken to has failed, whatever the reason.
+static void s_run_reads (call_t *call, reads_t *reads, umbp_owner_t *owner)
 {
-    int rc;
     int64_t deadline_ms = umbp_lane_slice (call->lane, reads->bytes);
-    umbp_bulk_client_t *bulk = umbp_lane_bulk (call->lane, owner->bulk, deadline_ms, &rc);
-    if (bulk)
-        umbp_bulk_client_read (bulk, reads->ios, reads->count, reads->statuses, deadline_ms);
-    for (size_t index = 0; index < reads->count; index++) {
-        if (!bulk)
-            reads->statuses[index] = rc;
-        owner->failed |= umbp_is_silence (reads->statuses[index]);
-    }
-    return bulk ? 0 : rc;
+    owner->failed |=
+        umbp_lane_transfer (call->lane, owner->bulk, owner->bulk_key, umbp_bulk_client_read,
+                            reads->ios, reads->count, reads->statuses, deadline_ms)
+        < 0;
 }
 
 //  Whole blocks, straight to where they belong
@@ -243,7 +237,8 @@ static void s_read_parts (call_t *call, job_t *job, umbp_owner_t *owner)
         pieces[index] = (umbp_piece_t) { job->ranges[index].base, job->ranges[index].size };
         s_add_read (&reads, owner, job, 0, job->ranges[index].offset, &pieces[index], 1);
     }
-    int status = s_run_reads (call, &reads, owner);
+    s_run_reads (call, &reads, owner);
+    int status = 0;
     for (size_t index = 0; index < reads.count && status == 0; index++)
         status = reads.statuses[index];
     *job->status = status;

@@ -8,6 +8,7 @@
 //  An owner, one row of get_ok.nodes
 typedef struct {
     const char *node, *bulk, *actor;
+    const uint8_t *bulk_key;            //  Of our session there, NULL: it gave none
     umbp_memory_t *memory;              //  Where its blocks are, NULL: over there
     uint32_t page_size, ttl_ms;
     uint64_t lease;                     //  On all blocks there, 0: none

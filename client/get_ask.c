@@ -31,6 +31,7 @@ static umbp_owner_t *s_owners (umbp_lane_t *lane, const umbp_msg_get_ok_t *msg)
                                   .lease = umbp_u64s_at (msg->leases, ref) };
         if (msg->bulks.count)
             owner->bulk = umbp_column_text (lane, &msg->bulks, ref);
+        owner->bulk_key = umbp_lane_bulk_key (lane, msg->bulk_keys, ref);
         if (msg->page_sizes.count)
             owner->page_size = umbp_u32s_at (msg->page_sizes, ref);
         if (msg->ttls_ms.count)

@@ -248,20 +248,28 @@ static umbp_bulk_t *s_bulk_slot (umbp_lane_t *self, const char *endpoint)
     return best;
 }
 
-umbp_bulk_client_t *umbp_lane_bulk (umbp_lane_t *self, const char *endpoint, int64_t deadline_ms,
-                                    int *rc_p)
+int umbp_lane_transfer (umbp_lane_t *self, const char *endpoint, const uint8_t *key,
+                        umbp_bulk_transfer_fn *transfer, umbp_bulk_io_t *ios, size_t count,
+                        int *statuses, int64_t deadline_ms)
 {
-    *rc_p = UMBP_EUNREACH;
+    for (size_t index = 0; index < count; index++)
+        statuses[index] = UMBP_EUNREACH;
     if (!*endpoint)
-        return NULL;                    //  That node serves no bytes over tcp
+        return UMBP_EUNREACH;           //  That node serves no bytes over tcp
     umbp_bulk_t *bulk = s_bulk_slot (self, endpoint);
-    if (bulk->client && !umbp_bulk_client_is_open (bulk->client))
-        umbp_bulk_client_destroy (&bulk->client);
-    *rc_p = 0;
-    if (!bulk->client)
-        bulk->client = umbp_bulk_client_new (endpoint, self->session, deadline_ms, rc_p);
+    const umbp_bulk_peer_t peer = { endpoint, self->session, key };
     bulk->used = ++self->bulk_clock;
-    return bulk->client;
+    return umbp_bulk_client_run (&bulk->client, &peer, INT32_MAX, transfer, ios, count, statuses,
+                                 deadline_ms);
+}
+
+const uint8_t *umbp_lane_bulk_key (umbp_lane_t *self, umbp_bytes_t keys, size_t row)
+{
+    if (keys.size < (row + 1) * UMBP_BULK_KEY_BYTES)
+        return NULL;
+    uint8_t *key = umbp_lane_take (self, UMBP_BULK_KEY_BYTES, 1);
+    memcpy (key, keys.data + row * UMBP_BULK_KEY_BYTES, UMBP_BULK_KEY_BYTES);
+    return key;
 }
 
 //  ------------------------------------------------------------------------------------------------

@@ -130,9 +130,15 @@ bool umbp_lane_pause (umbp_lane_t *self, unsigned tries);
 //  A random number, for who need not be surprised
 uint64_t umbp_lane_random (umbp_lane_t *self);
 
-//  The connection to a bulk server, made if there is none. Returns NULL with the reason.
-umbp_bulk_client_t *umbp_lane_bulk (umbp_lane_t *self, const char *endpoint, int64_t deadline_ms,
-                                    int *rc_p);
+//  Read from a bulk server, or write to it, on the connection that is kept, or a new one. key: of our
+//  session there, NULL if the node gave none. Each transfer gets a status; returns how many of them
+//  succeeded, or the error that ended them all.
+int umbp_lane_transfer (umbp_lane_t *self, const char *endpoint, const uint8_t *key,
+                        umbp_bulk_transfer_fn *transfer, umbp_bulk_io_t *ios, size_t count,
+                        int *statuses, int64_t deadline_ms);
+
+//  The row of a column of bulk keys, NULL if that has none for it
+const uint8_t *umbp_lane_bulk_key (umbp_lane_t *self, umbp_bytes_t keys, size_t row);
 
 //  Where nodes ask for certificates: a new socket in place of one that may have been refused for
 //  good. Only while nothing is asked over it.

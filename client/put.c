@@ -27,6 +27,7 @@ typedef struct {
 //  A node that gave slots, one row of put_ok.nodes
 typedef struct {
     const char *node, *bulk, *actor;
+    const uint8_t *bulk_key;            //  Of our session there, NULL: it gave none
     umbp_memory_t *memory;              //  Where its slots are, NULL: over there
     uint32_t page_size;
     uint64_t question;                  //  Our commit, 0: none
@@ -99,19 +100,17 @@ static void s_fill_there (call_t *call, job_t *jobs, size_t count, const group_t
     }
     if (used == 0)
         return;
-    int rc;
     int64_t deadline_ms = umbp_lane_slice (call->lane, bytes);
-    umbp_bulk_client_t *bulk = umbp_lane_bulk (call->lane, group->bulk, deadline_ms, &rc);
-    if (bulk)
-        umbp_bulk_client_write (bulk, ios, used, statuses, deadline_ms);
+    umbp_lane_transfer (call->lane, group->bulk, group->bulk_key, umbp_bulk_client_write, ios, used,
+                        statuses, deadline_ms);
     for (size_t index = 0; index < used; index++) {
         job_t *job = &jobs[whose[index]];
-        job->written = bulk && statuses[index] == 0;
+        job->written = statuses[index] == 0;
         job->sum = ios[index].sum;
         if (job->written)
             call->lane->stats.tcp_put_bytes += job->size;
         else
-            *job->status = bulk ? statuses[index] : rc;
+            *job->status = statuses[index];
     }
 }
 
@@ -257,6 +256,7 @@ static group_t *s_groups (umbp_lane_t *lane, const umbp_msg_put_ok_t *msg)
                              .actor = umbp_tier_actor (tier) };
         if (msg->bulks.count)
             group->bulk = umbp_column_text (lane, &msg->bulks, ref);
+        group->bulk_key = umbp_lane_bulk_key (lane, msg->bulk_keys, ref);
         if (tier == UMBP_TIER_DRAM)
             group->memory = umbp_memory_of (lane, group->node);
         group->page_size = msg->page_sizes.count ? umbp_u32s_at (msg->page_sizes, ref) : 0;

@@ -257,7 +257,9 @@
     F (m, 15, page_sizes, U32S, MAY, 3, 0, UMBP_NODES_MAX, "bytes in a page there") \
     F (m, 16, ttls_ms, U32S, MAY, 3, 0, UMBP_NODES_MAX, "how long the slots live") \
     F (m, 17, missing, U8S, MAY, 1, 0, UMBP_BATCH_MAX, \
-       "stored, but so many of the wanted copies could not be made")
+       "stored, but so many of the wanted copies could not be made") \
+    F (m, 20, bulk_keys, BYTES, MAY, 0, 0, UMBP_NODES_MAX * 32, \
+       "32 bytes for each of nodes: key of the session at its bulk server")
 #define UMBP_FIELDS_get(F, m) \
     F (m, 4, session, U64, MAY, 0, 0, UINT64_MAX, \
        "the client's bulk session; 0: it can only take payload") \
@@ -280,7 +282,9 @@
     F (m, 17, page_sizes, U32S, MAY, 3, 0, UMBP_NODES_MAX, "bytes in a page there") \
     F (m, 18, leases, U64S, MAY, 3, 0, UMBP_NODES_MAX, "lease on all blocks there: release it") \
     F (m, 19, ttls_ms, U32S, MAY, 3, 0, UMBP_NODES_MAX, \
-       "discard what was read over tcp later than this")
+       "discard what was read over tcp later than this") \
+    F (m, 22, bulk_keys, BYTES, MAY, 0, 0, UMBP_NODES_MAX * 32, \
+       "32 bytes for each of nodes: key of the session at its bulk server")
 #define UMBP_FIELDS_exists(F, m) \
     F (m, 4, keys, COLUMN, MUST, 1, 1, UMBP_KEY_MAX, "keys to look for")
 #define UMBP_FIELDS_exists_ok(F, m) \
@@ -365,7 +369,8 @@
     UMBP_FIELDS_extents (F, m, 6, 1, 2) \
     F (m, 11, page_size, U64, MUST, 0, 1, UINT32_MAX, "bytes in a page") \
     F (m, 12, ttl_ms, U64, MUST, 0, 1, UINT32_MAX, "how long the slots live") \
-    F (m, 13, bulk, TEXT, MAY, 0, 0, UMBP_TEXT_MAX, "host:port of the bulk server")
+    F (m, 13, bulk, TEXT, MAY, 0, 0, UMBP_TEXT_MAX, "host:port of the bulk server") \
+    F (m, 16, bulk_key, BYTES, MAY, 0, 0, 32, "key of the session there")
 #define UMBP_FIELDS_commit(F, m) \
     F (m, 4, slots, U64S, MUST, 1, 0, UMBP_BATCH_MAX, "fence tokens") \
     F (m, 5, sums, U64S, MUST, 1, 0, UMBP_BATCH_MAX, "XXH3-64 of the bytes written to each") \
@@ -394,7 +399,8 @@
     F (m, 14, page_size, U64, MUST, 0, 1, UINT32_MAX, "bytes in a page") \
     F (m, 15, ttl_ms, U64, MUST, 0, 1, UINT32_MAX, \
        "how long the lease lasts for a reader over tcp") \
-    F (m, 16, bulk, TEXT, MAY, 0, 0, UMBP_TEXT_MAX, "host:port of the bulk server")
+    F (m, 16, bulk, TEXT, MAY, 0, 0, UMBP_TEXT_MAX, "host:port of the bulk server") \
+    F (m, 19, bulk_key, BYTES, MAY, 0, 0, 32, "key of the session there")
 #define UMBP_FIELDS_release(F, m) \
     F (m, 4, leases, U64S, MUST, 0, 0, UMBP_BATCH_MAX, "leases that end")
 #define UMBP_FIELDS_touch(F, m) \

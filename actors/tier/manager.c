@@ -29,6 +29,14 @@ bool umbp_manager_attached (const umbp_manager_t *self, uint64_t session)
     return false;
 }
 
+umbp_bytes_t umbp_manager_bulk_key (umbp_manager_t *self, uint64_t session)
+{
+    if (!session || umbp_manager_attached (self, session))
+        return (umbp_bytes_t) { NULL, 0 };
+    umbp_bulk_server_key (self->args.bulk, session, self->bulk_key);
+    return (umbp_bytes_t) { self->bulk_key, sizeof self->bulk_key };
+}
+
 //  The extents of a block as rows of the answer. Returns false if there is no room for them.
 bool umbp_manager_add_extents (umbp_manager_t *self, const umbp_block_t *block, size_t index)
 {
@@ -419,6 +427,18 @@ static void s_stat (void *owner, umbp_gauges_t *gauges)
     umbp_gauges_add (gauges, "moved_bytes", self->keeper.all_moved_bytes);
     umbp_gauges_add (gauges, "bulk_in_bytes", bulk.bytes_in);
     umbp_gauges_add (gauges, "bulk_out_bytes", bulk.bytes_out);
+    umbp_gauges_add (gauges, "bulk_connections", bulk.connections);
+    umbp_gauges_add (gauges, "bulk_strangers", bulk.strangers);
+    umbp_gauges_add (gauges, "bulk_accepted", bulk.accepted);
+    umbp_gauges_add (gauges, "bulk_turned_away", bulk.turned_away);
+    umbp_gauges_add (gauges, "bulk_silent", bulk.silent);
+    umbp_gauges_add (gauges, "bulk_crowded", bulk.crowded);
+    umbp_gauges_add (gauges, "bulk_unproven", bulk.unproven);
+    umbp_gauges_add (gauges, "bulk_forged", bulk.forged);
+    umbp_gauges_add (gauges, "bulk_malformed", bulk.malformed);
+    umbp_gauges_add (gauges, "bulk_refused", bulk.refused);
+    umbp_gauges_add (gauges, "bulk_unused", bulk.unused);
+    umbp_gauges_add (gauges, "bulk_idle", bulk.idle);
 }
 
 static void s_destroy (void **self_p)

@@ -84,6 +84,7 @@ typedef struct {
     char node[UMBP_NAME_MAX + 1];
     uint64_t node_epoch;
     char bulk[UMBP_TEXT_MAX];           //  Endpoint of the bulk server
+    uint8_t bulk_key[UMBP_BULK_KEY_BYTES];         //  Of the session that is answered
     umbp_post_t *post;
     zloop_t *loop;
     umbp_store_t *store;
@@ -122,6 +123,8 @@ bool umbp_manager_attached (const umbp_manager_t *self, uint64_t session);
 void umbp_manager_press (umbp_manager_t *self, uint64_t need);
 bool umbp_manager_add_extents (umbp_manager_t *self, const umbp_block_t *block, size_t index);
 void umbp_manager_drop (umbp_manager_t *self, uint32_t item);
+//  The key with which a session reads and writes over tcp, in our room: none if it maps our memory
+umbp_bytes_t umbp_manager_bulk_key (umbp_manager_t *self, uint64_t session);
 void *umbp_manager_at (const umbp_manager_t *self, const umbp_extent_t *extent);
 
 //  writers.c

@@ -157,6 +157,8 @@ void umbp_manager_on_lease (void *owner, const umbp_mail_t *mail)
     ok->page_size = self->args.page_size;
     ok->ttl_ms = self->args.lease_ttl_ms;
     ok->bulk = umbp_text (self->bulk);
+    if (lease)
+        ok->bulk_key = umbp_manager_bulk_key (self, ask->session);
     umbp_post_answer (self->post, mail->origin, &answer, self->payload, used);
 }
 

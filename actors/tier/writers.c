@@ -93,6 +93,7 @@ void umbp_manager_on_reserve (void *owner, const umbp_mail_t *mail)
     ok->page_size = self->args.page_size;
     ok->ttl_ms = self->args.slot_ttl_ms;
     ok->bulk = umbp_text (self->bulk);
+    ok->bulk_key = umbp_manager_bulk_key (self, ask->session);
     umbp_post_answer (self->post, mail->origin, &answer, NULL, 0);
 }
 

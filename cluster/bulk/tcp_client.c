@@ -7,8 +7,8 @@
 
 #include "cluster/bulk/clock.h"
 #include "cluster/bulk/copy.h"
+#include "cluster/bulk/tcp_auth.h"
 #include "cluster/bulk/tcp_sock.h"
-#include "cluster/bulk/tcp_wire.h"
 #include "proto/error.h"
 
 #include <assert.h>
@@ -23,12 +23,14 @@
 #define CHUNK_BYTES ((size_t) 512 * 1024)   //  Moved at once, and summed while in cache
 #define VECTORS_MAX 64
 #define REQUESTS_MAX 64                     //  Headers sent at once
+#define RUNS_MAX 5                      //  Connections that one batch is tried on
 #define UNKNOWN INT_MAX                     //  Status of an item without an outcome
 
 struct umbp_bulk_client {
     int sock;                           //  -1 once it failed
     uint64_t size_max;
     uint32_t tag;                       //  Of the next batch's first item
+    umbp_bulk_seal_t requests, replies;
 };
 
 typedef struct {
@@ -103,6 +105,8 @@ static void s_put_request (batch_t *batch, size_t index)
         .size = s_size (item),
     };
     umbp_bulk_request_pack (&request, batch->out + batch->out_size);
+    umbp_bulk_seal (&batch->client->requests, batch->out + batch->out_size,
+                    UMBP_BULK_REQUEST_BYTES);
     batch->out_size += UMBP_BULK_REQUEST_BYTES;
 }
 
@@ -196,6 +200,8 @@ static int s_take_reply (batch_t *batch)
 {
     umbp_bulk_reply_t reply;
     batch->in_size = 0;
+    if (!umbp_bulk_seal_fits (&batch->client->replies, batch->in, sizeof batch->in))
+        return UMBP_EPROTO;
     if (umbp_bulk_reply_unpack (&reply, batch->in) != 0 || reply.op != batch->op
         || reply.tag != batch->client->tag + (uint32_t) batch->at || batch->at >= batch->next)
         return UMBP_EPROTO;
@@ -357,37 +363,63 @@ static int s_recv_all (int sock, uint8_t *data, size_t size, int64_t deadline_ms
     return 0;
 }
 
-//  Say HELLO and hear WELCOME
-static int s_greet (umbp_bulk_client_t *self, uint64_t session, int64_t deadline_ms)
+//  The first bytes on a connection always fit its buffer
+static int s_send_all (int sock, const uint8_t *data, size_t size)
 {
-    uint8_t wire[UMBP_BULK_WELCOME_BYTES];
-    const umbp_bulk_hello_t hello = { UMBP_BULK_VERSION, session };
-    umbp_bulk_hello_pack (&hello, wire);
-    //  The first bytes on a connection always fit its buffer
-    ssize_t sent = send (self->sock, wire, UMBP_BULK_HELLO_BYTES, MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (sent != UMBP_BULK_HELLO_BYTES)
-        return UMBP_ECLOSED;
-    int rc = s_recv_all (self->sock, wire, sizeof wire, deadline_ms);
+    ssize_t sent = send (sock, data, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+    return sent == (ssize_t) size ? 0 : UMBP_ECLOSED;
+}
+
+//  Hear WELCOME, behind HELLO in talk, with the proof behind it. Returns 0 or an error.
+static int s_hear_welcome (umbp_bulk_client_t *self, uint8_t *wire, int64_t deadline_ms)
+{
     umbp_bulk_welcome_t welcome;
+    int rc = s_recv_all (self->sock, wire, UMBP_BULK_WELCOME_HEAD_BYTES, deadline_ms);
     if (rc == 0)
         rc = umbp_bulk_welcome_unpack (&welcome, wire);
+    if (rc == 0)
+        rc = welcome.status;
+    if (rc == 0 && welcome.version != UMBP_BULK_VERSION)
+        rc = UMBP_ENOTSUP;
     if (rc != 0)
         return rc;
     self->size_max = welcome.size_max;
-    return welcome.status == 0 && welcome.version != UMBP_BULK_VERSION ? UMBP_ENOTSUP
-                                                                       : welcome.status;
+    return s_recv_all (self->sock, wire + UMBP_BULK_WELCOME_HEAD_BYTES,
+                       UMBP_BULK_WELCOME_BYTES - UMBP_BULK_WELCOME_HEAD_BYTES, deadline_ms);
 }
 
-umbp_bulk_client_t *umbp_bulk_client_new (const char *endpoint, uint64_t session,
-                                          int64_t deadline_ms, int *rc_p)
+//  Say HELLO, hear WELCOME, and give a proof for a proof
+static int s_greet (umbp_bulk_client_t *self, const umbp_bulk_peer_t *peer, int64_t deadline_ms)
+{
+    uint8_t talk[UMBP_BULK_TALK_BYTES + UMBP_BULK_PROOF_BYTES];
+    const umbp_bulk_hello_t hello = { UMBP_BULK_VERSION, peer->session };
+    umbp_bulk_hello_pack (&hello, talk);
+    umbp_bulk_auth_draw (talk + UMBP_BULK_HELLO_HEAD_BYTES, UMBP_BULK_NONCE_BYTES);
+    int rc = s_send_all (self->sock, talk, UMBP_BULK_HELLO_BYTES);
+    if (rc == 0)
+        rc = s_hear_welcome (self, talk + UMBP_BULK_HELLO_BYTES, deadline_ms);
+    if (rc != 0)
+        return rc;
+    umbp_bulk_auth_t auth;
+    umbp_bulk_auth_set (&auth, peer->key, talk);
+    self->requests = auth.requests;
+    self->replies = auth.replies;
+    if (!umbp_bulk_auth_proves (talk + UMBP_BULK_TALK_BYTES, auth.server_proof))
+        return UMBP_EDENIED;
+    return s_send_all (self->sock, auth.client_proof, UMBP_BULK_PROOF_BYTES);
+}
+
+umbp_bulk_client_t *umbp_bulk_client_new (const umbp_bulk_peer_t *peer, int64_t deadline_ms,
+                                          int *rc_p)
 {
     umbp_bulk_client_t *self = calloc (1, sizeof *self);
     assert (self);
-    int rc = self->sock = umbp_tcp_connect (endpoint, deadline_ms);
-    if (rc >= 0)
-        rc = s_greet (self, session, deadline_ms);
-    else
-        self->sock = -1;
+    self->sock = -1;
+    int rc = peer->key ? umbp_tcp_connect (peer->endpoint, deadline_ms) : UMBP_ENOTSUP;
+    if (rc >= 0) {
+        self->sock = rc;
+        rc = s_greet (self, peer, deadline_ms);
+    }
     if (rc != 0)
         umbp_bulk_client_destroy (&self);
     if (rc_p)
@@ -408,4 +440,39 @@ void umbp_bulk_client_destroy (umbp_bulk_client_t **self_p)
 bool umbp_bulk_client_is_open (const umbp_bulk_client_t *self)
 {
     return self->sock != -1;
+}
+
+//  ---- Connections that are kept
+
+static void s_fail_all (int *status, size_t count, int rc)
+{
+    for (size_t index = 0; index < count; index++)
+        status[index] = rc;
+}
+
+//  Let a moment pass for a server that had no room: 0, 1, 2, 4 ms
+static void s_pause (int runs)
+{
+    if (runs > 1)
+        poll (NULL, 0, 1 << (runs - 2));
+}
+
+int umbp_bulk_client_run (umbp_bulk_client_t **client_p, const umbp_bulk_peer_t *peer,
+                          int64_t connect_ms, umbp_bulk_transfer_fn *transfer,
+                          umbp_bulk_io_t *items, size_t count, int *status, int64_t deadline_ms)
+{
+    int rc = UMBP_ECLOSED;
+    for (int runs = 0; rc == UMBP_ECLOSED && runs < RUNS_MAX; runs++) {
+        if (*client_p && !umbp_bulk_client_is_open (*client_p))
+            umbp_bulk_client_destroy (client_p);
+        s_pause (runs);
+        int64_t until = umbp_clock_ms () + connect_ms;
+        if (!*client_p)
+            *client_p = umbp_bulk_client_new (peer, until < deadline_ms ? until : deadline_ms, &rc);
+        if (*client_p)
+            rc = transfer (*client_p, items, count, status, deadline_ms);
+        else
+            s_fail_all (status, count, rc);
+    }
+    return rc;
 }

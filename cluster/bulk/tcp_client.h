@@ -6,6 +6,7 @@
 #define UMBP_TCP_CLIENT_H
 
 #include "cluster/bulk/piece.h"
+#include "cluster/bulk/tcp_wire.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -29,13 +30,21 @@ typedef struct {
     uint64_t sum;                       //  Out, if wanted: umbp_sum (copy.h) of what moved
 } umbp_bulk_io_t;
 
-//  Connect to "host:port", an address in numbers, as a session. Blocks until deadline_ms (clock.h).
-//  Returns NULL if it cannot; *rc_p, unless it is NULL, says why: UMBP_EINVAL (endpoint),
-//  UMBP_EUNREACH, UMBP_ETIMEDOUT, UMBP_ECLOSED (also if the server has too many connections),
-//  UMBP_EPROTO (no bulk server answers there), UMBP_EAGAIN (it has too many sessions), UMBP_ENOTSUP
-//  (it speaks another version), UMBP_EIO (see errno).
-umbp_bulk_client_t *umbp_bulk_client_new (const char *endpoint, uint64_t session,
-                                          int64_t deadline_ms, int *rc_p);
+//  Who speaks to whom. The key is that of the session at this server (tcp_auth.h).
+typedef struct {
+    const char *endpoint;               //  "host:port", an address in numbers
+    uint64_t session;
+    const uint8_t *key;                 //  UMBP_BULK_KEY_BYTES; NULL: the node gave none
+} umbp_bulk_peer_t;
+
+//  Connect. Blocks until deadline_ms (clock.h). Returns NULL if it cannot; *rc_p, unless it is
+//  NULL, says why: UMBP_EINVAL (endpoint), UMBP_EUNREACH, UMBP_ETIMEDOUT, UMBP_ECLOSED (also if the
+//  server has too many connections), UMBP_EPROTO (no bulk server answers there), UMBP_EDENIED (who
+//  answers there does not know the key: another node, or the same one after a restart), UMBP_EAGAIN
+//  (it has too many sessions), UMBP_ENOTSUP (it speaks another version, or gave no key), UMBP_EIO
+//  (see errno).
+umbp_bulk_client_t *umbp_bulk_client_new (const umbp_bulk_peer_t *peer, int64_t deadline_ms,
+                                          int *rc_p);
 void umbp_bulk_client_destroy (umbp_bulk_client_t **self_p);
 
 //  False once a call has failed: the connection is closed, and every further call returns
@@ -51,6 +60,18 @@ int umbp_bulk_client_read (umbp_bulk_client_t *self, umbp_bulk_io_t *items, size
                            int *status, int64_t deadline_ms);
 int umbp_bulk_client_write (umbp_bulk_client_t *self, umbp_bulk_io_t *items, size_t count,
                             int *status, int64_t deadline_ms);
+
+//  One of the two above
+typedef int (umbp_bulk_transfer_fn) (umbp_bulk_client_t *, umbp_bulk_io_t *, size_t, int *,
+                                     int64_t);
+
+//  The same, on a connection that is kept: *client_p may be NULL, and is made if there is none. A
+//  server may close it at any time between two batches, and one that is new for many others that
+//  have no proof: then on another one, a few times. Connecting may take connect_ms at most. Returns
+//  the same; if there was no connection it is NULL, and all items have the reason.
+int umbp_bulk_client_run (umbp_bulk_client_t **client_p, const umbp_bulk_peer_t *peer,
+                          int64_t connect_ms, umbp_bulk_transfer_fn *transfer,
+                          umbp_bulk_io_t *items, size_t count, int *status, int64_t deadline_ms);
 
 #ifdef __cplusplus
 }

@@ -18,19 +18,21 @@
 #define TURN_STEPS 64                   //  For small requests
 #define VECTORS_MAX 64
 
-enum { PHASE_HELLO, PHASE_REQUEST, PHASE_SEND, PHASE_FILL, PHASE_SKIP };
+enum { PHASE_HELLO, PHASE_PROOF, PHASE_REQUEST, PHASE_SEND, PHASE_FILL, PHASE_SKIP };
 
 void umbp_conn_open (umbp_conn_t *self, int sock, const umbp_conn_env_t *env)
 {
     self->sock = sock;
     self->phase = PHASE_HELLO;
     self->env = env;
-    self->entered = self->last = false;
-    self->moved_ms = env->now_ms;
+    self->proven = self->entered = self->last = false;
+    self->opened_ms = self->moved_ms = env->now_ms;
+    self->used_ms = 0;
     self->card = NULL;
     self->skip = self->skipped = 0;
     self->in_at = self->in_size = self->out_at = self->out_size = 0;
     umbp_bulk_count (&env->stats->connections, 1);
+    umbp_bulk_count (&env->stats->strangers, 1);
 }
 
 void umbp_conn_close (umbp_conn_t *self)
@@ -39,15 +41,18 @@ void umbp_conn_close (umbp_conn_t *self)
     if (self->card)
         umbp_desk_release (self->env->desk, &self->card);
     umbp_bulk_count (&self->env->stats->connections, -1);
+    umbp_bulk_count (&self->env->stats->strangers, self->proven ? 0 : -1);
     close (self->sock);
     self->sock = -1;
     if (self->entered)
         umbp_desk_leave (self->env->desk, self->session);
 }
 
-bool umbp_conn_is_new (const umbp_conn_t *self)
+bool umbp_conn_retire (umbp_conn_t *self, int64_t now_ms)
 {
-    return self->phase == PHASE_HELLO;
+    if (self->entered && umbp_desk_retire (self->env->desk, self->session, now_ms))
+        self->entered = false;
+    return !self->entered;
 }
 
 bool umbp_conn_is_idle (const umbp_conn_t *self)
@@ -88,10 +93,16 @@ static umbp_conn_rc_t s_gather (umbp_conn_t *self, size_t size)
     return s_input (self) >= size ? UMBP_CONN_MORE : UMBP_CONN_IN;
 }
 
+//  Count why the connection has to end
+static umbp_conn_rc_t s_end (uint64_t *counter)
+{
+    umbp_bulk_count (counter, 1);
+    return UMBP_CONN_END;
+}
+
 static umbp_conn_rc_t s_malformed (umbp_conn_t *self)
 {
-    umbp_bulk_count (&self->env->stats->malformed, 1);
-    return UMBP_CONN_END;
+    return s_end (&self->env->stats->malformed);
 }
 
 static void s_reply (umbp_conn_t *self, int status, uint64_t size)
@@ -103,6 +114,7 @@ static void s_reply (umbp_conn_t *self, int status, uint64_t size)
         .size = size,
     };
     umbp_bulk_reply_pack (&reply, self->out);
+    umbp_bulk_seal (&self->auth.replies, self->out, UMBP_BULK_REPLY_BYTES);
     self->out_at = 0;
     self->out_size = UMBP_BULK_REPLY_BYTES;
     self->phase = PHASE_SEND;
@@ -110,30 +122,77 @@ static void s_reply (umbp_conn_t *self, int status, uint64_t size)
 
 //  ---- Steps, one for each phase. Each returns MORE if the next can be taken at once.
 
+//  Put WELCOME out, of so many bytes
+static umbp_conn_rc_t s_welcome (umbp_conn_t *self, int status, size_t size)
+{
+    const umbp_bulk_welcome_t welcome = { UMBP_BULK_VERSION, status, self->env->size_max };
+    umbp_bulk_welcome_pack (&welcome, self->out);
+    self->out_at = 0;
+    self->out_size = size;
+    self->cursor.left = 0;
+    self->phase = PHASE_SEND;
+    return UMBP_CONN_MORE;
+}
+
+static umbp_conn_rc_t s_turn_away (umbp_conn_t *self, int status)
+{
+    umbp_bulk_count (&self->env->stats->turned_away, 1);
+    self->last = true;
+    return s_welcome (self, status, UMBP_BULK_WELCOME_HEAD_BYTES);
+}
+
+//  Prove that we know the session's key, whoever asks: that tells nothing of it. What the other end
+//  has to prove is made of the same bytes.
+static void s_prove (umbp_conn_t *self, const uint8_t *hello)
+{
+    enum { HEAD = UMBP_BULK_WELCOME_BYTES - UMBP_BULK_PROOF_BYTES };
+    uint8_t key[UMBP_BULK_KEY_BYTES], talk[UMBP_BULK_TALK_BYTES];
+    umbp_bulk_auth_draw (self->out + UMBP_BULK_WELCOME_HEAD_BYTES, UMBP_BULK_NONCE_BYTES);
+    memcpy (talk, hello, UMBP_BULK_HELLO_BYTES);
+    memcpy (talk + UMBP_BULK_HELLO_BYTES, self->out, HEAD);
+    umbp_bulk_auth_key (self->env->secret, self->session, key);
+    umbp_bulk_auth_set (&self->auth, key, talk);
+    memcpy (self->out + HEAD, self->auth.server_proof, UMBP_BULK_PROOF_BYTES);
+}
+
+//  Another version may have another length: its head alone is waited for
 static umbp_conn_rc_t s_hello (umbp_conn_t *self, size_t *budget)
 {
     (void) budget;
-    umbp_conn_rc_t rc = s_gather (self, UMBP_BULK_HELLO_BYTES);
+    umbp_conn_rc_t rc = s_gather (self, UMBP_BULK_HELLO_HEAD_BYTES);
     if (rc != UMBP_CONN_MORE)
         return rc;
     umbp_bulk_hello_t hello;
     if (umbp_bulk_hello_unpack (&hello, self->in + self->in_at) != 0)
         return s_malformed (self);
-    self->in_at += UMBP_BULK_HELLO_BYTES;
-    int status = UMBP_ENOTSUP;
-    if (hello.version == UMBP_BULK_VERSION)
-        status = umbp_desk_enter (self->env->desk, hello.session);
+    if (hello.version != UMBP_BULK_VERSION)
+        return s_turn_away (self, UMBP_ENOTSUP);
+    rc = s_gather (self, UMBP_BULK_HELLO_BYTES);
+    if (rc != UMBP_CONN_MORE)
+        return rc;
     self->session = hello.session;
-    self->entered = status == 0;
-    self->last = status != 0;
-    if (self->last)
-        umbp_bulk_count (&self->env->stats->turned_away, 1);
-    const umbp_bulk_welcome_t welcome = { UMBP_BULK_VERSION, status, self->env->size_max };
-    umbp_bulk_welcome_pack (&welcome, self->out);
-    self->out_at = 0;
-    self->out_size = UMBP_BULK_WELCOME_BYTES;
-    self->cursor.left = 0;
-    self->phase = PHASE_SEND;
+    if (!umbp_desk_has_room (self->env->desk, hello.session))
+        return s_turn_away (self, UMBP_EAGAIN);
+    s_welcome (self, 0, UMBP_BULK_WELCOME_BYTES);
+    s_prove (self, self->in + self->in_at);
+    self->in_at += UMBP_BULK_HELLO_BYTES;
+    return UMBP_CONN_MORE;
+}
+
+static umbp_conn_rc_t s_proof (umbp_conn_t *self, size_t *budget)
+{
+    (void) budget;
+    umbp_conn_rc_t rc = s_gather (self, UMBP_BULK_PROOF_BYTES);
+    if (rc != UMBP_CONN_MORE)
+        return rc;
+    if (!umbp_bulk_auth_proves (self->in + self->in_at, self->auth.client_proof))
+        return s_end (&self->env->stats->unproven);
+    self->in_at += UMBP_BULK_PROOF_BYTES;
+    if (umbp_desk_enter (self->env->desk, self->session) != 0)
+        return s_end (&self->env->stats->turned_away);          //  There was room at HELLO
+    self->entered = self->proven = true;
+    umbp_bulk_count (&self->env->stats->strangers, -1);
+    self->phase = PHASE_REQUEST;
     return UMBP_CONN_MORE;
 }
 
@@ -159,7 +218,10 @@ static umbp_conn_rc_t s_request (umbp_conn_t *self, size_t *budget)
     if (rc != UMBP_CONN_MORE)
         return rc;
     umbp_bulk_request_t *request = &self->request;
-    if (umbp_bulk_request_unpack (request, self->in + self->in_at) != 0)
+    const uint8_t *wire = self->in + self->in_at;
+    if (!umbp_bulk_seal_fits (&self->auth.requests, wire, UMBP_BULK_REQUEST_BYTES))
+        return s_end (&self->env->stats->forged);
+    if (umbp_bulk_request_unpack (request, wire) != 0)
         return s_malformed (self);
     self->in_at += UMBP_BULK_REQUEST_BYTES;
     if (request->size > self->env->size_max)
@@ -169,6 +231,7 @@ static umbp_conn_rc_t s_request (umbp_conn_t *self, size_t *budget)
     if (status != 0)
         return s_refuse (self, status);
     self->skipped = 0;
+    self->used_ms = self->env->now_ms;
     if (request->op == UMBP_BULK_WRITE)
         self->phase = PHASE_FILL;
     else
@@ -182,8 +245,9 @@ static umbp_conn_rc_t s_sent (umbp_conn_t *self)
     if (self->card) {
         umbp_desk_release (self->env->desk, &self->card);
         umbp_bulk_count (&self->env->stats->reads, 1);
+        self->used_ms = self->env->now_ms;
     }
-    self->phase = self->skip ? PHASE_SKIP : PHASE_REQUEST;
+    self->phase = !self->proven ? PHASE_PROOF : self->skip ? PHASE_SKIP : PHASE_REQUEST;
     return self->last ? UMBP_CONN_END : UMBP_CONN_MORE;
 }
 
@@ -235,6 +299,7 @@ static umbp_conn_rc_t s_fill (umbp_conn_t *self, size_t *budget)
     if (self->cursor.left == 0) {
         umbp_desk_release (self->env->desk, &self->card);
         umbp_bulk_count (&self->env->stats->writes, 1);
+        self->used_ms = self->env->now_ms;
         s_reply (self, 0, 0);
     }
     return UMBP_CONN_MORE;
@@ -262,6 +327,7 @@ static umbp_conn_rc_t s_skip (umbp_conn_t *self, size_t *budget)
 
 static umbp_conn_rc_t (*const s_steps[]) (umbp_conn_t *, size_t *) = {
     [PHASE_HELLO] = s_hello,
+    [PHASE_PROOF] = s_proof,
     [PHASE_REQUEST] = s_request,
     [PHASE_SEND] = s_send,
     [PHASE_FILL] = s_fill,

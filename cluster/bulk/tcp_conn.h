@@ -5,8 +5,8 @@
 #ifndef UMBP_TCP_CONN_H
 #define UMBP_TCP_CONN_H
 
+#include "cluster/bulk/tcp_auth.h"
 #include "cluster/bulk/tcp_desk.h"
-#include "cluster/bulk/tcp_wire.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -16,12 +16,19 @@ extern "C" {
 //  others.
 typedef struct {
     uint64_t connections;               //  Open now
+    uint64_t strangers;                 //  Of these, without a proof yet
     uint64_t accepted;
     uint64_t turned_away;               //  Too many connections or sessions, or another version
     uint64_t reads, writes;             //  Done
     uint64_t bytes_out, bytes_in;       //  Of blocks, those of unfinished requests too
     uint64_t refused;                   //  Requests
-    uint64_t malformed;                 //  Connections closed for what they sent, or no HELLO
+    uint64_t malformed;                 //  Connections closed for what they sent
+    uint64_t silent;                    //  Connections closed since HELLO or PROOF did not come
+    uint64_t crowded;                   //  Such without a proof, closed to make room for others
+    uint64_t unproven;                  //  Connections closed for a wrong proof
+    uint64_t forged;                    //  Connections closed for a wrong seal
+    uint64_t unused;                    //  Connections closed since they showed no valid token
+    uint64_t idle;                      //  Connections closed since there was no use for them
     uint64_t stalled;                   //  Connections closed since a request made no progress
     uint64_t cut;                       //  Connections closed since a token was revoked
 } umbp_bulk_stats_t;
@@ -36,6 +43,7 @@ typedef struct {
     umbp_desk_t *desk;
     umbp_bulk_stats_t *stats;
     uint64_t size_max;
+    uint8_t secret[UMBP_BULK_KEY_BYTES];           //  Of which the keys of sessions are made
     int64_t now_ms;                     //  Set by the server's loop, once a round
 } umbp_conn_env_t;
 
@@ -54,9 +62,13 @@ typedef struct {
     int phase;                          //  Index of a step in tcp_conn.c
     const umbp_conn_env_t *env;
     uint64_t session;
+    bool proven;                        //  It has the key of its session
     bool entered;                       //  The desk knows of us
     bool last;                          //  To be closed once the output is out
+    int64_t opened_ms;
     int64_t moved_ms;                   //  When bytes last moved
+    int64_t used_ms;                    //  When it last showed a valid token, 0: never
+    umbp_bulk_auth_t auth;              //  From HELLO on
     umbp_bulk_request_t request;
     umbp_card_t *card;                  //  Claimed while the request's bytes move
     umbp_cursor_t cursor;
@@ -64,7 +76,7 @@ typedef struct {
     uint64_t skipped;                   //  Such bytes since the last accepted request
     size_t out_at, out_size;
     size_t in_at, in_size;
-    uint8_t out[UMBP_BULK_REPLY_BYTES];
+    uint8_t out[UMBP_BULK_WELCOME_BYTES];
     uint8_t in[UMBP_CONN_INPUT_BYTES];
 } umbp_conn_t;
 
@@ -75,13 +87,14 @@ void umbp_conn_open (umbp_conn_t *self, int sock, const umbp_conn_env_t *env);
 //  it.
 void umbp_conn_close (umbp_conn_t *self);
 
+//  Leave the desk so that the session's end is not told: its tokens stay, and it may come again.
+//  Returns false if some are live at that time, and the connection should stay. Close it next.
+bool umbp_conn_retire (umbp_conn_t *self, int64_t now_ms);
+
 //  Move what can be moved, at most about a megabyte, so that every connection gets its turn.
 umbp_conn_rc_t umbp_conn_turn (umbp_conn_t *self);
 
-//  True if it said no HELLO yet
-bool umbp_conn_is_new (const umbp_conn_t *self);
-
-//  True if it is between requests, and may stay so for ever
+//  True if it is between requests
 bool umbp_conn_is_idle (const umbp_conn_t *self);
 
 #ifdef __cplusplus

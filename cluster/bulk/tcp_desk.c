@@ -196,6 +196,14 @@ static session_t *s_free_place (umbp_desk_t *self)
     return NULL;
 }
 
+bool umbp_desk_has_room (umbp_desk_t *self, uint64_t id)
+{
+    pthread_mutex_lock (&self->lock);
+    bool room = s_session (self, id) || s_free_place (self);
+    pthread_mutex_unlock (&self->lock);
+    return room;
+}
+
 int umbp_desk_enter (umbp_desk_t *self, uint64_t id)
 {
     pthread_mutex_lock (&self->lock);
@@ -221,4 +229,15 @@ void umbp_desk_leave (umbp_desk_t *self, uint64_t id)
         s_tell (self, UMBP_BULK_CLOSED, id);
     }
     pthread_mutex_unlock (&self->lock);
+}
+
+//  Under one lock with the grants: what is granted from now on is not lost by our leaving
+bool umbp_desk_retire (umbp_desk_t *self, uint64_t id, int64_t now_ms)
+{
+    pthread_mutex_lock (&self->lock);
+    bool live = umbp_grants_has_live (self->grants, id, now_ms);
+    if (!live)
+        s_session (self, id)->connections--;
+    pthread_mutex_unlock (&self->lock);
+    return !live;
 }

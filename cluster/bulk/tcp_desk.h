@@ -41,6 +41,14 @@ int umbp_desk_fd (const umbp_desk_t *self);
 int umbp_desk_enter (umbp_desk_t *self, uint64_t session);
 void umbp_desk_leave (umbp_desk_t *self, uint64_t session);
 
+//  For the server: true if enter would find room for the session
+bool umbp_desk_has_room (umbp_desk_t *self, uint64_t session);
+
+//  For the server: a connection is about to go, and it is no sign that its session is over, so no
+//  event will tell. Returns false, and nothing is changed, if the session has a token that is good
+//  at that time; INT64_MAX: none is.
+bool umbp_desk_retire (umbp_desk_t *self, uint64_t session, int64_t now_ms);
+
 //  For the server: begin a transfer. Returns 0, the card, and the cursor set on the bytes; or what
 //  umbp_card_judge says, and UMBP_ESTALE for a token that is not here, since that was most likely
 //  revoked. The card stays until it is given back, by umbp_desk_release, at the transfer's end.

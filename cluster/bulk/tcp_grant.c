@@ -11,7 +11,8 @@
 struct umbp_grants {
     umbp_slab_t *slab;                  //  Of cards
     umbp_card_t **buckets;
-    size_t bucket_count;                //  A power of two
+    umbp_card_t **kin;                  //  The same cards, by their sessions
+    size_t bucket_count;                //  A power of two, of both
     size_t count, cards_max;
     size_t bytes, bytes_max;
     uint32_t page_size;
@@ -29,8 +30,9 @@ umbp_grants_t *umbp_grants_new (const umbp_piece_t *regions, size_t region_count
     while (self->bucket_count < cards_max * 2)
         self->bucket_count *= 2;
     self->buckets = calloc (self->bucket_count, sizeof *self->buckets);
+    self->kin = calloc (self->bucket_count, sizeof *self->kin);
     self->slab = umbp_slab_new ();
-    assert (self->buckets && self->slab);
+    assert (self->buckets && self->kin && self->slab);
     self->cards_max = cards_max;
     self->bytes_max = bytes_max;
     self->page_size = page_size;
@@ -53,14 +55,20 @@ void umbp_grants_destroy (umbp_grants_t **self_p)
         }
     umbp_slab_destroy (&self->slab);
     free (self->buckets);
+    free (self->kin);
     free (self);
     *self_p = NULL;
 }
 
+static size_t s_place (const umbp_grants_t *self, uint64_t number)
+{
+    number *= UINT64_C (0x9e3779b97f4a7c15);
+    return (number >> 32) & (self->bucket_count - 1);
+}
+
 static umbp_card_t **s_bucket (umbp_grants_t *self, uint64_t token)
 {
-    token *= UINT64_C (0x9e3779b97f4a7c15);
-    return &self->buckets[(token >> 32) & (self->bucket_count - 1)];
+    return &self->buckets[s_place (self, token)];
 }
 
 umbp_card_t *umbp_grants_find (umbp_grants_t *self, uint64_t token)
@@ -69,6 +77,30 @@ umbp_card_t *umbp_grants_find (umbp_grants_t *self, uint64_t token)
     while (card && card->token != token)
         card = card->next;
     return card;
+}
+
+bool umbp_grants_has_live (const umbp_grants_t *self, uint64_t session, int64_t now_ms)
+{
+    const umbp_card_t *card = self->kin[s_place (self, session)];
+    while (card && (card->session != session || card->revoked || now_ms >= card->deadline_ms))
+        card = card->kin;
+    return card != NULL;
+}
+
+static void s_join_kin (umbp_grants_t *self, umbp_card_t *card)
+{
+    card->kin_at = &self->kin[s_place (self, card->session)];
+    card->kin = *card->kin_at;
+    if (card->kin)
+        card->kin->kin_at = &card->kin;
+    *card->kin_at = card;
+}
+
+static void s_leave_kin (umbp_card_t *card)
+{
+    *card->kin_at = card->kin;
+    if (card->kin)
+        card->kin->kin_at = card->kin_at;
 }
 
 static bool s_extent_is_inside (const umbp_grants_t *self, const umbp_extent_t *extent)
@@ -151,6 +183,7 @@ int umbp_grants_add (umbp_grants_t *self, const umbp_grant_t *grant)
         span += s_lay_out (self, &grant->items[index], s_spans (card) + span);
     }
     *bucket = card;
+    s_join_kin (self, card);
     self->count++;
     self->bytes += bytes;
     return 0;
@@ -162,6 +195,7 @@ void umbp_grants_remove (umbp_grants_t *self, umbp_card_t *card)
     while (*at != card)
         at = &(*at)->next;
     *at = card->next;
+    s_leave_kin (card);
     self->count--;
     self->bytes -= card->bytes;
     umbp_slab_give (self->slab, card, card->bytes);

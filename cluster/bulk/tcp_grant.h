@@ -39,6 +39,7 @@ typedef struct umbp_card umbp_card_t;
 
 struct umbp_card {
     umbp_card_t *next;                  //  In its bucket
+    umbp_card_t *kin, **kin_at;         //  The next one of its session, and who points at us there
     uint64_t token, session;
     int64_t deadline_ms;
     bool write, revoked;
@@ -66,6 +67,9 @@ int umbp_grants_add (umbp_grants_t *self, const umbp_grant_t *grant);
 
 //  Returns the card, or NULL.
 umbp_card_t *umbp_grants_find (umbp_grants_t *self, uint64_t token);
+
+//  True if the session has a card that is neither revoked nor past its time.
+bool umbp_grants_has_live (const umbp_grants_t *self, uint64_t session, int64_t now_ms);
 
 //  Take a card out, and free it.
 void umbp_grants_remove (umbp_grants_t *self, umbp_card_t *card);

@@ -7,6 +7,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -17,12 +18,16 @@
 
 #define EVENTS_MAX 64                   //  Sockets served per wake-up
 #define ACCEPTS_MAX 16                  //  Connections taken per wake-up
+#define STRANGERS_MIN 32                //  A bound on them is no lower unless it is given
 #define TICK_MS 250                     //  How exact the time-outs of connections are
 
 //  A connection and its place in the loop
 typedef struct seat {
     umbp_conn_t conn;
     struct seat *next;                  //  Among the free ones
+    struct seat *before, *after;        //  Among the strangers
+    bool stranger;                      //  It gave no proof yet
+    uint64_t from;                      //  Address of the peer
     uint32_t events;                    //  What epoll waits for
     bool again;                         //  Has more to do, without waiting
 } seat_t;
@@ -35,8 +40,10 @@ struct umbp_bulk_server {
     int listener, epoll, wake;
     bool listening;                     //  The listener is in the epoll set
     bool stop;                          //  Written by destroy, before it wakes the thread
-    int hello_ms, stall_ms;
+    int hello_ms, token_ms, stall_ms, idle_ms;
     seat_t *seats, *free_seats;
+    seat_t *oldest, *newest;            //  Strangers
+    size_t stranger_count, strangers_max, strangers_per_address_max;
     size_t seat_count;
     seat_t **again;                     //  Those with more to do, or that had
     size_t again_count;
@@ -61,8 +68,29 @@ static void s_listen (umbp_bulk_server_t *self, bool on)
     self->listening = on;
 }
 
+//  Who has given a proof, or is gone
+static void s_leave_strangers (umbp_bulk_server_t *self, seat_t *seat)
+{
+    *(seat->before ? &seat->before->after : &self->oldest) = seat->after;
+    *(seat->after ? &seat->after->before : &self->newest) = seat->before;
+    seat->stranger = false;
+    self->stranger_count--;
+}
+
+static void s_join_strangers (umbp_bulk_server_t *self, seat_t *seat)
+{
+    seat->before = self->newest;
+    seat->after = NULL;
+    *(self->newest ? &self->newest->after : &self->oldest) = seat;
+    self->newest = seat;
+    seat->stranger = true;
+    self->stranger_count++;
+}
+
 static void s_close (umbp_bulk_server_t *self, seat_t *seat)
 {
+    if (seat->stranger)
+        s_leave_strangers (self, seat);
     umbp_conn_close (&seat->conn);      //  Leaves the epoll set by itself
     seat->again = false;
     seat->next = self->free_seats;
@@ -77,6 +105,8 @@ static void s_turn (umbp_bulk_server_t *self, seat_t *seat)
         s_close (self, seat);
         return;
     }
+    if (seat->stranger && seat->conn.proven)
+        s_leave_strangers (self, seat);
     seat->again = rc == UMBP_CONN_MORE;
     if (seat->again) {
         self->again[self->again_count++] = seat;
@@ -88,8 +118,45 @@ static void s_turn (umbp_bulk_server_t *self, seat_t *seat)
     seat->events = events;
 }
 
-static void s_seat (umbp_bulk_server_t *self, int sock)
+//  Too many strangers in all, or from one address, or no seat left: the one that had most time has
+//  to go, so that who has a proof to give gets in, whatever the others do
+static void s_make_room (umbp_bulk_server_t *self, uint64_t from)
 {
+    size_t same = 0;
+    seat_t *first = NULL;
+    for (seat_t *seat = self->newest; seat; seat = seat->before)
+        if (seat->from == from) {
+            first = seat;
+            same++;
+        }
+    bool full = self->stranger_count >= self->strangers_max || !self->free_seats;
+    if (same < self->strangers_per_address_max)
+        first = full ? self->oldest : NULL;
+    if (!first)
+        return;
+    umbp_bulk_count (&self->stats.crowded, 1);
+    s_close (self, first);
+}
+
+//  What strangers are counted by: the address, of IPv6 the half that says the network
+static uint64_t s_address (const struct sockaddr_storage *peer)
+{
+    static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };   //  IPv4 inside of IPv6
+    uint64_t from = 0;
+    struct sockaddr_in6 six;
+    memcpy (&six, peer, sizeof six);
+    if (peer->ss_family == AF_INET)
+        from = ((const struct sockaddr_in *) peer)->sin_addr.s_addr;
+    else if (memcmp (six.sin6_addr.s6_addr, mapped, sizeof mapped) == 0)
+        memcpy (&from, six.sin6_addr.s6_addr + sizeof mapped, 4);
+    else
+        memcpy (&from, six.sin6_addr.s6_addr, sizeof from);
+    return from;
+}
+
+static void s_seat (umbp_bulk_server_t *self, int sock, uint64_t from)
+{
+    s_make_room (self, from);
     seat_t *seat = self->free_seats;
     if (!seat) {
         umbp_bulk_count (&self->stats.turned_away, 1);
@@ -100,6 +167,8 @@ static void s_seat (umbp_bulk_server_t *self, int sock)
     umbp_bulk_count (&self->stats.accepted, 1);
     umbp_tcp_tune (sock);
     umbp_conn_open (&seat->conn, sock, &self->env);
+    seat->from = from;
+    s_join_strangers (self, seat);
     seat->events = EPOLLIN;
     s_watch (self, EPOLL_CTL_ADD, sock, EPOLLIN, seat);
 }
@@ -107,9 +176,12 @@ static void s_seat (umbp_bulk_server_t *self, int sock)
 static void s_accept (umbp_bulk_server_t *self)
 {
     for (int count = 0; count < ACCEPTS_MAX; count++) {
-        int sock = accept4 (self->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        struct sockaddr_storage peer = { .ss_family = AF_UNSPEC };
+        socklen_t size = sizeof peer;
+        int sock = accept4 (self->listener, (struct sockaddr *) &peer, &size,
+                            SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (sock != -1)
-            s_seat (self, sock);
+            s_seat (self, sock, s_address (&peer));
         else if (errno == EAGAIN)
             return;
         else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
@@ -136,18 +208,35 @@ static void s_cut (umbp_bulk_server_t *self)
     }
 }
 
-//  Close the connections that take too long
-static void s_tick (umbp_bulk_server_t *self)
+//  Why a connection must be closed by now: the counter of that. Returns NULL if it may stay. Who
+//  trickles bytes gains no time for its proof by that.
+static uint64_t *s_overdue (umbp_bulk_server_t *self, umbp_conn_t *conn)
 {
     int64_t now_ms = self->env.now_ms;
+    if (!conn->proven)
+        return now_ms - conn->opened_ms < self->hello_ms ? NULL : &self->stats.silent;
+    if (!umbp_conn_is_idle (conn) && now_ms - conn->moved_ms >= self->stall_ms)
+        return &self->stats.stalled;
+    if (conn->card)
+        return NULL;
+    if (!conn->used_ms && now_ms - conn->opened_ms >= self->token_ms)
+        return umbp_conn_retire (conn, INT64_MAX) ? &self->stats.unused : NULL;
+    if (!conn->used_ms || now_ms - conn->used_ms < self->idle_ms)
+        return NULL;
+    if (umbp_conn_retire (conn, now_ms))
+        return &self->stats.idle;
+    conn->used_ms = now_ms;             //  Its session has use for it, or may have: look later
+    return NULL;
+}
+
+static void s_tick (umbp_bulk_server_t *self)
+{
     for (size_t index = 0; index < self->seat_count; index++) {
         seat_t *seat = &self->seats[index];
-        if (seat->conn.sock == -1 || umbp_conn_is_idle (&seat->conn))
+        uint64_t *counter = seat->conn.sock == -1 ? NULL : s_overdue (self, &seat->conn);
+        if (!counter)
             continue;
-        bool is_new = umbp_conn_is_new (&seat->conn);
-        if (now_ms - seat->conn.moved_ms < (is_new ? self->hello_ms : self->stall_ms))
-            continue;
-        umbp_bulk_count (is_new ? &self->stats.malformed : &self->stats.stalled, 1);
+        umbp_bulk_count (counter, 1);
         s_close (self, seat);
     }
     s_listen (self, true);
@@ -219,6 +308,12 @@ static size_t s_or (size_t value, size_t otherwise)
     return value ? value : otherwise;
 }
 
+//  A bound on strangers, if none is given: of a small table all
+static size_t s_quarter (size_t count)
+{
+    return count / 4 > STRANGERS_MIN ? count / 4 : STRANGERS_MIN;
+}
+
 static void s_make_seats (umbp_bulk_server_t *self, size_t count)
 {
     self->seats = calloc (count, sizeof (seat_t));
@@ -246,6 +341,7 @@ static void s_make_desk (umbp_bulk_server_t *self, const umbp_bulk_server_config
         .size_max = s_or (config->size_max, UMBP_BULK_SIZE_MAX),
         .now_ms = umbp_clock_ms (),
     };
+    umbp_bulk_auth_draw (self->env.secret, sizeof self->env.secret);
 }
 
 //  Open what the thread waits for. Returns 0 or an error.
@@ -287,8 +383,13 @@ umbp_bulk_server_t *umbp_bulk_server_new (const umbp_bulk_server_config_t *confi
     int rc = UMBP_EINVAL;
     if (config->endpoint && config->page_size) {
         self->hello_ms = s_or (config->hello_ms, 5000);
+        self->token_ms = s_or (config->token_ms, 5000);
         self->stall_ms = s_or (config->stall_ms, 30000);
+        self->idle_ms = s_or (config->idle_ms, 60000);
         s_make_seats (self, s_or (config->connections_max, 256));
+        self->strangers_max = s_or (config->strangers_max, s_quarter (self->seat_count));
+        self->strangers_per_address_max =
+            s_or (config->strangers_per_address_max, s_quarter (self->strangers_max));
         s_make_desk (self, config);
         rc = s_make_sockets (self, config->endpoint);
     }
@@ -354,6 +455,11 @@ int umbp_bulk_server_event (umbp_bulk_server_t *self, umbp_bulk_event_t *event)
 int umbp_bulk_server_fd (const umbp_bulk_server_t *self)
 {
     return umbp_desk_fd (self->desk);
+}
+
+void umbp_bulk_server_key (const umbp_bulk_server_t *self, uint64_t session, uint8_t *key)
+{
+    umbp_bulk_auth_key (self->env.secret, session, key);
 }
 
 void umbp_bulk_server_stats (const umbp_bulk_server_t *self, umbp_bulk_stats_t *stats)

@@ -1,6 +1,6 @@
 //  cluster/bulk/tcp_server.h - serves the bytes of a node's regions to its peers over TCP, in a
 //  thread of its own. What a peer may do is granted here by the owner of the pages, and taken back.
-//  grant, revoke, event, fd and stats may be called from any thread and never block; new and
+//  grant, revoke, key, event, fd and stats may be called from any thread and never block; new and
 //  destroy are for one thread, and destroy when nobody else calls. What is said is in tcp_wire.h.
 #ifndef UMBP_TCP_SERVER_H
 #define UMBP_TCP_SERVER_H
@@ -25,7 +25,12 @@ typedef struct {
     size_t tokens_max;                  //  (4096)
     size_t grant_bytes_max;             //  Memory of all grants together (64 MiB)
     uint64_t size_max;                  //  Bytes in one request (UMBP_BULK_SIZE_MAX)
-    int hello_ms;                       //  For a HELLO to come (5000)
+    size_t strangers_max;               //  Connections without a proof (a quarter of all, or 32),
+    size_t strangers_per_address_max;   //  ... and those from one address (a quarter of these, or
+                                        //  32). One more, and the oldest of them is closed
+    int hello_ms;                       //  For HELLO and PROOF to come (5000)
+    int token_ms;                       //  For a connection to show a valid token (5000)
+    int idle_ms;                        //  For one without use whose session has no token (60000)
     int stall_ms;                       //  For a request to make some progress (30000)
 } umbp_bulk_server_config_t;
 
@@ -38,6 +43,10 @@ void umbp_bulk_server_destroy (umbp_bulk_server_t **self_p);
 
 //  Where it listens, with the real port.
 const char *umbp_bulk_server_endpoint (const umbp_bulk_server_t *self);
+
+//  The key of a session, UMBP_BULK_KEY_BYTES: for the peer that the session's tokens are told, over
+//  a way that nobody else can read. Any session has one; it is the same until the server ends.
+void umbp_bulk_server_key (const umbp_bulk_server_t *self, uint64_t session, uint8_t *key);
 
 //  Let a session read or write some blocks. From its return on every request finds it. It stays
 //  until it is revoked, also past its deadline. Returns 0, or UMBP_EINVAL (extents outside their

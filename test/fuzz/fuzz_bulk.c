@@ -1,7 +1,12 @@
 //  test/fuzz/fuzz_bulk.c - what a peer may say on a bulk connection, to the server's side of a real
 //  one over loopback: the first byte is how the rest is cut into pieces, the second after which of
-//  them the right to write is revoked, the rest is sent. Whatever it is, only granted bytes are read
-//  or written, every answer is sound, and no transfer stays open. The headers' codec is tried too.
+//  them the right to write is revoked, the third who speaks, the rest is sent. Whatever it is, only
+//  granted bytes are read or written, every answer is sound, and no transfer stays open. The
+//  headers' codec is tried too.
+//
+//  Nobody finds a proof or a seal by trying. So who speaks is a stranger, who says the rest as it
+//  is and gets nothing; or one who has the key, and says HELLO and PROOF first: then the rest are
+//  requests, each of which is sealed, unless the third byte says which one is not.
 #include "test/fuzz/fuzz.h"
 
 #include <arpa/inet.h>
@@ -27,6 +32,7 @@
 #define OUTPUT_MAX (1 << 22)            //  A READ of a few bytes asks for many; more of it is not sent
 #define WAIT_MS 5000                    //  For what the kernel has from us already
 
+static const uint8_t s_secret[UMBP_BULK_KEY_BYTES] = "whatever a server has drawn once";
 static uint8_t s_memory[PAGES * PAGE], s_output[OUTPUT_MAX];
 static umbp_bulk_stats_t s_stats;
 
@@ -131,17 +137,22 @@ static bool s_is_readable (const uint8_t *data, size_t size)
            || memmem (items[1], 10, data, size);
 }
 
-static void s_check_output (size_t size)
+static void s_check_output (size_t size, const umbp_bulk_auth_t *auth)
 {
     umbp_bulk_welcome_t welcome;
     umbp_bulk_reply_t reply;
-    if (size < UMBP_BULK_WELCOME_BYTES)
+    if (size < UMBP_BULK_WELCOME_HEAD_BYTES)
         return;
     FUZZ_CHECK (umbp_bulk_welcome_unpack (&welcome, s_output) == 0);
     FUZZ_CHECK (welcome.version == UMBP_BULK_VERSION);
-    size_t at = UMBP_BULK_WELCOME_BYTES;
+    size_t at = welcome.status ? UMBP_BULK_WELCOME_HEAD_BYTES : UMBP_BULK_WELCOME_BYTES;
+    FUZZ_CHECK (auth ? size >= at : size <= at);             //  A stranger gets no further
     FUZZ_CHECK (welcome.status == 0 || size == at);
+    if (!auth)
+        return;
+    umbp_bulk_seal_t replies = auth->replies;
     while (size - at >= UMBP_BULK_REPLY_BYTES) {
+        FUZZ_CHECK (umbp_bulk_seal_fits (&replies, s_output + at, UMBP_BULK_REPLY_BYTES));
         FUZZ_CHECK (umbp_bulk_reply_unpack (&reply, s_output + at) == 0);
         at += UMBP_BULK_REPLY_BYTES;
         if (reply.status != 0 || reply.op != UMBP_BULK_READ)
@@ -191,20 +202,27 @@ static bool s_turn (umbp_conn_t *conn, umbp_desk_t *desk, int peer, size_t *used
     return rc != UMBP_CONN_END;
 }
 
-//  Send all of it, in pieces. Returns false if the other side ended before that.
-static bool s_talk (umbp_conn_t *conn, umbp_desk_t *desk, int peer, const uint8_t *data,
+//  Send some bytes, and let the server's side have them. Returns false if that has ended.
+static bool s_send (umbp_conn_t *conn, umbp_desk_t *desk, int peer, const uint8_t *data,
                     size_t size, size_t *used)
 {
-    uint64_t state = data[0];
-    unsigned revoke_at = data[1], piece = 0;
-    for (size_t at = 2; at < size;) {
-        size_t length = data[0] ? 1 + umbp_splitmix (&state) % 100 : size;
+    FUZZ_CHECK (send (peer, data, size, MSG_NOSIGNAL) == (ssize_t) size);
+    s_wait (conn->sock);
+    return s_turn (conn, desk, peer, used);
+}
+
+//  Send all of it, in pieces. Returns false if the other side ended before that.
+static bool s_talk (umbp_conn_t *conn, umbp_desk_t *desk, int peer, const uint8_t *how,
+                    const uint8_t *data, size_t size, size_t *used)
+{
+    uint64_t state = how[0];
+    unsigned revoke_at = how[1], piece = 0;
+    for (size_t at = 0; at < size;) {
+        size_t length = how[0] ? 1 + umbp_splitmix (&state) % 100 : size;
         length = length < size - at ? length : size - at;
-        FUZZ_CHECK (send (peer, data + at, length, MSG_NOSIGNAL) == (ssize_t) length);
-        at += length;
-        s_wait (conn->sock);
-        if (!s_turn (conn, desk, peer, used))
+        if (!s_send (conn, desk, peer, data + at, length, used))
             return false;
+        at += length;
         if (++piece == revoke_at)
             FUZZ_CHECK (umbp_desk_revoke (desk, 2) <= 1);
         if (piece == revoke_at && !s_turn (conn, desk, peer, used))
@@ -213,26 +231,78 @@ static bool s_talk (umbp_conn_t *conn, umbp_desk_t *desk, int peer, const uint8_
     return true;
 }
 
-static void s_serve (const uint8_t *data, size_t size)
+//  Get in, as one who has the session's key
+static void s_get_in (umbp_conn_t *conn, umbp_desk_t *desk, int peer, umbp_bulk_auth_t *auth,
+                      size_t *used)
+{
+    uint8_t talk[UMBP_BULK_TALK_BYTES], key[UMBP_BULK_KEY_BYTES];
+    const umbp_bulk_hello_t hello = { UMBP_BULK_VERSION, SESSION };
+    umbp_bulk_hello_pack (&hello, talk);
+    memset (talk + UMBP_BULK_HELLO_HEAD_BYTES, 7, UMBP_BULK_NONCE_BYTES);
+    FUZZ_CHECK (s_send (conn, desk, peer, talk, UMBP_BULK_HELLO_BYTES, used));
+    while (*used < UMBP_BULK_WELCOME_BYTES) {
+        s_wait (peer);
+        *used = s_drain (peer, *used);
+    }
+    memcpy (talk + UMBP_BULK_HELLO_BYTES, s_output,
+            UMBP_BULK_WELCOME_BYTES - UMBP_BULK_PROOF_BYTES);
+    umbp_bulk_auth_key (s_secret, SESSION, key);
+    umbp_bulk_auth_set (auth, key, talk);
+    FUZZ_CHECK (umbp_bulk_auth_proves (s_output + UMBP_BULK_TALK_BYTES - UMBP_BULK_HELLO_BYTES,
+                                       auth->server_proof));
+    FUZZ_CHECK (s_send (conn, desk, peer, auth->client_proof, UMBP_BULK_PROOF_BYTES, used));
+    FUZZ_CHECK (conn->proven);
+}
+
+//  Seal the requests in a stream, as far as it goes: where each of them begins is known by those
+//  before it. spare is the number of one that stays as it is, 0 for none.
+static void s_seal_all (uint8_t *data, size_t size, umbp_bulk_seal_t seal, unsigned spare)
+{
+    unsigned number = 0;
+    for (size_t at = 0; size - at >= UMBP_BULK_REQUEST_BYTES;) {
+        umbp_bulk_request_t request;
+        if (umbp_bulk_request_unpack (&request, data + at) != 0)
+            request.op = 0;
+        if (++number != spare)
+            umbp_bulk_seal (&seal, data + at, UMBP_BULK_REQUEST_BYTES);
+        at += UMBP_BULK_REQUEST_BYTES;
+        if (request.op == UMBP_BULK_WRITE)
+            at += request.size < size - at ? request.size : size - at;
+    }
+}
+
+static void s_serve (const uint8_t *how, const uint8_t *data, size_t size)
 {
     int peer, served;
     umbp_desk_t *desk = s_desk ();
-    umbp_conn_env_t env = { desk, &s_stats, 4 * PAGE, umbp_clock_ms () };
+    umbp_conn_env_t env = { .desk = desk,
+                            .stats = &s_stats,
+                            .size_max = 4 * PAGE, .now_ms = umbp_clock_ms () };
+    memcpy (env.secret, s_secret, sizeof env.secret);
     umbp_conn_t *conn = malloc (sizeof *conn);
-    FUZZ_CHECK (conn);
+    uint8_t *said = malloc (size + 1);
+    FUZZ_CHECK (conn && said);
+    memcpy (said, data, size);
     s_connect (&peer, &served);
     umbp_conn_open (conn, served, &env);
     size_t used = 0;
-    if (s_talk (conn, desk, peer, data, size, &used)) {
+    umbp_bulk_auth_t auth;
+    bool stranger = how[2] == 255;
+    if (!stranger) {
+        s_get_in (conn, desk, peer, &auth, &used);
+        s_seal_all (said, size, auth.requests, how[2]);
+    }
+    if (s_talk (conn, desk, peer, how, said, size, &used)) {
         shutdown (peer, SHUT_WR);
         do
             s_wait (served);
         while (s_turn (conn, desk, peer, &used));
     }
     used = s_drain (peer, used);
+    FUZZ_CHECK (conn->proven == !stranger);
     umbp_conn_close (conn);
     close (peer);
-    s_check_output (used);
+    s_check_output (used, stranger ? NULL : &auth);
     s_check_memory ();
     for (uint64_t token = 1; token <= 4; token++) {
         int rc = umbp_desk_revoke (desk, token);
@@ -240,6 +310,7 @@ static void s_serve (const uint8_t *data, size_t size)
     }
     umbp_desk_destroy (&desk);
     free (conn);
+    free (said);
 }
 
 //  A header that is taken is written as it was read
@@ -254,27 +325,27 @@ static void s_headers (const uint8_t *data, size_t size)
         return;
     if (umbp_bulk_hello_unpack (&hello, data) == 0) {
         umbp_bulk_hello_pack (&hello, wire);
-        FUZZ_CHECK (memcmp (wire, data, UMBP_BULK_HELLO_BYTES) == 0);
+        FUZZ_CHECK (memcmp (wire, data, UMBP_BULK_HELLO_HEAD_BYTES) == 0);
     }
     if (umbp_bulk_welcome_unpack (&welcome, data) == 0) {
         umbp_bulk_welcome_pack (&welcome, wire);
-        FUZZ_CHECK (memcmp (wire, data, UMBP_BULK_WELCOME_BYTES) == 0);
+        FUZZ_CHECK (memcmp (wire, data, UMBP_BULK_WELCOME_HEAD_BYTES) == 0);
     }
     if (umbp_bulk_request_unpack (&request, data) == 0) {
         umbp_bulk_request_pack (&request, wire);
-        FUZZ_CHECK (memcmp (wire, data, UMBP_BULK_REQUEST_BYTES) == 0);
+        FUZZ_CHECK (memcmp (wire, data, UMBP_BULK_REQUEST_BYTES - UMBP_BULK_SEAL_BYTES) == 0);
     }
     if (umbp_bulk_reply_unpack (&reply, data) == 0) {
         umbp_bulk_reply_pack (&reply, wire);
-        FUZZ_CHECK (memcmp (wire, data, UMBP_BULK_REPLY_BYTES) == 0);
+        FUZZ_CHECK (memcmp (wire, data, UMBP_BULK_REPLY_BYTES - UMBP_BULK_SEAL_BYTES) == 0);
     }
 }
 
 int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
 {
-    if (size < 2)
+    if (size < 3)
         return 0;
-    s_headers (data + 2, size - 2);
-    s_serve (data, size);
+    s_headers (data + 3, size - 3);
+    s_serve (data, data + 3, size - 3);
     return 0;
 }

@@ -8,9 +8,9 @@
 #include "cluster/bulk/region.h"
 #include "cluster/bulk/tcp_client.h"
 #include "cluster/bulk/tcp_server.h"
-#include "cluster/bulk/tcp_sock.h"
 #include "proto/error.h"
 #include "proto/splitmix.h"
+#include "test/unit/bulk_raw.h"
 #include "test/unit/loopback.h"
 
 #include <CUnit/Basic.h>
@@ -94,11 +94,19 @@ static inline int64_t bulk_soon (void)
     return umbp_clock_ms () + LIMIT_MS;
 }
 
+//  Connect as a session that knows its key. Returns NULL and the reason if that fails.
+static inline umbp_bulk_client_t *bulk_client (uint64_t session, int *rc_p)
+{
+    uint8_t key[UMBP_BULK_KEY_BYTES];
+    umbp_bulk_server_key (bulk_server, session, key);
+    const umbp_bulk_peer_t peer = { umbp_bulk_server_endpoint (bulk_server), session, key };
+    return umbp_bulk_client_new (&peer, bulk_soon (), rc_p);
+}
+
 static inline umbp_bulk_client_t *bulk_connect (uint64_t session)
 {
     int rc;
-    umbp_bulk_client_t *client =
-        umbp_bulk_client_new (umbp_bulk_server_endpoint (bulk_server), session, bulk_soon (), &rc);
+    umbp_bulk_client_t *client = bulk_client (session, &rc);
     CU_ASSERT_FATAL (client != NULL && rc == 0);
     return client;
 }
@@ -138,23 +146,15 @@ static inline void bulk_expect (umbp_bulk_event_type_t type, uint64_t id)
 
 static inline int raw_connect (uint64_t session)
 {
-    uint8_t wire[UMBP_BULK_WELCOME_BYTES];
-    int sock = umbp_tcp_connect (umbp_bulk_server_endpoint (bulk_server), bulk_soon ());
-    CU_ASSERT_FATAL (sock >= 0);
-    const umbp_bulk_hello_t hello = { UMBP_BULK_VERSION, session };
-    umbp_bulk_hello_pack (&hello, wire);
-    CU_ASSERT_EQUAL (send (sock, wire, UMBP_BULK_HELLO_BYTES, MSG_NOSIGNAL), UMBP_BULK_HELLO_BYTES);
-    CU_ASSERT (umbp_tcp_wait (sock, POLLIN, bulk_soon ()) > 0);
-    CU_ASSERT_EQUAL (recv (sock, wire, sizeof wire, MSG_WAITALL), UMBP_BULK_WELCOME_BYTES);
-    return sock;
+    uint8_t key[UMBP_BULK_KEY_BYTES];
+    umbp_bulk_server_key (bulk_server, session, key);
+    return raw_greet (umbp_bulk_server_endpoint (bulk_server), session, key);
 }
 
 static inline void raw_request (int sock, uint8_t op, uint64_t token, uint64_t size)
 {
-    uint8_t wire[UMBP_BULK_REQUEST_BYTES];
     const umbp_bulk_request_t request = { .op = op, .tag = 77, .token = token, .size = size };
-    umbp_bulk_request_pack (&request, wire);
-    CU_ASSERT_EQUAL (send (sock, wire, sizeof wire, MSG_NOSIGNAL), sizeof wire);
+    raw_say (sock, &request);
 }
 
 //  Send until all is out or the other end closed. Returns the bytes sent.

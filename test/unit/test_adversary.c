@@ -319,31 +319,9 @@ static void test_late_writer_shm (void)
 
 static int s_connect_raw (void)
 {
-    uint8_t wire[UMBP_BULK_HELLO_BYTES];
-    umbp_bulk_hello_t hello = { UMBP_BULK_VERSION, SESSION };
-    int sock = umbp_tcp_connect (s_tier.bulk, umbp_clock_ms () + PEER_MS);
-    CU_ASSERT_FATAL (sock >= 0);
-    umbp_bulk_hello_pack (&hello, wire);
-    CU_ASSERT (send (sock, wire, sizeof wire, MSG_NOSIGNAL) == (ssize_t) sizeof wire);
-    return sock;
-}
-
-//  The outcome of the only request: its status, or ECLOSED
-static int s_hear_raw (int sock)
-{
-    uint8_t wire[UMBP_BULK_WELCOME_BYTES + UMBP_BULK_REPLY_BYTES];
-    size_t used = 0;
-    while (used < sizeof wire) {
-        ssize_t got = -1;
-        if (umbp_tcp_wait (sock, POLLIN, umbp_clock_ms () + PEER_MS) > 0)
-            got = recv (sock, wire + used, sizeof wire - used, 0);
-        if (got <= 0)
-            return UMBP_ECLOSED;
-        used += (size_t) got;
-    }
-    umbp_bulk_reply_t reply;
-    CU_ASSERT (umbp_bulk_reply_unpack (&reply, wire + UMBP_BULK_WELCOME_BYTES) == 0);
-    return reply.status;
+    uint8_t key[UMBP_BULK_KEY_BYTES];
+    umbp_bulk_server_key (s_tier.server, SESSION, key);
+    return raw_greet (s_tier.bulk, SESSION, key);
 }
 
 static void test_cut_writer (void)
@@ -354,14 +332,12 @@ static void test_cut_writer (void)
     for (unsigned round = 0; round < rounds; round++) {
         uint32_t size = s_draw_block (), cut = (uint32_t) adversary_draw (size);
         int sock = s_connect_raw ();
-        uint8_t wire[UMBP_BULK_REQUEST_BYTES];
         CU_ASSERT_FATAL (s_way_reserve (&way, "key", size));
         umbp_bulk_request_t request = { .op = UMBP_BULK_WRITE,
                                         .tag = round,
                                         .token = way.token,
                                         .size = size };
-        umbp_bulk_request_pack (&request, wire);
-        CU_ASSERT (send (sock, wire, sizeof wire, MSG_NOSIGNAL) == (ssize_t) sizeof wire);
+        raw_say (sock, &request);
         CU_ASSERT (send (sock, s_data, cut, MSG_NOSIGNAL) == (ssize_t) cut);
         uint64_t how = adversary_draw (3);
         if (how == 0)
@@ -370,7 +346,7 @@ static void test_cut_writer (void)
             s_dawdle ();
         s_fill_up ();
         ssize_t sent = send (sock, s_data + cut, size - cut, MSG_NOSIGNAL);
-        int heard = s_hear_raw (sock);
+        int heard = raw_hear (sock);
         CU_ASSERT (sent >= 0 || heard == UMBP_ECLOSED);
         s_check_fillers ();
         int rc = tier_commit (&s_tier, way.token, umbp_sum (s_data, size));

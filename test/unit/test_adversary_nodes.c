@@ -46,7 +46,11 @@ static void s_own (umbp_region_t *region, int out, unsigned life_us, bool tidy)
     char endpoint[UMBP_TEXT_MAX] = "";
     if (server && umbp_bulk_server_grant (server, &grant) == 0)
         snprintf (endpoint, sizeof endpoint, "%s", umbp_bulk_server_endpoint (server));
-    if (write (out, endpoint, sizeof endpoint) != sizeof endpoint)
+    uint8_t key[UMBP_BULK_KEY_BYTES] = { 0 };
+    if (server)
+        umbp_bulk_server_key (server, SESSION, key);
+    if (write (out, endpoint, sizeof endpoint) != sizeof endpoint
+        || write (out, key, sizeof key) != sizeof key)
         _exit (1);
     struct timespec life = { 0, (long) life_us * 1000 };
     nanosleep (&life, NULL);
@@ -100,8 +104,11 @@ static void test_owner_killed (void)
         close (ends[1]);
         CU_ASSERT_FATAL (read (ends[0], endpoint, sizeof endpoint) == sizeof endpoint);
         CU_ASSERT (*endpoint != 0);
+        uint8_t key[UMBP_BULK_KEY_BYTES];
+        CU_ASSERT_FATAL (read (ends[0], key, sizeof key) == sizeof key);
+        const umbp_bulk_peer_t peer = { endpoint, SESSION, key };
         umbp_bulk_client_t *client =
-            umbp_bulk_client_new (endpoint, SESSION, umbp_clock_ms () + GAUGE_MS, NULL);
+            umbp_bulk_client_new (&peer, umbp_clock_ms () + GAUGE_MS, NULL);
         accepted += client ? s_read_on (client) : 0;
         umbp_bulk_client_destroy (&client);
         CU_ASSERT (waitpid (child, &status, 0) == child);

@@ -1,8 +1,8 @@
 //  test/unit/test_bulk_client.c - the bulk client against servers that are dead, silent, or lie
 #include "cluster/bulk/clock.h"
+#include "cluster/bulk/tcp_auth.h"
 #include "cluster/bulk/tcp_client.h"
 #include "cluster/bulk/tcp_sock.h"
-#include "cluster/bulk/tcp_wire.h"
 #include "proto/error.h"
 #include "test/unit/loopback.h"
 
@@ -54,13 +54,38 @@ static void s_give (int sock, const void *data, size_t size)
         rc = send (sock, data, size, MSG_NOSIGNAL);
 }
 
+//  Of session 1 at the server that is played here
+static const uint8_t s_key[UMBP_BULK_KEY_BYTES] = "a key of so many bytes as it is";
+static umbp_bulk_seal_t s_replies;      //  Of the server's thread
+
+static umbp_bulk_client_t *s_connect (int wait_ms, int *rc_p)
+{
+    const umbp_bulk_peer_t peer = { s_fake.endpoint, 1, s_key };
+    return umbp_bulk_client_new (&peer, umbp_clock_ms () + wait_ms, rc_p);
+}
+
+//  Say WELCOME with the proof of who has that key
+static void s_welcome_with (int sock, int status, const uint8_t *key)
+{
+    uint8_t talk[UMBP_BULK_TALK_BYTES + UMBP_BULK_PROOF_BYTES] = { 0 };
+    uint8_t *wire = talk + UMBP_BULK_HELLO_BYTES;
+    umbp_bulk_auth_t auth;
+    const umbp_bulk_welcome_t welcome = { UMBP_BULK_VERSION, status, UMBP_BULK_SIZE_MAX };
+    if (recv (sock, talk, UMBP_BULK_HELLO_BYTES, MSG_WAITALL) != UMBP_BULK_HELLO_BYTES)
+        return;
+    umbp_bulk_welcome_pack (&welcome, wire);
+    umbp_bulk_auth_set (&auth, key, talk);
+    memcpy (talk + UMBP_BULK_TALK_BYTES, auth.server_proof, UMBP_BULK_PROOF_BYTES);
+    s_give (sock, wire, status ? UMBP_BULK_WELCOME_HEAD_BYTES : UMBP_BULK_WELCOME_BYTES);
+    s_replies = auth.replies;
+}
+
+//  ... and, unless that is bad news, hear the client's
 static void s_welcome (int sock, int status)
 {
-    uint8_t wire[UMBP_BULK_WELCOME_BYTES];
-    const umbp_bulk_welcome_t welcome = { UMBP_BULK_VERSION, status, UMBP_BULK_SIZE_MAX };
-    s_take (sock, UMBP_BULK_HELLO_BYTES);
-    umbp_bulk_welcome_pack (&welcome, wire);
-    s_give (sock, wire, sizeof wire);
+    s_welcome_with (sock, status, s_key);
+    if (status == 0)
+        s_take (sock, UMBP_BULK_PROOF_BYTES);
 }
 
 static void s_reply (int sock, uint8_t op, uint32_t tag, int status, uint64_t size)
@@ -68,6 +93,7 @@ static void s_reply (int sock, uint8_t op, uint32_t tag, int status, uint64_t si
     uint8_t wire[UMBP_BULK_REPLY_BYTES];
     const umbp_bulk_reply_t reply = { op, tag, status, size };
     umbp_bulk_reply_pack (&reply, wire);
+    umbp_bulk_seal (&s_replies, wire, sizeof wire);
     s_give (sock, wire, sizeof wire);
 }
 
@@ -135,6 +161,28 @@ static void s_greets_with_refusal (int sock)
     s_welcome (sock, UMBP_EAGAIN);
 }
 
+//  Its own HELLO back, and whatever follows from it: who does not know the key can say no more
+static void s_greets_with_what_it_heard (int sock)
+{
+    uint8_t talk[2 * UMBP_BULK_WELCOME_BYTES] = { 0 };
+    uint8_t *wire = talk + UMBP_BULK_HELLO_BYTES;
+    const umbp_bulk_welcome_t welcome = { UMBP_BULK_VERSION, 0, UMBP_BULK_SIZE_MAX };
+    if (recv (sock, talk, UMBP_BULK_HELLO_BYTES, MSG_WAITALL) != UMBP_BULK_HELLO_BYTES)
+        return;
+    umbp_bulk_welcome_pack (&welcome, wire);
+    memcpy (wire + UMBP_BULK_WELCOME_HEAD_BYTES, talk + UMBP_BULK_HELLO_HEAD_BYTES,
+            UMBP_BULK_NONCE_BYTES);
+    s_give (sock, wire, UMBP_BULK_WELCOME_BYTES);
+    s_linger (sock);
+}
+
+static void s_greets_with_another_key (int sock)
+{
+    static const uint8_t key[UMBP_BULK_KEY_BYTES] = { 1 };
+    s_welcome_with (sock, 0, key);
+    s_linger (sock);
+}
+
 static void s_greets_with_another_version (int sock)
 {
     s_welcome (sock, UMBP_ENOTSUP);
@@ -149,22 +197,26 @@ static void test_connects_only_to_a_bulk_server (void)
         { s_linger, SHORT_MS, UMBP_ETIMEDOUT },
         { s_greets_with_refusal, LONG_MS, UMBP_EAGAIN },
         { s_greets_with_another_version, LONG_MS, UMBP_ENOTSUP },
+        { s_greets_with_what_it_heard, LONG_MS, UMBP_EDENIED },
+        { s_greets_with_another_key, LONG_MS, UMBP_EDENIED },
     };
     int rc;
     for (size_t index = 0; index < sizeof asked / sizeof *asked; index++) {
         s_start (asked[index].script);
-        umbp_bulk_client_t *client =
-            umbp_bulk_client_new (s_fake.endpoint, 1, umbp_clock_ms () + asked[index].wait_ms, &rc);
+        umbp_bulk_client_t *client = s_connect (asked[index].wait_ms, &rc);
         CU_ASSERT (client == NULL);
         CU_ASSERT_EQUAL (rc, asked[index].rc);
         s_stop ();
     }
     s_start (NULL);
-    CU_ASSERT (umbp_bulk_client_new (s_fake.endpoint, 1, umbp_clock_ms () + SHORT_MS, &rc) == NULL);
+    CU_ASSERT (s_connect (SHORT_MS, &rc) == NULL);
     CU_ASSERT_EQUAL (rc, UMBP_ETIMEDOUT);           //  Nobody accepts
     s_stop ();
-    CU_ASSERT (umbp_bulk_client_new (s_fake.endpoint, 1, umbp_clock_ms () + LONG_MS, &rc) == NULL);
+    CU_ASSERT (s_connect (LONG_MS, &rc) == NULL);
     CU_ASSERT_EQUAL (rc, UMBP_EUNREACH);            //  Nobody listens
+    const umbp_bulk_peer_t keyless = { s_fake.endpoint, 1, NULL };
+    CU_ASSERT (umbp_bulk_client_new (&keyless, umbp_clock_ms () + LONG_MS, &rc) == NULL);
+    CU_ASSERT_EQUAL (rc, UMBP_ENOTSUP);             //  Nobody is asked
 }
 
 static void test_takes_addresses_in_numbers (void)
@@ -277,6 +329,23 @@ static void s_says_another_size (int sock)
     s_linger (sock);
 }
 
+static void s_forges_a_seal (int sock)
+{
+    s_welcome (sock, 0);
+    s_replies.key[0] ^= 1;
+    s_reply (sock, UMBP_BULK_WRITE, 0, 0, 0);
+    s_linger (sock);
+}
+
+static void s_repeats_a_seal (int sock)
+{
+    s_welcome (sock, 0);
+    s_reply (sock, UMBP_BULK_READ, 0, UMBP_ESTALE, 0);
+    s_replies.count = 0;
+    s_reply (sock, UMBP_BULK_READ, 1, UMBP_ESTALE, 0);
+    s_linger (sock);
+}
+
 static void s_refuses_with_a_body (int sock)
 {
     s_welcome (sock, 0);
@@ -328,8 +397,7 @@ static umbp_bulk_client_t *s_client (script_fn *script)
 {
     int rc;
     s_start (script);
-    umbp_bulk_client_t *client =
-        umbp_bulk_client_new (s_fake.endpoint, 1, umbp_clock_ms () + LONG_MS, &rc);
+    umbp_bulk_client_t *client = s_connect (LONG_MS, &rc);
     CU_ASSERT_FATAL (client != NULL && rc == 0);
     return client;
 }
@@ -368,6 +436,7 @@ static void test_survives_bad_servers (void)
         { s_says_another_size, false, LONG_MS, 0, UMBP_EPROTO },
         { s_refuses_with_a_body, false, LONG_MS, 0, UMBP_EPROTO },
         { s_says_another_op, false, LONG_MS, 0, UMBP_EPROTO },
+        { s_forges_a_seal, true, LONG_MS, 0, UMBP_EPROTO },
         { s_confirms_one_write, true, LONG_MS, 1, UMBP_ECLOSED },
     };
     memset (s_buffers[2], 0x77, sizeof s_buffers[2]);
@@ -381,6 +450,15 @@ static void test_survives_bad_servers (void)
         umbp_bulk_client_destroy (&client);
         s_stop ();
     }
+}
+
+static void test_counts_seals (void)
+{
+    umbp_bulk_client_t *client = s_client (s_repeats_a_seal);
+    CU_ASSERT_EQUAL (s_run (client, false, LONG_MS), UMBP_EPROTO);
+    CU_ASSERT (s_status[0] == UMBP_ESTALE && s_status[1] == UMBP_EPROTO);
+    umbp_bulk_client_destroy (&client);
+    s_stop ();
 }
 
 static void test_stays_in_step_when_refused_early (void)
@@ -420,6 +498,7 @@ int main (void)
     CU_ADD_TEST (suite, test_connects_only_to_a_bulk_server);
     CU_ADD_TEST (suite, test_takes_addresses_in_numbers);
     CU_ADD_TEST (suite, test_survives_bad_servers);
+    CU_ADD_TEST (suite, test_counts_seals);
     CU_ADD_TEST (suite, test_stays_in_step_when_refused_early);
     CU_ADD_TEST (suite, test_knows_what_was_not_sent);
     CU_basic_run_tests ();

@@ -24,16 +24,17 @@ static const umbp_piece_t s_regions[] = {
 static void test_headers_keep_their_layout (void)
 {
     //  Written by hand from tcp_wire.h
-    static const uint8_t request_wire[UMBP_BULK_REQUEST_BYTES] = {
+    static const uint8_t request_wire[UMBP_BULK_REQUEST_BYTES - UMBP_BULK_SEAL_BYTES] = {
         'B', 'Q', 2, 0, 4, 3, 2, 1, 0x18, 0x17, 0x16, 0x15, 0x14, 0x13, 0x12, 0x11, 5, 0, 0, 0,
         0,   0,   0, 0, 6, 0, 0, 0, 1,    0,    0,    0,    7,    0,    0,    0,    0, 0, 0, 0
     };
-    static const uint8_t reply_wire[UMBP_BULK_REPLY_BYTES] = { 'B',  'R',  1,    0,    9, 0, 0, 0,
-                                                               0xfc, 0xff, 0xff, 0xff, 0, 0, 0, 0,
-                                                               8,    0,    0,    0,    0, 0, 0, 0 };
-    static const uint8_t hello_wire[UMBP_BULK_HELLO_BYTES] = { 'U', 'B', 'M', 'B', 1, 0, 0, 0,
-                                                               3,   0,   0,   0,   0, 0, 0, 2 };
-    static const uint8_t welcome_wire[UMBP_BULK_WELCOME_BYTES] = {
+    static const uint8_t reply_wire[UMBP_BULK_REPLY_BYTES - UMBP_BULK_SEAL_BYTES] = {
+        'B', 'R', 1, 0, 9, 0, 0, 0, 0xfc, 0xff, 0xff, 0xff, 0, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0
+    };
+    static const uint8_t hello_wire[UMBP_BULK_HELLO_HEAD_BYTES] = {
+        'U', 'B', 'M', 'B', 1, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 2
+    };
+    static const uint8_t welcome_wire[UMBP_BULK_WELCOME_HEAD_BYTES] = {
         'U', 'B', 'M', 'B', 1, 0, 0, 0, 0xfd, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 64
     };
     uint8_t wire[UMBP_BULK_REQUEST_BYTES];

@@ -179,8 +179,7 @@ static void *s_many (void *arg)
     umbp_bulk_client_t *clients[MINE];
     bool good = true;
     for (int index = 0; index < MINE; index++) {
-        clients[index] =
-            umbp_bulk_client_new (umbp_bulk_server_endpoint (bulk_server), 1, bulk_soon (), NULL);
+        clients[index] = bulk_client (1, NULL);
         good = good && clients[index];
     }
     for (int round = 0; good && round < 3 * MINE; round++) {

@@ -151,15 +151,11 @@ static void test_lease_ttl (void)
 //  A connection that announces a request of size bytes, and of a write sends half of them
 static int s_begin_move (uint8_t op, uint64_t token, uint64_t size)
 {
-    uint8_t wire[UMBP_BULK_REQUEST_BYTES];
-    int sock = umbp_tcp_connect (s_tier.bulk, umbp_clock_ms () + PEER_MS);
-    CU_ASSERT_FATAL (sock >= 0);
-    umbp_bulk_hello_t hello = { UMBP_BULK_VERSION, SESSION };
-    umbp_bulk_hello_pack (&hello, wire);
-    CU_ASSERT (send (sock, wire, UMBP_BULK_HELLO_BYTES, MSG_NOSIGNAL) == UMBP_BULK_HELLO_BYTES);
+    uint8_t key[UMBP_BULK_KEY_BYTES];
+    umbp_bulk_server_key (s_tier.server, SESSION, key);
+    int sock = raw_greet (s_tier.bulk, SESSION, key);
     umbp_bulk_request_t request = { .op = op, .tag = 1, .token = token, .size = size };
-    umbp_bulk_request_pack (&request, wire);
-    CU_ASSERT (send (sock, wire, sizeof wire, MSG_NOSIGNAL) == (ssize_t) sizeof wire);
+    raw_say (sock, &request);
     if (op == UMBP_BULK_WRITE)
         CU_ASSERT (send (sock, s_data, size / 2, MSG_NOSIGNAL) == (ssize_t) (size / 2));
     return sock;

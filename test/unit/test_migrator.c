@@ -107,8 +107,11 @@ static void s_put (asker_t *tier, const char *key, const uint8_t *data, uint32_t
     uint64_t slot = umbp_u64s_at (tier->msg.reserve_ok.slots, 0);
     char endpoint[UMBP_TEXT_MAX + 1];
     umbp_text_copy (tier->msg.reserve_ok.bulk, endpoint, sizeof endpoint);
-    umbp_bulk_client_t *client =
-        umbp_bulk_client_new (endpoint, s_session, umbp_clock_ms () + PEER_MS, NULL);
+    uint8_t key_bytes[UMBP_BULK_KEY_BYTES];
+    CU_ASSERT_EQUAL_FATAL (tier->msg.reserve_ok.bulk_key.size, sizeof key_bytes);
+    memcpy (key_bytes, tier->msg.reserve_ok.bulk_key.data, sizeof key_bytes);
+    const umbp_bulk_peer_t peer = { endpoint, s_session, key_bytes };
+    umbp_bulk_client_t *client = umbp_bulk_client_new (&peer, umbp_clock_ms () + PEER_MS, NULL);
     CU_ASSERT_FATAL (client != NULL);
     umbp_piece_t piece = { (void *) data, size };
     umbp_bulk_io_t io = { .token = slot, .pieces = &piece, .piece_count = 1 };
@@ -139,7 +142,11 @@ static bool s_has (asker_t *tier, const char *key, const uint8_t *data, uint32_t
     char endpoint[UMBP_TEXT_MAX + 1];
     umbp_text_copy (ok->bulk, endpoint, sizeof endpoint);
     int64_t deadline = umbp_clock_ms () + PEER_MS;
-    umbp_bulk_client_t *client = umbp_bulk_client_new (endpoint, s_session, deadline, NULL);
+    uint8_t key_bytes[UMBP_BULK_KEY_BYTES];
+    CU_ASSERT_EQUAL_FATAL (ok->bulk_key.size, sizeof key_bytes);
+    memcpy (key_bytes, ok->bulk_key.data, sizeof key_bytes);
+    const umbp_bulk_peer_t peer = { endpoint, s_session, key_bytes };
+    umbp_bulk_client_t *client = umbp_bulk_client_new (&peer, deadline, NULL);
     uint8_t *read = zmalloc (size);
     umbp_piece_t piece = { read, size };
     umbp_bulk_io_t io = { .token = lease, .pieces = &piece, .piece_count = 1 };
@@ -401,6 +408,9 @@ static void s_lend (stage_t *self, const said_t *said)
     ok->page_size = PAGE;
     ok->ttl_ms = 60000;
     ok->bulk = umbp_text (said->bulk ? said->bulk : umbp_bulk_server_endpoint (self->pages.server));
+    uint8_t key_bytes[UMBP_BULK_KEY_BYTES];
+    umbp_bulk_server_key (self->pages.server, self->link.msg.lease.session, key_bytes);
+    ok->bulk_key = (umbp_bytes_t) { key_bytes, sizeof key_bytes };
     if (held)
         lender_grant (&self->pages, LEASE, self->link.msg.lease.session, false, extents, held_sizes,
                       held);
@@ -672,6 +682,9 @@ static void test_commit (void)
     msg.reserve_ok.page_size = PAGE;
     msg.reserve_ok.ttl_ms = 60000;
     msg.reserve_ok.bulk = umbp_text (umbp_bulk_server_endpoint (own.server));
+    uint8_t key_bytes[UMBP_BULK_KEY_BYTES];
+    umbp_bulk_server_key (own.server, tier.msg.reserve.session, key_bytes);
+    msg.reserve_ok.bulk_key = (umbp_bytes_t) { key_bytes, sizeof key_bytes };
     asked_answer (&tier, &msg, NULL, 0);
     CU_ASSERT_FATAL (asked_hear (&tier, PEER_MS) && tier.msg.type == UMBP_MSG_commit);
     CU_ASSERT_EQUAL (umbp_u64s_at (tier.msg.commit.slots, 0), slot);

@@ -21,6 +21,13 @@ static bool s_stop (void *arg)
     return ((moving_t *) arg)->stops_after-- == 0;
 }
 
+//  What the owners of the pages tell, with the lease and with the slots
+static void s_take_keys (moving_t *self)
+{
+    umbp_bulk_server_key (self->from.server, self->job.session, self->job.from_key);
+    umbp_bulk_server_key (self->to.server, self->job.session, self->job.to_key);
+}
+
 //  Blocks of random sizes in one lease, and slots for all of them
 static void s_moving_start (moving_t *self, size_t buffer_bytes)
 {
@@ -47,6 +54,7 @@ static void s_moving_start (moving_t *self, size_t buffer_bytes)
     self->job.lease = LEASE;
     self->job.deadline_ms = umbp_clock_ms () + PEER_MS;
     self->job.session = SESSION;
+    s_take_keys (self);
     self->mover = umbp_mover_new (buffer_bytes, s_stop, self);
 }
 
@@ -134,6 +142,9 @@ static void test_mover_connects_again (void)
     CU_ASSERT_EQUAL (moving.rows[0].status, 0);
     umbp_bulk_server_destroy (&moving.from.server);
     lender_serve (&moving.from, moving.job.from);
+    CU_ASSERT (!umbp_mover_run (moving.mover, &moving.job, moving.rows, 1));
+    CU_ASSERT_EQUAL (moving.rows[0].status, UMBP_EDENIED);             //  It may be anybody now
+    s_take_keys (&moving);
     CU_ASSERT (umbp_mover_run (moving.mover, &moving.job, moving.rows, 1));
     CU_ASSERT_EQUAL (moving.rows[0].status,
                      UMBP_ESTALE); //  It was heard: a new server knows no token
@@ -146,6 +157,7 @@ static void test_mover_connects_again (void)
     //  As somebody else, nothing is allowed, and our own connections end
     lender_serve (&moving.from, moving.job.from);
     moving.job.session++;
+    s_take_keys (&moving);
     CU_ASSERT (umbp_mover_run (moving.mover, &moving.job, moving.rows, 1));
     CU_ASSERT_EQUAL (moving.rows[0].status, UMBP_ESTALE);
     umbp_bulk_event_t event = { 0, 0 };

@@ -317,7 +317,9 @@ static void test_slots (void)
     umbp_text_copy ((umbp_text_t){ (const char *) put->bulks.bytes, put->bulks.size }, bulk,
                     sizeof bulk);
     int64_t deadline_ms = umbp_clock_ms () + DEADLINE_MS;
-    umbp_bulk_client_t *client = umbp_bulk_client_new (bulk, SESSION, deadline_ms, NULL);
+    CU_ASSERT_EQUAL_FATAL (put->bulk_keys.size, UMBP_BULK_KEY_BYTES);
+    const umbp_bulk_peer_t peer = { bulk, SESSION, put->bulk_keys.data };
+    umbp_bulk_client_t *client = umbp_bulk_client_new (&peer, deadline_ms, NULL);
     CU_ASSERT_PTR_NOT_NULL_FATAL (client);
     umbp_piece_t piece = { data, size };
     umbp_bulk_io_t io = { .token = slot, .pieces = &piece, .piece_count = 1 };

@@ -11,6 +11,7 @@
 #include "cluster/bulk/shm.h"
 #include "cluster/bulk/tcp_client.h"
 #include "cluster/bulk/tcp_wire.h"
+#include "test/unit/bulk_raw.h"
 #include "proto/key.h"
 #include "test/unit/crowd.h"
 #include "test/unit/loopback.h"
@@ -135,6 +136,7 @@ typedef struct {
     shard_t shards[TIER_SHARDS];        //  The first one is that of the tier's own node
     size_t shard_count;
     char folder[64], bulk[64];
+    umbp_bulk_server_t *server;         //  The manager's: for keys alone
     uint32_t page_size, pages;
 } tier_t;
 
@@ -158,6 +160,7 @@ static inline umbp_bulk_server_t *tier_bulk (tier_t *self, umbp_region_t **regio
                                          .page_size = self->page_size, .tokens_max = 32768 };
     umbp_bulk_server_t *bulk = umbp_bulk_server_new (&config, NULL);
     assert (bulk);
+    self->server = bulk;
     snprintf (self->bulk, sizeof self->bulk, "%s", umbp_bulk_server_endpoint (bulk));
     return bulk;
 }
@@ -492,8 +495,10 @@ static inline bool tier_holds (tier_t *self, const char *key, const void *data, 
 
 static inline umbp_bulk_client_t *tier_connect (const tier_t *self, uint64_t session)
 {
-    umbp_bulk_client_t *client =
-        umbp_bulk_client_new (self->bulk, session, umbp_clock_ms () + PEER_MS, NULL);
+    uint8_t key[UMBP_BULK_KEY_BYTES];
+    umbp_bulk_server_key (self->server, session, key);
+    const umbp_bulk_peer_t peer = { self->bulk, session, key };
+    umbp_bulk_client_t *client = umbp_bulk_client_new (&peer, umbp_clock_ms () + PEER_MS, NULL);
     CU_ASSERT_PTR_NOT_NULL_FATAL (client);
     return client;
 }
