@@ -13,6 +13,7 @@ CFLAGS ?= -O2 -g -Wall -Wextra -Werror
 PACKAGES := libczmq libzmq libcbor libxxhash jansson libsodium libedit libcurl libmicrohttpd
 FUZZ_S ?= 10
 TEST_JOBS ?= $(shell expr 2 \* $$(nproc))    #  Tests mostly wait
+CHAOS_MINUTES ?= 3                          #  Of make check
 BENCH_ARGS ?=
 SHELL := /bin/bash
 .DEFAULT_GOAL := all
@@ -38,7 +39,8 @@ HEADERS := $(wildcard proto/*.h cluster/*.h cluster/*/*.h actors/*.h actors/*/*.
              bin/*.h test/*.h test/*/*.h)
 SCRIPTS := $(sort $(shell find test -name '*.sh' -executable \
              \( -path 'test/cluster/*' -o -name check.sh \) 2>/dev/null))
-LONG := $(patsubst %,test/cluster/%.sh,churn clock heal killed oneway resync split stopped)   #  In check-cluster only
+BESIDE := test/cluster/chaos.sh              #  Mostly waits: from the start, beside all others
+LONG := $(patsubst %,test/cluster/%.sh,churn clock heal killed oneway resync stopped)   #  In check-cluster only
 
 LIBS := $(B)/lib/libumbpnode.a $(B)/lib/libumbp.a
 SHARED := $(B)/lib/libumbp.so $(B)/lib/libumbpnode.so
@@ -165,20 +167,24 @@ $(B)/test/%.status: $(B)/test/% FORCE
 	@eval "$$RUN_TEST"; run_test $* 300 $(RUNNER) $<
 
 #  What scripts find: the build, its programs, Python and JavaScript packages
-check: export PATH := $(abspath $(B))/bin:$(abspath $(B))/venv/bin:$(PATH)
+check check-cluster: export PATH := $(abspath $(B))/bin:$(abspath $(B))/venv/bin:$(PATH)
 check: export LD_LIBRARY_PATH := $(abspath $(B))/lib
-check: export NODE_PATH := $(abspath $(B))/js/node_modules
+check check-cluster: export NODE_PATH := $(abspath $(B))/js/node_modules
 check: export UMBP_BUILD := $(abspath $(B))
-check:                                      #  all tests
+check:                                      #  all tests but the long ones; chaos beside the others
 	@deploy/setup.sh build check
 	@$(MAKE) all $(TESTS) $(BREAKERS)
 	@rm -f $(B)/test/*.status
 	@mkdir -p $(B)/test
-	@$(MAKE) --jobs=$(TEST_JOBS) unit
-	@$(if $(SCRIPTS),$(MAKE) -k $(B)/venv/.done $(B)/js/.done \
-	    || echo 'some packages are missing: tests that need them are skipped')
-	@eval "$$RUN_TEST"; for script in $(filter-out $(LONG),$(SCRIPTS)); do \
-	    name=$${script#test/}; name=$${name%.sh}; run_test $${name//\//_} 600 $$script; done
+	@eval "$$RUN_TEST"; \
+	MINUTES=$(CHAOS_MINUTES) run_test cluster_chaos 1200 $(BESIDE) & beside=$$!; \
+	trap 'pkill -P $$beside' EXIT; \
+	$(MAKE) --jobs=$(TEST_JOBS) unit; \
+	$(MAKE) -k $(B)/venv/.done $(B)/js/.done \
+	    || echo 'some packages are missing: tests that need them are skipped'; \
+	for script in $(filter-out $(LONG) $(BESIDE),$(SCRIPTS)); do \
+	    name=$${script#test/}; name=$${name%.sh}; run_test $${name//\//_} 600 $$script; done; \
+	wait $$beside
 	@$(COUNT_TESTS)
 
 chaos:                                      #  breaks nodes under load for $MINUTES, drawn from $SEED
@@ -187,19 +193,26 @@ chaos:                                      #  breaks nodes under load for $MINU
 	@UMBP_BUILD=$(abspath $(B)) LD_LIBRARY_PATH=$(abspath $(B))/lib SEED=$(SEED) \
 	    MINUTES=$(or $(MINUTES),3) ARGS='$(ARGS)' test/cluster/chaos.sh
 
-check-cluster: export SECONDS_STOPPED := 60
-check-cluster: export MINUTES := 3
+check-cluster: export SECONDS_STOPPED ?= 60
+check-cluster: export MINUTES ?= 3
+check-cluster: export UMBP_ROUNDS ?= 2000
 check-cluster: export UMBP_BUILD := $(abspath $(B))
 check-cluster: export LD_LIBRARY_PATH := $(abspath $(B))/lib
-check-cluster:                              #  all tests of several nodes, the long ones too
+check-cluster:                              #  all tests of several nodes, the long ones and adversaries too
 	@deploy/setup.sh build check
 	@$(MAKE) all $(BREAKERS) $(B)/test/test_churn $(B)/test/test_return
+	@$(MAKE) -k $(B)/venv/.done $(B)/js/.done \
+	    || echo 'some packages are missing: tests that need them are skipped'
 	@mkdir -p $(B)/test
 	@rm -f $(B)/test/*.status
-	@eval "$$RUN_TEST"; for script in $(filter test/cluster/%,$(SCRIPTS)); do \
-	    name=$${script#test/}; name=$${name%.sh}; run_test $${name//\//_} 900 $$script; done; \
+	@eval "$$RUN_TEST"; \
 	for way in seeds gossip beacon; do \
-	    ARGS="--discovery $$way" run_test chaos_$$way 900 test/cluster/chaos.sh; done
+	    ARGS="--discovery $$way" run_test chaos_$$way 1200 $(BESIDE); done & beside=$$!; \
+	trap 'pkill -P $$beside' EXIT; \
+	for script in $(filter-out $(BESIDE),$(filter test/cluster/%,$(SCRIPTS))); do \
+	    name=$${script#test/}; name=$${name%.sh}; run_test $${name//\//_} 900 $$script; done; \
+	run_test adversaries 1200 $(MAKE) check-adversary; \
+	wait $$beside
 	@$(COUNT_TESTS)
 
 #  The adversaries of data safety: each of their tests, so many rounds, some side by side

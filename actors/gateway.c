@@ -142,7 +142,8 @@ zactor_t *umbp_gateway_new (const umbp_gateway_args_t *args, char *url, size_t s
     self->vitals = umbp_vitals_new (args->home->node, zclock_mono ());
     umbp_vitals_add (self->vitals, "registry");
     for (const char *const *actor = args->actors; *actor; actor++)
-        if (strneq (*actor, "registry") && umbp_vitals_add (self->vitals, *actor) < 0)
+        if (strneq (*actor, "registry") && strneq (*actor, "gateway")
+            && umbp_vitals_add (self->vitals, *actor) < 0)
             zsys_warning ("gateway: too many actors, %s is not asked", *actor);
     if (umbp_vitals_add (self->vitals, "gateway") < 0)
         zsys_warning ("gateway: too many actors, our own metrics are left out");

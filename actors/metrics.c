@@ -176,7 +176,7 @@ static const umbp_metric_t s_metrics[] = {
     { "gate", "refused_removed", C, "messages with a key that was taken away" },
     { "gate", "unnamed_endpoints", C, "endpoints not dialled since no certificate is for them" },
     { "gate", "rereads", C, "times that the folders of certificates were read anew" },
-    { "gate", "bad_files", G, "files there that are no certificates" },
+    { "gate", "bad_files", C, "times that a file there was no certificate" },
 
     { "etcd", "endpoint", G, "number of the etcd in use, 0: none answers" },
     { "etcd", "lease_ms", G, "time that our lease has left" },

@@ -46,6 +46,7 @@ struct umbp_node {
     zactor_t *gate;                     //  NULL: links are plain. Outlives the link
     void *context;                      //  Of the sockets that the gate looks after
     char gateway[UMBP_TEXT_MAX];        //  Its URL, empty: there is none
+    const char *names[ACTORS_MAX + 2];  //  Who can be asked for stat; ends with NULL
     int stop_fd;                        //  Readable once a drain wants us to end; 0: none
 };
 
@@ -265,7 +266,7 @@ static bool s_start_registry (umbp_node_t *self)
                                   .ring_plain = self->options.ring_plain,
                                   .seed = s_seed (&self->options), .tiers = 1,
                                   .stop_fd = self->options.may_stop ? self->stop_fd : 0,
-                                  .actors = s_listeners };
+                                  .actors = s_listeners, .all = self->names };
     self->registry = umbp_registry_new (&args);
     return self->registry != NULL;
 }
@@ -295,19 +296,25 @@ static bool s_start_discovery (umbp_node_t *self)
            && (!*o->etcd_endpoints || s_add (self, umbp_etcd_actor_new (&self->home, &etcd)));
 }
 
-//  It asks who is told of the topology, and those that not all nodes have
+//  The registry, who is told of the topology, and those that not all nodes have
+static void s_name_actors (umbp_node_t *self)
+{
+    size_t count = 0;
+    self->names[count++] = "registry";
+    for (size_t index = 0; s_listeners[index]; index++)
+        self->names[count++] = s_listeners[index];
+    if (self->gate)
+        self->names[count++] = "gate";
+    if (*self->options.etcd_endpoints)
+        self->names[count++] = "etcd";
+    if (*self->options.gateway_listen)
+        self->names[count++] = "gateway";
+}
+
 static bool s_start_gateway (umbp_node_t *self)
 {
-    const char *asked[ACTORS_MAX] = { NULL };
-    size_t count = 0;
-    for (; s_listeners[count]; count++)
-        asked[count] = s_listeners[count];
-    if (self->gate)
-        asked[count++] = "gate";
-    if (*self->options.etcd_endpoints)
-        asked[count++] = "etcd";
     umbp_gateway_args_t args = { .home = &self->home,
-                                 .listen = self->options.gateway_listen, .actors = asked };
+                                 .listen = self->options.gateway_listen, .actors = self->names };
     return !*self->options.gateway_listen
            || s_add (self, umbp_gateway_new (&args, self->gateway, sizeof self->gateway));
 }
@@ -324,6 +331,7 @@ static bool s_start_actors (umbp_node_t *self, int *err)
                                   .evict_high = o->evict_high, .evict_low = o->evict_low,
                                   .page_bytes = o->page_bytes };
     umbp_migrator_args_t migrator = { .home = &self->home };
+    s_name_actors (self);
     return s_add (self, umbp_index_new (&index)) && s_add (self, umbp_eviction_new (&eviction))
            && s_start_tier (self, seed, err) && s_add (self, umbp_extkv_new (&extkv))
            && s_add (self, umbp_router_new (&router)) && s_add (self, umbp_migrator_new (&migrator))

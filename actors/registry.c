@@ -7,6 +7,7 @@
 #include "actors/probes.h"
 #include "cluster/endpoint.h"
 #include "cluster/origin.h"
+#include "proto/key.h"
 
 #define PUSH_MS 5                       //  Changes within this time are told together
 #define LOST_MS 3600000                 //  So long we look for a member that fell silent
@@ -26,6 +27,9 @@ typedef struct {
     unsigned spin_us, suspect_ms, ticks;
     char actors[UMBP_REGISTRY_ACTORS_MAX][UMBP_NAME_MAX + 1];
     size_t actor_count;
+    uint8_t all[UMBP_COLUMN_BUILD_SIZE (UMBP_REGISTRY_ACTORS_MAX,
+                                        UMBP_REGISTRY_ACTORS_MAX *UMBP_NAME_MAX)];
+    umbp_column_t all_column;           //  Names of the node's actors; lies in all
     uint64_t told;                      //  Changes that the actors know of
     bool push_due;                      //  A timer is running
     uint64_t beats_sent, beats_received, probed, probes_failed, pushes, pushes_lost, gone, left;
@@ -202,6 +206,7 @@ static void s_do_who (void *owner, const umbp_mail_t *mail)
         .host = umbp_text (self->host),
         .doors = umbp_text (self->doors),
         .spin_us = self->spin_us,
+        .actors = self->all_column,
     };
     umbp_post_answer (self->post, mail->origin, &msg, NULL, 0);
 }
@@ -431,6 +436,15 @@ static umbp_drain_t *s_make_drain (const self_t *self, int stop_fd)
     return umbp_drain_new (self->members, tiers, count, stop_fd);
 }
 
+static void s_know_all (self_t *self, const char *const *names)
+{
+    umbp_column_build_t build;
+    umbp_column_build_init (&build, self->all, sizeof self->all);
+    for (; names && *names && build.count < UMBP_REGISTRY_ACTORS_MAX; names++)
+        umbp_column_build_add (&build, *names, (uint16_t) strnlen (*names, UMBP_NAME_MAX));
+    self->all_column = umbp_column_build_finish (&build);
+}
+
 static self_t *s_new (const umbp_registry_args_t *args, const umbp_members_args_t *settings)
 {
     self_t *self = zmalloc (sizeof (self_t));
@@ -446,6 +460,7 @@ static self_t *s_new (const umbp_registry_args_t *args, const umbp_members_args_
     for (const char *const *name = args->actors; name && *name; name++)
         if (self->actor_count < UMBP_REGISTRY_ACTORS_MAX)
             s_copy (self->actors[self->actor_count++], sizeof self->actors[0], *name);
+    s_know_all (self, args->all);
     self->members = umbp_members_new (settings, zclock_mono ());
     self->probes = umbp_probes_new (settings->heartbeat_ms);
     self->drain = s_make_drain (self, args->stop_fd);

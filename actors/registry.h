@@ -28,6 +28,7 @@ typedef struct {
     int stop_fd;                        //  An eventfd, written to when the process is to end after
                                         //  a drain; stays the caller's. 0: there is none
     const char *const *actors;          //  To tell of the topology, after the link; ends with NULL
+    const char *const *all;             //  Of the node, for who asks; ends with NULL. NULL: not said
 } umbp_registry_args_t;
 
 //  Returns NULL if the settings are impossible or the name is taken; the reason is logged. Destroy

@@ -272,6 +272,14 @@ static void s_on_answer (void *owner, uint64_t tag, int status, const umbp_mail_
     }
     umbp_router_sub_done (sub);
 }
+
+//  Whether the word of one more owner is worth no more of a put's time: it only spares the room for a block that
+//  exists, which the shards find out at the commit as well
+static bool s_put_may_go_on (const umbp_req_t *req, const umbp_part_t *part)
+{
+    return req->type == UMBP_MSG_put && part->heard;
+}
+
 //  One round: every wanted part at its next owner
 static void s_round (umbp_req_t *req)
 {
@@ -292,7 +300,7 @@ static void s_round (umbp_req_t *req)
             subs[member] = umbp_router_sub (req, member, 0, req->count);
             subs[member]->replaceable = true;
         }
-        subs[member]->replaceable &= part->owners_asked < count;
+        subs[member]->replaceable &= part->owners_asked < count || s_put_may_go_on (req, part);
         subs[member]->items[subs[member]->count++] = index;
         any = true;
     }

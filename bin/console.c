@@ -40,7 +40,8 @@ const umbp_command_t umbp_commands[] = {
       umbp_console_clear, "forget all blocks of the node we are connected to, or of all nodes" },
     { "match", "HASH...", 1, -1, UMBP_OPTION_HEX, umbp_console_match,
       "which engines hold these hashes in their own memory" },
-    { "stat", "ACTOR[@NODE]", 1, 1, 0, umbp_console_stat, "all counters of an actor" },
+    { "stat", "[ACTOR][@NODE]", 0, 1, 0, umbp_console_stat,
+      "all counters of an actor; without one, a line for each actor of the node" },
     { "ping", "ACTOR[@NODE]", 1, 1, 0, umbp_console_ping, "is it there, and how far away?" },
     { "log-level", "(error | warning | info | debug) [ACTOR[@NODE]]", 1, 2, 0, umbp_console_log,
       "how much an actor logs; without one, all actors of the node we are connected to" },
@@ -217,6 +218,18 @@ size_t umbp_console_actors (const umbp_member_t *member, char (*names)[UMBP_NAME
     for (unsigned tier = UMBP_TIER_HBM; tier < UMBP_TIERS; tier++)
         if (member->tiers[tier].total)
             snprintf (names[count++], sizeof *names, "tier:%s", s_tiers[tier]);
+    return count;
+}
+
+size_t umbp_console_said_actors (const umbp_msg_who_ok_t *who, char (*names)[UMBP_NAME_MAX + 1])
+{
+    size_t count = 0, offset = 0;
+    for (size_t index = 0; index < who->actors.count && count < UMBP_CONSOLE_ACTORS_MAX; index++) {
+        umbp_bytes_t name = umbp_column_next (&who->actors, index, &offset);
+        json_t *text = umbp_view_text (name.data, name.size);    //  Another's words
+        snprintf (names[count++], sizeof *names, "%s", json_string_value (text));
+        json_decref (text);
+    }
     return count;
 }
 

@@ -106,9 +106,14 @@ size_t umbp_console_key (umbp_console_t *self, const char *text, uint8_t *room, 
 unsigned umbp_console_tier (const char *name);
 const char *umbp_console_tier_name (unsigned tier);
 
-//  Names of the actors that a node has. Returns how many; each has UMBP_NAME_MAX + 1 bytes.
-#define UMBP_CONSOLE_ACTORS_MAX 16
+//  Names of the actors that every node with these tiers has. Returns how many; each has
+//  UMBP_NAME_MAX + 1 bytes.
+#define UMBP_CONSOLE_ACTORS_MAX 32
 size_t umbp_console_actors (const umbp_member_t *member, char (*names)[UMBP_NAME_MAX + 1]);
+
+//  Names of all actors that a node says it has. Returns how many, at most UMBP_CONSOLE_ACTORS_MAX;
+//  0 if it is of a version that does not say.
+size_t umbp_console_said_actors (const umbp_msg_who_ok_t *who, char (*names)[UMBP_NAME_MAX + 1]);
 
 //  The commands, each in the file of its kind
 int umbp_console_status (umbp_console_t *self, int argc, char **argv);

@@ -14,16 +14,15 @@ static const umbp_msg_t *s_ask (umbp_console_t *self, const char *address, umbp_
     return answer;
 }
 
-int umbp_console_stat (umbp_console_t *self, int argc, char **argv)
+static int s_stat_one (umbp_console_t *self, char *address)
 {
     static const umbp_view_column_t columns[] = {
         { "NAME", "name", UMBP_VIEW_TEXT }, { "VALUE", "value", UMBP_VIEW_COUNT },
     };
-    (void) argc;
     int end;
     umbp_msg_t question;
     umbp_msg_init (&question, UMBP_MSG_stat, 0);
-    const umbp_msg_t *answer = s_ask (self, argv[0], &question, "stat", &end);
+    const umbp_msg_t *answer = s_ask (self, address, &question, "stat", &end);
     if (!answer)
         return end;
     const umbp_msg_stat_ok_t *stat = &answer->stat_ok;
@@ -36,7 +35,7 @@ int umbp_console_stat (umbp_console_t *self, int argc, char **argv)
         json_object_set (map, json_string_value (text), value);
         json_array_append_new (rows, json_pack ("{s:o, s:o}", "name", text, "value", value));
     }
-    json_t *doc = json_pack ("{s:o, s:o}", "actor", umbp_view_text (argv[0], strlen (argv[0])),
+    json_t *doc = json_pack ("{s:o, s:o}", "actor", umbp_view_text (address, strlen (address)),
                              "counters", map);
     if (!umbp_console_json (self, doc))
         umbp_view_table (stdout, rows, columns, 2, self->colour);
@@ -83,16 +82,91 @@ static void s_told (void *arg, size_t index, int status, const umbp_msg_t *answe
         told->err = status;
 }
 
-//  The actors of our own node. Returns how many.
-static size_t s_all_actors (umbp_console_t *self, char (*names)[UMBP_NAME_MAX + 1], int *end)
+typedef char address_t[2 * UMBP_NAME_MAX + 2];  //  actor@node
+
+//  Addresses of the actors of a node: "@node", or "" for the one that we are connected to. Returns
+//  how many.
+static size_t s_all_actors (umbp_console_t *self, const char *node, address_t *addresses, int *end)
 {
-    umbp_topology_t *topology = umbp_console_topology (self, end);
-    if (!topology)
+    char names[UMBP_CONSOLE_ACTORS_MAX][UMBP_NAME_MAX + 1], registry[UMBP_TEXT_MAX];
+    snprintf (registry, sizeof registry, "registry%.*s", UMBP_NAME_MAX + 1, node);
+    umbp_msg_t question;
+    umbp_msg_init (&question, UMBP_MSG_who, 0);
+    const umbp_msg_t *answer = s_ask (self, registry, &question, "who", end);
+    if (!answer)
         return 0;
-    const umbp_member_t *us = umbp_topology_member (topology, umbp_topology_self (topology));
-    size_t count = umbp_console_actors (us, names);
+    size_t count = umbp_console_said_actors (&answer->who_ok, names);
+    umbp_topology_t *topology = count == 0 ? umbp_console_topology (self, end) : NULL;
+    if (topology)                       //  An older node: those that all have
+        count = umbp_console_actors (umbp_topology_member (topology, umbp_topology_self (topology)),
+                                     names);
     umbp_topology_destroy (&topology);
+    for (size_t index = 0; index < count; index++)
+        snprintf (addresses[index], sizeof *addresses, "%.*s%.*s", UMBP_NAME_MAX, names[index],
+                  UMBP_NAME_MAX + 1, node);
     return count;
+}
+
+//  What all actors count
+static void s_tell (void *arg, size_t index, int status, const umbp_msg_t *answer)
+{
+    static const char *const common[] = { "requests", "answers", "asked",   "timeouts", "malformed",
+                                          "lost",     "late",    "crowded", NULL };
+    s_told (arg, index, status, answer);
+    json_t *row = json_array_get (((told_t *) arg)->rows, index);
+    size_t offset = 0;
+    for (size_t at = 0; status == 0 && at < answer->stat_ok.names.count; at++) {
+        umbp_bytes_t name = umbp_column_next (&answer->stat_ok.names, at, &offset);
+        for (const char *const *want = common; *want; want++)
+            if (umbp_text_is ((umbp_text_t) { (const char *) name.data, name.size }, *want))
+                json_object_set_new (row, *want,
+                                     umbp_view_number (umbp_u64s_at (answer->stat_ok.values, at)));
+    }
+}
+
+//  A line for each actor of a node
+static int s_stat_all (umbp_console_t *self, const char *node)
+{
+    static const umbp_view_column_t columns[] = {
+        { "ACTOR", "actor", UMBP_VIEW_TEXT },          { "STATUS", "status", UMBP_VIEW_STATE },
+        { "REQUESTS", "requests", UMBP_VIEW_COUNT },   { "ANSWERS", "answers", UMBP_VIEW_COUNT },
+        { "ASKED", "asked", UMBP_VIEW_COUNT },         { "TIMEOUTS", "timeouts", UMBP_VIEW_COUNT },
+        { "MALFORMED", "malformed", UMBP_VIEW_COUNT }, { "LOST", "lost", UMBP_VIEW_COUNT },
+        { "LATE", "late", UMBP_VIEW_COUNT },           { "CROWDED", "crowded", UMBP_VIEW_COUNT },
+    };
+    address_t names[UMBP_CONSOLE_ACTORS_MAX];
+    const char *addresses[UMBP_CONSOLE_ACTORS_MAX];
+    int end;
+    size_t count = s_all_actors (self, node, names, &end);
+    if (end != UMBP_CONSOLE_OK)
+        return end;
+    told_t told = { json_array (), 0 };
+    for (size_t index = 0; index < count; index++) {
+        addresses[index] = names[index];
+        json_array_append_new (
+            told.rows,
+            json_pack ("{s:o}", "actor", umbp_view_text (names[index], strlen (names[index]))));
+    }
+    umbp_msg_t question;
+    umbp_msg_init (&question, UMBP_MSG_stat, 0);
+    umbp_talk_ask_each (self->talk, addresses, count, &question, s_tell, &told);
+    json_t *doc = json_pack ("{s:o}", "actors", told.rows);
+    if (!self->json)
+        umbp_view_table (stdout, told.rows, columns, sizeof columns / sizeof *columns,
+                         self->colour);
+    if (told.err < 0)
+        end = umbp_console_fail (self, told.err, "stat", umbp_talk_reason (self->talk));
+    else
+        umbp_console_json (self, doc);
+    json_decref (doc);
+    return end;
+}
+
+int umbp_console_stat (umbp_console_t *self, int argc, char **argv)
+{
+    if (argc > 0 && *argv[0] != '@')
+        return s_stat_one (self, argv[0]);
+    return s_stat_all (self, argc > 0 ? argv[0] : "");
 }
 
 int umbp_console_log (umbp_console_t *self, int argc, char **argv)
@@ -102,7 +176,7 @@ int umbp_console_log (umbp_console_t *self, int argc, char **argv)
         { "STATUS", "status", UMBP_VIEW_STATE },
     };
     static const char *const levels[] = { "error", "warning", "info", "debug" };
-    char names[UMBP_CONSOLE_ACTORS_MAX][UMBP_NAME_MAX + 1];
+    address_t names[UMBP_CONSOLE_ACTORS_MAX];
     const char *addresses[UMBP_CONSOLE_ACTORS_MAX] = { argc > 1 ? argv[1] : NULL };
     size_t level = 0, count = 1;
     while (level < 4 && strneq (argv[0], levels[level]))
@@ -112,7 +186,7 @@ int umbp_console_log (umbp_console_t *self, int argc, char **argv)
                                    argv[0]);
     int end = umbp_console_talk (self);
     if (end == UMBP_CONSOLE_OK && argc < 2) {
-        count = s_all_actors (self, names, &end);
+        count = s_all_actors (self, "", names, &end);
         for (size_t index = 0; index < count; index++)
             addresses[index] = names[index];
     }

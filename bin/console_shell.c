@@ -89,10 +89,24 @@ static zlist_t *s_words;                //  What may follow, as completed last
 static zlist_t *s_nodes, *s_actors;     //  Of the cluster, a moment ago
 static int64_t s_words_until;
 
+//  Names of our own node's actors, as it says; 0 if it does not
+static size_t s_ask_actors (umbp_console_t *self, char (*names)[UMBP_NAME_MAX + 1])
+{
+    umbp_msg_t question;
+    const umbp_msg_t *answer;
+    umbp_msg_init (&question, UMBP_MSG_who, 0);
+    umbp_talk_set_timeout (self->talk, MOMENT_MS);
+    int status = umbp_talk_ask (self->talk, "registry", &question, &answer);
+    umbp_talk_set_timeout (self->talk, self->timeout_ms);
+    return status == 0 ? umbp_console_said_actors (&answer->who_ok, names) : 0;
+}
+
 static void s_know_member (const umbp_member_t *member, bool us)
 {
     char names[UMBP_CONSOLE_ACTORS_MAX][UMBP_NAME_MAX + 1];
-    size_t count = umbp_console_actors (member, names);
+    size_t count = us ? s_ask_actors (s_console, names) : 0;
+    if (count == 0)
+        count = umbp_console_actors (member, names);
     zlist_append (s_nodes, (void *) member->node);
     for (size_t index = 0; index < count; index++) {
         char *address = zsys_sprintf ("%s@%s", names[index], member->node);

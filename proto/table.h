@@ -134,7 +134,8 @@
        "equal on two nodes: they share a kernel, doors may open") \
     F (m, 12, doors, TEXT, MAY, 0, 0, UMBP_TEXT_MAX, \
        "folder of UNIX sockets, one per actor: <actor>.sock") \
-    F (m, 13, spin_us, U64, MAY, 0, 0, 1000000, "how long a client may well spin before it sleeps")
+    F (m, 13, spin_us, U64, MAY, 0, 0, 1000000, "how long a client may well spin before it sleeps") \
+    F (m, 14, actors, COLUMN, MAY, 0, 1, UMBP_NAME_MAX, "of this node, that can be asked for stat")
 #define UMBP_FIELDS_beat(F, m) \
     F (m, 4, cluster, TEXT, MUST, 0, 1, UMBP_NAME_MAX, \
        "name of the cluster: another one is refused") \

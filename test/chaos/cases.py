@@ -1,7 +1,7 @@
 """test/chaos/cases.py - one break at a time, and exactly what has to come of it.
 
-    cases.py split gossip|seeds|beacon      a LAN of two falls apart and heals
-    cases.py blink                          ... and heals before anybody is gone
+    cases.py split WAY                      a LAN of two falls apart and heals
+    cases.py blink WAY                      ... and heals before anybody is gone
     cases.py stopped [SECONDS]              a node stands still, and wakes
     cases.py killed                         each node of three ends without a word, in turn
     cases.py oneway                         frames go one way only
@@ -9,9 +9,11 @@
                                             its node or another
     cases.py clock                          wall clocks jump; a node is started in the past
 
-Ends with 0; 77 where it cannot be tried; 1 with what was wrong.
+WAY is how nodes find each other: gossip, seeds, beacon; etcd, which both sides reach all the time;
+or etcd-far, from which one of them is cut off as well. Ends with 0; 77 where it cannot be tried; 1 with what was wrong.
 """
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -66,36 +68,69 @@ def sees (node, *others, state="alive"):
         and all (seen[other.name][0] == state for other in others)
 
 
-def split (cluster):
+def cut (cluster, far):
+    """The second of two nodes is cut off: from the other, and, if far, from etcd too"""
+    first, second = cluster.nodes
+    if cluster.etcd and not far:
+        cluster.deafen (first.host, second.host)
+        cluster.deafen (second.host, first.host)
+    else:
+        cluster.split ([second.host])
+
+
+def mend (cluster, far):
+    first, second = cluster.nodes
+    if cluster.etcd and not far:
+        cluster.undeafen (first.host, second.host)
+        cluster.undeafen (second.host, first.host)
+    else:
+        cluster.join ([second.host])
+    cluster.converge ()
+    rings = [node.console ("ring") for node in cluster.nodes]
+    expect (rings[0] == rings[1] and rings[0]["topo_epoch"], "both have the same ring")
+
+
+def expect_in_etcd (cluster, *nodes):
+    names = [node.name for node in nodes]
+    wait_until (f"etcd knows {names}", 60, lambda: cluster.etcd.names () == names)
+    expect (True, f"etcd knows {names}")
+
+
+def split (cluster, far=False):
     """Each side goes on alone with what it has; afterwards both have all"""
     first, second = cluster.nodes
+    if cluster.etcd:
+        expect_in_etcd (cluster, first, second)
     before = [put (first, "first"), put (second, "second")]
     epochs = first.sees ()
-    cluster.split ([second.host])
-    for node, other in ((first, second), (second, first)):
+    cut (cluster, far)
+    for node in cluster.nodes:
         wait_until (f"{node.name} is alone", 60, lambda node=node: sees (node))
         expect (True, f"{node.name} is alone")
+    if cluster.etcd:                    # It proposes, and decides nothing
+        expect_in_etcd (cluster, *([first] if far else [first, second]))
     expect_all (first, before[0], "its own, nobody else in reach")
     expect_all (second, before[1], "its own, nobody else in reach")
     during = [put (first, "during-1"), put (second, "during-2")]
     both = [f"both/{number}" for number in range (20)]
     put_keys (first, both)
     put_keys (second, both)
-    cluster.join ([second.host])
-    cluster.converge ()
+    mend (cluster, far)
     expect (first.sees () == epochs, "after the healing both see both, in the same incarnation")
+    if cluster.etcd:
+        expect_in_etcd (cluster, first, second)
     for node in cluster.nodes:
         expect_all (node, sum (before + during, both), "all of both sides", "--tcp")
         expect (node.stat ("tier:dram")["conflicts"] == 0, f"{node.name}: no conflict")
 
 
-def blink (cluster):
+def blink (cluster, far=False):
     """A suspect is not gone: nothing is erased, nothing is told again"""
     first, second = cluster.nodes
     keys = [put (first, "first"), put (second, "second")]
     before = [node.stat ("tier:dram") for node in cluster.nodes]
     entries = [node.stat ("index")["entries"] for node in cluster.nodes]
-    cluster.split ([second.host])
+    cut (cluster, far)
     for node, other in ((first, second), (second, first)):
         wait_until ("a suspect", 60, lambda node=node, other=other: sees (node, other,
                                                                           state="suspect"))
@@ -104,12 +139,12 @@ def blink (cluster):
     expect_all (second, keys[1], "its own")
     expect ([node.stat ("index")["entries"] for node in cluster.nodes] == entries,
             "no index entry was erased")
-    cluster.join ([second.host])
-    cluster.converge ()
+    during = [put (first, "during-1"), put (second, "during-2")]
+    mend (cluster, far)
     for node, was in zip (cluster.nodes, before):
         now = node.stat ("tier:dram")
         expect (now["accounts"] == was["accounts"], f"{node.name} gave no full account again")
-        expect_all (node, keys[0] + keys[1], "all", "--tcp")
+        expect_all (node, sum (keys + during, []), "all of both sides", "--tcp")
         expect (node.stat ("registry")["members_gone"] == 0, f"{node.name} gave nobody up")
 
 
@@ -314,8 +349,13 @@ def main ():
         return 2
     enter ()
     case, count, flags = CASES[sys.argv[1]]
-    discovery = sys.argv[2] if case is split and len (sys.argv) > 2 else "seeds"
+    discovery = sys.argv[2] if case in (split, blink) and len (sys.argv) > 2 else "seeds"
     arguments = [int (word) for word in sys.argv[2:] if word.isdigit ()]
+    if discovery.startswith ("etcd"):
+        if not (shutil.which ("etcd") and shutil.which ("etcdctl")):
+            print ("no etcd here: apt-get install etcd-server etcd-client")
+            return 77
+        arguments, discovery = [discovery == "etcd-far"], "etcd"
     cluster = Cluster (count, *flags, discovery=discovery, secure="secure" in sys.argv)
     try:
         if not cluster.isolated and sys.argv[1] not in WITHOUT_CABLES:

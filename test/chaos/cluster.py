@@ -21,7 +21,7 @@ import time
 
 BUILD = os.path.abspath (os.environ.get ("UMBP_BUILD") or os.environ.get ("B") or "build")
 INSIDE = "UMBP_CHAOS_INSIDE"
-PORT, GOSSIP_PORT, GATEWAY_PORT, BEACON_PORT = 7710, 7711, 7712, 5671
+PORT, GOSSIP_PORT, GATEWAY_PORT, BEACON_PORT, ETCD_PORT = 7710, 7711, 7712, 5671, 2379
 DISK_BYTES = 4 << 20
 LIBC = ctypes.CDLL (None, use_errno=True)
 
@@ -231,6 +231,37 @@ class Node:
         return {row["node"]: (row["state"], row["in_ring"], row["epoch"]) for row in rows}
 
 
+class Etcd:
+    """A real etcd on a host of its own"""
+
+    def __init__ (self, host):
+        self.host, self.process = host, None
+        self.url = f"http://{host.address}:{ETCD_PORT}"
+        self.log = os.path.join (host.cluster.room, "etcd.log")
+
+    def start (self):
+        peers = f"http://{self.host.address}:{ETCD_PORT + 1}"
+        self.process = self.host.popen (
+            ["etcd", "--name", "one", "--data-dir", os.path.join (self.host.cluster.room, "etcd"),
+             "--logger", "zap", "--log-outputs", "stderr", "--listen-client-urls", self.url,
+             "--advertise-client-urls", self.url, "--listen-peer-urls", peers,
+             "--initial-advertise-peer-urls", peers, "--initial-cluster", f"one={peers}"], self.log)
+
+    def names (self):
+        """Nodes that have a key there; None if etcd does not answer"""
+        done = self.host.run ("env", "ETCDCTL_API=3", "etcdctl", "--endpoints", self.url,
+                              "--command-timeout", "3s", "get", "--prefix", "--keys-only",
+                              f"/umbp/{self.host.cluster.name}/", fine=False)
+        return sorted (line.rsplit ("/", 1)[1] for line in done.stdout.split ()) \
+            if done.returncode == 0 else None
+
+    def destroy (self):
+        if self.process:
+            self.process.kill ()
+            self.process.wait ()
+        self.host.destroy ()
+
+
 class Cluster:
     def __init__ (self, count, *flags, discovery="seeds", secure=False):
         self.room = tempfile.mkdtemp (prefix="umbp-c-", dir="/tmp")
@@ -240,6 +271,7 @@ class Cluster:
         self.apart = set ()             # Hosts on the other LAN
         if secure:
             self.make_certificates ()
+        self.etcd = None
         self.name = f"chaos-{os.getpid ()}"
         self.flags = ["--cluster-name", self.name, "--node-log",
                       "info", *flags]
@@ -250,6 +282,8 @@ class Cluster:
                 run ("ip", "link", "set", lan, "up")
         for number in range (1, count + 1):
             self.hosts.append (Host (self, number))
+        if discovery == "etcd":
+            self.etcd = Etcd (Host (self, count + 1))
         for host in self.hosts:
             self.equip (host)
 
@@ -292,6 +326,8 @@ class Cluster:
         if self.discovery == "gossip":
             return ["--gossip-bind", f"tcp://{host.address}:{GOSSIP_PORT}", "--gossip-connect",
                     ",".join (f"tcp://{other.address}:{GOSSIP_PORT}" for other in others)]
+        if self.discovery == "etcd":
+            return ["--etcd-endpoints", self.etcd.url, "--etcd-ttl", "2s"]
         return ["--beacon-port", str (BEACON_PORT), "--beacon-interface", "eth0"]
 
     @property
@@ -299,6 +335,8 @@ class Cluster:
         return [host.node for host in self.hosts]
 
     def start (self):
+        if self.etcd:
+            self.etcd.start ()
         for node in self.nodes:
             node.start (wait=False)
         for node in self.nodes:
@@ -399,10 +437,11 @@ class Cluster:
         return said
 
     def tell_logs (self):
-        for node in self.nodes:
-            print (f"--- {node.name}, the end of its log")
+        for name, path in [(node.name, node.log) for node in self.nodes] \
+                + ([("etcd", self.etcd.log)] if self.etcd else []):
+            print (f"--- {name}, the end of its log")
             try:
-                with open (node.log, errors="replace", encoding="utf8") as log:
+                with open (path, errors="replace", encoding="utf8") as log:
                     print ("".join (log.readlines ()[-30:]), end="")
             except OSError as error:
                 print (error)
@@ -417,7 +456,9 @@ class Cluster:
             if node and node.process:
                 node.process.kill ()
                 node.process.wait ()
-        for host in self.hosts + self.gone:
+        if self.etcd:
+            self.etcd.destroy ()
+        for host in self.hosts + self.gone + ([self.etcd.host] if self.etcd else []):
             host.destroy ()
             if self.isolated:
                 run ("umount", "-l", host.disk, fine=False)

@@ -127,6 +127,8 @@ cluster
     gone = 2m
 network
     listen = tcp://127.0.0.1:*
+gateway
+    listen = tcp://127.0.0.1:*
 dram
     capacity = 32MiB
     region = 32MiB
@@ -293,6 +295,15 @@ holds '.engines == [] and .nodes_silent == 0'
 #  Actors
 ask 0 stat router
 says '^puts +[0-9]'
+ask 0 stat
+says '^registry +ok +[0-9]'
+says '^tier:dram +ok +[0-9]'
+says '^gateway +ok +[0-9]'
+ask 0 stat @node-1 --json
+holds '[.actors[].actor] | index("registry@node-1") and index("gateway@node-1") and length == 8'
+holds '[.actors[] | select(.status != "ok" or .requests < 1)] == []'
+ask 3 stat @nowhere
+moans 'registry@nowhere at .*: address: no such node in this cluster \(EUNREACH\)$'
 ask 0 stat tier:dram@node-1 --json
 holds '.actor == "tier:dram@node-1" and .counters.total_bytes == 33554432'
 ask 0 ping index@node-2
@@ -305,6 +316,7 @@ ask 3 ping nobody --timeout 300ms --json
 holds '.error == "EUNREACH" or .error == "ETIMEDOUT"'
 ask 0 log-level error
 says '^tier:dram +error +ok$'
+says '^gateway +error +ok$'
 ask 0 log-level warning index@node-1 --json
 holds '.actors == [{ "actor": "index@node-1", "level": "warning", "status": "ok" }]'
 ask 2 log-level loud

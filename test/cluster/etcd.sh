@@ -120,6 +120,8 @@ within "etcd knows three nodes" keys_are 'node-1 node-2 node-3 '
 [[ $(ctl get --print-value-only "/umbp/$cluster/node-2") == "${endpoints[1]}" ]] \
     || fail "the value is not the endpoint"
 within "node-1 watches" counter_is 0 nodes 3
+"$B/bin/umbp-console" --endpoint "${endpoints[0]}" stat | grep -qE '^etcd +ok ' \
+    || fail "node-1 does not count etcd among its actors"
 blocks_go first
 ctl put "/umbp/$cluster/stray" nonsense >/dev/null || fail "put"
 ctl put "/umbp/other/stray" tcp://127.0.0.1:1 >/dev/null || fail "put"

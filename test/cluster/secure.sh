@@ -115,6 +115,7 @@ export UMBP_CERTIFICATE=$certs/alice UMBP_SERVER_CERTIFICATE=$certs/nodes
 wait_cluster 3 || fail "they do not find each other"
 echo "ok: three nodes by gossip, each with a certificate of its own"
 
+console alice nodes 0 stat | grep -qE '^gate +ok ' || fail "the gate is not among the actors"
 console alice nodes 0 put key --text "of alice" >/dev/null || fail "alice may not put"
 [[ $(console alice node-2 1 get key -) == "of alice" ]] || fail "alice may not get elsewhere"
 [[ $(console node-3 nodes 2 get key -) == "of alice" ]] || fail "a node's certificate is no client"

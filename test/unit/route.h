@@ -243,8 +243,9 @@ static inline void route_status (asked_t *asked, int type, int8_t status)
 //  ------------------------------------------------------------------------------------------------
 //  What the client says
 
-static inline void route_put (const char *keys, uint64_t session, umbp_place_strategy_t strategy,
-                              const void *payload)
+static inline void route_put_within (const char *keys, uint64_t session,
+                                     umbp_place_strategy_t strategy, const void *payload,
+                                     uint32_t deadline_ms)
 {
     static uint32_t sizes[256];
     umbp_msg_t msg;
@@ -255,7 +256,13 @@ static inline void route_put (const char *keys, uint64_t session, umbp_place_str
     for (size_t index = 0; index < msg.put.keys.count; index++)
         sizes[index] = 10;
     msg.put.sizes = (umbp_u32s_t) { sizes, msg.put.keys.count };
-    asker_say (&route_client, &msg, payload, payload ? 10 * msg.put.keys.count : 0, DEADLINE_MS);
+    asker_say (&route_client, &msg, payload, payload ? 10 * msg.put.keys.count : 0, deadline_ms);
+}
+
+static inline void route_put (const char *keys, uint64_t session, umbp_place_strategy_t strategy,
+                              const void *payload)
+{
+    route_put_within (keys, session, strategy, payload, DEADLINE_MS);
 }
 
 static inline int route_put_status (size_t index)

@@ -158,6 +158,9 @@ static void test_no_room (void)
     drain_t drain;
     drain_open (&drain, &nodes, 1);
     CU_ASSERT (drain_until_blocks (&drain, "node-1", 12));
+    drain_close (&drain);
+    drain_open (&drain, &nodes, 0);     //  Who is drained has to know how full the other one is
+    CU_ASSERT (drain_until_blocks (&drain, "node-1", 12));
     umbp_msg_drain_ok_t at = { 0 };
     CU_ASSERT (drain_ask (&drain, "node-0", 1, &at) == 0);
     CU_ASSERT (drain_until (&drain, "node-0", DRAIN_FULL, &at));

@@ -207,6 +207,7 @@ static void test_read_is_fenced (void)
     CU_ASSERT (tier_drop (&s_tier, "key") == 0);
     tier_release (&s_tier, lease);
     CU_ASSERT (tier_becomes (&s_tier, "used_bytes", 0));
+    CU_ASSERT (tier_gauge (&s_tier, "fences_waited") == 1);
     CU_ASSERT (s_is_cut (sock));
     tier_stop (&s_tier);
 }

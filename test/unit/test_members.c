@@ -142,9 +142,12 @@ static void test_join_replace_leave (void)
     uint64_t changes = umbp_members_changes (members);
     CU_ASSERT (s_meet (members, "node-a", 1, "tcp://10.0.0.2:1", START) == 0);
     CU_ASSERT (umbp_members_changes (members) == changes && s_vnodes (members) == 450);
-    CU_ASSERT (s_meet (members, "node-a", 2, "tcp://10.0.0.2:2", START) == 0);
+    umbp_msg_beat_t second = beat_of ("node-a", 2, "tcp://10.0.0.2:2");
+    second.bulk = umbp_text ("10.0.0.2:9");
+    CU_ASSERT (umbp_members_meet (members, &second, START) == 0);
     CU_ASSERT (umbp_members_changes (members) > changes && s_vnodes (members) == 450);
     CU_ASSERT (s_member (members, "node-a")->epoch == 2);
+    CU_ASSERT_STRING_EQUAL (s_member (members, "node-a")->bulk, "10.0.0.2:9");
     CU_ASSERT (umbp_members_at_endpoint (members, "tcp://10.0.0.2:2"));
     CU_ASSERT (!umbp_members_at_endpoint (members, "tcp://10.0.0.2:1"));
     CU_ASSERT (s_meet (members, "node-a", 1, "tcp://10.0.0.2:1", START) == UMBP_ESTALE);

@@ -72,6 +72,30 @@ static void test_put_elsewhere (void)
     route_stop ();
 }
 
+//  While the ring is not settled all owners are asked whether a block exists. One that stands still then
+//  costs a put a moment, and not the share of its time that a stage has
+static void test_put_goes_on (void)
+{
+    static const crowd_t less[] = { CROWD ("a", ROOM, 0), CROWD ("b", ROOM, 0) };
+    route_start ();
+    route_push (less, 2, 2);
+    const char *key = route_key ("index@b", "index@c");
+    crowd_unsettled = true;
+    route_push (route_abc, 3, 3);
+    route_shard_epoch = 3;
+    route_put_within (key, 5, UMBP_PLACE_LOCAL, NULL, 5 * DEADLINE_MS);
+    route_found (route_expect ("index@b", UMBP_MSG_lookup), "");
+    route_found (route_expect ("index@c", UMBP_MSG_lookup), "");
+    asked_t *last = route_expect ("index", UMBP_MSG_lookup);         //  It says nothing
+    CU_ASSERT_FATAL (last != NULL);
+    CU_ASSERT (last->msg.deadline_ms > 0 && last->msg.deadline_ms <= 1500);
+    route_reserved (route_expect ("tier:dram", UMBP_MSG_reserve), 0, 7);
+    CU_ASSERT (route_answer () == 0 && route_put_status (0) == 0 && route_quiet ());
+    crowd_unsettled = false;
+    route_shard_epoch = 1;
+    route_stop ();
+}
+
 //  A value that was stored is not stored again elsewhere because no shard has spoken
 static void test_put_stored_once (void)
 {
@@ -377,6 +401,7 @@ int main (void)
     CU_pSuite suite = CU_add_suite ("router, blocks", NULL, NULL);
     CU_ADD_TEST (suite, test_put_order);
     CU_ADD_TEST (suite, test_put_elsewhere);
+    CU_ADD_TEST (suite, test_put_goes_on);
     CU_ADD_TEST (suite, test_put_stored_once);
     CU_ADD_TEST (suite, test_put_bad);
     CU_ADD_TEST (suite, test_get_local);
