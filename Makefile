@@ -119,10 +119,10 @@ $(B)/lib/libumbp-verbs.so: $(call objects,$(PLUGGED))
 	@echo '{ global: umbp_verbs_plugin; local: *; };' >$(B)/lib/verbs.map
 	$(CC) -shared $(ALL_LDFLAGS) -Wl,-z,defs -Wl,--version-script=$(B)/lib/verbs.map $^ \
 	    $(VERBS_LIBS) -lxxhash -o $@
-$(B)/test/test_verbs_load.status: | $(PLUGINS)
-$(B)/test/guest-%: $(B)/obj/test/guest/%.o $(LIBS)
+$(B)/test/test_verbs_cut.status: | $(PLUGINS)
+$(B)/test/guest-%: $(B)/obj/test/guest/%.o $(call objects,$(PLUGIN)) $(LIBS)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_LDFLAGS) $^ $(PACKAGE_LIBS) -o $@
+	$(CC) $(ALL_LDFLAGS) $^ -lcunit $(VERBS_LIBS) $(PACKAGE_LIBS) -o $@
 
 #  Programs, tests and fuzzers. Only umbp-bench talks to redis, and says so if it cannot
 $(B)/obj/bin/bench_redis.o: PACKAGE_CFLAGS += $(HIREDIS_CFLAGS)

@@ -177,6 +177,7 @@ umbp_verbs_t *umbp_verbs_open (const umbp_verbs_options_t *options, int *rc_p,
     assert (self);
     pthread_mutex_init (&self->lock, NULL);
     why[0] = 0;
+    ibv_fork_init ();                   //  Kernels before 5.12 would give a child our pages
     int rc = s_options (&self->options, options, why);
     if (rc == 0)
         rc = s_devices (self, options ? options->devices : NULL, why);
