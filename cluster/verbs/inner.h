@@ -13,7 +13,7 @@
 #include <stdatomic.h>
 
 #define UMBP_VERBS_SGE_MAX 8            //  Local pieces in a request; more of them are staged
-#define UMBP_VERBS_TRIES 7              //  Times that a device sends again; 7 is what fits
+#define UMBP_VERBS_TRIES 6              //  Times that a device sends again; 7 means for ever to rxe
 
 //  A port of a device
 typedef struct {
