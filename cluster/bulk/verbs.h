@@ -1,5 +1,5 @@
-//  cluster/bulk/verbs.h - one-sided RDMA (libibverbs, RC): reads and writes of blocks in the regions
-//  of another node, by its extents, without its processor. The code lies in a plug-in,
+//  cluster/bulk/verbs.h - one-sided RDMA (libibverbs, RC): reads and writes blocks in the regions of
+//  another node, by its extents, without its processor. The code lies in a plug-in,
 //  libumbp-verbs.so, so that nothing else of umbp needs an RDMA library: umbp_verbs_load gives its
 //  table of functions, or says why not.
 //
@@ -7,7 +7,7 @@
 //  (link_new), describes it, and connects it to the description of the other. Then each may read
 //  and write what the other has shared: memory_t of a region, or of a window into it.
 //
-//  verbs_t is safe to use from many threads; a link is for one thread at a time, and its calls block
+//  verbs_t is safe to use from many threads; a link is for one thread at a time. Its calls block,
 //  until their deadline at most. Deadlines are on the clock of clock.h. Errors are proto/error.h.
 #ifndef UMBP_VERBS_H
 #define UMBP_VERBS_H

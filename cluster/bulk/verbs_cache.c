@@ -113,7 +113,8 @@ int umbp_cache_forget (umbp_cache_t *self, void *base, size_t bytes)
     buffer->forgotten = true;
     bool used = false;
     for (const s_entry_t *entry = self->retired; entry; entry = entry->next)
-        used = used || (entry->part.base >= buffer->base && entry->part.base < buffer->base + bytes);
+        used =
+            used || (entry->part.base >= buffer->base && entry->part.base < buffer->base + bytes);
     for (size_t index = self->count; index-- > 0;) {
         s_entry_t *entry = self->entries[index];
         if (entry->part.base < buffer->base || entry->part.base >= buffer->base + bytes)
@@ -177,8 +178,8 @@ static int s_add (umbp_cache_t *self, umbp_cache_part_t *part)
 static umbp_cache_part_t s_part (const s_buffer_t *buffer, const char *base, size_t bytes)
 {
     uintptr_t from = (uintptr_t) base / UMBP_CACHE_GRAIN * UMBP_CACHE_GRAIN;
-    uintptr_t to = ((uintptr_t) base + bytes + UMBP_CACHE_GRAIN - 1) / UMBP_CACHE_GRAIN
-                   * UMBP_CACHE_GRAIN;
+    uintptr_t to =
+        ((uintptr_t) base + bytes + UMBP_CACHE_GRAIN - 1) / UMBP_CACHE_GRAIN * UMBP_CACHE_GRAIN;
     uintptr_t first = (uintptr_t) buffer->base, end = first + buffer->bytes;
     from = from < first ? first : from;
     to = to > end || to < from ? end : to;

@@ -30,8 +30,7 @@ int umbp_gid_choose (const umbp_gid_t *gids, size_t count, int index)
         int rank = s_rank (&gids[at]);
         if (index > 0 && gids[at].index != (uint32_t) index)
             continue;
-        if (rank > best_rank
-            || (rank && rank == best_rank && gids[at].index < gids[best].index)) {
+        if (rank > best_rank || (rank && rank == best_rank && gids[at].index < gids[best].index)) {
             best = (int) at;
             best_rank = rank;
         }
@@ -42,7 +41,8 @@ int umbp_gid_choose (const umbp_gid_t *gids, size_t count, int index)
 char *umbp_gid_print (const uint8_t gid[16], char *out, size_t size)
 {
     bool four = !memcmp (gid, s_mapped, sizeof s_mapped);
-    if (!inet_ntop (four ? AF_INET : AF_INET6, four ? gid + 12 : gid, out, (socklen_t) size) && size)
+    if (!inet_ntop (four ? AF_INET : AF_INET6, four ? gid + 12 : gid, out, (socklen_t) size)
+        && size)
         out[0] = 0;
     return out;
 }

@@ -1,5 +1,5 @@
-//  cluster/bulk/verbs_gid.h - which of a port's addresses (GIDs) to speak from, and sizes of packets.
-//  Pure functions.
+//  cluster/bulk/verbs_gid.h - which of a port's addresses (GIDs) to speak from, sizes of packets,
+//  times. Pure functions.
 #ifndef UMBP_VERBS_GID_H
 #define UMBP_VERBS_GID_H
 

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define GIDS_MAX 256                    //  Looked at, of a device
+#define DEPTH_MAX 4096
 
 static uint32_t s_or (uint32_t value, uint32_t other)
 {
@@ -36,13 +37,19 @@ static int s_options (umbp_verbs_options_t *self, const umbp_verbs_options_t *fr
     self->cache_count = s_or (self->cache_count, 1024);
     self->spin_us = s_or (self->spin_us, 50);
     self->silence_ms = s_or (self->silence_ms, 2000);
-    const char *wrong = self->mtu && !umbp_verbs_mtu (self->mtu, 4096, 4096) ? "mtu"
-                      : self->queues > UMBP_VERBS_QUEUES_MAX                ? "queues"
-                      : self->depth > 4096                                  ? "depth"
-                      : self->chunk_bytes < 4096 || self->chunk_bytes > 1u << 30 ? "chunk_bytes"
-                      : self->inline_bytes > 4096                           ? "inline_bytes"
-                      : self->staging_bytes < 65536 ? "staging_bytes"
-                                                    : NULL;
+    const char *wrong = NULL;
+    if (self->mtu && !umbp_verbs_mtu (self->mtu, 4096, 4096))
+        wrong = "mtu";
+    if (self->queues > UMBP_VERBS_QUEUES_MAX)
+        wrong = "queues";
+    if (self->depth > DEPTH_MAX)
+        wrong = "depth";
+    if (self->chunk_bytes < 4096 || self->chunk_bytes > 1u << 30)
+        wrong = "chunk_bytes";
+    if (self->inline_bytes > 4096)
+        wrong = "inline_bytes";
+    if (self->staging_bytes < 65536)
+        wrong = "staging_bytes";
     if (wrong)
         snprintf (why, UMBP_VERBS_WHY_MAX, "RDMA: %s is out of range, see verbs.h", wrong);
     return wrong ? UMBP_EINVAL : 0;
@@ -76,8 +83,8 @@ static bool s_choose_port (umbp_device_t *self, uint8_t port, uint8_t ports, int
 {
     for (self->port = port ? port : 1; self->port <= (port ? port : ports); self->port++) {
         struct ibv_port_attr attr;
-        if (ibv_query_port (self->context, self->port, &attr) != 0
-            || attr.state != IBV_PORT_ACTIVE || s_choose_gid (self, gid_index) != 0)
+        if (ibv_query_port (self->context, self->port, &attr) != 0 || attr.state != IBV_PORT_ACTIVE
+            || s_choose_gid (self, gid_index) != 0)
             continue;
         self->lid = attr.link_layer == IBV_LINK_LAYER_ETHERNET ? 0 : attr.lid;
         self->mtu = 128u << attr.active_mtu;                 //  IBV_MTU_256 is 1
@@ -100,7 +107,7 @@ static bool s_device_init (umbp_device_t *self, struct ibv_device *device, uint8
 {
     *self = (umbp_device_t) { .context = ibv_open_device (device), .up = true };
     snprintf (self->name, sizeof self->name, "%s", ibv_get_device_name (device));
-    struct ibv_device_attr attr;
+    struct ibv_device_attr attr = { .phys_port_cnt = 0 };
     if (self->context && ibv_query_device (self->context, &attr) == 0
         && s_choose_port (self, port, attr.phys_port_cnt, gid_index))
         self->pd = ibv_alloc_pd (self->context);
@@ -111,10 +118,9 @@ static bool s_device_init (umbp_device_t *self, struct ibv_device *device, uint8
     self->sges = (uint32_t) attr.max_sge;
     self->depth = (uint32_t) attr.max_qp_wr;
     self->reads = (uint32_t) s_least (attr.max_qp_rd_atom, attr.max_qp_init_rd_atom);
-    self->windows = attr.device_cap_flags & (IBV_DEVICE_MEM_WINDOW_TYPE_2A
-                                             | IBV_DEVICE_MEM_WINDOW_TYPE_2B);
-    fcntl (self->context->async_fd, F_SETFL,
-           fcntl (self->context->async_fd, F_GETFL) | O_NONBLOCK);
+    self->windows =
+        attr.device_cap_flags & (IBV_DEVICE_MEM_WINDOW_TYPE_2A | IBV_DEVICE_MEM_WINDOW_TYPE_2B);
+    fcntl (self->context->async_fd, F_SETFL, fcntl (self->context->async_fd, F_GETFL) | O_NONBLOCK);
     return true;
 }
 
@@ -129,8 +135,8 @@ static void s_take (umbp_verbs_t *self, struct ibv_device *device, uint8_t port)
     self->device_count++;
 }
 
-//  Open those of a list "name,name:port", in its order, so that the n-th of two nodes may be made to
-//  match; an empty list has all.
+//  Open those of a list "name,name:port", in its order, so that the n-th ones of two nodes may be
+//  made to match; an empty list has all.
 static void s_take_listed (umbp_verbs_t *self, struct ibv_device **devices, const char *list)
 {
     if (!list || !*list) {
@@ -164,9 +170,10 @@ static int s_devices (umbp_verbs_t *self, const char *list, char *why)
     if (count == 0)
         snprintf (why, UMBP_VERBS_WHY_MAX, "RDMA: no device on this host; bulk bytes go over tcp");
     else
-        snprintf (why, UMBP_VERBS_WHY_MAX, "RDMA: of %d devices none%s%s is usable: ibv_devinfo "
-                  "should show an active port, and show_gids an address", count,
-                  list && *list ? " of " : "", list && *list ? list : "");
+        snprintf (why, UMBP_VERBS_WHY_MAX,
+                  "RDMA: of %d devices none%s%s is usable: ibv_devinfo "
+                  "should show an active port, and show_gids an address",
+                  count, list && *list ? " of " : "", list && *list ? list : "");
     return UMBP_ENOTSUP;
 }
 
@@ -186,8 +193,8 @@ umbp_verbs_t *umbp_verbs_open (const umbp_verbs_options_t *options, int *rc_p,
         ops.arg = self;
         self->cache = umbp_cache_new (&ops, self->options.cache_count, self->options.cache_bytes);
         if (self->options.queues == 0)
-            self->options.queues = s_least (2 * (uint32_t) self->device_count,
-                                            UMBP_VERBS_QUEUES_MAX);
+            self->options.queues =
+                s_least (2 * (uint32_t) self->device_count, UMBP_VERBS_QUEUES_MAX);
     } else
         umbp_verbs_close (&self);
     if (rc_p)
@@ -228,8 +235,8 @@ void umbp_device_events (umbp_device_t *self)
 {
     struct ibv_async_event event;
     while (ibv_get_async_event (self->context, &event) == 0) {
-        bool port = event.event_type == IBV_EVENT_PORT_ERR
-                 || event.event_type == IBV_EVENT_PORT_ACTIVE;
+        bool port =
+            event.event_type == IBV_EVENT_PORT_ERR || event.event_type == IBV_EVENT_PORT_ACTIVE;
         if (port && event.element.port_num == self->port)
             atomic_store (&self->up, event.event_type == IBV_EVENT_PORT_ACTIVE);
         else if (event.event_type == IBV_EVENT_DEVICE_FATAL)

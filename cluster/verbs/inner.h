@@ -1,5 +1,5 @@
-//  cluster/verbs/inner.h - what the files of the RDMA plug-in share. device.c opens devices, memory.c
-//  registers, queue.c makes queue pairs, link.c puts them together, transfer.c moves bytes over
+//  cluster/verbs/inner.h - what the files of the RDMA plug-in share. device.c opens devices,
+//  memory.c registers, queue.c makes queue pairs, link.c puts them together, transfer.c moves bytes over
 //  them, window.c narrows what a peer may touch, plugin.c is the table of functions.
 #ifndef UMBP_VERBS_INNER_H
 #define UMBP_VERBS_INNER_H
@@ -141,8 +141,8 @@ void umbp_link_lose (umbp_verbs_link_t *self, umbp_queue_t *queue, int error, co
 //  Notice devices whose port went down
 void umbp_link_check (umbp_verbs_link_t *self);
 
-//  wait.c: hand requests to a queue pair and fetch their completions, of which the caller hears once
-//  each, by finish. A queue pair whose request failed is lost by then.
+//  wait.c: hand requests to a queue pair and fetch their completions. The caller hears of each once,
+//  by finish. A queue pair whose request failed is lost by then.
 typedef void umbp_finish_t (void *arg, umbp_op_t *op, enum ibv_wc_status status);
 //  A chain of requests, whose wr_id is their op. What the device refuses is finished as flushed.
 void umbp_link_post (umbp_verbs_link_t *self, umbp_queue_t *queue, struct ibv_send_wr *chain,
@@ -153,8 +153,8 @@ size_t umbp_link_poll (umbp_verbs_link_t *self, umbp_finish_t *finish, void *arg
 void umbp_link_wait (umbp_verbs_link_t *self, umbp_finish_t *finish, void *arg,
                      int64_t deadline_ms);
 //  Give up all queue pairs, and return once no request is under way
-void umbp_link_abandon (umbp_verbs_link_t *self, int error, const char *why,
-                        umbp_finish_t *finish, void *arg);
+void umbp_link_abandon (umbp_verbs_link_t *self, int error, const char *why, umbp_finish_t *finish,
+                        void *arg);
 
 //  transfer.c
 int umbp_verbs_read (umbp_verbs_link_t *self, umbp_verbs_io_t *items, size_t count, int *status,

@@ -35,6 +35,7 @@ static int s_make_queues (umbp_verbs_link_t *self, uint32_t count)
             if (any || atomic_load (&device->up))
                 devices[device_count++] = device;
         }
+    assert (device_count > 0 && count > 0);
     int rc = 0;
     while (rc == 0 && self->queue_count < count) {
         umbp_device_t *device = devices[self->queue_count % device_count];
@@ -50,6 +51,7 @@ static void s_make_ops (umbp_verbs_link_t *self)
 {
     for (size_t index = 0; index < self->queue_count; index++)
         self->op_count += self->queues[index].depth;
+    assert (self->op_count > 0);
     self->ops = calloc (self->op_count, sizeof (umbp_op_t));
     self->stages = calloc (self->op_count, sizeof (char *));
     assert (self->ops && self->stages);
@@ -65,8 +67,8 @@ umbp_verbs_link_t *umbp_verbs_link_new (umbp_verbs_t *verbs, uint32_t queues, in
     self->verbs = verbs;
     self->rights = rights;
     self->spin_us = options->spin_us;
-    self->stage_bytes = options->chunk_bytes < STAGE_BYTES_MAX ? options->chunk_bytes
-                                                               : STAGE_BYTES_MAX;
+    self->stage_bytes =
+        options->chunk_bytes < STAGE_BYTES_MAX ? options->chunk_bytes : STAGE_BYTES_MAX;
     if (self->stage_bytes > options->staging_bytes)
         self->stage_bytes = options->staging_bytes;
     queues = queues ? queues : options->queues;
@@ -110,8 +112,8 @@ int umbp_verbs_link_connect (umbp_verbs_link_t *self, const umbp_verbs_descripti
         return UMBP_EPROTO;
     self->connected = true;
     for (size_t index = 0; index < self->queue_count; index++) {
-        int rc = umbp_queue_connect (&self->queues[index], &peer->queues[index],
-                                     &self->verbs->options);
+        int rc =
+            umbp_queue_connect (&self->queues[index], &peer->queues[index], &self->verbs->options);
         if (rc != 0)
             return rc;
     }

@@ -8,7 +8,7 @@
 #include <sys/random.h>
 
 #define CONTROL_MAX 4                   //  Requests for windows, over the depth
-#define RNR_TIMER 12                    //  0.64 ms until a receiver that is not ready is asked again
+#define RNR_TIMER 12                    //  0.64 ms until a receiver not ready is asked again
 #define RNR_TRIES 6                     //  7 would be for ever
 #define HOPS_MAX 64
 
@@ -28,7 +28,7 @@ static enum ibv_mtu s_mtu (uint32_t bytes)
 static unsigned s_access (int rights)
 {
     return (rights & UMBP_VERBS_READ ? IBV_ACCESS_REMOTE_READ : 0u)
-         | (rights & UMBP_VERBS_WRITE ? IBV_ACCESS_REMOTE_WRITE : 0u);
+           | (rights & UMBP_VERBS_WRITE ? IBV_ACCESS_REMOTE_WRITE : 0u);
 }
 
 //  Make the queue pair. A device that has no room for inline bytes gets none.
@@ -81,8 +81,9 @@ int umbp_queue_init (umbp_queue_t *self, umbp_device_t *device, const umbp_verbs
         .qp_access_flags = s_access (rights),
     };
     if (rc == 0
-        && ibv_modify_qp (self->qp, &attr, IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT
-                                           | IBV_QP_ACCESS_FLAGS) != 0)
+        && ibv_modify_qp (self->qp, &attr,
+                          IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT | IBV_QP_ACCESS_FLAGS)
+               != 0)
         rc = UMBP_EIO;
     if (rc != 0)
         umbp_queue_drop (self);
@@ -134,9 +135,9 @@ static int s_ready_to_receive (umbp_queue_t *self, const umbp_verbs_queue_t *pee
         },
     };
     memcpy (attr.ah_attr.grh.dgid.raw, peer->gid, 16);
-    return ibv_modify_qp (self->qp, &attr, IBV_QP_STATE | IBV_QP_AV | IBV_QP_PATH_MTU
-                                           | IBV_QP_DEST_QPN | IBV_QP_RQ_PSN
-                                           | IBV_QP_MAX_DEST_RD_ATOMIC | IBV_QP_MIN_RNR_TIMER);
+    return ibv_modify_qp (self->qp, &attr,
+                          IBV_QP_STATE | IBV_QP_AV | IBV_QP_PATH_MTU | IBV_QP_DEST_QPN
+                              | IBV_QP_RQ_PSN | IBV_QP_MAX_DEST_RD_ATOMIC | IBV_QP_MIN_RNR_TIMER);
 }
 
 int umbp_queue_connect (umbp_queue_t *self, const umbp_verbs_queue_t *peer,
@@ -160,9 +161,9 @@ int umbp_queue_connect (umbp_queue_t *self, const umbp_verbs_queue_t *peer,
         .sq_psn = self->psn,
         .max_rd_atomic = (uint8_t) self->reads,
     };
-    error = ibv_modify_qp (self->qp, &attr, IBV_QP_STATE | IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT
-                                            | IBV_QP_RNR_RETRY | IBV_QP_SQ_PSN
-                                            | IBV_QP_MAX_QP_RD_ATOMIC);
+    error = ibv_modify_qp (self->qp, &attr,
+                           IBV_QP_STATE | IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY
+                               | IBV_QP_SQ_PSN | IBV_QP_MAX_QP_RD_ATOMIC);
     return error ? UMBP_EIO : 0;
 }
 

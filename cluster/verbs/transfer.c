@@ -133,9 +133,8 @@ static int s_stage (s_job_t *job, umbp_op_t *op, const umbp_cut_t *before)
 //  Whether the owner's memory has the bytes of a request. Later, keys are all that is checked.
 static bool s_inside (const umbp_verbs_io_t *io, const umbp_chunk_t *chunk)
 {
-    return chunk->region < io->memory_count
-        && chunk->offset <= io->memories[chunk->region].bytes
-        && chunk->bytes <= io->memories[chunk->region].bytes - chunk->offset;
+    return chunk->region < io->memory_count && chunk->offset <= io->memories[chunk->region].bytes
+           && chunk->bytes <= io->memories[chunk->region].bytes - chunk->offset;
 }
 
 //  Go to an item that has bytes left. Returns false if there is none.
@@ -177,7 +176,8 @@ static umbp_op_t *s_next (s_job_t *job)
         int rc = UMBP_EINVAL;
         if (s_inside (&job->items[op->item], &op->chunk))
             rc = s_inlined (job, &link->queues[0], &op->chunk) || s_hold (link, op)
-                   ? 1 : s_stage (job, op, &before);
+                     ? 1
+                     : s_stage (job, op, &before);
         if (rc == 1)
             return op;
         umbp_link_give_op (link, op);
@@ -240,34 +240,32 @@ static void s_add (s_job_t *job, umbp_queue_t *queue, umbp_op_t *op, s_chain_t *
     chain->bytes += op->chunk.bytes;
 }
 
+//  Whether a request would fail by any other queue pair as well. All else is its neighbour's fault,
+//  or that of the way there, and each time it costs a queue pair, so it cannot go on for ever.
+static bool s_own_fault (enum ibv_wc_status status)
+{
+    return status == IBV_WC_REM_ACCESS_ERR || status == IBV_WC_REM_INV_REQ_ERR
+           || status == IBV_WC_REM_OP_ERR || status == IBV_WC_LOC_PROT_ERR
+           || status == IBV_WC_LOC_LEN_ERR;
+}
+
 //  One request is over
 static void s_finish (void *arg, umbp_op_t *op, enum ibv_wc_status status)
 {
     s_job_t *job = arg;
     umbp_verbs_link_t *link = job->link;
     int *outcome = &job->status[op->item];
-    switch (status) {
-    case IBV_WC_SUCCESS:
+    if (status == IBV_WC_SUCCESS) {
         if (!job->write && op->stage && *outcome == 0)
             s_scatter (op);
         *(job->write ? &link->stats.bytes_written : &link->stats.bytes_read) += op->chunk.bytes;
-        break;
-    case IBV_WC_WR_FLUSH_ERR:           //  Its neighbour's fault, or the way there
-    case IBV_WC_RETRY_EXC_ERR:
-        if (*outcome == 0 && link->alive) {
-            op->next = link->again;
-            link->again = op;
-            link->stats.resent++;
-            return;
-        }
-        if (*outcome == 0)
-            *outcome = link->last_error;
-        break;
-    default:
-        if (*outcome == 0)
-            *outcome = link->last_error;
-        break;
-    }
+    } else if (*outcome == 0 && link->alive && !s_own_fault (status)) {
+        op->next = link->again;
+        link->again = op;
+        link->stats.resent++;
+        return;
+    } else if (*outcome == 0)
+        *outcome = link->last_error;
     s_let_go (link, op);
 }
 

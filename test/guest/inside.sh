@@ -1,6 +1,5 @@
 #!/bin/busybox sh
-#  test/guest/inside.sh SEED - in the guest: all tests, then our speed and that of perftest in turns.
-#  Each pair is `ours` and `theirs` in MB/s, median of 5, one queue pair each. Of these only the
+#  test/guest/inside.sh SEED - in the guest: all tests, then our speed and perftest's, in turns. Each pair is `ours` and `theirs` in MB/s, median of 5, one queue pair each. Of these only the
 #  ratio means something.
 plugin=/lib/libumbp-verbs.so
 guest-verbs $plugin "$1" || exit 1
@@ -34,6 +33,7 @@ for bytes in 65536 1048576; do
         done
         ours=$(median </tmp/ours) theirs=$(median </tmp/theirs)
         [ -n "$ours" ] && [ -n "$theirs" ] || { echo "no figures of $operation $bytes"; exit 1; }
-        echo "$operation $bytes $ours $theirs" | awk '{ print $1, $2, $3, $4, sprintf ("%.2f", $3 / $4) }'
+        echo "$operation $bytes $ours $theirs" \
+            | awk '{ print $1, $2, $3, $4, sprintf ("%.2f", $3 / $4) }'
     done
 done

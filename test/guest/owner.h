@@ -1,5 +1,5 @@
-//  test/guest/owner.h - the other host: a process that owns a region at the other end of the cables,
-//  and does what it is asked through a socket. For one test at a time; it ends with its parent.
+//  test/guest/owner.h - the other host: a process that owns a region at the other end of the
+//  cables, and does what it is asked through a socket. For one test at a time; it ends with its parent.
 #ifndef UMBP_TEST_OWNER_H
 #define UMBP_TEST_OWNER_H
 
@@ -20,8 +20,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-typedef enum { OWNER_LINK, OWNER_CONNECT, OWNER_OPEN, OWNER_CLOSE, OWNER_FENCE, OWNER_ALIVE,
-               OWNER_FILL, OWNER_SUM } owner_what_t;
+typedef enum {
+    OWNER_LINK,
+    OWNER_CONNECT,
+    OWNER_OPEN,
+    OWNER_CLOSE,
+    OWNER_FENCE,
+    OWNER_ALIVE,
+    OWNER_FILL,
+    OWNER_SUM
+} owner_what_t;
 
 typedef struct {
     owner_what_t what;

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-#  test/guest/run.sh - `make check-rdma`: the RDMA transport on real verbs in a virtual machine, with
-#  faults, and its speed as a part of perftest's in the same machine. About 2 minutes on an idle host
+#  test/guest/run.sh - `make check-rdma`: the RDMA transport on real verbs in a virtual machine,
+#  with faults, and its speed beside perftest's in the same machine. About 2 minutes on an idle host
 #  with two cores, and 30 s more the first time, for the kernel. $SEED draws the tests again. The
 #  last line counts the tests.
 set -euo pipefail

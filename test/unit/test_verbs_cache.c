@@ -1,5 +1,5 @@
-//  test/unit/test_verbs_cache.c - registrations as they come and go, with counted ones in place of a
-//  device's
+//  test/unit/test_verbs_cache.c - registrations as they come and go, with counted ones in place of
+//  a device's
 #include "cluster/bulk/verbs_cache.h"
 #include "proto/error.h"
 
@@ -204,8 +204,8 @@ static void test_random_uses (void)
         if (!*one)
             continue;
         got++;
-        bad += (*one)->base > AREA + 5 + at
-            || (*one)->base + (*one)->bytes < AREA + 5 + at + bytes || at + bytes > 12 * GRAIN;
+        bad += (*one)->base > AREA + 5 + at || (*one)->base + (*one)->bytes < AREA + 5 + at + bytes
+               || at + bytes > 12 * GRAIN;
         bad += s_device.bytes > 9 * GRAIN;
     }
     CU_ASSERT_EQUAL (bad, 0);

@@ -26,7 +26,9 @@ static unsigned char s_region[2][PAGE * PAGES], s_local[PAGE * PAGES];
 static void test_cuts_at_extents_and_sizes (void)
 {
     const umbp_extent_t extents[] = { { .region = 1, .page = 3, .count = 2 }, { .count = 1 } };
-    const umbp_piece_t pieces[] = { { s_local, 700 }, { s_local + 1000, 0 }, { s_local + 900, 300 } };
+    const umbp_piece_t pieces[] = { { s_local, 700 },
+                                    { s_local + 1000, 0 },
+                                    { s_local + 900, 300 } };
     umbp_cut_t cut;
     umbp_chunk_t chunk;
     CU_ASSERT_EQUAL (umbp_cut_init (&cut, extents, 2, PAGE, 400, pieces, 3), 0);
@@ -115,9 +117,12 @@ static umbp_gid_t s_gid (uint32_t index, umbp_gid_type_t type, const char *addre
 static void test_chooses_an_address (void)
 {
     umbp_gid_t gids[] = {
-        s_gid (0, UMBP_GID_ROCE_V1, "::ffff:10.0.0.1"), s_gid (1, UMBP_GID_ROCE_V2, "fe80::1"),
-        s_gid (2, UMBP_GID_ROCE_V2, "2001:db8::1"), s_gid (7, UMBP_GID_ROCE_V2, "::ffff:10.0.0.2"),
-        s_gid (5, UMBP_GID_ROCE_V2, "::ffff:10.0.0.1"), s_gid (6, UMBP_GID_IB, "fe80::2"),
+        s_gid (0, UMBP_GID_ROCE_V1, "::ffff:10.0.0.1"),
+        s_gid (1, UMBP_GID_ROCE_V2, "fe80::1"),
+        s_gid (2, UMBP_GID_ROCE_V2, "2001:db8::1"),
+        s_gid (7, UMBP_GID_ROCE_V2, "::ffff:10.0.0.2"),
+        s_gid (5, UMBP_GID_ROCE_V2, "::ffff:10.0.0.1"),
+        s_gid (6, UMBP_GID_IB, "fe80::2"),
         s_gid (8, UMBP_GID_ROCE_V2, "::"),
     };
     CU_ASSERT_EQUAL (umbp_gid_choose (gids, 7, -1), 4);      //  IPv4, v2, the lowest index
