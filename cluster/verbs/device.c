@@ -111,7 +111,7 @@ static bool s_device_init (umbp_device_t *self, struct ibv_device *device, uint8
     if (self->context && ibv_query_device (self->context, &attr) == 0
         && s_choose_port (self, port, attr.phys_port_cnt, gid_index))
         self->pd = ibv_alloc_pd (self->context);
-    if (!self->pd) {
+    if (!self->context || !self->pd) {
         s_device_drop (self);
         return false;
     }

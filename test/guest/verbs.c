@@ -602,11 +602,19 @@ static void test_says_which_devices_there_are (void)
 
 //  ---- Speed
 
-static int s_bench (bool write, size_t bytes, size_t count, uint32_t queues)
+static struct {
+    bool write;
+    size_t bytes, count;
+    uint32_t queues;
+} s_wanted;
+
+static void s_bench (void)
 {
+    bool write = s_wanted.write;
+    size_t bytes = s_wanted.bytes, count = s_wanted.count;
     s_pair_t pair;
     s_open (&pair, 1, UMBP_VERBS_READ | UMBP_VERBS_WRITE,
-            (umbp_verbs_options_t) { .queues = queues, .silence_ms = 8000 });
+            (umbp_verbs_options_t) { .queues = s_wanted.queues, .silence_ms = 8000 });
     umbp_verbs_io_t *ios = calloc (count, sizeof *ios);
     int *status = calloc (count, sizeof *status);
     assert (ios && status && bytes <= BUFFER);
@@ -632,7 +640,7 @@ static int s_bench (bool write, size_t bytes, size_t count, uint32_t queues)
     free (ios);
     free (status);
     s_close (&pair);
-    return rc != (int) count;
+    CU_ASSERT_EQUAL (rc, (int) count);
 }
 
 #define TEST(name)                                                                                 \
@@ -673,14 +681,21 @@ int main (int argc, char **argv)
         return 1;
     }
     CU_initialize_registry ();
-    if (argc == 7 || argc == 6)
-        return s_bench (!strcmp (argv[3], "write"), strtoul (argv[4], NULL, 10),
-                        strtoul (argv[5], NULL, 10), argc == 7 ? (uint32_t) atoi (argv[6]) : 1);
+    CU_pSuite suite = CU_add_suite ("verbs", NULL, NULL);
+    if (argc == 7) {
+        s_wanted.write = !strcmp (argv[3], "write");
+        s_wanted.bytes = strtoul (argv[4], NULL, 10);
+        s_wanted.count = strtoul (argv[5], NULL, 10);
+        s_wanted.queues = (uint32_t) strtoul (argv[6], NULL, 10);
+        CU_add_test (suite, "bench", s_bench);
+        CU_basic_set_mode (CU_BRM_SILENT);
+        CU_basic_run_tests ();
+        return CU_get_number_of_failures () > 0;
+    }
     s_seed =
         argc > 2 ? strtoull (argv[2], NULL, 10) : (uint64_t) time (NULL) ^ (uint64_t) getpid ();
     printf ("seed %ju\n", (uintmax_t) s_seed);
     s_seed = s_seed * UINT64_C (0x9e3779b97f4a7c15) | 1;
-    CU_pSuite suite = CU_add_suite ("verbs", NULL, NULL);
     for (size_t index = 0; index < sizeof s_tests / sizeof *s_tests; index++)
         if (argc < 4 || !strcmp (argv[3], s_tests[index].name))
             CU_add_test (suite, s_tests[index].name, s_tests[index].test);
