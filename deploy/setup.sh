@@ -16,7 +16,8 @@ for part in "${@:-build}"; do
     build)
         tools+=(gcc:gcc make:make pkg-config:pkg-config)
         packages+=(libc6-dev libzmq3-dev libczmq-dev libcbor-dev libxxhash-dev libjansson-dev
-                   libsodium-dev libedit-dev libcurl4-openssl-dev libmicrohttpd-dev libibverbs-dev) ;;
+                   libsodium-dev libedit-dev libcurl4-openssl-dev libmicrohttpd-dev
+                   libibverbs-dev) ;;
     check)
         tools+=(g++:g++ node:nodejs npm:npm python3:python3 redis-server:redis-server ip:iproute2
                 ps:procps setarch:util-linux jq:jq curl:curl etcd:etcd-server etcdctl:etcd-client)
@@ -29,7 +30,7 @@ for part in "${@:-build}"; do
         tools+=(qemu-system-x86_64:qemu-system-x86 busybox:busybox-static cpio:cpio modprobe:kmod
                 xz:xz-utils zstd:zstd python3:python3 ip:iproute2 tc:iproute2 rdma:iproute2
                 ib_read_bw:perftest)
-        packages+=(ibverbs-providers) ;;
+        packages+=(ibverbs-providers libcunit1-dev) ;;
     fuzz)
         runtime=$(clang -print-resource-dir)/lib/linux/libclang_rt.fuzzer-$(uname -m).a
         [[ -e $runtime ]] || missing+=(libclang-rt-dev) ;;

@@ -47,6 +47,23 @@ static int s_make_queues (umbp_verbs_link_t *self, uint32_t count)
     return rc;
 }
 
+//  A request is made before its queue pair is known, so it has to suit the least of them
+static void s_level (umbp_verbs_link_t *self)
+{
+    umbp_queue_t least = self->queues[0];
+    for (size_t index = 1; index < self->queue_count; index++) {
+        const umbp_queue_t *queue = &self->queues[index];
+        if (queue->inline_bytes < least.inline_bytes)
+            least.inline_bytes = queue->inline_bytes;
+        if (queue->sges < least.sges)
+            least.sges = queue->sges;
+    }
+    for (size_t index = 0; index < self->queue_count; index++) {
+        self->queues[index].inline_bytes = least.inline_bytes;
+        self->queues[index].sges = least.sges;
+    }
+}
+
 static void s_make_ops (umbp_verbs_link_t *self)
 {
     for (size_t index = 0; index < self->queue_count; index++)
@@ -73,9 +90,10 @@ umbp_verbs_link_t *umbp_verbs_link_new (umbp_verbs_t *verbs, uint32_t queues, in
         self->stage_bytes = options->staging_bytes;
     queues = queues ? queues : options->queues;
     int rc = queues > UMBP_VERBS_QUEUES_MAX ? UMBP_EINVAL : s_make_queues (self, queues);
-    if (rc == 0)
+    if (rc == 0) {
+        s_level (self);
         s_make_ops (self);
-    else
+    } else
         umbp_verbs_link_destroy (&self);
     if (rc_p)
         *rc_p = rc;

@@ -135,6 +135,7 @@ add_program () {
     cp -L "$path" "$root/bin/${1##*/}"
     add_libraries "$path"
 }
+add_libraries "$(command -v busybox)"
 for name in ip rdma tc ${programs[@]+"${programs[@]}"}; do
     add_program "$name"
 done
