@@ -32,6 +32,8 @@ HELPERS := $(filter-out $(MAINS),$(wildcard bin/*.c))
 UNIT := $(wildcard test/unit/test_*.c)
 FUZZ := $(wildcard test/fuzz/fuzz_*.c)
 CHAOS := $(wildcard test/chaos/*.c)
+GUEST := $(wildcard test/guest/*.c)
+PLUGIN := $(wildcard cluster/verbs/*.c)          #  Built where libibverbs-dev is
 FUZZED := $(COMMON) bin/config.c bin/config_value.c bin/node_settings.c bin/suggest.c bin/units.c \
           bin/workload.c
 SOURCES := $(sort $(CLIENT) $(NODE) $(MAINS) $(HELPERS) $(UNIT) $(FUZZ) $(CHAOS))
@@ -57,15 +59,19 @@ objects = $(patsubst %.c,$(B)/obj/%.o,$(1))
 ifneq ($(filter-out clean help fmt,$(or $(MAKECMDGOALS),all)),)
 include $(B)/packages.mk
 endif
+ifneq ($(VERBS_LIBS),)
+PLUGINS := $(B)/lib/libumbp-verbs.so
+SOURCES += $(PLUGIN) $(GUEST)
+endif
 
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -I. -iquote proto -fPIC -pthread -fno-semantic-interposition \
              $(CFLAGS) $(SAN) $(PACKAGE_CFLAGS)
 ALL_LDFLAGS = -pthread -Wl,--as-needed $(LDFLAGS) $(SAN)
 
 .PHONY: all run check chaos check-cluster unit check-adversary check-asan check-tsan check-install \
-        fuzz bench fmt fmt-check lint \
+        check-rdma fuzz bench fmt fmt-check lint \
         lint-clang lint-cppcheck check-clang install uninstall clean help FORCE
-all: $(LIBS) $(SHARED) $(PROGS)             #  libraries and programs
+all: $(LIBS) $(SHARED) $(PROGS) $(PLUGINS)  #  libraries and programs
 	@:
 
 $(B)/packages.mk: deploy/setup.sh Makefile
@@ -77,6 +83,9 @@ $(B)/packages.mk: deploy/setup.sh Makefile
 	@! pkg-config --exists hiredis \
 	    || printf 'HIREDIS_CFLAGS := -DUMBP_HIREDIS %s\nHIREDIS_LIBS := %s\n' \
 	        "$$(pkg-config --cflags hiredis)" "$$(pkg-config --libs hiredis)" >>$@
+	@if echo '#include <infiniband/verbs.h>' | $(CC) -E -x c - >/dev/null 2>&1; then \
+	    echo 'VERBS_LIBS := -libverbs' >>$@; \
+	    else echo 'no infiniband/verbs.h: built without RDMA, libumbp-verbs.so'; fi
 
 $(B)/obj/%.o: %.c $(B)/packages.mk
 	@mkdir -p $(@D)
@@ -105,6 +114,17 @@ $(B)/lib/%.so.$(SOVERSION): $(B)/lib/%.map
 	    $(filter %.o,$^) $(PACKAGE_LIBS) -o $@
 $(B)/lib/%.so: $(B)/lib/%.so.$(SOVERSION)
 	@ln -sf $(<F) $@
+
+#  The RDMA plug-in: it has one symbol, and what it shares with the libraries in its own copy
+PLUGGED := $(PLUGIN) $(wildcard cluster/bulk/verbs_*.c) cluster/bulk/copy.c cluster/bulk/piece.c
+$(B)/lib/libumbp-verbs.so: $(call objects,$(PLUGGED))
+	@echo '{ global: umbp_verbs_plugin; local: *; };' >$(B)/lib/verbs.map
+	$(CC) -shared $(ALL_LDFLAGS) -Wl,-z,defs -Wl,--version-script=$(B)/lib/verbs.map $^ \
+	    $(VERBS_LIBS) -lxxhash -o $@
+$(B)/test/test_verbs_cut.status: | $(PLUGINS)
+$(B)/test/guest-%: $(B)/obj/test/guest/%.o $(call objects,$(PLUGIN)) $(LIBS)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_LDFLAGS) $^ -lcunit $(VERBS_LIBS) $(PACKAGE_LIBS) -o $@
 
 #  Programs, tests and fuzzers. Only umbp-bench talks to redis, and says so if it cannot
 $(B)/obj/bin/bench_redis.o: PACKAGE_CFLAGS += $(HIREDIS_CFLAGS)
@@ -226,6 +246,13 @@ check-adversary:                            #  adversarial tests, each $UMBP_ROU
 	        && echo "PASS  $$(grep -ao "\[.*rounds, seed.*" "$$log" | head -n 1)" \
 	        || { echo "FAIL  $$1, see $$log"; exit 255; }'
 
+check-rdma: export UMBP_BUILD := $(abspath $(B))
+check-rdma:                                 #  RDMA in a virtual machine: boots, tests, compares; minutes
+	@deploy/setup.sh build rdma
+	@grep -qs VERBS_LIBS $(B)/packages.mk || rm -f $(B)/packages.mk
+	@$(MAKE) $(B)/lib/libumbp-verbs.so $(GUEST:test/guest/%.c=$(B)/test/guest-%)
+	@test/guest/run.sh
+
 $(B)/venv/.done: test/requirements.txt
 	python3 -m venv --clear $(@D)
 	$(@D)/bin/pip install --quiet --disable-pip-version-check -r $<
@@ -305,11 +332,12 @@ install: all                                #  under $DESTDIR$PREFIX
 	for name in umbp umbpnode; do sed -e 's,@PREFIX@,$(PREFIX),; s,@VERSION@,$(VERSION),' \
 	    deploy/$$name.pc.in >$(LIBDIR)/pkgconfig/$$name.pc || exit 1; done
 	$(if $(PROGS),install -m 755 $(PROGS) $(BINDIR))
+	$(if $(PLUGINS),install -m 755 $(PLUGINS) $(LIBDIR))
 	@[[ -n "$(DESTDIR)" || $$(id -u) != 0 ]] || ldconfig
 
 uninstall:                                  #  what install put there
 	rm -f $(addprefix $(INCLUDEDIR)/,$(notdir $(PUBLIC))) $(addprefix $(BINDIR)/,$(notdir $(PROGS)))
-	rm -f $(addprefix $(LIBDIR)/,$(notdir $(LIBS) $(SHARED) $(SHARED:=.$(SOVERSION))))
+	rm -f $(addprefix $(LIBDIR)/,$(notdir $(LIBS) $(SHARED) $(SHARED:=.$(SOVERSION))) libumbp-verbs.so)
 	rm -f $(LIBDIR)/pkgconfig/umbp.pc $(LIBDIR)/pkgconfig/umbpnode.pc
 	@rmdir --ignore-fail-on-non-empty $(INCLUDEDIR) 2>/dev/null || true
 

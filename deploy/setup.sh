@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 #  deploy/setup.sh - installs what is missing on Debian 12 or Ubuntu 22.04 and later; asks nothing.
 #
-#      deploy/setup.sh [build] [check] [lint] [fuzz]       build alone if none is named
+#      deploy/setup.sh [build] [check] [lint] [fuzz] [rdma]     build alone if none is named
 #
 #  build: what `make` needs; check, lint: what the tests and `make lint` need besides; fuzz: what
-#  clang, which must be there, needs for `make fuzz`.
+#  clang, which must be there, needs for `make fuzz`; rdma: a virtual machine for `make check-rdma`.
 #  Does nothing, quickly, where all is there. As another user than root it takes sudo.
 set -euo pipefail
 
@@ -16,7 +16,8 @@ for part in "${@:-build}"; do
     build)
         tools+=(gcc:gcc make:make pkg-config:pkg-config)
         packages+=(libc6-dev libzmq3-dev libczmq-dev libcbor-dev libxxhash-dev libjansson-dev
-                   libsodium-dev libedit-dev libcurl4-openssl-dev libmicrohttpd-dev) ;;
+                   libsodium-dev libedit-dev libcurl4-openssl-dev libmicrohttpd-dev
+                   libibverbs-dev) ;;
     check)
         tools+=(g++:g++ node:nodejs npm:npm python3:python3 redis-server:redis-server ip:iproute2
                 ps:procps setarch:util-linux jq:jq curl:curl etcd:etcd-server etcdctl:etcd-client)
@@ -24,6 +25,12 @@ for part in "${@:-build}"; do
     lint)
         tools+=(clang:clang clang-format:clang-format clang-tidy:clang-tidy cppcheck:cppcheck
                 patch:patch) ;;
+    rdma)
+        PATH=$PATH:/usr/sbin:/sbin
+        tools+=(qemu-system-x86_64:qemu-system-x86 busybox:busybox-static cpio:cpio modprobe:kmod
+                xz:xz-utils zstd:zstd python3:python3 ip:iproute2 tc:iproute2 rdma:iproute2
+                ib_read_bw:perftest)
+        packages+=(ibverbs-providers libcunit1-dev) ;;
     fuzz)
         runtime=$(clang -print-resource-dir)/lib/linux/libclang_rt.fuzzer-$(uname -m).a
         [[ -e $runtime ]] || missing+=(libclang-rt-dev) ;;
