@@ -110,6 +110,8 @@ static void s_make_home (umbp_node_t *self)
     home->node_epoch = umbp_node_clock_us ();
     home->spin_us = self->options.spin_us;
     home->log_level = self->options.log_level;
+    home->secure = *self->options.certificate;
+    snprintf (home->tenant, sizeof home->tenant, "%s", self->options.tenant);
     snprintf (home->instance, sizeof home->instance, "%d-%llu", getpid (),
               atomic_fetch_add (&serial, 1) + 1);
     umbp_node_options_name (&self->options, home->node_epoch, home->node);
@@ -237,7 +239,15 @@ static bool s_start_tier (umbp_node_t *self, uint64_t seed, int *err)
         s_regions_destroy (&regions, (size_t) count);
         return false;
     }
+    char why[768] = "";
+    umbp_quotas_t *quotas = NULL;
+    if (*self->options.tenants_file) {
+        quotas = umbp_quotas_read (self->options.tenants_file, why, sizeof why);
+        if (!quotas)                    //  It was fine when it was checked
+            zsys_error ("node: tenants: %s", why);
+    }
     umbp_manager_args_t args = { .home = &self->home,
+                                 .quotas = quotas,
                                  .name = "tier:dram",
                                  .tier = UMBP_TIER_DRAM,
                                  .regions = regions, .region_count = (size_t) count, .bulk = bulk,
@@ -248,7 +258,9 @@ static bool s_start_tier (umbp_node_t *self, uint64_t seed, int *err)
                                  .resyncs = self->options.resyncs,
                                  .replicate_last = streq (self->options.replicate, "last"),
                                  .replicate_rate = self->options.replicate_rate };
-    return s_add (self, umbp_manager_new (&args));
+    bool fine = (quotas || !*self->options.tenants_file) && s_add (self, umbp_manager_new (&args));
+    umbp_quotas_destroy (&quotas);
+    return fine;
 }
 
 static bool s_start_registry (umbp_node_t *self)
@@ -344,7 +356,8 @@ static bool s_start_secure (umbp_node_t *self, const umbp_link_args_t *args)
         keys = umbp_gate_read (&own, o->nodes_dir, o->clients_dir, why, sizeof why);
     memcpy (curve.public_key, own.cert.public_key, UMBP_CURVE_KEY);
     umbp_gate_args_t gate = { .home = &self->home,
-                              .own = &own, .nodes = o->nodes_dir, .clients = o->clients_dir };
+                              .own = &own, .nodes = o->nodes_dir, .clients = o->clients_dir,
+                              .tenants = o->tenants_file };
     if (keys) {
         gate.context = self->context = zmq_ctx_new ();
         self->gate = umbp_gate_new (&gate);

@@ -4,6 +4,7 @@
 #include <assert.h>
 
 #include "actors/tier/pace.h"
+#include "proto/scope.h"
 
 #define BATCH_MAX 1024                  //  Changes in a message
 #define QUEUE_MAX 16384                 //  Changes that wait, per member; beyond: a full account later
@@ -198,8 +199,8 @@ static size_t s_owners (const umbp_announce_t *self, uint32_t item, umbp_owner_t
 {
     const umbp_block_t *block = umbp_store_block (self->store, item);
     const umbp_ring_t *ring = umbp_topology_ring (self->rings.now);
-    return umbp_rings_owners (&self->rings, umbp_ring_position (ring, block->key, block->key_size),
-                              owners);
+    umbp_bytes_t key = umbp_scope_bare (block->key, block->key_size);
+    return umbp_rings_owners (&self->rings, umbp_ring_position (ring, key.data, key.size), owners);
 }
 
 //  Of the owners in their order, what one is to a block; 0 in it: it need not know

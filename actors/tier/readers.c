@@ -186,9 +186,10 @@ void umbp_manager_on_release (void *owner, const umbp_mail_t *mail)
 {
     umbp_manager_t *self = owner;
     const umbp_msg_release_t *ask = &mail->msg->release;
+    umbp_sight_t sight = umbp_manager_sight (self, mail->origin);
     for (size_t index = 0; index < ask->leases.count; index++) {
         umbp_lease_t *lease = umbp_leases_find (self->leases, umbp_u64s_at (ask->leases, index));
-        if (lease)
+        if (lease && lease->count > 0 && umbp_manager_sees (self, sight, lease->items[0]))
             umbp_manager_end_lease (self, lease);
     }
     umbp_post_answer_status (self->post, mail->origin, UMBP_OK);

@@ -10,6 +10,7 @@
 #include "actors/tier/pages.h"
 #include "proto/error.h"
 #include "proto/key.h"
+#include "proto/scope.h"
 #include "proto/splitmix.h"
 
 #define NONE UMBP_STORE_NONE
@@ -18,6 +19,7 @@
 struct umbp_store {
     umbp_pages_t *pages;
     umbp_order_t *order;
+    umbp_tenants_t *tenants;
     umbp_block_t *blocks;
     uint32_t capacity, reach;           //  Items there is room for, items ever used
     uint32_t free_head, slot_head;
@@ -38,6 +40,7 @@ umbp_store_t *umbp_store_new (uint32_t page_size, const uint32_t *pages_per_regi
         return NULL;
     }
     self->seed = seed;
+    self->tenants = umbp_tenants_new ();
     self->free_head = self->slot_head = NONE;
     uint32_t buckets = ITEMS_MIN;
     while (buckets < umbp_pages_total_count (self->pages) && buckets < 1u << 31)
@@ -62,6 +65,7 @@ void umbp_store_destroy (umbp_store_t **self_p)
     free (self->blocks);
     free (self->buckets);
     umbp_order_destroy (&self->order);
+    umbp_tenants_destroy (&self->tenants);
     umbp_pages_destroy (&self->pages);
     free (self);
     *self_p = NULL;
@@ -132,6 +136,7 @@ static void s_unlink_key (umbp_store_t *self, uint32_t item)
 static void s_free (umbp_store_t *self, uint32_t item)
 {
     umbp_block_t *block = &self->blocks[item];
+    umbp_tenants_refund (self->tenants, block->tenant, umbp_store_bytes (self, block->size));
     for (size_t index = 0; index < block->extent_count; index++) {
         int rc = umbp_pages_give (self->pages, &block->extents[index]);
         assert (rc == 0);               //  They are ours, by their generation
@@ -177,9 +182,14 @@ int umbp_store_reserve (umbp_store_t *self, const void *key, size_t key_size, ui
     uint64_t pages = umbp_extent_page_count (size, umbp_pages_page_size (self->pages));
     if (pages > umbp_pages_total_count (self->pages))
         return UMBP_ENOSPC;
+    uint64_t bytes = umbp_store_bytes (self, size);
+    uint16_t tenant = umbp_tenants_row (self->tenants, umbp_scope_tenant (key, key_size));
+    if (tenant == UMBP_TENANT_NONE || umbp_tenants_excess (self->tenants, tenant, bytes) > 0)
+        return UMBP_EQUOTA;
     int count = umbp_pages_take (self->pages, (uint32_t) pages, extents, UMBP_STORE_EXTENTS_MAX);
     if (count < 0)
         return count;
+    umbp_tenants_charge (self->tenants, tenant, bytes);
 
     uint32_t item = s_item_new (self);
     umbp_block_t *block = &self->blocks[item];
@@ -192,6 +202,7 @@ int umbp_store_reserve (umbp_store_t *self, const void *key, size_t key_size, ui
                              .extents = (umbp_extent_t *) memory,
                               .extent_count = (uint16_t) count, .key_size = (uint16_t) key_size,
                               .print = print, .size = size, .depth = depth, .next = NONE,
+                              .tenant = tenant,
                               .token = s_token (self, item), .state = UMBP_BLOCK_SLOT };
     s_slot_link (self, item);
     *item_p = item;
@@ -227,6 +238,7 @@ int umbp_store_commit (umbp_store_t *self, uint32_t item, uint64_t sum, uint64_t
     block->state = UMBP_BLOCK_LIVE;
     self->live++;
     umbp_order_touch (self->order, item, block->depth, tick);
+    umbp_tenants_touch (self->tenants, block->tenant, item, block->depth, tick);
     return 0;
 }
 
@@ -239,10 +251,13 @@ bool umbp_store_drop (umbp_store_t *self, uint32_t item)
     else {
         s_unlink_key (self, item);
         umbp_order_remove (self->order, item);
+        umbp_tenants_leave (self->tenants, block->tenant, item);
         self->live--;
     }
     block->state = UMBP_BLOCK_DOOMED;
     if (block->holds > 0) {
+        umbp_tenants_at (self->tenants, block->tenant)->doomed +=
+            umbp_store_bytes (self, block->size);
         self->doomed++;
         return false;
     }
@@ -262,6 +277,7 @@ bool umbp_store_unhold (umbp_store_t *self, uint32_t item)
     assert (block->holds > 0);
     if (--block->holds > 0 || block->state != UMBP_BLOCK_DOOMED)
         return false;
+    umbp_tenants_at (self->tenants, block->tenant)->doomed -= umbp_store_bytes (self, block->size);
     self->doomed--;
     s_free (self, item);
     return true;
@@ -272,8 +288,11 @@ bool umbp_store_unhold (umbp_store_t *self, uint32_t item)
 
 void umbp_store_touch (umbp_store_t *self, uint32_t item, uint64_t tick)
 {
-    if (self->blocks[item].state == UMBP_BLOCK_LIVE)
-        umbp_order_touch (self->order, item, self->blocks[item].depth, tick);
+    const umbp_block_t *block = &self->blocks[item];
+    if (block->state != UMBP_BLOCK_LIVE)
+        return;
+    umbp_order_touch (self->order, item, block->depth, tick);
+    umbp_tenants_touch (self->tenants, block->tenant, item, block->depth, tick);
 }
 
 static bool s_may_go (void *arg, uint32_t item)
@@ -284,6 +303,65 @@ static bool s_may_go (void *arg, uint32_t item)
 size_t umbp_store_victims (umbp_store_t *self, size_t max, uint32_t *items)
 {
     return umbp_order_victims (self->order, max, s_may_go, self, items);
+}
+
+//  ... and of one tenant, while it is looked for
+typedef struct {
+    umbp_store_t *store;
+    uint16_t tenant;
+} own_t;
+
+static bool s_may_go_of (void *arg, uint32_t item)
+{
+    const own_t *own = arg;
+    const umbp_block_t *block = &own->store->blocks[item];
+    return block->holds == 0 && block->tenant == own->tenant;
+}
+
+//  A tenant without a list of its own is sought in that of all: from the oldest on, until a call finds
+//  nothing where it began
+size_t umbp_store_own_victims (umbp_store_t *self, uint16_t tenant, size_t max, uint32_t *items)
+{
+    size_t count = 0;
+    if (!umbp_tenants_is_listed (self->tenants, tenant)) {
+        own_t own = { self, tenant };
+        size_t looks = 1 + umbp_order_count (self->order) / UMBP_ORDER_REFUSED_MAX;
+        while (count == 0 && looks-- > 0)
+            count = umbp_order_victims (self->order, max, s_may_go_of, &own, items);
+        return count;
+    }
+    uint32_t item = umbp_tenants_oldest (self->tenants, tenant);
+    for (; item != NONE && count < max; item = umbp_tenants_after (self->tenants, item))
+        if (self->blocks[item].holds == 0)
+            items[count++] = item;
+    return count;
+}
+
+umbp_tenants_t *umbp_store_tenants (umbp_store_t *self)
+{
+    return self->tenants;
+}
+
+uint64_t umbp_store_bytes (const umbp_store_t *self, uint32_t size)
+{
+    uint32_t page = umbp_pages_page_size (self->pages);
+    return (uint64_t) umbp_extent_page_count (size, page) * page;
+}
+
+void umbp_store_set_quotas (umbp_store_t *self, umbp_quotas_t **quotas_p, unsigned tier)
+{
+    if (!umbp_tenants_set_quotas (self->tenants, quotas_p, tier))
+        return;
+    size_t count = umbp_order_count (self->order);
+    uint32_t *items = malloc ((count + 1) * sizeof *items);
+    assert (items);
+    umbp_order_victims (self->order, count, NULL, NULL, items);     //  To the end: the next one begins
+    count = umbp_order_victims (self->order, count, NULL, NULL, items);     //  ... with the oldest
+    for (size_t index = 0; index < count; index++) {
+        const umbp_block_t *block = &self->blocks[items[index]];
+        umbp_tenants_enter (self->tenants, block->tenant, items[index], block->depth);
+    }
+    free (items);
 }
 
 umbp_block_t *umbp_store_block (umbp_store_t *self, uint32_t item)
