@@ -248,10 +248,10 @@ static void s_own_step (self_t *self, own_t *own)
     msg.evict.bytes = own->goal - own->bytes;
     msg.evict.own = true;
     msg.evict.tenant = umbp_text (own->tenant);
-    int rc = left <= 0 ? UMBP_ETIMEDOUT
-                       : umbp_post_ask (self->post, s_names[own->tier], NULL, &msg, NULL, 0,
-                                        (uint32_t) left, s_on_own_freed,
-                                        (uint64_t) (own - self->owns));
+    int rc = left <= 0
+                 ? UMBP_ETIMEDOUT
+                 : umbp_post_ask (self->post, s_names[own->tier], NULL, &msg, NULL, 0,
+                                  (uint32_t) left, s_on_own_freed, (uint64_t) (own - self->owns));
     if (rc < 0)
         s_own_end (self, own, rc);
 }
@@ -266,7 +266,8 @@ static void s_evict_own (self_t *self, const umbp_mail_t *mail, const char *tena
         return;
     }
     int64_t now = zclock_mono (), left = mail->expires - now;
-    *own = (own_t) { .origin = *mail->origin, .tier = (unsigned) mail->msg->evict.tier,
+    *own = (own_t){ .origin = *mail->origin,
+                    .tier = (unsigned) mail->msg->evict.tier,
                      .goal = goal };
     snprintf (own->tenant, sizeof own->tenant, "%s", tenant);
     own->answer_by = now + (left / 4 > MARGIN_MS ? left - left / 4 : left - MARGIN_MS);

@@ -428,8 +428,7 @@ static void s_on_match (void *arg, const umbp_mail_t *mail)
     umbp_msg_init (&question, UMBP_MSG_kv_match, 0);
     if (s_is_forged (self, mail, match->scoped))
         return;
-    umbp_column_t hashes =
-        match->scoped ? match->hashes : s_scope (self, mail, match->hashes);
+    umbp_column_t hashes = match->scoped ? match->hashes : s_scope (self, mail, match->hashes);
     question.kv_match.hashes = hashes;
     question.kv_match.only_here = question.kv_match.scoped = true;
     self->matches++;

@@ -124,8 +124,8 @@ static umbp_copy_t *s_copy_new (const umbp_mail_t *mail, const char *tenant)
 {
     const umbp_msg_copy_t *ask = &mail->msg->copy;
     uint32_t count = ask->keys.count;
-    umbp_copy_t *copy = zmalloc (sizeof (umbp_copy_t)
-                                 + count * (sizeof (uint16_t) + 1 + UMBP_SCOPE_MAX) + ask->keys.size);
+    umbp_copy_t *copy = zmalloc (
+        sizeof (umbp_copy_t) + count * (sizeof (uint16_t) + 1 + UMBP_SCOPE_MAX) + ask->keys.size);
     int64_t now = zclock_mono (), left = mail->expires - now;
     copy->origin = *mail->origin;
     copy->answer_by =

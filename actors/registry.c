@@ -221,7 +221,8 @@ static void s_do_topology (void *owner, const umbp_mail_t *mail)
     static const uint16_t none[UMBP_NODES_MAX];
     umbp_user_t user;
     if (strneq (umbp_origin_tenant (mail->origin, self->tenant, &user), self->tenant))
-        msg.topology_ok.doors = (umbp_column_t){ (const uint8_t *) "", none, 0, msg.topology_ok.doors.count };
+        msg.topology_ok.doors =
+            (umbp_column_t){ (const uint8_t *) "", none, 0, msg.topology_ok.doors.count };
     umbp_post_answer (self->post, mail->origin, &msg, NULL, 0);
 }
 

@@ -32,8 +32,7 @@ umbp_req_t *umbp_router_request (umbp_router_t *self, const umbp_mail_t *mail,
     if (said)
         keys = umbp_scope_column (*said, tenant, self->scoped, self->scoped_sizes);
     uint32_t count = keys.count;
-    umbp_req_t *req =
-        zmalloc (sizeof (umbp_req_t) + count * sizeof (umbp_part_t) + keys.size);
+    umbp_req_t *req = zmalloc (sizeof (umbp_req_t) + count * sizeof (umbp_part_t) + keys.size);
     uint8_t *bytes = (uint8_t *) &req->parts[count];
     req->router = self;
     req->origin = *mail->origin;

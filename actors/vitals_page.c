@@ -206,8 +206,8 @@ static void s_write_tenants (const umbp_vitals_t *self, umbp_openmetrics_t *page
                     offsetof (umbp_tenant_row_t, used));
     s_write_tenant (self, page, "umbp_tenant_limit_bytes", "gauge", "bytes",
                     "what a tenant may use; none: no limit", offsetof (umbp_tenant_row_t, limit));
-    s_write_tenant (self, page, "umbp_tenant_blocks", "gauge", "",
-                    "blocks and slots of a tenant", offsetof (umbp_tenant_row_t, blocks));
+    s_write_tenant (self, page, "umbp_tenant_blocks", "gauge", "", "blocks and slots of a tenant",
+                    offsetof (umbp_tenant_row_t, blocks));
     s_write_tenant (self, page, "umbp_tenant_refused", "counter", "",
                     "reservations of a tenant answered EQUOTA",
                     offsetof (umbp_tenant_row_t, refused));

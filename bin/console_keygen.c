@@ -22,10 +22,11 @@ int umbp_console_keygen (umbp_console_t *self, int argc, char **argv)
         || !s_take (words.name, sizeof words.name, self->name)
         || !s_take (words.node, sizeof words.node, self->node)
         || !s_take (words.endpoint, sizeof words.endpoint, self->at))
-        return umbp_console_usage (self,
-                                   "keygen: --name, --node, --tenant or --at is too long; allowed: %d "
-                                   "bytes, --at %d",
-                                   UMBP_NAME_MAX, UMBP_TEXT_MAX);
+        return umbp_console_usage (
+            self,
+            "keygen: --name, --node, --tenant or --at is too long; allowed: %d "
+            "bytes, --at %d",
+            UMBP_NAME_MAX, UMBP_TEXT_MAX);
     int rc = umbp_curve_make (file, &words, why, sizeof why);
     if (rc == UMBP_EINVAL)
         return umbp_console_usage (self, "keygen: %s", why);

@@ -16,9 +16,8 @@ static void s_add (json_t *rows, const umbp_member_t *member, umbp_bytes_t name,
 {
     uint64_t used = umbp_u64s_at (ok->useds, index), limit = umbp_u64s_at (ok->limits, index);
     json_t *row = json_pack (
-        "{s:o, s:o, s:s, s:o, s:o, s:o, s:o}", "tenant",
-        umbp_view_text (name.data, name.size), "node",
-        umbp_view_text (member->node, strlen (member->node)), "tier",
+        "{s:o, s:o, s:s, s:o, s:o, s:o, s:o}", "tenant", umbp_view_text (name.data, name.size),
+        "node", umbp_view_text (member->node, strlen (member->node)), "tier",
         umbp_console_tier_name (UMBP_TIER_DRAM), "used_bytes", umbp_view_number (used), "blocks",
         umbp_view_number (umbp_u64s_at (ok->blocks, index)), "refused",
         umbp_view_number (umbp_u64s_at (ok->refused, index)), "own_evicted",
@@ -59,7 +58,8 @@ static void s_show (const umbp_console_t *self, const gather_t *gather)
     };
     size_t index;
     json_t *row;
-    json_array_foreach (gather->rows, index, row) {
+    json_array_foreach (gather->rows, index, row)
+    {
         const char *name = json_string_value (json_object_get (row, "tenant"));
         json_object_set_new (row, "shown", json_string (*name ? name : "(default)"));
     }

@@ -120,9 +120,10 @@ static int s_take_words (zconfig_t *root, const char *path, umbp_curve_words_t *
                *tenant = zconfig_get (root, "/metadata/tenant", ""),
                *endpoint = zconfig_get (root, "/metadata/endpoint", "");
     if (!s_is_name (name) || !s_is_name (node) || !s_is_name (tenant))
-        return s_fail (UMBP_EINVAL, why, size,
-                       "%s: name, node and tenant in its metadata have at most %d of A-Z a-z 0-9 . _ -",
-                       path, UMBP_NAME_MAX);
+        return s_fail (
+            UMBP_EINVAL, why, size,
+            "%s: name, node and tenant in its metadata have at most %d of A-Z a-z 0-9 . _ -", path,
+            UMBP_NAME_MAX);
     if (!s_is_endpoints (endpoint))
         return s_fail (UMBP_EINVAL, why, size,
                        "%s: endpoint in its metadata must be tcp://host:port,..., port * for any",
@@ -294,8 +295,8 @@ int umbp_curve_make (const char *path, const umbp_curve_words_t *words, char *wh
 {
     char secret_path[PATH_ROOM];
     if (!s_is_name (words->name) || !s_is_name (words->node) || !s_is_name (words->tenant))
-        return s_fail (UMBP_EINVAL, why, size, "name, node, tenant: allowed are %d of A-Z a-z 0-9 . _ -",
-                       UMBP_NAME_MAX);
+        return s_fail (UMBP_EINVAL, why, size,
+                       "name, node, tenant: allowed are %d of A-Z a-z 0-9 . _ -", UMBP_NAME_MAX);
     if (!s_is_endpoints (words->endpoint))
         return s_fail (UMBP_EINVAL, why, size,
                        "endpoint: allowed are tcp://host:port,..., port * for any");

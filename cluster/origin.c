@@ -75,9 +75,8 @@ static void s_read_user (const umbp_origin_entry_t *entry, umbp_user_t *user)
     umbp_text_copy ((umbp_text_t){ name, (uint32_t) name_size }, user->name, sizeof user->name);
     *user->tenant = 0;
     if (name_size + 1 < size && user->kind == UMBP_USER_CLIENT)
-        umbp_text_copy (
-            (umbp_text_t){ name + name_size + 1, (uint32_t) (size - name_size - 1) },
-            user->tenant, sizeof user->tenant);
+        umbp_text_copy ((umbp_text_t){ name + name_size + 1, (uint32_t) (size - name_size - 1) },
+                        user->tenant, sizeof user->tenant);
 }
 
 void umbp_origin_user (const umbp_origin_t *origin, umbp_user_t *user)

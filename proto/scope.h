@@ -35,7 +35,7 @@ static inline umbp_text_t umbp_scope_tenant (const uint8_t *key, size_t size)
     if (scope == 0)
         return (umbp_text_t) { "", 0 };
     return (umbp_text_t) { (const char *) key + UMBP_SCOPE_HEAD,
-                           (uint32_t) (scope - UMBP_SCOPE_HEAD) };
+                          (uint32_t) (scope - UMBP_SCOPE_HEAD) };
 }
 
 //  The key as its client said it: what its place on the ring is made of

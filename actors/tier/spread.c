@@ -225,8 +225,8 @@ static int s_shard (const umbp_spread_t *self, job_t *job)
     const umbp_ring_t *ring = umbp_topology_ring (self->topology);
     uint16_t owners[UMBP_COPIES_MAX];
     umbp_bytes_t key = umbp_scope_bare (block->key, block->key_size);
-    size_t count = umbp_topology_owners (
-        self->topology, umbp_ring_position (ring, key.data, key.size), owners);
+    size_t count = umbp_topology_owners (self->topology,
+                                         umbp_ring_position (ring, key.data, key.size), owners);
     for (; job->looks < count; job->looks++)
         if (umbp_topology_member (self->topology, owners[job->looks])->state == UMBP_MEMBER_ALIVE)
             return owners[job->looks];

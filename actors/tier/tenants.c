@@ -226,9 +226,9 @@ bool umbp_tenants_set_quotas (umbp_tenants_t *self, umbp_quotas_t **quotas_p, un
     *quotas_p = NULL;
     for (uint16_t row = 0; row < UMBP_TENANTS_MAX; row++) {
         umbp_tenant_t *tenant = &self->rows[row];
-        uint64_t limit = tenant->used
-                             ? umbp_quotas_limit (self->quotas, umbp_text (tenant->name), self->tier)
-                             : UMBP_QUOTA_NONE;
+        uint64_t limit =
+            tenant->used ? umbp_quotas_limit (self->quotas, umbp_text (tenant->name), self->tier)
+                         : UMBP_QUOTA_NONE;
         if (tenant->limit == UMBP_QUOTA_NONE && limit != UMBP_QUOTA_NONE)
             fresh = true;
         while (limit == UMBP_QUOTA_NONE && tenant->used && tenant->oldest != NONE)

@@ -445,8 +445,8 @@ void umbp_manager_on_commit (void *owner, const umbp_mail_t *mail)
     umbp_sight_t sight = umbp_manager_sight (self, mail->origin);
     for (uint32_t index = 0; index < count; index++) {
         uint32_t item = UMBP_STORE_NONE;
-        int rc = s_commit (self, sight, umbp_u64s_at (ask->slots, index), umbp_u64s_at (ask->sums, index),
-                           &item);
+        int rc = s_commit (self, sight, umbp_u64s_at (ask->slots, index),
+                           umbp_u64s_at (ask->sums, index), &item);
         waiter->statuses[index] = (int8_t) rc;
         if (rc == 0)
             s_announce (self, waiter, index, item);

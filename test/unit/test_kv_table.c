@@ -62,8 +62,7 @@ static void test_engines_have_numbers (void)
                == UMBP_ETOOBIG);
     CU_ASSERT (umbp_kv_table_engine (table, "a", 1, text, 129) == UMBP_ETOOBIG);
     int full = umbp_kv_table_engine (table, text, UMBP_KV_ENGINE_BYTES_MAX, text, 128);
-    CU_ASSERT (strlen (umbp_kv_table_engine_id (table, full))
-               == UMBP_KV_ENGINE_BYTES_MAX);
+    CU_ASSERT (strlen (umbp_kv_table_engine_id (table, full)) == UMBP_KV_ENGINE_BYTES_MAX);
     CU_ASSERT (strlen (umbp_kv_table_engine_address (table, full)) == 128);
     static const int none[] = { -1, 3, 4096, 100000, INT32_MIN, INT32_MAX };
     for (size_t index = 0; index < sizeof none / sizeof *none; index++) {

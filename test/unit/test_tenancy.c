@@ -103,11 +103,11 @@ static account_t s_account (umbp_talk_t *talk, const char *tier, const char *ten
             *sum += umbp_u64s_at (ok->useds, index);
         if (umbp_text_is ((umbp_text_t) { (const char *) name.data, name.size }, tenant))
             account = (account_t) { true,
-                                    umbp_u64s_at (ok->useds, index),
-                                    umbp_u64s_at (ok->limits, index),
-                                    umbp_u64s_at (ok->blocks, index),
-                                    umbp_u64s_at (ok->refused, index),
-                                    umbp_u64s_at (ok->evicted, index) };
+                                   umbp_u64s_at (ok->useds, index),
+                                   umbp_u64s_at (ok->limits, index),
+                                   umbp_u64s_at (ok->blocks, index),
+                                   umbp_u64s_at (ok->refused, index),
+                                   umbp_u64s_at (ok->evicted, index) };
     }
     return account;
 }
@@ -459,8 +459,8 @@ static void test_evict (void)
 
 static void test_external (void)
 {
-    umbp_t *red = s_connect (0, "red-1"), *far = s_connect (1, "red-2"), *blue = s_connect (1, "blue"),
-           *plain = s_connect (0, "plain");
+    umbp_t *red = s_connect (0, "red-1"), *far = s_connect (1, "red-2"),
+           *blue = s_connect (1, "blue"), *plain = s_connect (0, "plain");
     umbp_key_t hash = { "hash", 4 };
     umbp_t *others[] = { blue, plain };
     size_t rows;
@@ -683,7 +683,8 @@ static void test_quota_reread (void)
 
 static void test_replicas_and_drain (void)
 {
-    umbp_t *red = s_connect (1, "red-1"), *blue = s_connect (0, "blue"), *plain = s_connect (0, "plain");
+    umbp_t *red = s_connect (1, "red-1"), *blue = s_connect (0, "blue"),
+           *plain = s_connect (0, "plain");
     umbp_talk_t *node = s_talk (0, "node-0"), *talk = s_talk (1, "red-1");
     umbp_put_options_t two = { .replicas = 2, .strategy = UMBP_STRATEGY_LOCAL };
     const umbp_msg_t *answer;

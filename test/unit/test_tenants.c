@@ -33,20 +33,25 @@ static size_t s_scoped (const char *tenant, const void *key, uint16_t size, uint
 //  Any two pairs of tenant and key are kept under different keys, and both can be told from them
 static void test_scopes (void)
 {
-    static const char *const tenants[] = { "", "a", "ab", "b",
-                                           "0123456789012345678901234567890123456789012345678901234567890123" };
+    static const char *const tenants[] = {
+        "", "a", "ab", "b", "0123456789012345678901234567890123456789012345678901234567890123"
+    };
     uint8_t keys[64][700];
     size_t sizes[64], count = 0;
-    uint8_t marked[40] = "\xffumbp-t\xfe\x01" "axyz";
+    uint8_t marked[40] = "\xffumbp-t\xfe\x01"
+                         "axyz";
     const struct {
         const void *bytes;
         uint16_t size;
-    } words[] = { { "x", 1 },      { "axyz", 4 }, { marked, 13 }, { marked, 9 },
+    } words[] = { { "x", 1 },
+                  { "axyz", 4 },
+                  { marked, 13 },
+                  { marked, 9 },
                   { marked, 8 },   { marked, 7 }, { "\xff", 1 },  { "bx", 2 } };
     for (size_t tenant = 0; tenant < 5; tenant++)
         for (size_t word = 0; word < sizeof words / sizeof *words; word++, count++) {
-            sizes[count] = s_scoped (tenants[tenant], words[word].bytes, words[word].size,
-                                     keys[count]);
+            sizes[count] =
+                s_scoped (tenants[tenant], words[word].bytes, words[word].size, keys[count]);
             umbp_text_t whose = umbp_scope_tenant (keys[count], sizes[count]);
             umbp_bytes_t bare = umbp_scope_bare (keys[count], sizes[count]);
             CU_ASSERT (umbp_text_is (whose, tenants[tenant]));
@@ -262,8 +267,8 @@ static void test_conservation (void)
 {
     static const char *const names[] = { "", "red", "blue", "green", "white" };
     const char *text = getenv ("UMBP_SEED");
-    uint64_t seed = text ? strtoull (text, NULL, 10)
-                         : (uint64_t) time (NULL) ^ (uint64_t) getpid () << 32;
+    uint64_t seed =
+        text ? strtoull (text, NULL, 10) : (uint64_t) time (NULL) ^ (uint64_t) getpid () << 32;
     printf ("[conservation seed=%llu] ", (unsigned long long) seed);
     umbp_store_t *store = s_store (400, "red", 60 * PAGE);
     uint32_t held[64], held_count = 0, quota = 0;
@@ -274,7 +279,8 @@ static void test_conservation (void)
         uint64_t number = draw >> 48 & 31;
         int rc = s_reserve (store, name, number, size, (uint16_t) (draw >> 40 & 7), &item);
         quota += rc == UMBP_EQUOTA;
-        uint32_t reach = umbp_store_reach (store), any = reach ? (uint32_t) (draw >> 20) % reach : 0;
+        uint32_t reach = umbp_store_reach (store),
+                 any = reach ? (uint32_t) (draw >> 20) % reach : 0;
         if (rc == 0 && draw >> 60 & 7)
             umbp_store_commit (store, item, 1, turn);
         else if (rc == 0)
