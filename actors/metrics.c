@@ -79,6 +79,8 @@ static const umbp_metric_t s_metrics[] = {
     { "tier", "hits", C, "keys asked of this tier that it has" },
     { "tier", "hit_bytes", C, "bytes of these" },
     { "tier", "misses", C, "keys asked of this tier that it has not; another may" },
+    { "tier", "board_hits", C, "of the hits: blocks that clients of this host read by themselves" },
+    { "tier", "board_blocks", G, "blocks that the board shows to clients of this host" },
     { "tier", "full", C, "reservations that found no room" },
     { "tier", "evicted", C, "blocks that left for want of room" },
     { "tier", "dropped", C, "blocks removed by request, or by a lost conflict" },

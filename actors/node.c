@@ -225,7 +225,7 @@ static uint64_t s_seed (const umbp_node_options_t *options)
 }
 
 //  *err is set if this fails for want of memory or a port, and else stays as it is
-static bool s_start_tier (umbp_node_t *self, uint64_t seed, int *err)
+static bool s_start_tier (umbp_node_t *self, uint64_t seed, const umbp_quotas_t *quotas, int *err)
 {
     umbp_region_t **regions = NULL;
     int rc = 0, count = s_make_regions (self, &regions);
@@ -239,13 +239,6 @@ static bool s_start_tier (umbp_node_t *self, uint64_t seed, int *err)
         s_regions_destroy (&regions, (size_t) count);
         return false;
     }
-    char why[768] = "";
-    umbp_quotas_t *quotas = NULL;
-    if (*self->options.tenants_file) {
-        quotas = umbp_quotas_read (self->options.tenants_file, why, sizeof why);
-        if (!quotas)                    //  It was fine when it was checked
-            zsys_error ("node: tenants: %s", why);
-    }
     umbp_manager_args_t args = { .home = &self->home,
                                  .quotas = quotas,
                                  .name = "tier:dram",
@@ -258,7 +251,19 @@ static bool s_start_tier (umbp_node_t *self, uint64_t seed, int *err)
                                  .resyncs = self->options.resyncs,
                                  .replicate_last = streq (self->options.replicate, "last"),
                                  .replicate_rate = self->options.replicate_rate };
-    bool fine = (quotas || !*self->options.tenants_file) && s_add (self, umbp_manager_new (&args));
+    return s_add (self, umbp_manager_new (&args));
+}
+
+//  With what tenants may use. The file was fine when it was checked, but it is a file.
+static bool s_start_limited_tier (umbp_node_t *self, uint64_t seed, int *err)
+{
+    char why[768] = "";
+    umbp_quotas_t *quotas = *self->options.tenants_file
+                                ? umbp_quotas_read (self->options.tenants_file, why, sizeof why)
+                                : umbp_quotas_new ();
+    if (!quotas)
+        zsys_error ("node: tenants: %s", why);
+    bool fine = quotas && s_start_tier (self, seed, quotas, err);
     umbp_quotas_destroy (&quotas);
     return fine;
 }
@@ -336,7 +341,7 @@ static bool s_start_actors (umbp_node_t *self, int *err)
                                   .page_bytes = o->page_bytes };
     umbp_migrator_args_t migrator = { .home = &self->home };
     return s_add (self, umbp_index_new (&index)) && s_add (self, umbp_eviction_new (&eviction))
-           && s_start_tier (self, seed, err) && s_add (self, umbp_extkv_new (&extkv))
+           && s_start_limited_tier (self, seed, err) && s_add (self, umbp_extkv_new (&extkv))
            && s_add (self, umbp_router_new (&router)) && s_add (self, umbp_migrator_new (&migrator))
            && s_start_gateway (self) && s_start_registry (self) && s_start_discovery (self);
 }

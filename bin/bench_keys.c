@@ -48,8 +48,9 @@ typedef struct {
     name_t *names;                      //  Of DRAWN batches
     const char **texts;                 //  The same
     umbp_key_t *asked;                  //  The same
+    name_t *small;                      //  Of small blocks here
     uint64_t random;
-    size_t at;                          //  The next batch
+    size_t at;                          //  The next batch, or key
     uint8_t *room;                      //  Of a batch of small blocks
     bool checked[3];
 } self_t;
@@ -148,16 +149,44 @@ static umbp_bench_probe_t s_redis_exists (void *arg)
 //  ------------------------------------------------------------------------------------------------
 //  One key
 
-static umbp_bench_probe_t s_one (self_t *self, bool redis, double percent)
+//  One call about one key. Returns false if it failed.
+typedef bool (one_fn) (self_t *self);
+
+static bool s_exists_one (self_t *self)
+{
+    int8_t found = 0;
+    const umbp_key_t *key = self->asked + self->at % (DRAWN * BATCH);
+    return umbp_exists_batch (self->near, key, 1, &found, TIMEOUT_MS) == 1;
+}
+
+static bool s_redis_exists_one (self_t *self)
+{
+    const char *const *key = self->texts + self->at % (DRAWN * BATCH);
+    return umbp_bench_redis_exists (self->redis, key, 1, false) == 1;
+}
+
+static bool s_get_one (self_t *self)
+{
+    const char *name = self->small[self->at % SMALL_BLOCKS];
+    umbp_item_t item = { .key = { name, UMBP_BENCH_KEY_SIZE - 1 },
+                         .data = self->room, .size = SMALL };
+    return umbp_get_batch (self->near, &item, 1, TIMEOUT_MS) == 1;
+}
+
+static bool s_redis_get_one (self_t *self)
+{
+    const char *name = self->small[self->at % SMALL_BLOCKS];
+    return umbp_bench_redis_get (self->redis, &name, 1, self->room, SMALL) == 1;
+}
+
+static umbp_bench_probe_t s_one (self_t *self, one_fn *call, double percent)
 {
     umbp_histogram_t *calls = umbp_histogram_new ();
     bool fine = calls != NULL;
-    for (int call = 0; call < ONE_CALLS && fine; call++) {
-        size_t at = (size_t) (self->at++ % (DRAWN * BATCH));
-        int8_t found = 0;
+    for (int count = 0; count < ONE_CALLS && fine; count++) {
+        self->at++;
         uint64_t start_ns = umbp_bench_now_ns ();
-        fine = redis ? umbp_bench_redis_exists (self->redis, self->texts + at, 1, false) == 1
-                     : umbp_exists_batch (self->near, self->asked + at, 1, &found, TIMEOUT_MS) == 1;
+        fine = call (self);
         umbp_histogram_add (calls, umbp_bench_now_ns () - start_ns);
     }
     double us = fine ? (double) umbp_histogram_percentile (calls, percent) / 1e3 : -1;
@@ -165,24 +194,44 @@ static umbp_bench_probe_t s_one (self_t *self, bool redis, double percent)
     return (umbp_bench_probe_t) { .value = us };
 }
 
-static umbp_bench_probe_t s_one_p50 (void *arg)
+static umbp_bench_probe_t s_exists_p50 (void *arg)
 {
-    return s_one (arg, false, 50);
+    return s_one (arg, s_exists_one, 50);
 }
 
-static umbp_bench_probe_t s_one_p99 (void *arg)
+static umbp_bench_probe_t s_exists_p99 (void *arg)
 {
-    return s_one (arg, false, 99);
+    return s_one (arg, s_exists_one, 99);
 }
 
-static umbp_bench_probe_t s_redis_one_p50 (void *arg)
+static umbp_bench_probe_t s_redis_exists_p50 (void *arg)
 {
-    return s_one (arg, true, 50);
+    return s_one (arg, s_redis_exists_one, 50);
 }
 
-static umbp_bench_probe_t s_redis_one_p99 (void *arg)
+static umbp_bench_probe_t s_redis_exists_p99 (void *arg)
 {
-    return s_one (arg, true, 99);
+    return s_one (arg, s_redis_exists_one, 99);
+}
+
+static umbp_bench_probe_t s_get_p50 (void *arg)
+{
+    return s_one (arg, s_get_one, 50);
+}
+
+static umbp_bench_probe_t s_get_p99 (void *arg)
+{
+    return s_one (arg, s_get_one, 99);
+}
+
+static umbp_bench_probe_t s_redis_get_p50 (void *arg)
+{
+    return s_one (arg, s_redis_get_one, 50);
+}
+
+static umbp_bench_probe_t s_redis_get_p99 (void *arg)
+{
+    return s_one (arg, s_redis_get_one, 99);
 }
 
 //  ------------------------------------------------------------------------------------------------
@@ -305,6 +354,8 @@ static void s_draw_keys (self_t *self)
         self->texts[index] = self->names[index];
         self->asked[index] = (umbp_key_t) { self->names[index], UMBP_BENCH_KEY_SIZE - 1 };
     }
+    for (uint64_t index = 0; index < SMALL_BLOCKS; index++)
+        umbp_bench_key (RUN_HERE, index, self->small[index]);
 }
 
 static bool s_make_room (self_t *self)
@@ -313,8 +364,9 @@ static bool s_make_room (self_t *self)
     self->names = calloc (drawn, sizeof *self->names);
     self->texts = calloc (drawn, sizeof *self->texts);
     self->asked = calloc (drawn, sizeof *self->asked);
+    self->small = calloc (SMALL_BLOCKS, sizeof *self->small);
     self->room = calloc (LOAD_BATCH, SMALL);
-    return self->names && self->texts && self->asked && self->room;
+    return self->small && self->names && self->texts && self->asked && self->room;
 }
 
 static umbp_t *s_connect (const self_t *self, bool no_shm)
@@ -369,6 +421,7 @@ static void s_stop (umbp_bench_suite_t *suite, self_t *self)
     if (umbp_bench_cluster_stop (&self->cluster) != 0)
         suite->failed = true;
     free (self->names);
+    free (self->small);
     free (self->texts);
     free (self->asked);
     free (self->room);
@@ -385,8 +438,10 @@ static const umbp_bench_row_t s_rows[] = {
       s_exists_far, s_redis_exists },
     { "exists x 128, by the router alone", "keys/s", "redis EXISTS x 128, better way", 0, false,
       s_exists_router, s_redis_exists },
-    { "exists of one key, p50", "us", "redis EXISTS", 0, true, s_one_p50, s_redis_one_p50 },
-    { "exists of one key, p99", "us", "redis EXISTS", 0, true, s_one_p99, s_redis_one_p99 },
+    { "exists of one key, p50", "us", "redis EXISTS", 0, true, s_exists_p50, s_redis_exists_p50 },
+    { "exists of one key, p99", "us", "redis EXISTS", 0, true, s_exists_p99, s_redis_exists_p99 },
+    { "get of one 4 KiB block here, p50", "us", "redis GET", 1, true, s_get_p50, s_redis_get_p50 },
+    { "get of one 4 KiB block here, p99", "us", "redis GET", 0, true, s_get_p99, s_redis_get_p99 },
     { "get 4 KiB x 128, shared memory, verified", "keys/s", "redis MGET x 128", 0, false,
       s_small_near, s_redis_small },
     { "get 4 KiB x 128, tcp, verified", "keys/s", "redis MGET x 128", 0, false, s_small_far,

@@ -69,9 +69,8 @@ static void s_prepare (umbp_lane_t *lane, int64_t deadline_ms)
     umbp_pool_swap_cluster (self, &lane->cluster);
     if (umbp_pool_wants_cluster (self))
         umbp_lane_refresh (lane, umbp_lane_slice (lane, 0));
-    if (self->shm && lane->cluster)
-        umbp_memory_attach (lane, self->node);
     umbp_memory_tidy (lane);
+    lane->near = self->shm && lane->cluster ? umbp_memory_near (lane) : NULL;
 }
 
 int umbp_pool_enter (umbp_t *self, uint32_t timeout_ms, umbp_lane_t **lane_p)
@@ -292,6 +291,7 @@ static umbp_t *s_new (const umbp_options_t *options)
     self->certificate = s_or_env (options->certificate, "UMBP_CERTIFICATE");
     self->server_certificate = s_or_env (options->server_certificate, "UMBP_SERVER_CERTIFICATE");
     self->ranges = umbp_ranges_new ();
+    self->async = umbp_async_new (self);
     pthread_mutex_init (&self->lock, NULL);
     pthread_condattr_t attributes;
     pthread_condattr_init (&attributes);
@@ -409,6 +409,7 @@ void umbp_close (umbp_t **self_p)
     if (!self)
         return;
     bool forked = umbp_pool_is_forked (self);
+    umbp_async_destroy (&self->async, forked);
     for (size_t index = 0; index < UMBP_LANES_MAX; index++)
         if (self->lanes[index])
             s_close_lane (&self->lanes[index], forked);

@@ -252,6 +252,18 @@ static void s_ask_router (look_t *look)
     }
 }
 
+//  What our node shows on its board is there, whatever others say
+static void s_look_here (look_t *look)
+{
+    const umbp_memory_t *memory = look->lane->near;
+    umbp_notice_t notice;
+    for (size_t index = 0; memory && memory->board && index < look->count; index++)
+        if (look->found[index] == OPEN
+            && umbp_board_look (memory->board, look->keys[index].key, look->keys[index].key_size,
+                                &notice))
+            look->found[index] = 1;
+}
+
 static bool s_is_open (const look_t *look)
 {
     return memchr (look->found, OPEN, look->count) != NULL;
@@ -309,6 +321,7 @@ static void s_look_window (umbp_lane_t *lane, const umbp_key_t *keys, size_t cou
         look.owner_counts[index] = look.asked[index] = 0;
         look.absent[index] = look.doubted[index] = false;
     }
+    s_look_here (&look);
     s_look (&look);
 }
 

@@ -108,6 +108,55 @@ static void s_check_here (call_t *call, job_t *jobs, size_t count, umbp_found_t 
 }
 
 //  ------------------------------------------------------------------------------------------------
+//  Blocks that our node shows on its board: nobody is asked, and no lease taken
+
+//  Returns whether the job has its outcome. If not, what was copied may be anything, and is written
+//  over or never looked at.
+static bool s_read_shown (call_t *call, job_t *job, const umbp_memory_t *memory)
+{
+    umbp_notice_t notice;
+    umbp_piece_t from[UMBP_BOARD_EXTENTS_MAX];
+    if (!umbp_board_look (memory->board, job->key.key, job->key.key_size, &notice))
+        return false;
+    umbp_lane_t *lane = call->lane;
+    umbp_mark_t mark = umbp_lane_mark (lane);
+    job->size = notice.size;
+    job->sum = notice.sum;
+    int count = umbp_memory_place (memory, &notice, from);
+    int status = count < 0 ? count : s_deliver (call, job, from, (size_t) count);
+    umbp_lane_rewind (lane, mark);
+    if (status == UMBP_EPROTO || status == UMBP_ECHECKSUM
+        || !umbp_board_still (memory->board, &notice))
+        return false;
+    *job->status = status;
+    if (status == 0 || status == UMBP_ETOOBIG)
+        *job->size_p = job->size;
+    if (status == 0) {
+        lane->stats.shm_get_bytes += job->size;
+        lane->stats.board_hits++;
+        umbp_memory_touched (lane, notice.item);
+    }
+    return true;
+}
+
+//  Moves the jobs that are left to the front. Returns how many.
+static size_t s_read_all_shown (call_t *call, job_t *jobs, size_t count)
+{
+    const umbp_memory_t *memory = call->lane->near;
+    if (!memory || !memory->board)
+        return count;
+    size_t left = 0;
+    for (size_t index = 0; index < count; index++) {
+        if (s_read_shown (call, &jobs[index], memory))
+            continue;
+        if (left != index)
+            jobs[left] = jobs[index];
+        left++;
+    }
+    return left;
+}
+
+//  ------------------------------------------------------------------------------------------------
 //  Blocks over there
 
 //  Transfers that read one batch of jobs from one owner
@@ -405,7 +454,8 @@ static size_t s_keep_open (call_t *call, job_t *jobs, size_t count)
 
 static void s_get_window (call_t *call, job_t *jobs, size_t count)
 {
-    for (unsigned tries = 0;; tries++) {
+    count = s_read_all_shown (call, jobs, count);
+    for (unsigned tries = 0; count > 0; tries++) {
         for (size_t at = 0; at < count;) {
             size_t taken = umbp_window (call->lane, &jobs[at].key, sizeof *jobs, count - at);
             taken = taken < call->items_max ? taken : call->items_max;

@@ -10,6 +10,7 @@
 #include <czmq.h>
 
 #include "client/pool.h"
+#include "cluster/bulk/board.h"
 #include "cluster/bulk/tcp_client.h"
 #include "proto/message.h"
 
@@ -20,6 +21,7 @@
 #define UMBP_NO_DOOR (-1)
 #define UMBP_LATE_GIFTS_MAX 64          //  Questions whose late answer is given back
 #define UMBP_DOOR_BYTES UMBP_SHM_DATA_MAX           //  Of a message with payload through a door
+#define UMBP_TOUCHES_MAX 1024           //  Blocks read from a board that are told of at once
 #define UMBP_DATAGRAM_MAX (256u << 10)              //  Room for what comes through one
 
 //  An actor of a node on this host
@@ -63,6 +65,7 @@ struct umbp_lane {
     umbp_cluster_t *cluster;            //  Borrowed; NULL until the client is connected
     int64_t deadline_ms;                //  Of the call under way
     umbp_stats_t stats;                 //  Of this call: the pool adds them up
+    umbp_memory_t *near;                //  Of our node, as the call began; NULL: it lends none
     bool doubts;                        //  Something did not fit the snapshot of the cluster
     bool bereaved;                      //  A door was closed that memory had come through
     umbp_lane_t *next;
@@ -79,6 +82,10 @@ struct umbp_lane {
     size_t door_count;
     umbp_bulk_t bulks[UMBP_BULKS_MAX];
     uint64_t bulk_clock;
+
+    uint32_t touches[UMBP_TOUCHES_MAX]; //  Read from the board of our node, and not told of yet
+    size_t touch_count;
+    int64_t touched_ms;                 //  When it was told last
 
     zmq_msg_t frames[4];                //  Of the last answer over ZeroMQ
     size_t frame_count;
@@ -201,10 +208,24 @@ void umbp_memory_attach (umbp_lane_t *lane, const char *node);
 //  in it; NULL if it does not. What it lent before is given back at the first sign that it is gone.
 umbp_memory_t *umbp_memory_of (umbp_lane_t *lane, const char *node);
 
+//  The same of our own node, which is asked for it if it may lend it; behind umbp_memory_tidy, which
+//  has looked whether it is there
+umbp_memory_t *umbp_memory_near (umbp_lane_t *lane);
+
 void umbp_memory_destroy (umbp_memory_t **self_p);
 
 //  Give back the memory behind doors that are closed, and close those that have nobody behind them
 void umbp_memory_tidy (umbp_lane_t *lane);
+
+//  Where a block lies that a board names: writes pieces, at most UMBP_BOARD_EXTENTS_MAX. Returns how
+//  many, or UMBP_EPROTO.
+int umbp_memory_place (const umbp_memory_t *self, const umbp_notice_t *notice,
+                       umbp_piece_t *pieces);
+
+//  A block was read from the board of our node, which will hear of it: now if that is long ago or
+//  there are many, else later
+void umbp_memory_touched (umbp_lane_t *lane, uint32_t item);
+void umbp_memory_tell_touches (umbp_lane_t *lane);
 
 //  Extents as a message names them: those of block i are the next counts[i] rows
 typedef struct {

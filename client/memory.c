@@ -11,6 +11,8 @@
 
 #include "cluster/bulk/clock.h"
 
+#define TOUCH_MS 10                     //  Not oftener is a node told what was read from its board
+
 void umbp_memory_destroy (umbp_memory_t **self_p)
 {
     umbp_memory_t *self = *self_p;
@@ -18,6 +20,7 @@ void umbp_memory_destroy (umbp_memory_t **self_p)
         return;
     umbp_shm_map_destroy (&self->reads);
     umbp_shm_map_destroy (&self->writes);
+    umbp_shm_map_destroy (&self->board_map);
     freen (*self_p);
 }
 
@@ -30,6 +33,7 @@ static int s_ask (umbp_lane_t *lane, int fd, umbp_msg_t *msg, int *fds, int64_t 
 {
     umbp_msg_init (msg, UMBP_MSG_attach, ++lane->last_id);
     msg->attach.session = lane->session;
+    msg->attach.board = true;
     int64_t left = deadline_ms - umbp_clock_ms ();
     msg->deadline_ms = left > 0 ? (uint32_t) left : 1;
     int size = umbp_msg_encode (msg, lane->wire, UMBP_DOOR_BYTES);
@@ -46,17 +50,29 @@ static int s_ask (umbp_lane_t *lane, int fd, umbp_msg_t *msg, int *fds, int64_t 
         rc = msg->status != 0 ? msg->status
              : msg->id == lane->last_id && msg->type == UMBP_MSG_attach_ok ? 0
                                                                            : UMBP_EPROTO;
-    if (rc == 0 && (count == 0 || count != msg->attach_ok.regions.count))
+    size_t wanted = msg->attach_ok.regions.count + (msg->attach_ok.board > 0);
+    if (rc == 0 && (msg->attach_ok.regions.count == 0 || count != wanted))
         rc = UMBP_EPROTO;
     if (rc != 0)
         umbp_shm_close (fds, count);
     return rc != 0 ? rc : (int) count;
 }
 
+//  A board that we cannot map, or do not understand, is as none
+static void s_map_board (umbp_memory_t *self, const int *fd)
+{
+    self->board_map = umbp_shm_map_new (fd, 1, false, NULL);
+    if (self->board_map
+        && umbp_board_check (umbp_shm_map_base (self->board_map, 0),
+                             umbp_shm_map_bytes (self->board_map, 0)))
+        self->board = umbp_shm_map_base (self->board_map, 0);
+}
+
 //  Pages are put in place within the deadline, those to be written first: they may not exist yet
 static umbp_memory_t *s_map (const umbp_msg_attach_ok_t *msg, const char *node, const int *fds,
-                             size_t count, int64_t deadline_ms)
+                             int64_t deadline_ms)
 {
+    size_t count = msg->regions.count;
     umbp_memory_t *self = zmalloc (sizeof (umbp_memory_t));
     snprintf (self->node, sizeof self->node, "%s", node);
     self->node_epoch = msg->node_epoch;
@@ -68,6 +84,8 @@ static umbp_memory_t *s_map (const umbp_msg_attach_ok_t *msg, const char *node, 
         umbp_memory_destroy (&self);
         return NULL;
     }
+    if (msg->board > 0)
+        s_map_board (self, &fds[count]);
     umbp_shm_map_populate (self->writes, deadline_ms);
     umbp_shm_map_populate (self->reads, deadline_ms);
     return self;
@@ -85,7 +103,7 @@ static umbp_memory_t *s_borrow (umbp_lane_t *lane, int number, int64_t deadline_
     if (umbp_text_is (msg.attach_ok.node, door->node)) {
         memory = umbp_pool_memory (lane->pool, door->node, msg.attach_ok.node_epoch);
         if (!memory) {
-            memory = s_map (&msg.attach_ok, door->node, fds, (size_t) count, deadline_ms);
+            memory = s_map (&msg.attach_ok, door->node, fds, deadline_ms);
             if (memory)
                 memory = umbp_pool_add_memory (lane->pool, memory);
         }
@@ -119,6 +137,16 @@ umbp_memory_t *umbp_memory_of (umbp_lane_t *lane, const char *node)
     return NULL;
 }
 
+umbp_memory_t *umbp_memory_near (umbp_lane_t *lane)
+{
+    const char *node = lane->pool->node;
+    int number = umbp_door_find (lane, UMBP_SHARED_ACTOR, node);
+    if (number != UMBP_NO_DOOR)
+        return lane->doors[number].memory;
+    umbp_memory_attach (lane, node);
+    return umbp_memory_of (lane, node);
+}
+
 void umbp_memory_tidy (umbp_lane_t *lane)
 {
     for (size_t index = 0; index < lane->door_count; index++) {
@@ -144,18 +172,29 @@ bool umbp_extents_are_whole (const umbp_extents_t *self, size_t blocks)
 }
 
 //  One extent, checked against its region. Returns false if it is outside.
-static bool s_piece (const umbp_memory_t *self, bool to_write, const umbp_extents_t *extents,
-                     size_t row, umbp_piece_t *piece)
+static bool s_piece (const umbp_memory_t *self, bool to_write, umbp_extent_t extent,
+                     umbp_piece_t *piece)
 {
     const umbp_shm_map_t *map = to_write ? self->writes : self->reads;
-    uint16_t region = umbp_u16s_at (extents->regions, row);
-    uint64_t offset = (uint64_t) umbp_u32s_at (extents->pages, row) * self->page_size;
-    uint64_t size = (uint64_t) umbp_u32s_at (extents->page_counts, row) * self->page_size;
-    uint64_t bytes = umbp_shm_map_bytes (map, region);
+    uint64_t offset = umbp_extent_offset (&extent, self->page_size);
+    uint64_t size = umbp_extent_size (&extent, self->page_size);
+    uint64_t bytes = umbp_shm_map_bytes (map, extent.region);
     if (size == 0 || offset > bytes || size > bytes - offset)
         return false;
-    *piece = (umbp_piece_t) { (uint8_t *) umbp_shm_map_base (map, region) + offset, size };
+    *piece = (umbp_piece_t) { (uint8_t *) umbp_shm_map_base (map, extent.region) + offset, size };
     return true;
+}
+
+//  Pieces that follow each other become one
+static size_t s_append (umbp_piece_t *pieces, size_t count, umbp_piece_t piece)
+{
+    umbp_piece_t *last = count ? &pieces[count - 1] : NULL;
+    if (last && (uint8_t *) last->base + last->size == piece.base) {
+        last->size += piece.size;
+        return count;
+    }
+    pieces[count] = piece;
+    return count + 1;
 }
 
 int umbp_memory_locate (const umbp_memory_t *self, bool to_write, const umbp_extents_t *extents,
@@ -165,16 +204,53 @@ int umbp_memory_locate (const umbp_memory_t *self, bool to_write, const umbp_ext
     size_t count = 0;
     for (size_t index = row; index < row + rows; index++) {
         umbp_piece_t piece;
-        if (left == 0 || !s_piece (self, to_write, extents, index, &piece))
+        umbp_extent_t extent = { .region = umbp_u16s_at (extents->regions, index),
+                                 .page = umbp_u32s_at (extents->pages, index),
+                                 .count = umbp_u32s_at (extents->page_counts, index) };
+        if (left == 0 || !s_piece (self, to_write, extent, &piece))
             return UMBP_EPROTO;         //  None of the block would lie in it, or it is outside
         if (piece.size >= left)
             piece.size = left;
         left -= piece.size;
-        umbp_piece_t *last = count ? &pieces[count - 1] : NULL;
-        if (last && (uint8_t *) last->base + last->size == piece.base)
-            last->size += piece.size;
-        else
-            pieces[count++] = piece;
+        count = s_append (pieces, count, piece);
     }
     return left == 0 && count > 0 ? (int) count : UMBP_EPROTO;
+}
+
+//  ------------------------------------------------------------------------------------------------
+//  The board
+
+int umbp_memory_place (const umbp_memory_t *self, const umbp_notice_t *notice, umbp_piece_t *pieces)
+{
+    uint64_t left = notice->size;
+    size_t count = 0;
+    for (size_t index = 0; index < notice->extent_count; index++) {
+        umbp_piece_t piece;
+        if (left == 0 || !s_piece (self, false, notice->extents[index], &piece))
+            return UMBP_EPROTO;
+        if (piece.size >= left)
+            piece.size = left;
+        left -= piece.size;
+        count = s_append (pieces, count, piece);
+    }
+    return left == 0 && count > 0 ? (int) count : UMBP_EPROTO;
+}
+
+void umbp_memory_tell_touches (umbp_lane_t *lane)
+{
+    if (lane->touch_count == 0)
+        return;
+    umbp_msg_t msg;
+    umbp_msg_init (&msg, UMBP_MSG_touch, 0);
+    msg.touch.items = (umbp_u32s_t) { lane->touches, (uint32_t) lane->touch_count };
+    umbp_wire_tell (lane, UMBP_WAY_DOOR, UMBP_SHARED_ACTOR, lane->pool->node, &msg);
+    lane->touch_count = 0;
+    lane->touched_ms = umbp_clock_ms ();
+}
+
+void umbp_memory_touched (umbp_lane_t *lane, uint32_t item)
+{
+    lane->touches[lane->touch_count++] = item;
+    if (lane->touch_count == UMBP_TOUCHES_MAX || umbp_clock_ms () - lane->touched_ms >= TOUCH_MS)
+        umbp_memory_tell_touches (lane);
 }

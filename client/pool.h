@@ -34,10 +34,13 @@ typedef struct umbp_memory {
     uint64_t node_epoch;
     uint32_t page_size;
     umbp_shm_map_t *reads, *writes;
+    umbp_shm_map_t *board_map;          //  NULL: it has no board
+    const void *board;                  //  See board.h
     unsigned users;
 } umbp_memory_t;
 
 typedef struct umbp_ranges umbp_ranges_t;           //  register.c
+typedef struct umbp_async umbp_async_t;             //  async.c
 
 struct umbp {
     pid_t pid;                          //  Who connected: a child of that process may not call
@@ -64,6 +67,7 @@ struct umbp {
     bool unheard_all;                   //  ... which may be any of them
     umbp_stats_t stats;
     umbp_ranges_t *ranges;
+    umbp_async_t *async;
 };
 
 //  Begin a call: check that the process may make it and take a lane, within timeout_ms (0: the
@@ -98,6 +102,11 @@ void umbp_pool_return_memory (umbp_t *self, umbp_memory_t **memory_p);
 
 //  A put was not waited for at a node; NULL: at one that we were not told
 void umbp_pool_note_unheard (umbp_t *self, const char *node);
+
+//  async.c: batches in the background. The end waits for those that run; in a forked child, where the
+//  threads are not, it frees memory alone.
+umbp_async_t *umbp_async_new (umbp_t *pool);
+void umbp_async_destroy (umbp_async_t **self_p, bool forked);
 
 //  register.c: the table of registered memory
 umbp_ranges_t *umbp_ranges_new (void);

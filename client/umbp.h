@@ -74,7 +74,8 @@ typedef struct {
 //  options may be NULL.
 UMBP_EXPORT umbp_t *umbp_connect (const umbp_options_t *options, int *err);
 
-//  Release everything, views too. No other call may be running. Leaves a NULL; NULL is fine.
+//  Release everything, views too. No other call may be running. Batches in the background that run
+//  are waited for, those that wait are dropped. Leaves a NULL; NULL is fine.
 UMBP_EXPORT void umbp_close (umbp_t **self_p);
 
 //  ------------------------------------------------------------------------------------------------
@@ -187,6 +188,50 @@ UMBP_EXPORT int umbp_remove_batch (umbp_t *self, const umbp_key_t *keys, size_t 
                                    int8_t *statuses, uint32_t timeout_ms);
 
 //  ------------------------------------------------------------------------------------------------
+//  Batches in the background, for programs that must not block: submit, go on, and drain what is
+//  done. Batches run side by side, as many as the client has lanes, each as the call of its name
+//  would; in no particular order, so one that needs another's outcome is submitted behind it.
+//
+//      uint64_t id;
+//      umbp_submit_get (pool, items, count, 0, my_request, &id);
+//      ... poll umbp_done_fd (pool) beside everything else ...
+//      umbp_done_t done[16];
+//      int got = umbp_drain (pool, done, 16, 0);
+//
+//  Items, and all they point to, must stay as they are until their batch was drained. At most 1024
+//  are not drained at any time; one more is refused, UMBP_EAGAIN. The deadline counts from the
+//  submit. These calls do not block, but for umbp_drain as it is told; the first ones start threads
+//  of the client's own, which take no signals.
+
+//  Each returns 0 and *id, never 0; or UMBP_EAGAIN (drain first), UMBP_EINVAL, UMBP_EFORKED,
+//  UMBP_EIO (no thread can be made). options are copied, and may be NULL; user comes back in the
+//  umbp_done_t; id may be NULL.
+UMBP_EXPORT int umbp_submit_put (umbp_t *self, umbp_item_t *items, size_t count,
+                                 const umbp_put_options_t *options, uint32_t timeout_ms, void *user,
+                                 uint64_t *id);
+UMBP_EXPORT int umbp_submit_get (umbp_t *self, umbp_item_t *items, size_t count,
+                                 uint32_t timeout_ms, void *user, uint64_t *id);
+UMBP_EXPORT int umbp_submit_put_v (umbp_t *self, umbp_vec_t *items, size_t count,
+                                   const umbp_put_options_t *options, uint32_t timeout_ms,
+                                   void *user, uint64_t *id);
+UMBP_EXPORT int umbp_submit_get_v (umbp_t *self, umbp_vec_t *items, size_t count,
+                                   uint32_t timeout_ms, void *user, uint64_t *id);
+
+typedef struct {
+    uint64_t id;
+    void *user;
+    int result;                         //  What the call would have returned
+} umbp_done_t;
+
+//  Batches that are done, in the order of their ends. Waits up to timeout_ms for the first one if
+//  there is none yet and some are under way; 0 does not wait. Returns how many, or UMBP_EFORKED.
+UMBP_EXPORT int umbp_drain (umbp_t *self, umbp_done_t *done, size_t max, uint32_t timeout_ms);
+
+//  A descriptor (eventfd) that is readable while there is something to drain. It stays the client's:
+//  poll it, and leave reading and closing to us. Returns it, or UMBP_EFORKED, UMBP_EIO.
+UMBP_EXPORT int umbp_done_fd (umbp_t *self);
+
+//  ------------------------------------------------------------------------------------------------
 //  Views: read a block where it lies, without a copy. Only for blocks in the memory of a node of
 //  this host.
 
@@ -283,6 +328,7 @@ typedef struct {
     uint64_t shm_put_bytes, shm_get_bytes, tcp_put_bytes, tcp_get_bytes;
     uint64_t inline_put_bytes, inline_get_bytes;
     uint64_t checksum_errors, stale, timeouts;
+    uint64_t board_hits;                //  Of the hits: found and read here without any message
     uint64_t replicas_missing;          //  Copies that puts asked for and that were not made in time
 } umbp_stats_t;
 

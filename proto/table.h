@@ -64,6 +64,7 @@
              "client -> tier manager: these slots are written; make the blocks visible.") \
     MESSAGE (65, commit_ok, "tier manager -> client.") \
     MESSAGE (66, abort, "client -> tier manager: I let go of these slots. Answered with ok.") \
+    MESSAGE (67, touch, "client -> tier manager: I read these blocks from your board, lately.") \
     MESSAGE (68, lease, "router -> tier manager: hold these blocks for a reader.") \
     MESSAGE (69, lease_ok, "tier manager -> router. Small values may come along as payload.") \
     MESSAGE (70, release, \
@@ -345,12 +346,15 @@
 
 #define UMBP_FIELDS_attach(F, m) \
     F (m, 4, session, U64, MUST, 0, 1, UINT64_MAX, \
-       "the client's bulk session, from now on tied to this door")
+       "the client's bulk session, from now on tied to this door") \
+    F (m, 5, board, BOOL, MAY, 0, 0, 1, "and the board: where blocks lie, read without a message")
 #define UMBP_FIELDS_attach_ok(F, m) \
     F (m, 4, page_size, U64, MUST, 0, 1, UINT32_MAX, "bytes in a page") \
     F (m, 5, regions, U64S, MUST, 0, 0, 64, "bytes of each region") \
     F (m, 6, node, TEXT, MUST, 0, 1, UMBP_NAME_MAX, "whose memory") \
-    F (m, 7, node_epoch, U64, MUST, 0, 1, UINT64_MAX, "in which incarnation")
+    F (m, 7, node_epoch, U64, MUST, 0, 1, UINT64_MAX, "in which incarnation") \
+    F (m, 8, board, U64, MAY, 0, 0, UINT64_MAX, \
+       "bytes of the board, whose descriptor follows those of the regions; 0: there is none")
 #define UMBP_FIELDS_reserve(F, m) \
     F (m, 4, session, U64, MAY, 0, 0, UINT64_MAX, "who will write") \
     F (m, 5, keys, COLUMN, MUST, 1, 1, UMBP_SCOPED_KEY_MAX, "one key per block") \
@@ -397,6 +401,9 @@
     F (m, 16, bulk, TEXT, MAY, 0, 0, UMBP_TEXT_MAX, "host:port of the bulk server")
 #define UMBP_FIELDS_release(F, m) \
     F (m, 4, leases, U64S, MUST, 0, 0, UMBP_BATCH_MAX, "leases that end")
+#define UMBP_FIELDS_touch(F, m) \
+    F (m, 4, items, U32S, MUST, 0, 0, UMBP_BATCH_MAX, \
+       "what notices call them, in the order of reading")
 #define UMBP_FIELDS_store(F, m) \
     F (m, 4, keys, COLUMN, MUST, 1, 1, UMBP_SCOPED_KEY_MAX, "one key per block") \
     F (m, 5, sizes, U32S, MUST, 1, 0, UMBP_BATCH_MAX, \

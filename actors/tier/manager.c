@@ -9,6 +9,7 @@
 #define PRESS_MS 2                      //  Not oftener is eviction told
 #define REPORT_MS 200                   //  Not oftener is the registry told how full we are
 #define RESYNCS_MS 30000                //  In which so many full accounts begin, at most
+#define FDS_MAX 64                      //  In an attach
 #define DROP_MS 1000                    //  A drop waits so long for the shards to hear of it, at most
 
 //  --------------------------------------------------------------------------------------------------
@@ -92,8 +93,8 @@ static void s_on_attach (void *owner, const umbp_mail_t *mail)
         return;
     }
     *place = (umbp_session_t) { mail->msg->attach.session, mail->origin->door };
-    uint64_t bytes[64];
-    int fds[64];
+    uint64_t bytes[FDS_MAX];
+    int fds[FDS_MAX];
     size_t count = self->args.region_count;
     for (size_t index = 0; index < count; index++) {
         bytes[index] = umbp_region_bytes (self->args.regions[index]);
@@ -105,7 +106,16 @@ static void s_on_attach (void *owner, const umbp_mail_t *mail)
     answer.attach_ok.regions = (umbp_u64s_t) { bytes, (uint32_t) count };
     answer.attach_ok.node = umbp_text (self->node);
     answer.attach_ok.node_epoch = self->node_epoch;
+    int board = -1;
+    if (self->board && mail->msg->attach.board && count < FDS_MAX)
+        board = umbp_region_open_readonly (umbp_board_region (self->board));
+    if (board >= 0) {
+        answer.attach_ok.board = umbp_region_bytes (umbp_board_region (self->board));
+        fds[count++] = board;
+    }
     umbp_post_answer_fds (self->post, mail->origin, &answer, fds, count);
+    if (board >= 0)
+        close (board);
 }
 
 //  A door closed: whoever came through it is gone, or has let go
@@ -395,6 +405,8 @@ static void s_stat (void *owner, umbp_gauges_t *gauges)
     umbp_gauges_add (gauges, "hits", self->hits);
     umbp_gauges_add (gauges, "hit_bytes", self->hit_bytes);
     umbp_gauges_add (gauges, "misses", self->misses);
+    umbp_gauges_add (gauges, "board_hits", self->board_hits);
+    umbp_gauges_add (gauges, "board_blocks", self->board ? umbp_board_count (self->board) : 0);
     umbp_gauges_add (gauges, "full", self->full);
     umbp_gauges_add (gauges, "evicted", self->evicted);
     umbp_gauges_add (gauges, "dropped", self->dropped);
@@ -441,6 +453,7 @@ static void s_destroy (void **self_p)
     umbp_announce_destroy (&self->announce);
     umbp_leases_destroy (&self->leases);
     umbp_store_destroy (&self->store);
+    umbp_board_destroy (&self->board);
     umbp_bulk_server_destroy (&self->args.bulk);
     for (size_t index = 0; index < self->args.region_count; index++)
         umbp_region_destroy (&self->args.regions[index]);
@@ -455,6 +468,7 @@ zactor_t *umbp_manager_new (const umbp_manager_args_t *args)
         { UMBP_MSG_commit, umbp_manager_on_commit },
         { UMBP_MSG_abort, umbp_manager_on_abort },
         { UMBP_MSG_lease, umbp_manager_on_lease },
+        { UMBP_MSG_touch, umbp_manager_on_touch },
         { UMBP_MSG_release, umbp_manager_on_release },
         { UMBP_MSG_store, umbp_manager_on_store },
         { UMBP_MSG_drop, s_on_drop },
@@ -475,9 +489,12 @@ zactor_t *umbp_manager_new (const umbp_manager_args_t *args)
     snprintf (self->tenant, sizeof self->tenant, "%s", args->home->tenant);
     snprintf (self->bulk, sizeof self->bulk, "%s", args->bulk_endpoint);
     self->node_epoch = args->home->node_epoch;
-    uint32_t pages[64];
-    for (size_t index = 0; index < args->region_count; index++)
+    uint32_t pages[FDS_MAX];
+    uint64_t all_pages = 0;
+    for (size_t index = 0; index < args->region_count; index++) {
         pages[index] = (uint32_t) (umbp_region_bytes (args->regions[index]) / args->page_size);
+        all_pages += pages[index];
+    }
     self->store = umbp_store_new (args->page_size, pages, args->region_count, args->seed);
     self->leases = umbp_leases_new (LEASES_MAX);
     if (!self->store) {
@@ -491,6 +508,10 @@ zactor_t *umbp_manager_new (const umbp_manager_args_t *args)
         umbp_store_set_quotas (self->store, &quotas, args->tier);
         self->args.quotas = NULL;
     }
+    if (*args->home->doors && !(self->board = umbp_board_new (all_pages)))
+        zsys_warning ("%s: no memory for a board: clients of this host ask for each block",
+                      args->name);
+    umbp_store_set_board (self->store, self->board, self->tenant);
     umbp_actor_args_t actor = { .name = args->name,
                                 .home = args->home,
                                 .door = true,

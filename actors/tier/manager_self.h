@@ -88,6 +88,7 @@ typedef struct {
     umbp_post_t *post;
     zloop_t *loop;
     umbp_store_t *store;
+    umbp_board_t *board;                //  NULL: nobody could read it
     umbp_leases_t *leases;
     umbp_announce_t *announce;
     umbp_spread_t *spread;
@@ -100,8 +101,8 @@ typedef struct {
     int64_t pressed_at;                 //  When eviction was told last
     uint64_t reported_used, reported_blocks, reported_told;
     int64_t reported_at;
-    uint64_t puts, put_bytes, hits, misses, hit_bytes, exists, full, stale, evicted, dropped,
-        conflicts;
+    uint64_t puts, put_bytes, hits, misses, hit_bytes, board_hits, exists, full, stale, evicted,
+        dropped, conflicts;
     uint64_t over_quota, not_theirs;
     uint64_t expired_slots, expired_leases, bad_sums, fences_waited;
 
@@ -165,6 +166,7 @@ void umbp_manager_on_lease (void *owner, const umbp_mail_t *mail);
 void umbp_manager_on_release (void *owner, const umbp_mail_t *mail);
 void umbp_manager_end_lease (umbp_manager_t *self, umbp_lease_t *lease);
 void umbp_manager_end_leases_of (umbp_manager_t *self, uint64_t session);
+void umbp_manager_on_touch (void *owner, const umbp_mail_t *mail);
 void umbp_manager_expire_leases (umbp_manager_t *self, int64_t now);
 void umbp_manager_lease_fenced (umbp_manager_t *self, umbp_lease_t *lease);
 

@@ -104,6 +104,26 @@ static uint32_t s_look (umbp_manager_t *self, const umbp_msg_lease_t *ask, uint3
     return held;
 }
 
+//  Blocks that a client read by itself. Tail before head, as if it had asked.
+void umbp_manager_on_touch (void *owner, const umbp_mail_t *mail)
+{
+    umbp_manager_t *self = owner;
+    const umbp_u32s_t *items = &mail->msg->touch.items;
+    if (!self->board || !mail->origin->door)
+        return;
+    self->tick++;
+    for (size_t index = items->count; index-- > 0;) {
+        uint32_t item = umbp_u32s_at (*items, index);
+        if (item >= umbp_store_reach (self->store)
+            || umbp_store_block (self->store, item)->state != UMBP_BLOCK_LIVE)
+            continue;                   //  It left meanwhile
+        umbp_store_touch (self->store, item, self->tick);
+        self->board_hits++;
+        self->hits++;
+        self->hit_bytes += umbp_store_block (self->store, item)->size;
+    }
+}
+
 void umbp_manager_on_lease (void *owner, const umbp_mail_t *mail)
 {
     umbp_manager_t *self = owner;

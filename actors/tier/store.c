@@ -2,12 +2,14 @@
 #include "actors/tier/store.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
 #include "actors/tier/order.h"
 #include "actors/tier/pages.h"
+#include "cluster/slab.h"
 #include "proto/error.h"
 #include "proto/key.h"
 #include "proto/scope.h"
@@ -21,10 +23,13 @@ struct umbp_store {
     umbp_order_t *order;
     umbp_tenants_t *tenants;
     umbp_block_t *blocks;
+    umbp_slab_t *slab;                  //  Of their keys and extents
     uint32_t capacity, reach;           //  Items there is room for, items ever used
     uint32_t free_head, slot_head;
     uint32_t *buckets;                  //  First item by fingerprint
     uint32_t bucket_mask;
+    umbp_board_t *board;                //  NULL: none
+    char home[UMBP_NAME_MAX + 1];       //  The tenant whose blocks it shows
     uint64_t seed, token_state;
     uint64_t live, slots, doomed;
 };
@@ -48,11 +53,19 @@ umbp_store_t *umbp_store_new (uint32_t page_size, const uint32_t *pages_per_regi
     self->bucket_mask = buckets - 1;
     self->buckets = malloc (buckets * sizeof (uint32_t));
     self->order = umbp_order_new (0);
-    assert (self->buckets && self->order);
+    self->slab = umbp_slab_new ();
+    assert (self->buckets && self->order && self->slab);
     memset (self->buckets, 0xff, buckets * sizeof (uint32_t));
     if (getrandom (&self->token_state, sizeof self->token_state, 0) != sizeof self->token_state)
         self->token_state = (uint64_t) (uintptr_t) self;
     return self;
+}
+
+//  Key and extents lie together
+static void s_give_names (umbp_store_t *self, const umbp_block_t *block)
+{
+    umbp_slab_give (self->slab, block->extents,
+                    block->extent_count * sizeof *block->extents + block->key_size);
 }
 
 void umbp_store_destroy (umbp_store_t **self_p)
@@ -61,7 +74,8 @@ void umbp_store_destroy (umbp_store_t **self_p)
     if (!self)
         return;
     for (uint32_t item = 0; item < self->reach; item++)
-        free (self->blocks[item].extents);
+        s_give_names (self, &self->blocks[item]);
+    umbp_slab_destroy (&self->slab);
     free (self->blocks);
     free (self->buckets);
     umbp_order_destroy (&self->order);
@@ -69,6 +83,12 @@ void umbp_store_destroy (umbp_store_t **self_p)
     umbp_pages_destroy (&self->pages);
     free (self);
     *self_p = NULL;
+}
+
+void umbp_store_set_board (umbp_store_t *self, umbp_board_t *board, const char *home)
+{
+    self->board = board;
+    snprintf (self->home, sizeof self->home, "%s", home);
 }
 
 //  --------------------------------------------------------------------------------------------------
@@ -141,7 +161,7 @@ static void s_free (umbp_store_t *self, uint32_t item)
         int rc = umbp_pages_give (self->pages, &block->extents[index]);
         assert (rc == 0);               //  They are ours, by their generation
     }
-    free (block->extents);
+    s_give_names (self, block);
     *block = (umbp_block_t) { .next = self->free_head };
     self->free_head = item;
 }
@@ -194,7 +214,7 @@ int umbp_store_reserve (umbp_store_t *self, const void *key, size_t key_size, ui
     uint32_t item = s_item_new (self);
     umbp_block_t *block = &self->blocks[item];
     size_t extent_bytes = (size_t) count * sizeof *extents;
-    uint8_t *memory = malloc (extent_bytes + key_size);
+    uint8_t *memory = umbp_slab_take (self->slab, extent_bytes + key_size);
     assert (memory);
     memcpy (memory, extents, extent_bytes);
     memcpy (memory + extent_bytes, key, key_size);
@@ -222,6 +242,27 @@ uint32_t umbp_store_slots (const umbp_store_t *self)
     return self->slot_head;
 }
 
+//  The board is for clients at the doors, who are all of one tenant
+static bool s_is_shown (const umbp_store_t *self, const umbp_block_t *block)
+{
+    return self->board
+           && umbp_text_is (umbp_scope_tenant (block->key, block->key_size), self->home);
+}
+
+//  Readers of this host may see a live block
+static void s_show (umbp_store_t *self, uint32_t item)
+{
+    const umbp_block_t *block = &self->blocks[item];
+    if (!s_is_shown (self, block) || block->extent_count > UMBP_BOARD_EXTENTS_MAX)
+        return;
+    umbp_notice_t notice = { .item = item,
+                             .size = block->size, .sum = block->sum,
+                             .extent_count = block->extent_count };
+    memcpy (notice.extents, block->extents, block->extent_count * sizeof *block->extents);
+    umbp_bytes_t key = umbp_scope_bare (block->key, block->key_size);
+    umbp_board_add (self->board, key.data, key.size, &notice);
+}
+
 int umbp_store_commit (umbp_store_t *self, uint32_t item, uint64_t sum, uint64_t tick)
 {
     umbp_block_t *block = &self->blocks[item];
@@ -239,6 +280,7 @@ int umbp_store_commit (umbp_store_t *self, uint32_t item, uint64_t sum, uint64_t
     self->live++;
     umbp_order_touch (self->order, item, block->depth, tick);
     umbp_tenants_touch (self->tenants, block->tenant, item, block->depth, tick);
+    s_show (self, item);
     return 0;
 }
 
@@ -249,6 +291,9 @@ bool umbp_store_drop (umbp_store_t *self, uint32_t item)
     if (block->state == UMBP_BLOCK_SLOT)
         s_slot_unlink (self, item);
     else {
+        umbp_bytes_t key = umbp_scope_bare (block->key, block->key_size);
+        if (s_is_shown (self, block))
+            umbp_board_drop (self->board, key.data, key.size);
         s_unlink_key (self, item);
         umbp_order_remove (self->order, item);
         umbp_tenants_leave (self->tenants, block->tenant, item);

@@ -6,7 +6,7 @@
 //  unseen.
 //
 //  A value: one owner, no thread, no time of its own. Blocks are named by item numbers, which are used again.
-//  One allocation per block, for its key and extents; the number of blocks is bounded by that of pages.
+//  Keys and extents lie in a slab; the number of blocks is bounded by that of pages.
 #ifndef UMBP_STORE_H
 #define UMBP_STORE_H
 
@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "actors/tier/tenants.h"
+#include "cluster/bulk/board.h"
 #include "cluster/bulk/extent.h"
 #include "proto/fingerprint.h"
 
@@ -54,6 +55,10 @@ typedef struct umbp_store umbp_store_t;
 umbp_store_t *umbp_store_new (uint32_t page_size, const uint32_t *pages_per_region, size_t regions,
                               uint64_t seed);
 void umbp_store_destroy (umbp_store_t **self_p);
+
+//  Keep a board of the live blocks from now on, which is the caller's and outlives the store. There are none yet.
+//  home: the tenant whose blocks it shows, under the keys that this tenant's clients say.
+void umbp_store_set_board (umbp_store_t *self, umbp_board_t *board, const char *home);
 
 //  A slot for a block. Returns 0 and its item; UMBP_EEXIST if a live block has that key, UMBP_EAGAIN if there is
 //  no room now, UMBP_ENOSPC if there never is, UMBP_EINVAL for a size of 0, UMBP_EQUOTA if the tenant in the key's

@@ -1,6 +1,7 @@
 //  cluster/bulk/tcp_grant.c - what a token allows. See tcp_grant.h.
 #include "cluster/bulk/tcp_grant.h"
 
+#include "cluster/slab.h"
 #include "proto/error.h"
 
 #include <assert.h>
@@ -8,6 +9,7 @@
 #include <string.h>
 
 struct umbp_grants {
+    umbp_slab_t *slab;                  //  Of cards
     umbp_card_t **buckets;
     size_t bucket_count;                //  A power of two
     size_t count, cards_max;
@@ -27,7 +29,8 @@ umbp_grants_t *umbp_grants_new (const umbp_piece_t *regions, size_t region_count
     while (self->bucket_count < cards_max * 2)
         self->bucket_count *= 2;
     self->buckets = calloc (self->bucket_count, sizeof *self->buckets);
-    assert (self->buckets);
+    self->slab = umbp_slab_new ();
+    assert (self->buckets && self->slab);
     self->cards_max = cards_max;
     self->bytes_max = bytes_max;
     self->page_size = page_size;
@@ -46,8 +49,9 @@ void umbp_grants_destroy (umbp_grants_t **self_p)
     for (size_t index = 0; index < self->bucket_count; index++)
         for (umbp_card_t *card = self->buckets[index], *next; card; card = next) {
             next = card->next;
-            free (card);
+            umbp_slab_give (self->slab, card, card->bytes);
         }
+    umbp_slab_destroy (&self->slab);
     free (self->buckets);
     free (self);
     *self_p = NULL;
@@ -127,7 +131,7 @@ int umbp_grants_add (umbp_grants_t *self, const umbp_grant_t *grant)
         sizeof *card + grant->item_count * sizeof *card->items + extents * sizeof (umbp_piece_t);
     if (self->count == self->cards_max || bytes > self->bytes_max - self->bytes)
         return UMBP_EAGAIN;
-    card = malloc (bytes);
+    card = umbp_slab_take (self->slab, bytes);
     if (!card)
         return UMBP_EAGAIN;
     umbp_card_t **bucket = s_bucket (self, grant->token);
@@ -160,7 +164,7 @@ void umbp_grants_remove (umbp_grants_t *self, umbp_card_t *card)
     *at = card->next;
     self->count--;
     self->bytes -= card->bytes;
-    free (card);
+    umbp_slab_give (self->slab, card, card->bytes);
 }
 
 size_t umbp_grants_count (const umbp_grants_t *self)

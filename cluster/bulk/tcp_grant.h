@@ -60,8 +60,8 @@ umbp_grants_t *umbp_grants_new (const umbp_piece_t *regions, size_t region_count
 void umbp_grants_destroy (umbp_grants_t **self_p);
 
 //  Returns 0, or UMBP_EINVAL (an extent outside its region, or extents that do not fit their size),
-//  UMBP_EEXIST (the token is in use), UMBP_EAGAIN (full: revoke some). Makes one allocation, which
-//  is one for a whole batch of blocks, and bounded; all requests under the token then need none.
+//  UMBP_EEXIST (the token is in use), UMBP_EAGAIN (full: revoke some). Takes memory of a slab, and
+//  that bounded; all requests under the token then need none.
 int umbp_grants_add (umbp_grants_t *self, const umbp_grant_t *grant);
 
 //  Returns the card, or NULL.
