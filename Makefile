@@ -23,7 +23,7 @@ MAKEFLAGS += --jobs=$(shell nproc) --no-print-directory   #  A -j of the user's 
 endif
 
 COMMON := $(wildcard proto/*.c cluster/bulk/*.c) cluster/ring.c cluster/topology.c \
-          cluster/curve.c cluster/keyring.c
+          cluster/curve.c cluster/keyring.c cluster/slab.c
 CLIENT := $(wildcard client/*.c) $(COMMON)
 NODE := $(sort $(wildcard actors/*.c actors/tier/*.c cluster/*.c cluster/discovery/*.c) $(COMMON))
 MAINS := $(wildcard bin/umbp-node.c bin/umbp-console.c bin/umbp-bench.c)
