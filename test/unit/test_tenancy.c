@@ -32,8 +32,10 @@ static void s_options (umbp_node_options_t *options, size_t number)
     snprintf (options->tenants_file, sizeof options->tenants_file, "%s/tenants", certs_room);
     if (number > 0)
         snprintf (options->seeds, sizeof options->seeds, "%s", s_ends[0]);
-    if (number == 2)                    //  Programs of its host are red
+    if (number == 2) {                  //  Programs of its host are red
         snprintf (options->tenant, sizeof options->tenant, "red");
+        snprintf (options->run_dir, sizeof options->run_dir, "%s/doors", certs_room);
+    }
     options->heartbeat_ms = 50;
     options->suspect_ms = 10000;        //  Nobody here falls silent but by a busy machine
     options->gone_ms = 40000;
@@ -229,7 +231,7 @@ static void test_same_keys (void)
     umbp_t *red = s_connect (0, "red-1"), *blue = s_connect (1, "blue"),
            *plain = s_connect (2, "plain"), *other = s_connect (1, "red-2");
     umbp_key_t keys[KEYS];
-    char names[KEYS][32];
+    char names[KEYS][32], data[BLOCK];
     for (size_t number = 0; number < KEYS; number++) {
         s_key (names[number], number);
         keys[number] = (umbp_key_t) { names[number], strlen (names[number]) };
@@ -255,6 +257,28 @@ static void test_same_keys (void)
         NULL);
     CU_ASSERT_FATAL (local != NULL);
     CU_ASSERT (s_see (local, "red") == KEYS);
+    umbp_close (&local);
+
+    //  So is one at its doors, also where it reads its memory without a message
+    umbp_stats_t stats;
+    local = umbp_connect (&(umbp_options_t){ .endpoints = umbp_node_endpoint_inproc (s_nodes[2]) },
+                          NULL);
+    CU_ASSERT_FATAL (local != NULL);
+    CU_ASSERT (s_see (local, "red") == KEYS);
+    nodes_fill (data, sizeof data, 7);
+    CU_ASSERT (umbp_put (local, "by the door", data, sizeof data) == 0);
+    CU_ASSERT (umbp_get (local, "by the door", data, sizeof data) == sizeof data);
+    CU_ASSERT (nodes_is_filled (data, sizeof data, 7));
+    umbp_stats (local, &stats);
+    CU_ASSERT (stats.shm_get_bytes > 0);
+    CU_ASSERT (umbp_exists (other, "by the door") == 1);
+    CU_ASSERT (umbp_exists (blue, "by the door") == 0);
+    CU_ASSERT (umbp_exists (plain, "by the door") == 0);
+    CU_ASSERT (umbp_remove (local, "by the door") == 0);
+    CU_ASSERT (umbp_put (plain, "nobody's", data, sizeof data) == 0);
+    CU_ASSERT (umbp_exists (local, "nobody's") == 0);
+    CU_ASSERT (umbp_get (local, "nobody's", data, sizeof data) == UMBP_ENOENT);
+    CU_ASSERT (umbp_remove (plain, "nobody's") == 0);
     umbp_close (&local);
 
     //  Nobody removes what is another's
