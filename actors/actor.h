@@ -34,6 +34,8 @@ typedef struct {
     char doors[UMBP_TEXT_MAX];          //  Folder of the doors, empty: none
     unsigned spin_us;
     unsigned log_level;
+    char tenant[UMBP_NAME_MAX + 1];     //  Of programs that come through its doors or over inproc
+    bool secure;                        //  Links have certificates, so clients may have tenants
 } umbp_home_t;
 
 typedef struct {

@@ -7,6 +7,7 @@
 #include "actors/eviction.h"
 
 #include "actors/evict_plan.h"
+#include "cluster/origin.h"
 #include "cluster/topology.h"
 
 #define HIGH_DEFAULT 90
@@ -24,12 +25,25 @@ typedef struct {
     int64_t answer_by;
 } waiter_t;
 
+//  A client of a cluster with certificates: only blocks of its own tenant leave for it. Apart from the
+//  plan, which is about all blocks.
+typedef struct {
+    umbp_origin_t origin;
+    unsigned tier;                      //  0: free
+    char tenant[UMBP_NAME_MAX + 1];
+    uint64_t goal, bytes, blocks;
+    int64_t answer_by;
+} own_t;
+
 typedef struct {
     umbp_post_t *post;
     zloop_t *loop;
     umbp_evict_plan_t *plan;
     umbp_topology_t *topology;          //  The latest, for its ring: a new one takes long to make
     waiter_t waiters[WAITERS_MAX];
+    own_t owns[WAITERS_MAX];
+    bool secure;                        //  Clients may have tenants
+    char tenant[UMBP_NAME_MAX + 1];     //  Of the programs of this node
     int timer;                          //  -1: not running
     uint64_t pressures, failed;
 } self_t;
@@ -190,6 +204,80 @@ static waiter_t *s_waiter (self_t *self)
     return NULL;
 }
 
+//  ------------------------------------------------------------------------------------------------
+//  Blocks of one tenant
+
+static void s_own_end (self_t *self, own_t *own, int status)
+{
+    umbp_msg_t msg;
+    umbp_msg_init (&msg, UMBP_MSG_evict_ok, 0);
+    msg.status = (int16_t) status;
+    msg.evict_ok.bytes = own->bytes;
+    msg.evict_ok.blocks = own->blocks;
+    own->tier = 0;
+    umbp_post_answer (self->post, &own->origin, &msg, NULL, 0);
+}
+
+static void s_own_step (self_t *self, own_t *own);
+
+static void s_on_own_freed (void *arg, uint64_t number, int status, const umbp_mail_t *mail)
+{
+    self_t *self = arg;
+    own_t *own = &self->owns[number];
+    bool fine = status == UMBP_OK && mail && mail->msg->type == UMBP_MSG_evict_ok;
+    self->failed += !fine;
+    if (!fine) {
+        s_own_end (self, own, status < 0 ? status : UMBP_EPROTO);
+        return;
+    }
+    own->bytes += mail->msg->evict_ok.bytes;
+    own->blocks += mail->msg->evict_ok.blocks;
+    if (own->bytes >= own->goal)
+        s_own_end (self, own, UMBP_OK);
+    else if (mail->msg->evict_ok.blocks == 0)
+        s_own_end (self, own, UMBP_EAGAIN);
+    else
+        s_own_step (self, own);
+}
+
+static void s_own_step (self_t *self, own_t *own)
+{
+    int64_t left = own->answer_by - zclock_mono ();
+    umbp_msg_t msg;
+    umbp_msg_init (&msg, UMBP_MSG_evict, 0);
+    msg.evict.tier = own->tier;
+    msg.evict.bytes = own->goal - own->bytes;
+    msg.evict.own = true;
+    msg.evict.tenant = umbp_text (own->tenant);
+    int rc = left <= 0
+                 ? UMBP_ETIMEDOUT
+                 : umbp_post_ask (self->post, s_names[own->tier], NULL, &msg, NULL, 0,
+                                  (uint32_t) left, s_on_own_freed, (uint64_t) (own - self->owns));
+    if (rc < 0)
+        s_own_end (self, own, rc);
+}
+
+static void s_evict_own (self_t *self, const umbp_mail_t *mail, const char *tenant, uint64_t goal)
+{
+    own_t *own = self->owns;
+    while (own < self->owns + WAITERS_MAX && own->tier)
+        own++;
+    if (own == self->owns + WAITERS_MAX) {
+        umbp_post_answer_status (self->post, mail->origin, UMBP_EAGAIN);
+        return;
+    }
+    int64_t now = zclock_mono (), left = mail->expires - now;
+    *own = (own_t){ .origin = *mail->origin,
+                    .tier = (unsigned) mail->msg->evict.tier,
+                     .goal = goal };
+    snprintf (own->tenant, sizeof own->tenant, "%s", tenant);
+    own->answer_by = now + (left / 4 > MARGIN_MS ? left - left / 4 : left - MARGIN_MS);
+    if (goal == 0)
+        s_own_end (self, own, UMBP_OK);
+    else
+        s_own_step (self, own);
+}
+
 static void s_on_evict (void *arg, const umbp_mail_t *mail)
 {
     self_t *self = arg;
@@ -199,13 +287,20 @@ static void s_on_evict (void *arg, const umbp_mail_t *mail)
                           "this node has no such tier, or it did not say yet how full it is");
         return;
     }
+    uint64_t bytes = mail->msg->evict.bytes;
+    umbp_user_t user;
+    const char *tenant = umbp_origin_tenant (mail->origin, self->tenant, &user);
+    bool actor = user.kind == UMBP_USER_LOCAL && !user.link && mail->origin->door == 0;
+    if (self->secure && !actor) {
+        s_evict_own (self, mail, tenant, bytes ? bytes : umbp_evict_plan_excess (self->plan, tier));
+        return;
+    }
     waiter_t *waiter = s_waiter (self);
     if (!waiter) {
         umbp_post_answer_status (self->post, mail->origin, UMBP_EAGAIN);
         return;
     }
     int64_t now = zclock_mono (), left = mail->expires - now;
-    uint64_t bytes = mail->msg->evict.bytes;
     *waiter = (waiter_t) { .origin = *mail->origin, .tier = tier };
     waiter->goal = bytes ? bytes : umbp_evict_plan_excess (self->plan, tier);
     waiter->answer_by = now + (left / 4 > MARGIN_MS ? left - left / 4 : left - MARGIN_MS);
@@ -285,6 +380,8 @@ zactor_t *umbp_eviction_new (const umbp_eviction_args_t *args)
     }
     self_t *self = zmalloc (sizeof (self_t));
     self->plan = plan;
+    self->secure = args->home->secure;
+    snprintf (self->tenant, sizeof self->tenant, "%s", args->home->tenant);
     self->timer = -1;
     umbp_actor_args_t actor = {
         .name = "eviction",

@@ -13,11 +13,14 @@
 
 #include "actors/kv_merge.h"
 #include "actors/kv_table.h"
+#include "cluster/origin.h"
 #include "cluster/topology.h"
+#include "proto/scope.h"
 
 #define TICK_MS 100
 #define GC_BUDGET 512                   //  Hit counts looked at per tick
 #define MARGIN_MS 20                    //  For our answer to reach the asker, and for late timers
+#define SCOPED_MAX (UMBP_SCOPED_HASH_MAX + UMBP_SCOPE_MAX)      //  What a hash may grow to
 #define UNIQUE_SLOTS (2 * UMBP_BATCH_MAX)    //  A power of two
 
 //  A question under way: kv_match if it merges, else kv_hits
@@ -29,12 +32,15 @@ typedef struct {
     bool too_big;                       //  A node's answer did not fit a message
     umbp_kv_merge_t *merge;
     uint64_t counts[UMBP_BATCH_MAX];
-    uint8_t hashes[UMBP_BATCH_MAX * UMBP_HASH_MAX];      //  Of the request, when hits are counted
+    uint8_t hashes[UMBP_BATCH_MAX * SCOPED_MAX];         //  Of the request, when hits are counted
     uint16_t sizes[UMBP_BATCH_MAX];
 } flight_t;
 
 typedef struct {
     umbp_post_t *post;
+    char tenant[UMBP_NAME_MAX + 1];     //  Of the programs of this node
+    uint8_t *scoped;                    //  Room for the hashes of a message, with their tenant
+    uint16_t scoped_sizes[UMBP_BATCH_MAX];
     umbp_kv_table_t *table;
     umbp_topology_t *topology;
 
@@ -51,6 +57,29 @@ typedef struct {
 
     uint64_t reports, revokes, matches, matched, asked, silent, busy, full;
 } self_t;
+
+//  ------------------------------------------------------------------------------------------------
+//  Tenants: hashes and engines have theirs in front of them, so that each sees its own alone
+
+static umbp_column_t s_scope (self_t *self, const umbp_mail_t *mail, umbp_column_t hashes)
+{
+    umbp_user_t user;
+    const char *tenant = umbp_origin_tenant (mail->origin, self->tenant, &user);
+    return umbp_scope_column (hashes, tenant, self->scoped, self->scoped_sizes);
+}
+
+//  The id of an engine; room has UMBP_SCOPE_MAX + UMBP_NAME_MAX bytes. A text has no mark in it.
+static umbp_text_t s_scope_engine (const self_t *self, const umbp_mail_t *mail, umbp_text_t id,
+                                   char *room)
+{
+    umbp_user_t user;
+    const char *tenant = umbp_origin_tenant (mail->origin, self->tenant, &user);
+    if (!*tenant)
+        return id;
+    size_t size = umbp_scope_write (tenant, (uint8_t *) room);
+    memcpy (room + size, id.data, id.size);
+    return (umbp_text_t) { room, (uint32_t) size + id.size };
+}
 
 //  ------------------------------------------------------------------------------------------------
 //  Reports
@@ -80,11 +109,14 @@ static void s_on_report (void *arg, const umbp_mail_t *mail)
 {
     self_t *self = arg;
     const umbp_msg_kv_report_t *report = &mail->msg->kv_report;
-    int engine = s_engine (self, report->engine, report->address);
+    char room[UMBP_SCOPE_MAX + UMBP_NAME_MAX];
+    umbp_text_t id = s_scope_engine (self, mail, report->engine, room);
+    umbp_column_t hashes = s_scope (self, mail, report->hashes);
+    int engine = s_engine (self, id, report->address);
     int status = engine < 0 ? engine : UMBP_OK;
     size_t at = 0;
-    for (size_t index = 0; engine >= 0 && index < report->hashes.count; index++) {
-        umbp_bytes_t hash = umbp_column_next (&report->hashes, index, &at);
+    for (size_t index = 0; engine >= 0 && index < hashes.count; index++) {
+        umbp_bytes_t hash = umbp_column_next (&hashes, index, &at);
         int rc =
             umbp_kv_table_report (self->table, engine, hash.data, hash.size, (int) report->tier);
         status = rc < 0 ? rc : status;  //  And go on: what fits is kept
@@ -98,10 +130,13 @@ static void s_on_revoke (void *arg, const umbp_mail_t *mail)
 {
     self_t *self = arg;
     const umbp_msg_kv_revoke_t *revoke = &mail->msg->kv_revoke;
-    int engine = umbp_kv_table_find_engine (self->table, revoke->engine.data, revoke->engine.size);
+    char room[UMBP_SCOPE_MAX + UMBP_NAME_MAX];
+    umbp_text_t id = s_scope_engine (self, mail, revoke->engine, room);
+    umbp_column_t hashes = s_scope (self, mail, revoke->hashes);
+    int engine = umbp_kv_table_find_engine (self->table, id.data, id.size);
     size_t at = 0;
-    for (size_t index = 0; engine >= 0 && index < revoke->hashes.count; index++) {
-        umbp_bytes_t hash = umbp_column_next (&revoke->hashes, index, &at);
+    for (size_t index = 0; engine >= 0 && index < hashes.count; index++) {
+        umbp_bytes_t hash = umbp_column_next (&hashes, index, &at);
         umbp_kv_table_revoke (self->table, engine, hash.data, hash.size, (int) revoke->tier);
     }
     self->revokes++;
@@ -112,7 +147,9 @@ static void s_on_revoke_all (void *arg, const umbp_mail_t *mail)
 {
     self_t *self = arg;
     const umbp_msg_kv_revoke_all_t *revoke = &mail->msg->kv_revoke_all;
-    int engine = umbp_kv_table_find_engine (self->table, revoke->engine.data, revoke->engine.size);
+    char room[UMBP_SCOPE_MAX + UMBP_NAME_MAX];
+    umbp_text_t id = s_scope_engine (self, mail, revoke->engine, room);
+    int engine = umbp_kv_table_find_engine (self->table, id.data, id.size);
     umbp_msg_t msg;
     umbp_msg_init (&msg, UMBP_MSG_kv_revoke_all_ok, 0);
     if (engine >= 0)
@@ -238,7 +275,9 @@ static int s_number (self_t *self, umbp_kv_merge_t *merge, uint16_t engine)
     if (self->numbers[engine] < 0) {
         const char *id = umbp_kv_table_engine_id (self->table, engine);
         const char *address = umbp_kv_table_engine_address (self->table, engine);
-        int number = umbp_kv_merge_engine (merge, umbp_text (id), umbp_text (address));
+        umbp_bytes_t bare = umbp_scope_bare ((const uint8_t *) id, strlen (id));
+        int number = umbp_kv_merge_engine (
+            merge, (umbp_text_t) { (const char *) bare.data, bare.size }, umbp_text (address));
         if (number < 0)
             return number;
         self->numbers[engine] = (int16_t) number;
@@ -345,6 +384,18 @@ static void s_answer_hits (self_t *self, flight_t *flight)
 //  ------------------------------------------------------------------------------------------------
 //  Questions
 
+//  Whether a client said that its hashes have a tenant; then it was refused
+static bool s_is_forged (self_t *self, const umbp_mail_t *mail, bool scoped)
+{
+    umbp_user_t user;
+    umbp_origin_user (mail->origin, &user);
+    if (!scoped || user.kind != UMBP_USER_CLIENT)
+        return false;
+    umbp_post_refuse (self->post, mail->origin, UMBP_EDENIED, "scoped",
+                      "only nodes may name tenants");
+    return true;
+}
+
 //  Answer a question from the table, and from the other nodes unless it says only_here. They get
 //  the same question, with only_here.
 static void s_question (self_t *self, const umbp_mail_t *mail, const umbp_column_t *hashes,
@@ -375,10 +426,13 @@ static void s_on_match (void *arg, const umbp_mail_t *mail)
     const umbp_msg_kv_match_t *match = &mail->msg->kv_match;
     umbp_msg_t question;
     umbp_msg_init (&question, UMBP_MSG_kv_match, 0);
-    question.kv_match.hashes = match->hashes;
-    question.kv_match.only_here = true;
+    if (s_is_forged (self, mail, match->scoped))
+        return;
+    umbp_column_t hashes = match->scoped ? match->hashes : s_scope (self, mail, match->hashes);
+    question.kv_match.hashes = hashes;
+    question.kv_match.only_here = question.kv_match.scoped = true;
     self->matches++;
-    s_question (self, mail, &match->hashes, &question, match->only_here);
+    s_question (self, mail, &hashes, &question, match->only_here);
 }
 
 static void s_on_hits (void *arg, const umbp_mail_t *mail)
@@ -386,9 +440,12 @@ static void s_on_hits (void *arg, const umbp_mail_t *mail)
     const umbp_msg_kv_hits_t *hits = &mail->msg->kv_hits;
     umbp_msg_t question;
     umbp_msg_init (&question, UMBP_MSG_kv_hits, 0);
-    question.kv_hits.hashes = hits->hashes;
-    question.kv_hits.only_here = true;
-    s_question (arg, mail, &hits->hashes, &question, hits->only_here);
+    if (s_is_forged (arg, mail, hits->scoped))
+        return;
+    umbp_column_t hashes = hits->scoped ? hits->hashes : s_scope (arg, mail, hits->hashes);
+    question.kv_hits.hashes = hashes;
+    question.kv_hits.only_here = question.kv_hits.scoped = true;
+    s_question (arg, mail, &hashes, &question, hits->only_here);
 }
 
 //  ------------------------------------------------------------------------------------------------
@@ -445,6 +502,7 @@ static void s_destroy (void **self_p)
             free (self->flights[number]);
         }
     umbp_kv_table_destroy (&self->table);
+    free (self->scoped);
     umbp_topology_destroy (&self->topology);
     freen (*self_p);
 }
@@ -469,6 +527,8 @@ zactor_t *umbp_extkv_new (const umbp_extkv_args_t *args)
     }
     self_t *self = zmalloc (sizeof (self_t));
     self->table = table;
+    self->scoped = zmalloc (UMBP_BATCH_MAX * SCOPED_MAX);
+    snprintf (self->tenant, sizeof self->tenant, "%s", args->home->tenant);
     for (size_t number = UMBP_EXTKV_MATCHES_MAX; number > 0; number--)
         self->free[self->free_count++] = (uint16_t) number;
     umbp_actor_args_t actor = {

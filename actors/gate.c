@@ -5,6 +5,8 @@
 #include <sys/socket.h>
 
 #include "cluster/link.h"
+#include "cluster/quotas.h"
+#include "cluster/topology.h"
 
 #define ZAP_ENDPOINT "inproc://zeromq.zap.01"   //  As RFC 27 has it
 #define ZAP_FRAMES 7                    //  Version, id, domain, address, routing id, mechanism, key
@@ -25,7 +27,9 @@ typedef struct {
     void *zap, *events;                 //  REP, PAIR
     zsock_t *link;                      //  PAIR
     umbp_pass_t own;
-    char nodes[FOLDER_MAX], clients[FOLDER_MAX];
+    char nodes[FOLDER_MAX], clients[FOLDER_MAX], tenants[FOLDER_MAX];
+    umbp_post_t *post;
+    uint64_t quota_stamp;               //  Of the file of quotas, when it was read
     uint64_t stamps[2];                 //  Of the folders when they were read
     umbp_keyring_t *keys;
     umbp_link_report_t report;          //  The last of the link
@@ -115,10 +119,56 @@ static bool s_read (self_t *self)
     return true;
 }
 
+//  Tell the tier what its tenants may use from now on. Returns false if the queue is full.
+static bool s_tell_quotas (self_t *self, const umbp_quotas_t *quotas)
+{
+    umbp_msg_t msg;
+    umbp_msg_init (&msg, UMBP_MSG_quotas, 0);
+    uint8_t names[UMBP_TENANTS_MAX * UMBP_NAME_MAX];
+    uint16_t sizes[UMBP_TENANTS_MAX];
+    uint64_t limits[UMBP_TENANTS_MAX];
+    umbp_column_t column = { names, sizes, 0, 0 };
+    const char *name;
+    while ((name = umbp_quotas_at (quotas, column.count, UMBP_TIER_DRAM, &limits[column.count]))) {
+        size_t size = strlen (name);
+        memcpy (names + column.size, name, size);
+        column.size += (uint32_t) size;
+        sizes[column.count++] = (uint16_t) size;
+        if (column.count == UMBP_TENANTS_MAX)
+            break;
+    }
+    msg.quotas.names = column;
+    msg.quotas.limits = (umbp_u64s_t) { limits, column.count };
+    return umbp_post_tell (self->post, "tier:dram", NULL, &msg) == 0;
+}
+
+static void s_look_at_quotas (self_t *self)
+{
+    char why[768] = "";
+    uint64_t stamp = umbp_quotas_stamp (self->tenants);
+    if (stamp == self->quota_stamp)
+        return;
+    umbp_quotas_t *quotas = umbp_quotas_read (self->tenants, why, sizeof why);
+    if (!quotas) {
+        self->bad_files++;
+        self->quota_stamp = stamp;
+        zsys_warning ("gate: %s; the quotas from before stay", why);
+        return;
+    }
+    if (s_tell_quotas (self, quotas)) { //  Else at the next tick
+        self->quota_stamp = stamp;
+        self->rereads++;
+        zsys_info ("gate: quotas read again: %s", self->tenants);
+    }
+    umbp_quotas_destroy (&quotas);
+}
+
 static void s_tick (void *owner)
 {
     self_t *self = owner;
     uint64_t stamps[2];
+    if (*self->tenants)
+        s_look_at_quotas (self);
     s_stamp (self, stamps);
     if (memcmp (stamps, self->stamps, sizeof stamps) == 0 || !s_read (self))
         return;
@@ -306,8 +356,8 @@ static const umbp_op_t s_ops[] = { { 0, NULL } };
 
 static void s_start (void *owner, umbp_post_t *post, zloop_t *loop)
 {
-    (void) post;
     self_t *self = owner;
+    self->post = post;
     zmq_pollitem_t zap = { .socket = self->zap, .events = ZMQ_POLLIN };
     zmq_pollitem_t events = { .socket = self->events, .events = ZMQ_POLLIN };
     zloop_poller (loop, &zap, s_on_zap, self);
@@ -372,6 +422,8 @@ zactor_t *umbp_gate_new (const umbp_gate_args_t *args)
     self->peers = zmalloc (SOCKS_MAX * sizeof *self->peers);
     snprintf (self->nodes, sizeof self->nodes, "%s", args->nodes);
     snprintf (self->clients, sizeof self->clients, "%s", args->clients);
+    snprintf (self->tenants, sizeof self->tenants, "%s", args->tenants ? args->tenants : "");
+    self->quota_stamp = umbp_quotas_stamp (self->tenants);
     if (!s_read (self) || !s_open (self, args)) {
         zsys_error ("gate: cannot open: %s", strerror (errno));
         s_destroy ((void **) &self);

@@ -13,6 +13,8 @@ typedef struct {
     void *context;                      //  ZeroMQ's, of this node alone; the link is in it too
     const umbp_pass_t *own;             //  This node's certificate, which is always good; copied
     const char *nodes, *clients;        //  Folders of certificates, empty: none; copied
+    const char *tenants;                //  File of quotas (cluster/quotas.h), empty: none; copied.
+                                        //  When it changes the tier manager is told
 } umbp_gate_args_t;
 
 //  Who may connect: the own certificate, and those of both folders. A file that is none is passed

@@ -7,14 +7,15 @@
 #define TICK_MS 1000
 #define ASK_MS 5000                     //  An actor has to answer
 #define STALL_MS 2000                   //  Between two ticks: we stood still ourselves
-#define TOPOLOGY UMBP_VITALS_ACTORS_MAX //  Tag of that question; others have an actor's number
+#define TOPOLOGY UMBP_VITALS_ACTORS_MAX //  Tag of that question; others have an actor's number,
+#define TENANTS (TOPOLOGY + 1)          //  ... or that and this, of a tier
 
 typedef struct {
     umbp_vitals_t *vitals;
     umbp_http_t *http;
     umbp_openmetrics_t *page;
     umbp_post_t *post;
-    bool asked[UMBP_VITALS_ACTORS_MAX + 1];     //  And not answered yet
+    bool asked[TENANTS + UMBP_VITALS_ACTORS_MAX];       //  And not answered yet
     int64_t ticked_at;
     uint64_t page_bytes, pages_cut;
     char line[1024];                    //  Of /healthz and /readyz
@@ -31,7 +32,9 @@ static void s_on_answer (void *owner, uint64_t tag, int status, const umbp_mail_
         return;                         //  Its silence counts
     if (tag == TOPOLOGY && mail->msg->type == UMBP_MSG_topology_ok)
         umbp_vitals_topology (self->vitals, &mail->msg->topology_ok, zclock_mono ());
-    if (tag != TOPOLOGY && mail->msg->type == UMBP_MSG_stat_ok)
+    if (tag >= TENANTS && mail->msg->type == UMBP_MSG_tenants_ok)
+        umbp_vitals_tenants (self->vitals, tag - TENANTS, &mail->msg->tenants_ok);
+    if (tag < TOPOLOGY && mail->msg->type == UMBP_MSG_stat_ok)
         umbp_vitals_take (self->vitals, tag, &mail->msg->stat_ok, zclock_mono ());
 }
 
@@ -52,8 +55,12 @@ static void s_tick (void *owner)
     if (gap_ms > STALL_MS)
         umbp_vitals_stalled (self->vitals, gap_ms - TICK_MS);
     self->ticked_at = now;
-    for (size_t number = 0; number < umbp_vitals_count (self->vitals); number++)
-        s_ask (self, number, umbp_vitals_actor (self->vitals, number), UMBP_MSG_stat);
+    for (size_t number = 0; number < umbp_vitals_count (self->vitals); number++) {
+        const char *actor = umbp_vitals_actor (self->vitals, number);
+        s_ask (self, number, actor, UMBP_MSG_stat);
+        if (strncmp (actor, "tier:", 5) == 0)
+            s_ask (self, TENANTS + number, actor, UMBP_MSG_tenants);
+    }
     s_ask (self, TOPOLOGY, "registry", UMBP_MSG_topology);
 }
 

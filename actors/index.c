@@ -12,8 +12,10 @@
 #include "actors/index.h"
 
 #include "actors/index_table.h"
+#include "cluster/origin.h"
 #include "cluster/topology.h"
 #include "proto/key.h"
+#include "proto/scope.h"
 
 #define PLACES_MAX 4096                 //  Place numbers, of all tiers of all nodes
 #define SHOWN_MAX 16                    //  Places told of one key
@@ -44,6 +46,9 @@ typedef struct {
     umbp_index_table_t *table;
     umbp_topology_t *topology;
     uint64_t seed;
+    char tenant[UMBP_NAME_MAX + 1];     //  Of the programs of this node
+    uint8_t *scoped;                    //  Room for keys with their tenants
+    uint16_t scoped_sizes[UMBP_BATCH_MAX];
     account_t accounts[PLACES_MAX];
     bool live[PLACES_MAX];              //  Its node is in the topology
     size_t reach;                       //  Place numbers ever used are below this
@@ -368,7 +373,17 @@ static void s_on_lookup (void *owner, const umbp_mail_t *mail)
     self_t *self = owner;
     const umbp_msg_lookup_t *lookup = &mail->msg->lookup;
     uint32_t count = lookup->keys.count, rows = 0;
-    s_prepare (self, &lookup->keys);
+    umbp_user_t user;
+    umbp_column_t keys = lookup->keys;
+    const char *tenant = umbp_origin_tenant (mail->origin, self->tenant, &user);
+    if (lookup->scoped && user.kind == UMBP_USER_CLIENT) {
+        umbp_post_refuse (self->post, mail->origin, UMBP_EDENIED, "scoped",
+                          "only nodes may name tenants");
+        return;
+    }
+    if (!lookup->scoped)
+        keys = umbp_scope_column (keys, tenant, self->scoped, self->scoped_sizes);
+    s_prepare (self, &keys);
     umbp_column_t nodes = { .bytes = self->names, .sizes = self->name_sizes };
     for (size_t index = 0; index < count; index++) {
         uint32_t end =
@@ -464,6 +479,7 @@ static void s_destroy (void **self_p)
     self_t *self = *self_p;
     umbp_index_table_destroy (&self->table);
     umbp_topology_destroy (&self->topology);
+    free (self->scoped);
     freen (*self_p);
 }
 
@@ -477,11 +493,13 @@ zactor_t *umbp_index_new (const umbp_index_args_t *args)
     };
     self_t *self = zmalloc (sizeof (self_t));
     self->seed = args->seed;
+    snprintf (self->tenant, sizeof self->tenant, "%s", args->home->tenant);
     self->table = umbp_index_table_new (args->entries_max);
     if (!self->table) {
         freen (self);
         return NULL;
     }
+    self->scoped = zmalloc (UMBP_BATCH_MAX * (UMBP_SCOPED_KEY_MAX + UMBP_SCOPE_MAX));
     umbp_actor_args_t actor = { .name = "index",
                                 .home = args->home,
                                 .door = true,

@@ -16,9 +16,9 @@
 #include <stdint.h>
 
 #define UMBP_KV_HASHES_MAX (1 << 28)    //  A table's upper limit
-#define UMBP_KV_HASH_BYTES_MAX 128
+#define UMBP_KV_HASH_BYTES_MAX 201      //  With the tenant in front, see proto/scope.h
 #define UMBP_KV_ENGINES_MAX 4096
-#define UMBP_KV_ENGINE_BYTES_MAX 64     //  An engine's id
+#define UMBP_KV_ENGINE_BYTES_MAX 137    //  An engine's id, with its tenant in front
 #define UMBP_KV_ADDRESS_BYTES_MAX 128   //  An engine's address
 #define UMBP_KV_TIERS_MAX 8
 #define UMBP_KV_HIT_TTL_MS 7200000      //  The usual time that counts are kept after the last hit

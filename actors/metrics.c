@@ -71,6 +71,8 @@ static const umbp_metric_t s_metrics[] = {
     { "index", "conflicts", C, "keys under which two nodes had other bytes" },
     { "index", "changes_refused_full", C, "changes refused since the table was full" },
 
+    { "tier", "over_quota", C, "reservations answered EQUOTA: nothing of the tenant's own could leave" },
+    { "tier", "not_theirs", C, "slots and leases that a client of another tenant named" },
     { "tier", "total_bytes", G, "what the tier can hold" },
     { "tier", "used_bytes", G, "in use, in whole pages" },
     { "tier", "blocks", G, "blocks that can be found" },

@@ -8,6 +8,8 @@
 //          over the bulk servers of both ends, and what arrived whole is committed. The lease ends
 //          with the move. Whatever fails, fails its keys and nothing else, and in time.
 #include "actors/migrator_self.h"
+#include "cluster/origin.h"
+#include "proto/scope.h"
 
 #define FLIGHT_BYTES (64u << 20)
 #define BUFFER_BYTES (4u << 20)         //  Of a worker, at most
@@ -117,12 +119,13 @@ static int s_judge (const umbp_migrator_t *self, const umbp_msg_copy_t *ask, con
     return self->topology && umbp_topology_find (self->topology, ask->node) < 0 ? UMBP_EUNREACH : 0;
 }
 
-static umbp_copy_t *s_copy_new (const umbp_mail_t *mail)
+//  tenant: of the keys; NULL: they have theirs in front of them
+static umbp_copy_t *s_copy_new (const umbp_mail_t *mail, const char *tenant)
 {
     const umbp_msg_copy_t *ask = &mail->msg->copy;
     uint32_t count = ask->keys.count;
-    umbp_copy_t *copy =
-        zmalloc (sizeof (umbp_copy_t) + count * (sizeof (uint16_t) + 1) + ask->keys.size);
+    umbp_copy_t *copy = zmalloc (
+        sizeof (umbp_copy_t) + count * (sizeof (uint16_t) + 1 + UMBP_SCOPE_MAX) + ask->keys.size);
     int64_t now = zclock_mono (), left = mail->expires - now;
     copy->origin = *mail->origin;
     copy->answer_by =
@@ -134,7 +137,10 @@ static umbp_copy_t *s_copy_new (const umbp_mail_t *mail)
     copy->sizes = (uint16_t *) (copy + 1);
     copy->statuses = (int8_t *) (copy->sizes + count);
     copy->keys = (uint8_t *) (copy->statuses + count);
-    if (count) {
+    umbp_column_t keys = ask->keys;
+    if (tenant)
+        keys = umbp_scope_column (keys, tenant, copy->keys, copy->sizes);
+    if (count && keys.bytes != copy->keys) {
         memcpy (copy->sizes, ask->keys.sizes, count * sizeof *copy->sizes);
         memcpy (copy->keys, ask->keys.bytes, ask->keys.size);
     }
@@ -144,9 +150,16 @@ static umbp_copy_t *s_copy_new (const umbp_mail_t *mail)
 static void s_on_copy (void *arg, const umbp_mail_t *mail)
 {
     umbp_migrator_t *self = arg;
-    const char *why;
+    const char *why, *tenant;
     int rc = s_judge (self, &mail->msg->copy, &why);
     self->requests++;
+    umbp_user_t user;
+    tenant = umbp_origin_tenant (mail->origin, self->home.tenant, &user);
+    if (mail->msg->copy.scoped && user.kind == UMBP_USER_CLIENT) {
+        umbp_post_refuse (self->post, mail->origin, UMBP_EDENIED, "scoped",
+                          "only nodes may name tenants");
+        return;
+    }
     if (rc < 0) {
         umbp_post_refuse (self->post, mail->origin, rc, "node", why);
         return;
@@ -156,7 +169,7 @@ static void s_on_copy (void *arg, const umbp_mail_t *mail)
         umbp_post_answer_status (self->post, mail->origin, UMBP_EAGAIN);
         return;
     }
-    umbp_copy_t *copy = s_copy_new (mail);
+    umbp_copy_t *copy = s_copy_new (mail, mail->msg->copy.scoped ? NULL : tenant);
     self->copy_count++;
     if (copy->count == 0 || umbp_copy_left_ms (copy) <= 0) {
         s_answer (self, copy, UMBP_ETIMEDOUT);

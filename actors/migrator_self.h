@@ -68,7 +68,7 @@ typedef struct {
     int timer;                          //  -1: not running
 
     //  Columns of a question, while it is put together
-    uint8_t keys[UMBP_ROUND_MAX * UMBP_KEY_MAX];
+    uint8_t keys[UMBP_ROUND_MAX * (UMBP_SCOPED_KEY_MAX + UMBP_SCOPE_MAX)];
     uint16_t key_sizes[UMBP_ROUND_MAX];
     uint32_t sizes[UMBP_ROUND_MAX];
     uint64_t sums[UMBP_ROUND_MAX], slots[UMBP_ROUND_MAX], aborted[UMBP_ROUND_MAX];

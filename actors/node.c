@@ -111,6 +111,8 @@ static void s_make_home (umbp_node_t *self)
     home->node_epoch = umbp_node_clock_us ();
     home->spin_us = self->options.spin_us;
     home->log_level = self->options.log_level;
+    home->secure = *self->options.certificate;
+    snprintf (home->tenant, sizeof home->tenant, "%s", self->options.tenant);
     snprintf (home->instance, sizeof home->instance, "%d-%llu", getpid (),
               atomic_fetch_add (&serial, 1) + 1);
     umbp_node_options_name (&self->options, home->node_epoch, home->node);
@@ -225,7 +227,7 @@ static uint64_t s_seed (const umbp_node_options_t *options)
 }
 
 //  *err is set if this fails for want of memory or a port, and else stays as it is
-static bool s_start_tier (umbp_node_t *self, uint64_t seed, int *err)
+static bool s_start_tier (umbp_node_t *self, uint64_t seed, const umbp_quotas_t *quotas, int *err)
 {
     umbp_region_t **regions = NULL;
     int rc = 0, count = s_make_regions (self, &regions);
@@ -240,6 +242,7 @@ static bool s_start_tier (umbp_node_t *self, uint64_t seed, int *err)
         return false;
     }
     umbp_manager_args_t args = { .home = &self->home,
+                                 .quotas = quotas,
                                  .name = "tier:dram",
                                  .tier = UMBP_TIER_DRAM,
                                  .regions = regions, .region_count = (size_t) count, .bulk = bulk,
@@ -251,6 +254,20 @@ static bool s_start_tier (umbp_node_t *self, uint64_t seed, int *err)
                                  .replicate_last = streq (self->options.replicate, "last"),
                                  .replicate_rate = self->options.replicate_rate };
     return s_add (self, umbp_manager_new (&args));
+}
+
+//  With what tenants may use. The file was fine when it was checked, but it is a file.
+static bool s_start_limited_tier (umbp_node_t *self, uint64_t seed, int *err)
+{
+    char why[768] = "";
+    umbp_quotas_t *quotas = *self->options.tenants_file
+                                ? umbp_quotas_read (self->options.tenants_file, why, sizeof why)
+                                : umbp_quotas_new ();
+    if (!quotas)
+        zsys_error ("node: tenants: %s", why);
+    bool fine = quotas && s_start_tier (self, seed, quotas, err);
+    umbp_quotas_destroy (&quotas);
+    return fine;
 }
 
 static bool s_start_registry (umbp_node_t *self)
@@ -333,7 +350,7 @@ static bool s_start_actors (umbp_node_t *self, int *err)
     umbp_migrator_args_t migrator = { .home = &self->home };
     s_name_actors (self);
     return s_add (self, umbp_index_new (&index)) && s_add (self, umbp_eviction_new (&eviction))
-           && s_start_tier (self, seed, err) && s_add (self, umbp_extkv_new (&extkv))
+           && s_start_limited_tier (self, seed, err) && s_add (self, umbp_extkv_new (&extkv))
            && s_add (self, umbp_router_new (&router)) && s_add (self, umbp_migrator_new (&migrator))
            && s_start_gateway (self) && s_start_registry (self) && s_start_discovery (self);
 }
@@ -353,7 +370,8 @@ static bool s_start_secure (umbp_node_t *self, const umbp_link_args_t *args)
         keys = umbp_gate_read (&own, o->nodes_dir, o->clients_dir, why, sizeof why);
     memcpy (curve.public_key, own.cert.public_key, UMBP_CURVE_KEY);
     umbp_gate_args_t gate = { .home = &self->home,
-                              .own = &own, .nodes = o->nodes_dir, .clients = o->clients_dir };
+                              .own = &own, .nodes = o->nodes_dir, .clients = o->clients_dir,
+                              .tenants = o->tenants_file };
     if (keys) {
         gate.context = self->context = zmq_ctx_new ();
         self->gate = umbp_gate_new (&gate);

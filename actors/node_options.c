@@ -11,6 +11,7 @@
 #include "actors/placement.h"
 #include "actors/tier/pace.h"
 #include "cluster/endpoint.h"
+#include "cluster/quotas.h"
 #include "cluster/ring.h"
 
 #define PAGES_MAX 0xffff0000            //  32 bits; a region may be rounded up by some
@@ -130,15 +131,31 @@ static int s_check_listen (const char *where, const char *member, char *why, siz
 //  Who has no certificate listens to this host alone, unless told otherwise
 static int s_check_plain (const umbp_node_options_t *o, char *why, size_t size)
 {
-    if (*o->nodes_dir || *o->clients_dir)
+    if (*o->nodes_dir || *o->clients_dir || *o->tenants_file || *o->tenant)
         return s_refuse (why, size, "%s: it needs a certificate of this node too",
-                         *o->nodes_dir ? "nodes_dir" : "clients_dir");
+                         *o->nodes_dir      ? "nodes_dir"
+                         : *o->clients_dir  ? "clients_dir"
+                         : *o->tenants_file ? "tenants_file"
+                                            : "tenant");
     if (o->insecure)
         return UMBP_OK;
     int rc = s_check_listen (o->listen, "listen", why, size);
     if (rc == UMBP_OK)
         rc = s_check_listen (o->bulk_host, "bulk_host", why, size);
     return rc == UMBP_OK ? s_check_listen (o->gossip_bind, "gossip_bind", why, size) : rc;
+}
+
+static int s_check_tenants (const umbp_node_options_t *o, char *why, size_t size)
+{
+    char what[UMBP_TEXT_MAX + 256] = "";
+    if (*o->tenant && !s_name_ok (o->tenant))
+        return s_refuse (why, size, "tenant: allowed are 1 to 64 of A-Z a-z 0-9 . _ -");
+    umbp_quotas_t *quotas =
+        *o->tenants_file ? umbp_quotas_read (o->tenants_file, what, sizeof what) : NULL;
+    if (*o->tenants_file && !quotas)
+        return s_refuse (why, size, "tenants_file: %s", what);
+    umbp_quotas_destroy (&quotas);
+    return UMBP_OK;
 }
 
 static int s_check_security (const umbp_node_options_t *o, char *why, size_t size)
@@ -161,7 +178,7 @@ static int s_check_security (const umbp_node_options_t *o, char *why, size_t siz
     if (!keys)
         return s_refuse (why, size, "nodes_dir, clients_dir: %s", what);
     umbp_keyring_destroy (&keys);
-    return UMBP_OK;
+    return s_check_tenants (o, why, size);
 }
 
 umbp_etcd_args_t umbp_node_options_etcd (const umbp_node_options_t *o)

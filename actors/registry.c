@@ -22,6 +22,7 @@ typedef struct {
     umbp_probes_t *probes;
     umbp_drain_t *drain;
     char cluster[UMBP_NAME_MAX + 1], node[UMBP_NAME_MAX + 1], endpoint[UMBP_TEXT_MAX + 1];
+    char tenant[UMBP_NAME_MAX + 1];     //  Of the programs of this node
     char bulk[UMBP_TEXT_MAX + 1], host[UMBP_TEXT_MAX + 1], doors[UMBP_TEXT_MAX + 1];
     uint64_t node_epoch;
     unsigned spin_us, suspect_ms, ticks;
@@ -194,6 +195,8 @@ static void s_do_who (void *owner, const umbp_mail_t *mail)
 {
     self_t *self = owner;
     umbp_msg_t msg;
+    umbp_user_t user;
+    const char *tenant = umbp_origin_tenant (mail->origin, self->tenant, &user);
     umbp_msg_init (&msg, UMBP_MSG_who_ok, 0);
     msg.who_ok = (umbp_msg_who_ok_t) {
         .cluster = umbp_text (self->cluster),
@@ -204,9 +207,11 @@ static void s_do_who (void *owner, const umbp_mail_t *mail)
         .endpoint = umbp_text (self->endpoint),
         .bulk = umbp_text (self->bulk),
         .host = umbp_text (self->host),
-        .doors = umbp_text (self->doors),
+        .doors = umbp_text (streq (tenant, self->tenant) ? self->doors : ""),
         .spin_us = self->spin_us,
         .actors = self->all_column,
+        .tenant = umbp_text (tenant),
+        .ask_router = user.kind == UMBP_USER_LOCAL && *tenant,
     };
     umbp_post_answer (self->post, mail->origin, &msg, NULL, 0);
 }
@@ -220,6 +225,12 @@ static void s_do_topology (void *owner, const umbp_mail_t *mail)
     umbp_msg_t msg;
     umbp_msg_init (&msg, UMBP_MSG_topology_ok, 0);
     umbp_members_topology (self->members, &msg.topology_ok, zclock_mono ());
+    //  Doors are for programs of one tenant: others shall not even try
+    static const uint16_t none[UMBP_NODES_MAX];
+    umbp_user_t user;
+    if (strneq (umbp_origin_tenant (mail->origin, self->tenant, &user), self->tenant))
+        msg.topology_ok.doors =
+            (umbp_column_t){ (const uint8_t *) "", none, 0, msg.topology_ok.doors.count };
     umbp_post_answer (self->post, mail->origin, &msg, NULL, 0);
 }
 
@@ -454,6 +465,7 @@ static self_t *s_new (const umbp_registry_args_t *args, const umbp_members_args_
     s_copy (self->bulk, sizeof self->bulk, args->bulk);
     s_copy (self->host, sizeof self->host, args->host);
     s_copy (self->doors, sizeof self->doors, args->home->doors);
+    s_copy (self->tenant, sizeof self->tenant, args->home->tenant);
     self->node_epoch = args->home->node_epoch;
     self->spin_us = args->home->spin_us;
     self->suspect_ms = settings->suspect_ms;

@@ -1,5 +1,7 @@
 //  actors/router.c - the router: its life, and the requests that need only a lookup.
 #include "actors/router_self.h"
+#include "cluster/origin.h"
+#include "proto/scope.h"
 
 #define REQUESTS_MAX 4096               //  At once
 
@@ -16,7 +18,7 @@ static void s_view_release (umbp_view_of_t *view)
 
 //  A request with one part per key. Refuses, and returns NULL, if there are too many or no topology yet.
 umbp_req_t *umbp_router_request (umbp_router_t *self, const umbp_mail_t *mail,
-                                 const umbp_column_t *keys)
+                                 const umbp_column_t *said)
 {
     if (self->request_count == REQUESTS_MAX || !self->view) {
         self->refused_busy++;
@@ -24,9 +26,13 @@ umbp_req_t *umbp_router_request (umbp_router_t *self, const umbp_mail_t *mail,
                           self->view ? "too many requests at once" : "the node is still starting");
         return NULL;
     }
-    uint32_t count = keys ? keys->count : 0;
-    umbp_req_t *req =
-        zmalloc (sizeof (umbp_req_t) + count * sizeof (umbp_part_t) + (keys ? keys->size : 0));
+    umbp_user_t user;
+    umbp_column_t keys = { NULL, NULL, 0, 0 };
+    const char *tenant = umbp_origin_tenant (mail->origin, self->tenant, &user);
+    if (said)
+        keys = umbp_scope_column (*said, tenant, self->scoped, self->scoped_sizes);
+    uint32_t count = keys.count;
+    umbp_req_t *req = zmalloc (sizeof (umbp_req_t) + count * sizeof (umbp_part_t) + keys.size);
     uint8_t *bytes = (uint8_t *) &req->parts[count];
     req->router = self;
     req->origin = *mail->origin;
@@ -41,13 +47,14 @@ umbp_req_t *umbp_router_request (umbp_router_t *self, const umbp_mail_t *mail,
     self->requests = req;
     self->request_count++;
     if (count)
-        memcpy (bytes, keys->bytes, keys->size);
+        memcpy (bytes, keys.bytes, keys.size);
     const umbp_ring_t *ring = umbp_topology_ring (req->view->topology);
     for (uint32_t index = 0; index < count; index++) {
         umbp_part_t *part = &req->parts[index];
         part->key = bytes;
-        part->key_size = umbp_column_size_at (keys, index);
-        part->position = umbp_ring_position (ring, part->key, part->key_size);
+        part->key_size = umbp_column_size_at (&keys, index);
+        umbp_bytes_t bare = umbp_scope_bare (part->key, part->key_size);
+        part->position = umbp_ring_position (ring, bare.data, bare.size);
         part->row = UMBP_NO_REF;
         part->status = UMBP_ENOENT;
         part->wanted = true;
@@ -545,6 +552,9 @@ static void s_on_wiped (void *owner, uint64_t tag, int status, const umbp_mail_t
 static void s_on_clear (void *owner, const umbp_mail_t *mail)
 {
     bool everywhere = mail->msg->clear.everywhere;
+    umbp_user_t user;
+    const char *tenant =
+        umbp_origin_tenant (mail->origin, ((umbp_router_t *) owner)->tenant, &user);
     umbp_req_t *req = umbp_router_request (owner, mail, NULL);
     if (!req)
         return;
@@ -557,7 +567,9 @@ static void s_on_clear (void *owner, const umbp_mail_t *mail)
                 || umbp_topology_member (topology, member)->tiers[tier].total == 0)
                 continue;
             umbp_msg_t msg;
-            umbp_msg_init (&msg, UMBP_MSG_wipe, 0);
+            umbp_msg_init (&msg, *tenant ? UMBP_MSG_wipe_tenant : UMBP_MSG_wipe, 0);
+            if (*tenant)
+                msg.wipe_tenant.tenant = umbp_text (tenant);
             umbp_sub_t *sub = umbp_router_sub (req, (uint16_t) member, tier, 0);
             if (!umbp_router_ask (sub, umbp_router_tier_name (tier), &msg, NULL, 0, s_on_wiped))
                 req->nowait = true;
@@ -627,6 +639,7 @@ static void s_destroy (void **self_p)
     s_view_release (self->view);
     umbp_placement_destroy (&self->placement);
     free (self->keys);
+    free (self->scoped);
     freen (*self_p);
 }
 
@@ -648,7 +661,9 @@ zactor_t *umbp_router_new (const umbp_router_args_t *args)
     umbp_placement_set_marks (self->placement, args->evict_high ? args->evict_high : 100,
                               args->evict_low ? args->evict_low : 100);
     umbp_placement_set_page (self->placement, args->page_bytes);
-    self->keys = zmalloc (UMBP_BATCH_MAX * UMBP_KEY_MAX);
+    self->keys = zmalloc (UMBP_BATCH_MAX * UMBP_SCOPED_KEY_MAX);
+    self->scoped = zmalloc (UMBP_BATCH_MAX * UMBP_SCOPED_KEY_MAX);
+    snprintf (self->tenant, sizeof self->tenant, "%s", args->home->tenant);
     umbp_actor_args_t actor = { .name = "router",
                                 .home = args->home,
                                 .door = true,

@@ -182,6 +182,7 @@ static void s_ask_tiers (umbp_req_t *req)
             umbp_msg_init (&msg, UMBP_MSG_lookup, 0);
             msg.lookup.keys = umbp_router_keys (req->router, sub);
             msg.lookup.places = req->places;
+            msg.lookup.scoped = true;
             sub->replaceable = true;    //  A shard will know soon
             req->router->tiers_asked++;
             if (!umbp_router_ask (sub, umbp_router_tier_name (tier), &msg, NULL, 0, s_on_answer))
@@ -317,6 +318,7 @@ static void s_round (umbp_req_t *req)
         umbp_msg_init (&msg, UMBP_MSG_lookup, 0);
         msg.lookup.keys = umbp_router_keys (self, subs[member]);
         msg.lookup.places = req->places;
+        msg.lookup.scoped = true;
         umbp_router_ask (subs[member], "index", &msg, NULL, 0, s_on_answer);
     }
     if (--req->pending == 0)

@@ -55,8 +55,10 @@ static void s_answer (umbp_req_t *req)
 //  Take a member's word for one part; 1 is no word at all. No room, or no word: another may do better.
 static void s_take_status (umbp_sub_t *sub, umbp_part_t *part, int8_t said)
 {
-    part->status = (int8_t) (said == 1 ? UMBP_EUNREACH : said);
-    if (said != 1 && said != UMBP_EAGAIN && said != UMBP_ENOSPC)
+    bool full = said == UMBP_EQUOTA && part->tried.count > 0 && part->status == UMBP_EAGAIN;
+    if (!full)                          //  Where it is only full now, it may well fit later
+        part->status = (int8_t) (said == 1 ? UMBP_EUNREACH : said);
+    if (said != 1 && said != UMBP_EAGAIN && said != UMBP_ENOSPC && said != UMBP_EQUOTA)
         return;
     part->wanted = part->tried.count < UMBP_PLACE_TRIES;
     if (part->wanted)

@@ -125,6 +125,7 @@ struct umbp_router {
     umbp_placement_t *placement;
     umbp_view_of_t *view;               //  NULL until the registry has spoken
     umbp_place_strategy_t strategy;
+    char tenant[UMBP_NAME_MAX + 1];     //  Of the programs of this node
     zloop_t *loop;
     int64_t doubts_until;               //  Until then other rings than ours may be newer ones
     umbp_odd_t odd[UMBP_ODD_MAX];       //  Rings that shards worked with lately, which are not ours
@@ -136,7 +137,8 @@ struct umbp_router {
         refused_busy, tiers_asked;
 
     //  Room for the columns of one message
-    uint8_t *keys;
+    uint8_t *keys, *scoped;             //  scoped: keys of a request, with their tenant
+    uint16_t scoped_sizes[UMBP_BATCH_MAX];
     uint16_t sizes16[UMBP_BATCH_MAX], refs[UMBP_EXTENTS_MAX], counts16[UMBP_BATCH_MAX];
     uint32_t sizes[UMBP_EXTENTS_MAX], numbers[UMBP_BATCH_MAX];
     uint64_t sums[UMBP_BATCH_MAX], slots[UMBP_BATCH_MAX];

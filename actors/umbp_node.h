@@ -58,6 +58,9 @@ typedef struct {
                                         //  loopback is listened on
     char nodes_dir[256];                //  Folder: certificates of the nodes that may join
     char clients_dir[256];              //  Folder: certificates of the clients that may connect
+    char tenants_file[256];             //  File: how many bytes each tenant may use; empty: no limits
+    char tenant[65];                    //  Of the programs of this host that come through doors or
+                                        //  over inproc; empty: the default tenant
     bool insecure;                      //  Listen anywhere without a certificate: whoever reaches
                                         //  the ports can read, write and remove everything
 

@@ -14,8 +14,10 @@ void umbp_vitals_destroy (umbp_vitals_t **self_p)
     umbp_vitals_t *self = *self_p;
     if (!self)
         return;
-    for (size_t number = 0; number < self->count; number++)
+    for (size_t number = 0; number < self->count; number++) {
+        free (self->patients[number]->tenants);
         free (self->patients[number]);
+    }
     freen (*self_p);
 }
 
@@ -87,6 +89,24 @@ void umbp_vitals_take (umbp_vitals_t *self, size_t number, const umbp_msg_stat_o
     s_copy (&patient->gauges, &stat->names, &stat->values);
     s_copy (&patient->messages, &stat->messages, &stat->received);
     s_copy_delays (patient, stat);
+}
+
+void umbp_vitals_tenants (umbp_vitals_t *self, size_t number, const umbp_msg_tenants_ok_t *tenants)
+{
+    umbp_patient_t *patient = self->patients[number];
+    size_t offset = 0;
+    if (!patient->tenants)
+        patient->tenants = zmalloc (UMBP_TENANTS_MAX * sizeof (umbp_tenant_row_t));
+    patient->tenant_count = 0;
+    for (size_t index = 0; index < tenants->names.count && index < UMBP_TENANTS_MAX; index++) {
+        umbp_tenant_row_t *row = &patient->tenants[patient->tenant_count++];
+        s_copy_name (umbp_column_next (&tenants->names, index, &offset), row->name);
+        row->used = umbp_u64s_at (tenants->useds, index);
+        row->limit = umbp_u64s_at (tenants->limits, index);
+        row->blocks = umbp_u64s_at (tenants->blocks, index);
+        row->refused = umbp_u64s_at (tenants->refused, index);
+        row->evicted = umbp_u64s_at (tenants->evicted, index);
+    }
 }
 
 void umbp_vitals_topology (umbp_vitals_t *self, const umbp_msg_topology_ok_t *topology, int64_t now)

@@ -21,6 +21,9 @@ int umbp_vitals_add (umbp_vitals_t *self, const char *actor);
 size_t umbp_vitals_count (const umbp_vitals_t *self);
 const char *umbp_vitals_actor (const umbp_vitals_t *self, size_t number);
 
+//  What a tier said of its tenants
+void umbp_vitals_tenants (umbp_vitals_t *self, size_t number, const umbp_msg_tenants_ok_t *tenants);
+
 //  What an actor, or the registry, answered. All of it is copied.
 void umbp_vitals_take (umbp_vitals_t *self, size_t number, const umbp_msg_stat_ok_t *stat,
                        int64_t now);

@@ -172,6 +172,51 @@ static void s_write_delays (const umbp_vitals_t *self, umbp_openmetrics_t *page)
 }
 
 //  --------------------------------------------------------------------------------------------------
+//  Tenants of tiers: at most UMBP_TENANTS_MAX each
+
+static void s_write_tenant (const umbp_vitals_t *self, umbp_openmetrics_t *page, const char *family,
+                            const char *type, const char *unit, const char *help, size_t offset)
+{
+    umbp_openmetrics_family (page, family, type, unit, help);
+    for (size_t number = 0; number < self->count; number++) {
+        const umbp_patient_t *patient = self->patients[number];
+        const char *colon = strchr (patient->name, ':');
+        for (size_t row = 0; row < patient->tenant_count; row++) {
+            const umbp_tenant_row_t *tenant = &patient->tenants[row];
+            umbp_label_t labels[] = { { "tier", colon ? colon + 1 : patient->name },
+                                      { "tenant", tenant->name }, { 0 } };
+            uint64_t value;
+            memcpy (&value, (const char *) tenant + offset, sizeof value);
+            if (value != UINT64_MAX)    //  No limit: no sample
+                umbp_openmetrics_sample (page, streq (type, "counter") ? "_total" : "", labels,
+                                         value);
+        }
+    }
+}
+
+static void s_write_tenants (const umbp_vitals_t *self, umbp_openmetrics_t *page)
+{
+    bool any = false;
+    for (size_t number = 0; number < self->count; number++)
+        any |= self->patients[number]->tenant_count > 0;
+    if (!any)
+        return;
+    s_write_tenant (self, page, "umbp_tenant_used_bytes", "gauge", "bytes",
+                    "what a tenant uses, in whole pages; no name: the default tenant",
+                    offsetof (umbp_tenant_row_t, used));
+    s_write_tenant (self, page, "umbp_tenant_limit_bytes", "gauge", "bytes",
+                    "what a tenant may use; none: no limit", offsetof (umbp_tenant_row_t, limit));
+    s_write_tenant (self, page, "umbp_tenant_blocks", "gauge", "", "blocks and slots of a tenant",
+                    offsetof (umbp_tenant_row_t, blocks));
+    s_write_tenant (self, page, "umbp_tenant_refused", "counter", "",
+                    "reservations of a tenant answered EQUOTA",
+                    offsetof (umbp_tenant_row_t, refused));
+    s_write_tenant (self, page, "umbp_tenant_evicted", "counter", "",
+                    "blocks of a tenant that left to make room under its own limit",
+                    offsetof (umbp_tenant_row_t, evicted));
+}
+
+//  --------------------------------------------------------------------------------------------------
 //  The node
 
 static void s_write_one (umbp_openmetrics_t *page, const char *name, const char *help,
@@ -230,6 +275,7 @@ void umbp_vitals_write (const umbp_vitals_t *self, umbp_openmetrics_t *page, int
     s_write_node (self, page);
     s_write_actors (self, page, now);
     s_write_gauges (self, page);
+    s_write_tenants (self, page);
     s_write_errors (self, page);
     s_write_messages (self, page);
     s_write_delays (self, page);

@@ -25,11 +25,18 @@ typedef struct {
 
 typedef struct {
     char name[UMBP_NAME_MAX + 1];
+    uint64_t used, limit, blocks, refused, evicted;
+} umbp_tenant_row_t;
+
+typedef struct {
+    char name[UMBP_NAME_MAX + 1];
     int64_t heard_at;
     bool heard;                         //  At all
     umbp_tally_t gauges, messages;
     size_t delay_count;
     umbp_delay_t delays[UMBP_LATENCY_ROWS];
+    size_t tenant_count;                //  Of a tier
+    umbp_tenant_row_t *tenants;         //  UMBP_TENANTS_MAX of them, or NULL
 } umbp_patient_t;
 
 struct umbp_vitals {

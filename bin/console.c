@@ -18,6 +18,8 @@ const umbp_command_t umbp_commands[] = {
       umbp_console_top, "the same, live; q quits. Without a terminal: one block after the other" },
     { "nodes", "", 0, 0, 0, umbp_console_nodes, "one line for each member" },
     { "tiers", "", 0, 0, 0, umbp_console_tiers, "one line for each tier of each member" },
+    { "tenants", "", 0, 0, 0, umbp_console_tenants,
+      "who uses how much of each member, and how much each may" },
     { "ring", "[KEY]", 0, 1, UMBP_OPTION_HEX, umbp_console_ring,
       "each member's share of the ring; with a key, who keeps its index entry" },
     { "where", "KEY", 1, 1, UMBP_OPTION_HEX, umbp_console_where,
@@ -45,10 +47,11 @@ const umbp_command_t umbp_commands[] = {
     { "ping", "ACTOR[@NODE]", 1, 1, 0, umbp_console_ping, "is it there, and how far away?" },
     { "log-level", "(error | warning | info | debug) [ACTOR[@NODE]]", 1, 2, 0, umbp_console_log,
       "how much an actor logs; without one, all actors of the node we are connected to" },
-    { "keygen", "[--out FILE] [--name NAME | --node NODE] [--at ENDPOINTS]", 0, 0,
-      UMBP_OPTION_OUT | UMBP_OPTION_NAME | UMBP_OPTION_NODE | UMBP_OPTION_AT, umbp_console_keygen,
+    { "keygen", "[--out FILE] [--name NAME [--tenant T] | --node NODE] [--at ENDPOINTS]", 0, 0,
+      UMBP_OPTION_OUT | UMBP_OPTION_NAME | UMBP_OPTION_NODE | UMBP_OPTION_AT | UMBP_OPTION_TENANT,
+      umbp_console_keygen,
       "make a certificate: FILE for others, FILE_secret for its owner alone; --at where its node "
-      "serves" },
+      "serves, --tenant whose blocks its client sees" },
     { "help", "[COMMAND]", 0, 1, 0, umbp_console_help, "this list, or how a command is used" },
     { NULL, NULL, 0, 0, 0, NULL, NULL },
 };
@@ -346,6 +349,7 @@ static const struct option s_flags[] = {
     { "hex", no_argument, NULL, 'X' }, { "yes", no_argument, NULL, 'y' },
     { "everywhere", no_argument, NULL, 'E' }, { "count", required_argument, NULL, 'n' },
     { "interval", required_argument, NULL, 'i' }, { "replicas", required_argument, NULL, 'r' },
+    { "tenant", required_argument, NULL, 'T' },
     { "stop", no_argument, NULL, 'S' }, { "cancel", no_argument, NULL, 'C' },
     { "certificate", required_argument, NULL, 'c' },
     { "server-certificate", required_argument, NULL, 's' },
@@ -410,6 +414,7 @@ static int s_take_flag (umbp_console_t *self, int flag, asked_t *asked)
     case 'o': return s_take_word (self, UMBP_OPTION_OUT, &self->out);
     case 'N': return s_take_word (self, UMBP_OPTION_NAME, &self->name);
     case 'M': return s_take_word (self, UMBP_OPTION_NODE, &self->node);
+    case 'T': return s_take_word (self, UMBP_OPTION_TENANT, &self->tenant);
     case 'A': return s_take_word (self, UMBP_OPTION_AT, &self->at);
     case 'j': self->json = true; break;
     case 't': return s_take_time (self, "--timeout", optarg, &self->timeout_ms);
@@ -464,7 +469,7 @@ int umbp_console_run (umbp_console_t *self, int argc, char **argv, bool *empty)
 {
     asked_t asked = { false, false };
     self->given = 0;
-    self->text = self->out = self->name = self->node = self->at = NULL;
+    self->text = self->out = self->name = self->node = self->at = self->tenant = NULL;
     self->interval_ms = 1000;
     *empty = false;
     optind = 0;                         //  Start over, in glibc's way

@@ -34,6 +34,7 @@ enum {
     UMBP_OPTION_REPLICAS = 1024,
     UMBP_OPTION_STOP = 2048,
     UMBP_OPTION_CANCEL = 4096,
+    UMBP_OPTION_TENANT = 1 << 20,
 };
 
 typedef struct {
@@ -47,6 +48,7 @@ typedef struct {
     unsigned given;                     //  Options of the command at hand, UMBP_OPTION_*
     const char *text;
     const char *out, *name, *node, *at; //  Of keygen
+    const char *tenant;                 //  ... too
     uint64_t count, replicas;
     uint32_t interval_ms;
 } umbp_console_t;
@@ -120,6 +122,7 @@ int umbp_console_status (umbp_console_t *self, int argc, char **argv);
 int umbp_console_nodes (umbp_console_t *self, int argc, char **argv);
 int umbp_console_ring (umbp_console_t *self, int argc, char **argv);
 int umbp_console_tiers (umbp_console_t *self, int argc, char **argv);
+int umbp_console_tenants (umbp_console_t *self, int argc, char **argv);
 int umbp_console_top (umbp_console_t *self, int argc, char **argv);
 int umbp_console_where (umbp_console_t *self, int argc, char **argv);
 int umbp_console_put (umbp_console_t *self, int argc, char **argv);

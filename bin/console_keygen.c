@@ -18,13 +18,15 @@ int umbp_console_keygen (umbp_console_t *self, int argc, char **argv)
     const char *file = self->out ? self->out : FILE_DEFAULT;
     char why[UMBP_TEXT_MAX] = "", key[UMBP_CURVE_TEXT];
     umbp_curve_words_t words = { 0 };
-    if (!s_take (words.name, sizeof words.name, self->name)
+    if (!s_take (words.tenant, sizeof words.tenant, self->tenant)
+        || !s_take (words.name, sizeof words.name, self->name)
         || !s_take (words.node, sizeof words.node, self->node)
         || !s_take (words.endpoint, sizeof words.endpoint, self->at))
-        return umbp_console_usage (self,
-                                   "keygen: --name, --node or --at is too long; allowed: %d "
-                                   "bytes, --at %d",
-                                   UMBP_NAME_MAX, UMBP_TEXT_MAX);
+        return umbp_console_usage (
+            self,
+            "keygen: --name, --node, --tenant or --at is too long; allowed: %d "
+            "bytes, --at %d",
+            UMBP_NAME_MAX, UMBP_TEXT_MAX);
     int rc = umbp_curve_make (file, &words, why, sizeof why);
     if (rc == UMBP_EINVAL)
         return umbp_console_usage (self, "keygen: %s", why);

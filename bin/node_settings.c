@@ -22,6 +22,9 @@ static const umbp_setting_t s_settings[] = {
     { "node/run_dir", UMBP_SETTING_TEXT, MEMBER (run_dir), 0, 199, NULL,
       "folder of the UNIX sockets through which clients of this host reach shared memory; nothing: "
       "none is opened" },
+    { "node/tenant", UMBP_SETTING_ID, MEMBER (tenant), 0, 64, NULL,
+      "tenant of the programs of this host that come through run_dir, equal on all nodes of a host; "
+      "nothing: the default one" },
     { "node/spin", UMBP_SETTING_US, MEMBER (spin_us), 0, 1000000, NULL,
       "how long an actor looks for the next message before it sleeps; 0: never. Where latency "
       "counts and cores are idle try 50us: single small gets take about half the time. Costs CPU: "
@@ -71,6 +74,9 @@ static const umbp_setting_t s_settings[] = {
       "folder with the certificates of the nodes that may join; read again when it changes" },
     { "security/clients", UMBP_SETTING_TEXT, MEMBER (clients_dir), 0, 255, NULL,
       "folder with the certificates of the clients that may connect; read again when it changes" },
+    { "security/tenants", UMBP_SETTING_TEXT, MEMBER (tenants_file), 0, 255, NULL,
+      "file that says how many bytes of this node each tenant may use; read again when it changes; "
+      "nothing: no limits" },
     { "security/insecure", UMBP_SETTING_BOOL, MEMBER (insecure), 0, 1, NULL,
       "listen beyond loopback without a certificate: whoever reaches the ports can read, write and "
       "remove everything" },

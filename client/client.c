@@ -327,6 +327,7 @@ static int s_meet (umbp_t *self, umbp_lane_t *lane)
     if (who->version != UMBP_PROTOCOL_VERSION)
         return UMBP_ENOTSUP;
     umbp_text_copy (who->node, self->node, sizeof self->node);
+    self->ask_router = who->ask_router;
     if (self->spin_us == 0)
         self->spin_us = (unsigned) who->spin_us;
     return umbp_lane_refresh (lane, lane->deadline_ms);

@@ -292,7 +292,8 @@ static void s_look (look_t *look)
 {
     umbp_lane_t *lane = look->lane;
     for (unsigned pass = 0; pass < PASSES_MAX && s_is_open (look); pass++) {
-        if (umbp_ring_node_count (umbp_topology_ring (lane->cluster->topology)) == 0)
+        if (lane->pool->ask_router
+            || umbp_ring_node_count (umbp_topology_ring (lane->cluster->topology)) == 0)
             break;
         s_locate (look);
         while (s_is_open (look) && s_round (look))

@@ -52,6 +52,7 @@ struct umbp {
     uint32_t timeout_ms;
     unsigned spin_us, lanes_max;
     bool shm, verify;
+    bool ask_router;                    //  What exists: as the node said
 
     pthread_mutex_t lock;               //  All below
     pthread_cond_t freed;               //  A lane became idle

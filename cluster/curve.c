@@ -117,16 +117,19 @@ static int s_take_words (zconfig_t *root, const char *path, umbp_curve_words_t *
 {
     const char *name = zconfig_get (root, "/metadata/name", ""),
                *node = zconfig_get (root, "/metadata/node", ""),
+               *tenant = zconfig_get (root, "/metadata/tenant", ""),
                *endpoint = zconfig_get (root, "/metadata/endpoint", "");
-    if (!s_is_name (name) || !s_is_name (node))
-        return s_fail (UMBP_EINVAL, why, size,
-                       "%s: name and node in its metadata have at most %d of A-Z a-z 0-9 . _ -",
-                       path, UMBP_NAME_MAX);
+    if (!s_is_name (name) || !s_is_name (node) || !s_is_name (tenant))
+        return s_fail (
+            UMBP_EINVAL, why, size,
+            "%s: name, node and tenant in its metadata have at most %d of A-Z a-z 0-9 . _ -", path,
+            UMBP_NAME_MAX);
     if (!s_is_endpoints (endpoint))
         return s_fail (UMBP_EINVAL, why, size,
                        "%s: endpoint in its metadata must be tcp://host:port,..., port * for any",
                        path);
     snprintf (words->node, sizeof words->node, "%s", node);
+    snprintf (words->tenant, sizeof words->tenant, "%s", tenant);
     snprintf (words->endpoint, sizeof words->endpoint, "%s", endpoint);
     s_name_after (path, words->name);
     if (*name || *node)
@@ -291,9 +294,9 @@ static int s_save (zcert_t *cert, const char *path, const char *secret_path, cha
 int umbp_curve_make (const char *path, const umbp_curve_words_t *words, char *why, size_t size)
 {
     char secret_path[PATH_ROOM];
-    if (!s_is_name (words->name) || !s_is_name (words->node))
-        return s_fail (UMBP_EINVAL, why, size, "name, node: allowed are %d of A-Z a-z 0-9 . _ -",
-                       UMBP_NAME_MAX);
+    if (!s_is_name (words->name) || !s_is_name (words->node) || !s_is_name (words->tenant))
+        return s_fail (UMBP_EINVAL, why, size,
+                       "name, node, tenant: allowed are %d of A-Z a-z 0-9 . _ -", UMBP_NAME_MAX);
     if (!s_is_endpoints (words->endpoint))
         return s_fail (UMBP_EINVAL, why, size,
                        "endpoint: allowed are tcp://host:port,..., port * for any");
@@ -308,6 +311,8 @@ int umbp_curve_make (const char *path, const umbp_curve_words_t *words, char *wh
         zcert_set_meta (cert, "name", "%s", words->name);
     if (*words->node)
         zcert_set_meta (cert, "node", "%s", words->node);
+    if (*words->tenant)
+        zcert_set_meta (cert, "tenant", "%s", words->tenant);
     if (*words->endpoint)
         zcert_set_meta (cert, "endpoint", "%s", words->endpoint);
     int rc = s_save (cert, path, secret_path, why, size);

@@ -17,6 +17,7 @@
 typedef struct {
     char name[UMBP_NAME_MAX + 1];       //  Whose it is; else the name of the file
     char node[UMBP_NAME_MAX + 1];       //  The id of the one node that may use it
+    char tenant[UMBP_NAME_MAX + 1];     //  Of a client: whose blocks it sees; else the default tenant's
     char endpoint[UMBP_TEXT_MAX + 1];   //  Where it serves: "tcp://host:port,...", port * for any
 } umbp_curve_words_t;
 

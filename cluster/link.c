@@ -91,7 +91,7 @@ static bool s_send (void *handle, const void *data, size_t size)
 //  Put the sender of a request on top of its origin. Returns the new size, 0 if it does not fit.
 static size_t s_push (parcel_t *parcel, char side, const umbp_pass_t *pass, uint8_t *origin)
 {
-    uint8_t user[UMBP_NAME_MAX + 2];
+    uint8_t user[UMBP_ORIGIN_USER_MAX];
     umbp_origin_entry_t entry = { .side = side,
                                   .id = zmq_msg_data (&parcel->frames[0]),
                                   .id_size = zmq_msg_size (&parcel->frames[0]),

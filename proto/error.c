@@ -24,6 +24,9 @@ const char *umbp_strerror (int err)
     case UMBP_EFORKED: return "this client belongs to the parent process: connect again after fork";
     case UMBP_ECLOSED: return "the connection or client is closed: connect again";
     case UMBP_EDENIED: return "refused by policy: check cluster name, token and permissions";
+    case UMBP_EQUOTA:
+        return "over this tenant's quota and nothing of its own can leave: let go of blocks, or "
+               "have the quota raised";
     }
     return "unknown error: the other end is newer";
 }
@@ -50,6 +53,7 @@ const char *umbp_errname (int err)
     case UMBP_EFORKED: return "EFORKED";
     case UMBP_ECLOSED: return "ECLOSED";
     case UMBP_EDENIED: return "EDENIED";
+    case UMBP_EQUOTA: return "EQUOTA";
     }
     return "E?";
 }

@@ -25,10 +25,11 @@ typedef enum {
     UMBP_EFORKED = -14,
     UMBP_ECLOSED = -15,
     UMBP_EDENIED = -16,
+    UMBP_EQUOTA = -17,
 } umbp_err_t;
 
 //  The lowest number above, for tables that count errors by name
-#define UMBP_ERR_LAST (-16)
+#define UMBP_ERR_LAST (-17)
 
 //  One sentence: what happened and what to do next. Static text, never NULL.
 const char *umbp_strerror (int err);

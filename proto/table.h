@@ -95,7 +95,13 @@
     MESSAGE (94, kv_match, "client -> extkv: which engines hold these hashes, and where?") \
     MESSAGE (95, kv_match_ok, "extkv -> client.") \
     MESSAGE (96, kv_hits, "client -> extkv: how often did these hashes match?") \
-    MESSAGE (97, kv_hits_ok, "extkv -> client.")
+    MESSAGE (97, kv_hits_ok, "extkv -> client.") \
+    MESSAGE (110, wipe_tenant, \
+             "router -> tier manager: forget all blocks of one tenant. Answered with wipe_ok.") \
+    MESSAGE (111, tenants, "client -> tier manager: who uses how much of you?") \
+    MESSAGE (112, tenants_ok, "tier manager -> client: a client hears of its own tenant alone.") \
+    MESSAGE (113, quotas, \
+             "gate -> tier manager, no answer: how much of you each tenant may use.")
 
 #define UMBP_FIELDS_ok(F, m)
 #define UMBP_FIELDS_refused(F, m) \
@@ -135,7 +141,11 @@
     F (m, 12, doors, TEXT, MAY, 0, 0, UMBP_TEXT_MAX, \
        "folder of UNIX sockets, one per actor: <actor>.sock") \
     F (m, 13, spin_us, U64, MAY, 0, 0, 1000000, "how long a client may well spin before it sleeps") \
-    F (m, 14, actors, COLUMN, MAY, 0, 1, UMBP_NAME_MAX, "of this node, that can be asked for stat")
+    F (m, 14, actors, COLUMN, MAY, 0, 1, UMBP_NAME_MAX, "of this node, that can be asked for stat") \
+    F (m, 15, tenant, TEXT, MAY, 0, 0, UMBP_NAME_MAX, \
+       "of whoever asks; empty: the default tenant") \
+    F (m, 16, ask_router, BOOL, MAY, 0, 0, 1, \
+       "ask the router what exists: shards of other nodes cannot tell whose program you are")
 #define UMBP_FIELDS_beat(F, m) \
     F (m, 4, cluster, TEXT, MUST, 0, 1, UMBP_NAME_MAX, \
        "name of the cluster: another one is refused") \
@@ -312,8 +322,10 @@
     F (m, 5, bytes, U64, MUST, 0, 0, UINT64_MAX, "freed; those under a lease follow when it ends")
 
 #define UMBP_FIELDS_lookup(F, m) \
-    F (m, 4, keys, COLUMN, MUST, 1, 1, UMBP_KEY_MAX, "keys to look for") \
-    F (m, 5, places, BOOL, MAY, 0, 0, 1, "say where too, not only whether")
+    F (m, 4, keys, COLUMN, MUST, 1, 1, UMBP_SCOPED_KEY_MAX, "keys to look for") \
+    F (m, 5, places, BOOL, MAY, 0, 0, 1, "say where too, not only whether") \
+    F (m, 6, scoped, BOOL, MAY, 0, 0, 1, \
+       "keys are as tiers keep them, with their tenants; not for clients")
 #define UMBP_FIELDS_lookup_ok(F, m) \
     F (m, 4, topo_epoch, U64, MUST, 0, 0, UINT64_MAX, "the ring this shard works with") \
     F (m, 5, found, U8S, MUST, 1, 0, UMBP_BATCH_MAX, \
@@ -358,7 +370,7 @@
        "bytes of the board, whose descriptor follows those of the regions; 0: there is none")
 #define UMBP_FIELDS_reserve(F, m) \
     F (m, 4, session, U64, MAY, 0, 0, UINT64_MAX, "who will write") \
-    F (m, 5, keys, COLUMN, MUST, 1, 1, UMBP_KEY_MAX, "one key per block") \
+    F (m, 5, keys, COLUMN, MUST, 1, 1, UMBP_SCOPED_KEY_MAX, "one key per block") \
     F (m, 6, sizes, U32S, MUST, 1, 0, UMBP_BATCH_MAX, "bytes of each block") \
     F (m, 7, depths, U16S, MAY, 1, 0, UMBP_BATCH_MAX, "depth in the prefix tree") \
     F (m, 8, replicas, U64, MAY, 0, 0, UMBP_REPLICAS_MAX, \
@@ -386,7 +398,7 @@
     F (m, 4, slots, U64S, MUST, 0, 0, UMBP_BATCH_MAX, "fence tokens")
 #define UMBP_FIELDS_lease(F, m) \
     F (m, 4, session, U64, MAY, 0, 0, UINT64_MAX, "who will read") \
-    F (m, 5, keys, COLUMN, MUST, 1, 1, UMBP_KEY_MAX, "blocks to hold") \
+    F (m, 5, keys, COLUMN, MUST, 1, 1, UMBP_SCOPED_KEY_MAX, "blocks to hold") \
     F (m, 6, inline_max, U64, MAY, 0, 0, UMBP_INLINE_MAX, \
        "send up to so many bytes of values as payload")
 #define UMBP_FIELDS_lease_ok(F, m) \
@@ -408,7 +420,7 @@
     F (m, 4, items, U32S, MUST, 0, 0, UMBP_BATCH_MAX, \
        "what notices call them, in the order of reading")
 #define UMBP_FIELDS_store(F, m) \
-    F (m, 4, keys, COLUMN, MUST, 1, 1, UMBP_KEY_MAX, "one key per block") \
+    F (m, 4, keys, COLUMN, MUST, 1, 1, UMBP_SCOPED_KEY_MAX, "one key per block") \
     F (m, 5, sizes, U32S, MUST, 1, 0, UMBP_BATCH_MAX, \
        "bytes of each, one behind the other in the payload") \
     F (m, 6, sums, U64S, MUST, 1, 0, UMBP_BATCH_MAX, \
@@ -424,7 +436,7 @@
     F (m, 5, missing, U8S, MAY, 1, 0, UMBP_BATCH_MAX, \
        "visible, but so many of the wanted copies could not be made")
 #define UMBP_FIELDS_drop(F, m) \
-    F (m, 4, keys, COLUMN, MUST, 1, 1, UMBP_KEY_MAX, "blocks to forget")
+    F (m, 4, keys, COLUMN, MUST, 1, 1, UMBP_SCOPED_KEY_MAX, "blocks to forget")
 #define UMBP_FIELDS_drop_ok(F, m) \
     F (m, 4, statuses, S8S, MUST, 1, 0, UMBP_BATCH_MAX, "0 forgotten, ENOENT not here") \
     F (m, 5, bytes, U64, MUST, 0, 0, UINT64_MAX, \
@@ -443,22 +455,27 @@
 #define UMBP_FIELDS_evict(F, m) \
     F (m, 4, tier, U64, MUST, 0, 1, 4, "which") \
     F (m, 5, bytes, U64, MUST, 0, 0, UINT64_MAX, \
-       "to free, at least; 0 to eviction: down to the low mark")
+       "to free, at least; 0 to eviction: down to the low mark") \
+    F (m, 6, own, BOOL, MAY, 0, 0, 1, "only blocks of the tenant below; eviction -> tier manager") \
+    F (m, 7, tenant, TEXT, MAY, 0, 0, UMBP_NAME_MAX, "whose; empty: the default tenant's")
 #define UMBP_FIELDS_evict_ok(F, m) \
     F (m, 4, bytes, U64, MUST, 0, 0, UINT64_MAX, "freed") \
     F (m, 5, blocks, U64, MUST, 0, 0, UINT64_MAX, "that left")
 #define UMBP_FIELDS_copy(F, m) \
-    F (m, 4, keys, COLUMN, MUST, 1, 1, UMBP_KEY_MAX, "blocks to fetch") \
+    F (m, 4, keys, COLUMN, MUST, 1, 1, UMBP_SCOPED_KEY_MAX, "blocks to fetch") \
     F (m, 5, node, TEXT, MUST, 0, 1, UMBP_NAME_MAX, "from whom") \
     F (m, 6, tier, U64, MUST, 0, 1, 4, "from which of its tiers") \
     F (m, 7, replicas, U64, MAY, 0, 0, UMBP_REPLICAS_MAX, \
-       "copies that these blocks were put with, to be remembered here")
+       "copies that these blocks were put with, to be remembered here") \
+    F (m, 8, scoped, BOOL, MAY, 0, 0, 1, \
+       "keys are as tiers keep them, with their tenants; not for clients")
 #define UMBP_FIELDS_copy_ok(F, m) \
     F (m, 4, statuses, S8S, MUST, 1, 0, UMBP_BATCH_MAX, \
        "0 here now, EEXIST was here, ENOENT not there") \
     F (m, 5, bytes, U64, MUST, 0, 0, UINT64_MAX, "fetched")
 
 #define UMBP_HASH_MAX 128               //  Bytes in a hash of the external index
+#define UMBP_SCOPED_HASH_MAX (UMBP_HASH_MAX + UMBP_SCOPE_MAX)
 
 #define UMBP_FIELDS_kv_report(F, m) \
     F (m, 4, engine, TEXT, MUST, 0, 1, UMBP_NAME_MAX, "who holds them") \
@@ -475,9 +492,12 @@
 #define UMBP_FIELDS_kv_revoke_all_ok(F, m) \
     F (m, 4, count, U64, MUST, 0, 0, UINT64_MAX, "hashes that were held there")
 #define UMBP_FIELDS_kv_match(F, m) \
-    F (m, 4, hashes, COLUMN, MUST, 1, 1, UMBP_HASH_MAX, "what to look for; no prefix is implied") \
+    F (m, 4, hashes, COLUMN, MUST, 1, 1, UMBP_SCOPED_HASH_MAX, \
+       "what to look for; no prefix is implied") \
     F (m, 5, count_as_hit, BOOL, MAY, 0, 0, 1, "add one to the hits of each that matched") \
-    F (m, 6, only_here, BOOL, MAY, 0, 0, 1, "do not ask the other nodes")
+    F (m, 6, only_here, BOOL, MAY, 0, 0, 1, "do not ask the other nodes") \
+    F (m, 7, scoped, BOOL, MAY, 0, 0, 1, \
+       "hashes have their tenants in front of them; not for clients")
 #define UMBP_FIELDS_kv_match_ok(F, m) \
     F (m, 4, engines, COLUMN, MUST, 1, 1, UMBP_NAME_MAX, "engines that hold any of them") \
     F (m, 5, addresses, COLUMN, MUST, 1, 0, 128, "where each takes requests") \
@@ -490,11 +510,28 @@
     F (m, 10, nodes_asked, U64, MUST, 0, 0, UMBP_NODES_MAX, "nodes that were asked") \
     F (m, 11, nodes_silent, U64, MUST, 0, 0, UMBP_NODES_MAX, "of them, that did not answer in time")
 #define UMBP_FIELDS_kv_hits(F, m) \
-    F (m, 4, hashes, COLUMN, MUST, 1, 1, UMBP_HASH_MAX, "what to look for") \
-    F (m, 5, only_here, BOOL, MAY, 0, 0, 1, "do not ask the other nodes")
+    F (m, 4, hashes, COLUMN, MUST, 1, 1, UMBP_SCOPED_HASH_MAX, "what to look for") \
+    F (m, 5, only_here, BOOL, MAY, 0, 0, 1, "do not ask the other nodes") \
+    F (m, 6, scoped, BOOL, MAY, 0, 0, 1, \
+       "hashes have their tenants in front of them; not for clients")
 #define UMBP_FIELDS_kv_hits_ok(F, m) \
     F (m, 4, counts, U64S, MUST, 1, 0, UMBP_BATCH_MAX, "hits of each hash") \
     F (m, 5, nodes_asked, U64, MAY, 0, 0, UMBP_NODES_MAX, "nodes that were asked") \
     F (m, 6, nodes_silent, U64, MAY, 0, 0, UMBP_NODES_MAX, "of them, that did not answer in time")
+
+#define UMBP_FIELDS_wipe_tenant(F, m) \
+    F (m, 4, tenant, TEXT, MUST, 0, 1, UMBP_NAME_MAX, "whose; wipe is for the default tenant")
+#define UMBP_FIELDS_tenants(F, m)
+#define UMBP_FIELDS_tenants_ok(F, m) \
+    F (m, 4, names, COLUMN, MUST, 1, 0, UMBP_NAME_MAX, "tenants; an empty name: the default one") \
+    F (m, 5, useds, U64S, MUST, 1, 0, UMBP_TENANTS_MAX, "bytes in use, in whole pages") \
+    F (m, 6, limits, U64S, MUST, 1, 0, UMBP_TENANTS_MAX, "bytes allowed; 2^64 - 1: no limit") \
+    F (m, 7, blocks, U64S, MUST, 1, 0, UMBP_TENANTS_MAX, "blocks and slots that use them") \
+    F (m, 8, refused, U64S, MUST, 1, 0, UMBP_TENANTS_MAX, "reservations answered EQUOTA") \
+    F (m, 9, evicted, U64S, MUST, 1, 0, UMBP_TENANTS_MAX, \
+       "own blocks that left to make room under the limit")
+#define UMBP_FIELDS_quotas(F, m) \
+    F (m, 4, names, COLUMN, MUST, 1, 0, UMBP_NAME_MAX, "tenants; *: all that are not named") \
+    F (m, 5, limits, U64S, MUST, 1, 0, UMBP_TENANTS_MAX, "bytes allowed")
 
 #endif

@@ -15,9 +15,12 @@
 
 #define UMBP_KEY_MAX 512                //  Bytes in a key
 #define UMBP_NAME_MAX 64                //  Bytes in the name of a node, an actor or an engine
+#define UMBP_SCOPE_MAX (9 + UMBP_NAME_MAX)  //  Bytes in front of a tenant's key, see scope.h
 #define UMBP_TEXT_MAX 256               //  Bytes in an endpoint, a path or a reason
+#define UMBP_SCOPED_KEY_MAX (UMBP_KEY_MAX + UMBP_SCOPE_MAX)
 #define UMBP_BATCH_MAX 4096             //  Keys in a batch
 #define UMBP_EXTENTS_MAX 16384          //  Extents in a message
+#define UMBP_TENANTS_MAX 256            //  Tenants that a tier tells apart
 #define UMBP_REPLICAS_MAX 4             //  Wanted copies of a block
 #define UMBP_NODES_MAX 1024             //  Nodes in a topology
 #define UMBP_DIGEST_MAX 256             //  Numbers in the digest of a beat

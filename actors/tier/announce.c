@@ -4,8 +4,10 @@
 
 #include <assert.h>
 
-#define SMALL_MAX                                                                                  \
-    UMBP_CHANGES_MAX //  Blocks: an account of so few is no burden, and waits for no turn
+#include "proto/scope.h"
+
+//  Blocks: an account of so few is no burden, and waits for no turn
+#define SMALL_MAX UMBP_CHANGES_MAX
 #define SETTLE_MS 1000                  //  Former owners are asked for so long after all is settled
 
 umbp_announce_t *umbp_announce_new (umbp_post_t *post, umbp_store_t *store, const char *node,
@@ -45,8 +47,8 @@ size_t umbp_announce_owners (const umbp_announce_t *self, uint32_t item, umbp_ow
 {
     const umbp_block_t *block = umbp_store_block (self->store, item);
     const umbp_ring_t *ring = umbp_topology_ring (self->rings.now);
-    return umbp_rings_owners (&self->rings, umbp_ring_position (ring, block->key, block->key_size),
-                              owners);
+    umbp_bytes_t key = umbp_scope_bare (block->key, block->key_size);
+    return umbp_rings_owners (&self->rings, umbp_ring_position (ring, key.data, key.size), owners);
 }
 
 //  Of the owners in their order, what one is to a block; 0 in it: it need not know

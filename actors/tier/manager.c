@@ -263,14 +263,14 @@ static void s_on_drop (void *owner, const umbp_mail_t *mail)
     s_pause (self, pause);
 }
 
-static void s_on_wipe (void *owner, const umbp_mail_t *mail)
+static void s_wipe (umbp_manager_t *self, const umbp_mail_t *mail, umbp_text_t tenant)
 {
-    umbp_manager_t *self = owner;
+    uint16_t row = umbp_tenants_find (umbp_store_tenants (self->store), tenant);
     umbp_pause_t pause = { .origin = *mail->origin,
                            .answer_type = UMBP_MSG_wipe_ok, .expires = zclock_mono () + DROP_MS };
     for (uint32_t item = 0; item < umbp_store_reach (self->store); item++) {
         const umbp_block_t *block = umbp_store_block (self->store, item);
-        if (block->state != UMBP_BLOCK_LIVE)
+        if (block->state != UMBP_BLOCK_LIVE || block->tenant != row)
             continue;
         pause.blocks++;
         pause.bytes += block->size;
@@ -281,13 +281,38 @@ static void s_on_wipe (void *owner, const umbp_mail_t *mail)
     s_pause (self, pause);
 }
 
+static void s_on_wipe (void *owner, const umbp_mail_t *mail)
+{
+    s_wipe (owner, mail, umbp_text (""));
+}
+
+static void s_on_wipe_tenant (void *owner, const umbp_mail_t *mail)
+{
+    s_wipe (owner, mail, mail->msg->wipe_tenant.tenant);
+}
+
+//  The least useful blocks, of all or of one tenant: a client may let go of its own alone
+static size_t s_victims (umbp_manager_t *self, const umbp_mail_t *mail, uint32_t *victims)
+{
+    const umbp_msg_evict_t *ask = &mail->msg->evict;
+    umbp_sight_t sight = umbp_manager_sight (self, mail->origin);
+    if (!ask->own && sight.all)
+        return umbp_store_victims (self->store, EVICT_BATCH, victims);
+    uint16_t row = sight.row;
+    if (sight.all)
+        row = umbp_tenants_find (umbp_store_tenants (self->store), ask->tenant);
+    return row == UMBP_TENANT_NONE
+               ? 0
+               : umbp_store_own_victims (self->store, row, EVICT_BATCH, victims);
+}
+
 static void s_on_evict (void *owner, const umbp_mail_t *mail)
 {
     umbp_manager_t *self = owner;
     umbp_msg_t answer;
     umbp_msg_init (&answer, UMBP_MSG_evict_ok, 0);
     uint32_t victims[EVICT_BATCH];
-    size_t count = umbp_store_victims (self->store, EVICT_BATCH, victims);
+    size_t count = s_victims (self, mail, victims);
     uint64_t before = umbp_store_counts (self->store).used_bytes, freed = 0;
     for (size_t index = 0; index < count && freed < mail->msg->evict.bytes; index++) {
         umbp_manager_drop (self, victims[index]);
@@ -353,6 +378,7 @@ static void s_tick (void *owner)
     umbp_manager_expire_waiters (self, now);
     umbp_announce_pump (self->announce);
     s_resume (self, now);
+    umbp_manager_trim_tenants (self);
     umbp_manager_keep (self, now);
     umbp_manager_press (self, 0);
     s_report (self, now);
@@ -400,6 +426,8 @@ static void s_stat (void *owner, umbp_gauges_t *gauges)
     umbp_gauges_add (gauges, "full", self->full);
     umbp_gauges_add (gauges, "evicted", self->evicted);
     umbp_gauges_add (gauges, "dropped", self->dropped);
+    umbp_gauges_add (gauges, "over_quota", self->over_quota);
+    umbp_gauges_add (gauges, "not_theirs", self->not_theirs);
     umbp_gauges_add (gauges, "conflicts", self->conflicts);
     umbp_gauges_add (gauges, "stale_commits", self->stale);
     umbp_gauges_add (gauges, "bad_checksums", self->bad_sums);
@@ -476,6 +504,9 @@ zactor_t *umbp_manager_new (const umbp_manager_args_t *args)
         { UMBP_MSG_drop, s_on_drop },
         { UMBP_MSG_evict, s_on_evict },
         { UMBP_MSG_wipe, s_on_wipe },
+        { UMBP_MSG_wipe_tenant, s_on_wipe_tenant },
+        { UMBP_MSG_quotas, umbp_manager_on_quotas },
+        { UMBP_MSG_tenants, umbp_manager_on_tenants },
         { UMBP_MSG_flush, s_on_flush },
         { UMBP_MSG_drain, umbp_manager_on_drain },
         { UMBP_MSG_attach, s_on_attach },
@@ -485,6 +516,7 @@ zactor_t *umbp_manager_new (const umbp_manager_args_t *args)
     umbp_manager_t *self = zmalloc (sizeof (umbp_manager_t));
     self->args = *args;
     snprintf (self->node, sizeof self->node, "%s", args->home->node);
+    snprintf (self->tenant, sizeof self->tenant, "%s", args->home->tenant);
     snprintf (self->bulk, sizeof self->bulk, "%s", args->bulk_endpoint);
     self->node_epoch = args->home->node_epoch;
     uint32_t pages[FDS_MAX];
@@ -501,10 +533,15 @@ zactor_t *umbp_manager_new (const umbp_manager_args_t *args)
         s_destroy (&value);
         return NULL;
     }
+    if (args->quotas) {
+        umbp_quotas_t *quotas = umbp_quotas_copy (args->quotas);
+        umbp_store_set_quotas (self->store, &quotas, args->tier);
+        self->args.quotas = NULL;
+    }
     if (*args->home->doors && !(self->board = umbp_board_new (all_pages)))
         zsys_warning ("%s: no memory for a board: clients of this host ask for each block",
                       args->name);
-    umbp_store_set_board (self->store, self->board);
+    umbp_store_set_board (self->store, self->board, self->tenant);
     umbp_actor_args_t actor = { .name = args->name,
                                 .home = args->home,
                                 .door = true,

@@ -6,6 +6,7 @@
 #include "actors/actor.h"
 #include "cluster/bulk/region.h"
 #include "cluster/bulk/tcp_server.h"
+#include "cluster/quotas.h"
 
 typedef struct {
     const umbp_home_t *home;
@@ -16,6 +17,7 @@ typedef struct {
     umbp_bulk_server_t *bulk;           //  Owned from now on, in any case
     const char *bulk_endpoint;          //  host:port at which others reach it
     uint32_t page_size;
+    const umbp_quotas_t *quotas;        //  What tenants may use at the start; NULL: no limits. Copied
     uint64_t seed;                      //  Of fingerprints
     unsigned slot_ttl_ms, lease_ttl_ms;
     unsigned evict_high;                //  Percent in use beyond which eviction is told

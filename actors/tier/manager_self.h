@@ -82,6 +82,7 @@ typedef struct {
 typedef struct {
     umbp_manager_args_t args;
     char node[UMBP_NAME_MAX + 1];
+    char tenant[UMBP_NAME_MAX + 1];     //  Of the programs of this node
     uint64_t node_epoch;
     char bulk[UMBP_TEXT_MAX];           //  Endpoint of the bulk server
     uint8_t bulk_key[UMBP_BULK_KEY_BYTES];         //  Of the session that is answered
@@ -104,6 +105,7 @@ typedef struct {
     int64_t reported_at;
     uint64_t puts, put_bytes, hits, misses, hit_bytes, board_hits, exists, full, stale, evicted,
         dropped, conflicts;
+    uint64_t over_quota, not_theirs;
     uint64_t expired_slots, expired_leases, bad_sums, fences_waited;
     uint64_t asked, asked_here;         //  Keys that no shard knew, asked of us, and those that were here
 
@@ -139,6 +141,23 @@ void umbp_manager_expire_slots (umbp_manager_t *self, int64_t now);
 void umbp_manager_expire_waiters (umbp_manager_t *self, int64_t now);
 void umbp_manager_on_copies (umbp_manager_t *self, const umbp_spread_end_t *end);
 void umbp_manager_free_waiter (umbp_waiter_t *waiter);
+
+//  landlord.c
+//  What a request may touch: all, or what one tenant has
+typedef struct {
+    bool all;
+    uint16_t row;                       //  UMBP_TENANT_NONE: nothing
+} umbp_sight_t;
+
+umbp_sight_t umbp_manager_sight (umbp_manager_t *self, const umbp_origin_t *origin);
+//  Whether a block or slot is of that; else it is counted, and treated as if it were not there
+bool umbp_manager_sees (umbp_manager_t *self, umbp_sight_t sight, uint32_t item);
+//  A tenant is over its limit: let its own blocks go. Returns 0 if there is room now, else UMBP_EAGAIN or
+//  UMBP_EQUOTA.
+int umbp_manager_make_room (umbp_manager_t *self, umbp_text_t tenant, uint32_t size);
+void umbp_manager_trim_tenants (umbp_manager_t *self);               //  Every tick
+void umbp_manager_on_quotas (void *owner, const umbp_mail_t *mail);
+void umbp_manager_on_tenants (void *owner, const umbp_mail_t *mail);
 
 //  keeper.c
 void umbp_manager_on_drain (void *owner, const umbp_mail_t *mail);

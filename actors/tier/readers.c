@@ -4,6 +4,8 @@
 //  reader over tcp also ends with its time, and in any case only when its token is fenced.
 #include "actors/tier/manager_self.h"
 
+#include "cluster/origin.h"
+
 //  --------------------------------------------------------------------------------------------------
 //  lease
 
@@ -170,6 +172,13 @@ void umbp_manager_on_lookup (void *owner, const umbp_mail_t *mail)
     umbp_manager_t *self = owner;
     const umbp_msg_lookup_t *ask = &mail->msg->lookup;
     const umbp_topology_t *topology = umbp_announce_now (self->announce);
+    umbp_user_t user;
+    umbp_origin_user (mail->origin, &user);
+    if (user.kind == UMBP_USER_CLIENT || !ask->scoped) {
+        umbp_post_refuse (self->post, mail->origin, UMBP_EDENIED, "scoped",
+                          "only routers ask here: ask the index");
+        return;
+    }
     uint32_t rows = 0, here = 0;
     size_t offset = 0;
     for (size_t index = 0; index < ask->keys.count; index++) {
@@ -244,9 +253,10 @@ void umbp_manager_on_release (void *owner, const umbp_mail_t *mail)
 {
     umbp_manager_t *self = owner;
     const umbp_msg_release_t *ask = &mail->msg->release;
+    umbp_sight_t sight = umbp_manager_sight (self, mail->origin);
     for (size_t index = 0; index < ask->leases.count; index++) {
         umbp_lease_t *lease = umbp_leases_find (self->leases, umbp_u64s_at (ask->leases, index));
-        if (lease)
+        if (lease && lease->count > 0 && umbp_manager_sees (self, sight, lease->items[0]))
             umbp_manager_end_lease (self, lease);
     }
     umbp_post_answer_status (self->post, mail->origin, UMBP_OK);

@@ -3,6 +3,8 @@
 
 #include <xxhash.h>
 
+#include "proto/scope.h"
+
 #define FLIGHTS_MAX 8                   //  Questions under way
 #define BATCH_MAX 256                   //  Blocks in one
 #define BATCH_BYTES (64u << 20)         //  ... and their bytes, unless it is one
@@ -62,7 +64,7 @@ struct umbp_spread {
     int64_t budget, budget_at;          //  Bytes that may be sent now, below 0 a debt; since when
     bool pumping;
     umbp_spread_stats_t stats;
-    uint8_t keys[BATCH_MAX * UMBP_KEY_MAX];
+    uint8_t keys[BATCH_MAX * UMBP_SCOPED_KEY_MAX];
     uint16_t key_sizes[BATCH_MAX];
 };
 
@@ -225,8 +227,9 @@ static int s_shard (const umbp_spread_t *self, job_t *job)
     const umbp_block_t *block = umbp_store_block (self->store, job->item);
     const umbp_ring_t *ring = umbp_topology_ring (self->topology);
     uint16_t owners[UMBP_COPIES_MAX];
-    size_t count = umbp_topology_owners (
-        self->topology, umbp_ring_position (ring, block->key, block->key_size), owners);
+    umbp_bytes_t key = umbp_scope_bare (block->key, block->key_size);
+    size_t count = umbp_topology_owners (self->topology,
+                                         umbp_ring_position (ring, key.data, key.size), owners);
     for (; job->looks < count; job->looks++)
         if (umbp_topology_member (self->topology, owners[job->looks])->state == UMBP_MEMBER_ALIVE)
             return owners[job->looks];
@@ -398,7 +401,7 @@ static void s_copied (umbp_spread_t *self, uint32_t number, uint64_t id, int sta
     } else
         self->stats.failures++;
     if (job->missing == 0 || job->tried_count == NOTED_MAX || !s_is_live (self, job)) {
-        job->full |= status == UMBP_EAGAIN;
+        job->full |= status == UMBP_EAGAIN || status == UMBP_EQUOTA;
         s_end (self, number);
     } else
         s_ready (self, number, PLACE);
@@ -531,7 +534,7 @@ static int s_ask (umbp_spread_t *self, flight_t *flight)
     if (!flight->copy) {
         umbp_msg_init (&msg, UMBP_MSG_lookup, 0);
         msg.lookup.keys = s_keys (self, flight);
-        msg.lookup.places = true;
+        msg.lookup.places = msg.lookup.scoped = true;
         return umbp_post_ask_for (self->post, self, "index", flight->node, &msg, NULL, 0, LOOK_MS,
                                   s_on_looked, flight->turn);
     }
@@ -539,6 +542,7 @@ static int s_ask (umbp_spread_t *self, flight_t *flight)
     msg.copy.keys = s_keys (self, flight);
     msg.copy.node = umbp_text (self->node);
     msg.copy.tier = self->args.tier;
+    msg.copy.scoped = true;
     msg.copy.replicas = umbp_store_block (self->store, first->item)->replicas;
     return umbp_post_ask_for (self->post, self, "migrator", flight->node, &msg, NULL, 0,
                               first->why == UMBP_SPREAD_PUT ? COPY_MS : MOVE_MS, s_on_copied,

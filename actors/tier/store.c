@@ -2,6 +2,7 @@
 #include "actors/tier/store.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -11,6 +12,7 @@
 #include "cluster/slab.h"
 #include "proto/error.h"
 #include "proto/key.h"
+#include "proto/scope.h"
 #include "proto/splitmix.h"
 
 #define NONE UMBP_STORE_NONE
@@ -19,6 +21,7 @@
 struct umbp_store {
     umbp_pages_t *pages;
     umbp_order_t *order;
+    umbp_tenants_t *tenants;
     umbp_block_t *blocks;
     umbp_slab_t *slab;                  //  Of their keys and extents
     uint32_t capacity, reach;           //  Items there is room for, items ever used
@@ -26,6 +29,7 @@ struct umbp_store {
     uint32_t *buckets;                  //  First item by fingerprint
     uint32_t bucket_mask;
     umbp_board_t *board;                //  NULL: none
+    char home[UMBP_NAME_MAX + 1];       //  The tenant whose blocks it shows
     uint64_t seed, token_state;
     uint64_t live, slots, doomed;
 };
@@ -41,6 +45,7 @@ umbp_store_t *umbp_store_new (uint32_t page_size, const uint32_t *pages_per_regi
         return NULL;
     }
     self->seed = seed;
+    self->tenants = umbp_tenants_new ();
     self->free_head = self->slot_head = NONE;
     uint32_t buckets = ITEMS_MIN;
     while (buckets < umbp_pages_total_count (self->pages) && buckets < 1u << 31)
@@ -74,14 +79,16 @@ void umbp_store_destroy (umbp_store_t **self_p)
     free (self->blocks);
     free (self->buckets);
     umbp_order_destroy (&self->order);
+    umbp_tenants_destroy (&self->tenants);
     umbp_pages_destroy (&self->pages);
     free (self);
     *self_p = NULL;
 }
 
-void umbp_store_set_board (umbp_store_t *self, umbp_board_t *board)
+void umbp_store_set_board (umbp_store_t *self, umbp_board_t *board, const char *home)
 {
     self->board = board;
+    snprintf (self->home, sizeof self->home, "%s", home);
 }
 
 //  --------------------------------------------------------------------------------------------------
@@ -149,6 +156,7 @@ static void s_unlink_key (umbp_store_t *self, uint32_t item)
 static void s_free (umbp_store_t *self, uint32_t item)
 {
     umbp_block_t *block = &self->blocks[item];
+    umbp_tenants_refund (self->tenants, block->tenant, umbp_store_bytes (self, block->size));
     for (size_t index = 0; index < block->extent_count; index++) {
         int rc = umbp_pages_give (self->pages, &block->extents[index]);
         assert (rc == 0);               //  They are ours, by their generation
@@ -194,9 +202,14 @@ int umbp_store_reserve (umbp_store_t *self, const void *key, size_t key_size, ui
     uint64_t pages = umbp_extent_page_count (size, umbp_pages_page_size (self->pages));
     if (pages > umbp_pages_total_count (self->pages))
         return UMBP_ENOSPC;
+    uint64_t bytes = umbp_store_bytes (self, size);
+    uint16_t tenant = umbp_tenants_row (self->tenants, umbp_scope_tenant (key, key_size));
+    if (tenant == UMBP_TENANT_NONE || umbp_tenants_excess (self->tenants, tenant, bytes) > 0)
+        return UMBP_EQUOTA;
     int count = umbp_pages_take (self->pages, (uint32_t) pages, extents, UMBP_STORE_EXTENTS_MAX);
     if (count < 0)
         return count;
+    umbp_tenants_charge (self->tenants, tenant, bytes);
 
     uint32_t item = s_item_new (self);
     umbp_block_t *block = &self->blocks[item];
@@ -209,6 +222,7 @@ int umbp_store_reserve (umbp_store_t *self, const void *key, size_t key_size, ui
                              .extents = (umbp_extent_t *) memory,
                               .extent_count = (uint16_t) count, .key_size = (uint16_t) key_size,
                               .print = print, .size = size, .depth = depth, .next = NONE,
+                              .tenant = tenant,
                               .token = s_token (self, item), .state = UMBP_BLOCK_SLOT };
     s_slot_link (self, item);
     *item_p = item;
@@ -228,17 +242,25 @@ uint32_t umbp_store_slots (const umbp_store_t *self)
     return self->slot_head;
 }
 
+//  The board is for clients at the doors, who are all of one tenant
+static bool s_is_shown (const umbp_store_t *self, const umbp_block_t *block)
+{
+    return self->board
+           && umbp_text_is (umbp_scope_tenant (block->key, block->key_size), self->home);
+}
+
 //  Readers of this host may see a live block
 static void s_show (umbp_store_t *self, uint32_t item)
 {
     const umbp_block_t *block = &self->blocks[item];
-    if (!self->board || block->extent_count > UMBP_BOARD_EXTENTS_MAX)
+    if (!s_is_shown (self, block) || block->extent_count > UMBP_BOARD_EXTENTS_MAX)
         return;
     umbp_notice_t notice = { .item = item,
                              .size = block->size, .sum = block->sum,
                              .extent_count = block->extent_count };
     memcpy (notice.extents, block->extents, block->extent_count * sizeof *block->extents);
-    umbp_board_add (self->board, block->key, block->key_size, &notice);
+    umbp_bytes_t key = umbp_scope_bare (block->key, block->key_size);
+    umbp_board_add (self->board, key.data, key.size, &notice);
 }
 
 int umbp_store_commit (umbp_store_t *self, uint32_t item, uint64_t sum, uint64_t tick)
@@ -257,6 +279,7 @@ int umbp_store_commit (umbp_store_t *self, uint32_t item, uint64_t sum, uint64_t
     block->state = UMBP_BLOCK_LIVE;
     self->live++;
     umbp_order_touch (self->order, item, block->depth, tick);
+    umbp_tenants_touch (self->tenants, block->tenant, item, block->depth, tick);
     s_show (self, item);
     return 0;
 }
@@ -268,14 +291,18 @@ bool umbp_store_drop (umbp_store_t *self, uint32_t item)
     if (block->state == UMBP_BLOCK_SLOT)
         s_slot_unlink (self, item);
     else {
-        if (self->board)
-            umbp_board_drop (self->board, block->key, block->key_size);
+        umbp_bytes_t key = umbp_scope_bare (block->key, block->key_size);
+        if (s_is_shown (self, block))
+            umbp_board_drop (self->board, key.data, key.size);
         s_unlink_key (self, item);
         umbp_order_remove (self->order, item);
+        umbp_tenants_leave (self->tenants, block->tenant, item);
         self->live--;
     }
     block->state = UMBP_BLOCK_DOOMED;
     if (block->holds > 0) {
+        umbp_tenants_at (self->tenants, block->tenant)->doomed +=
+            umbp_store_bytes (self, block->size);
         self->doomed++;
         return false;
     }
@@ -295,6 +322,7 @@ bool umbp_store_unhold (umbp_store_t *self, uint32_t item)
     assert (block->holds > 0);
     if (--block->holds > 0 || block->state != UMBP_BLOCK_DOOMED)
         return false;
+    umbp_tenants_at (self->tenants, block->tenant)->doomed -= umbp_store_bytes (self, block->size);
     self->doomed--;
     s_free (self, item);
     return true;
@@ -305,8 +333,11 @@ bool umbp_store_unhold (umbp_store_t *self, uint32_t item)
 
 void umbp_store_touch (umbp_store_t *self, uint32_t item, uint64_t tick)
 {
-    if (self->blocks[item].state == UMBP_BLOCK_LIVE)
-        umbp_order_touch (self->order, item, self->blocks[item].depth, tick);
+    const umbp_block_t *block = &self->blocks[item];
+    if (block->state != UMBP_BLOCK_LIVE)
+        return;
+    umbp_order_touch (self->order, item, block->depth, tick);
+    umbp_tenants_touch (self->tenants, block->tenant, item, block->depth, tick);
 }
 
 static bool s_may_go (void *arg, uint32_t item)
@@ -317,6 +348,65 @@ static bool s_may_go (void *arg, uint32_t item)
 size_t umbp_store_victims (umbp_store_t *self, size_t max, uint32_t *items)
 {
     return umbp_order_victims (self->order, max, s_may_go, self, items);
+}
+
+//  ... and of one tenant, while it is looked for
+typedef struct {
+    umbp_store_t *store;
+    uint16_t tenant;
+} own_t;
+
+static bool s_may_go_of (void *arg, uint32_t item)
+{
+    const own_t *own = arg;
+    const umbp_block_t *block = &own->store->blocks[item];
+    return block->holds == 0 && block->tenant == own->tenant;
+}
+
+//  A tenant without a list of its own is sought in that of all: from the oldest on, until a call finds
+//  nothing where it began
+size_t umbp_store_own_victims (umbp_store_t *self, uint16_t tenant, size_t max, uint32_t *items)
+{
+    size_t count = 0;
+    if (!umbp_tenants_is_listed (self->tenants, tenant)) {
+        own_t own = { self, tenant };
+        size_t looks = 1 + umbp_order_count (self->order) / UMBP_ORDER_REFUSED_MAX;
+        while (count == 0 && looks-- > 0)
+            count = umbp_order_victims (self->order, max, s_may_go_of, &own, items);
+        return count;
+    }
+    uint32_t item = umbp_tenants_oldest (self->tenants, tenant);
+    for (; item != NONE && count < max; item = umbp_tenants_after (self->tenants, item))
+        if (self->blocks[item].holds == 0)
+            items[count++] = item;
+    return count;
+}
+
+umbp_tenants_t *umbp_store_tenants (umbp_store_t *self)
+{
+    return self->tenants;
+}
+
+uint64_t umbp_store_bytes (const umbp_store_t *self, uint32_t size)
+{
+    uint32_t page = umbp_pages_page_size (self->pages);
+    return (uint64_t) umbp_extent_page_count (size, page) * page;
+}
+
+void umbp_store_set_quotas (umbp_store_t *self, umbp_quotas_t **quotas_p, unsigned tier)
+{
+    if (!umbp_tenants_set_quotas (self->tenants, quotas_p, tier))
+        return;
+    size_t count = umbp_order_count (self->order);
+    uint32_t *items = malloc ((count + 1) * sizeof *items);
+    assert (items);
+    umbp_order_victims (self->order, count, NULL, NULL, items);     //  To the end: the next one begins
+    count = umbp_order_victims (self->order, count, NULL, NULL, items);     //  ... with the oldest
+    for (size_t index = 0; index < count; index++) {
+        const umbp_block_t *block = &self->blocks[items[index]];
+        umbp_tenants_enter (self->tenants, block->tenant, items[index], block->depth);
+    }
+    free (items);
 }
 
 umbp_block_t *umbp_store_block (umbp_store_t *self, uint32_t item)

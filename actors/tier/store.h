@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "actors/tier/tenants.h"
 #include "cluster/bulk/board.h"
 #include "cluster/bulk/extent.h"
 #include "proto/fingerprint.h"
@@ -41,6 +42,7 @@ typedef struct {
     uint32_t next;                      //  In the bucket of its key, or in the free list
     uint32_t slot_before, slot_after;   //  In the list of slots
     uint16_t extent_count, key_size, depth;
+    uint16_t tenant;                    //  Its row in the tenants: who pays for the pages
     uint8_t state;
     uint8_t replicas;                   //  Wanted copies on all nodes; 0 as 1
     bool granted;                       //  The bulk server knows its token
@@ -55,10 +57,12 @@ umbp_store_t *umbp_store_new (uint32_t page_size, const uint32_t *pages_per_regi
 void umbp_store_destroy (umbp_store_t **self_p);
 
 //  Keep a board of the live blocks from now on, which is the caller's and outlives the store. There are none yet.
-void umbp_store_set_board (umbp_store_t *self, umbp_board_t *board);
+//  home: the tenant whose blocks it shows, under the keys that this tenant's clients say.
+void umbp_store_set_board (umbp_store_t *self, umbp_board_t *board, const char *home);
 
 //  A slot for a block. Returns 0 and its item; UMBP_EEXIST if a live block has that key, UMBP_EAGAIN if there is
-//  no room now, UMBP_ENOSPC if there never is, UMBP_EINVAL for a size of 0.
+//  no room now, UMBP_ENOSPC if there never is, UMBP_EINVAL for a size of 0, UMBP_EQUOTA if the tenant in the key's
+//  scope may not use so much.
 int umbp_store_reserve (umbp_store_t *self, const void *key, size_t key_size, uint32_t size,
                         uint16_t depth, uint32_t *item_p);
 
@@ -87,6 +91,18 @@ void umbp_store_touch (umbp_store_t *self, uint32_t item, uint64_t tick);
 
 //  The least useful live blocks that nobody holds; see order.h
 size_t umbp_store_victims (umbp_store_t *self, size_t max, uint32_t *items);
+
+//  Who uses how much; the store's own
+umbp_tenants_t *umbp_store_tenants (umbp_store_t *self);
+
+//  Limits from now on; takes the quotas
+void umbp_store_set_quotas (umbp_store_t *self, umbp_quotas_t **quotas_p, unsigned tier);
+
+//  Bytes of pages that a block of some size takes
+uint64_t umbp_store_bytes (const umbp_store_t *self, uint32_t size);
+
+//  The same as victims, of one tenant's blocks
+size_t umbp_store_own_victims (umbp_store_t *self, uint16_t tenant, size_t max, uint32_t *items);
 
 //  A block by its item; good until the next call that changes the store
 umbp_block_t *umbp_store_block (umbp_store_t *self, uint32_t item);

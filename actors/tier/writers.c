@@ -5,6 +5,7 @@
 //  through shared memory and the writer's door is closed. A deadline alone never frees pages.
 #include "actors/tier/manager_self.h"
 #include "cluster/bulk/copy.h"
+#include "proto/scope.h"
 
 //  --------------------------------------------------------------------------------------------------
 //  reserve
@@ -30,6 +31,11 @@ static int s_reserve (umbp_manager_t *self, umbp_bytes_t key, uint32_t size, uin
     if (self->keeper.draining)
         return UMBP_EAGAIN;             //  Also of what is here: soon it will not be
     int rc = umbp_store_reserve (self->store, key.data, key.size, size, depth, item_p);
+    if (rc == UMBP_EQUOTA) {
+        rc = umbp_manager_make_room (self, umbp_scope_tenant (key.data, key.size), size);
+        if (rc == 0)
+            rc = umbp_store_reserve (self->store, key.data, key.size, size, depth, item_p);
+    }
     if (rc == UMBP_EEXIST)
         umbp_store_touch (self->store, *item_p, self->tick);
     if (rc == UMBP_EAGAIN) {
@@ -152,9 +158,10 @@ void umbp_manager_on_abort (void *owner, const umbp_mail_t *mail)
 {
     umbp_manager_t *self = owner;
     const umbp_msg_abort_t *ask = &mail->msg->abort;
+    umbp_sight_t sight = umbp_manager_sight (self, mail->origin);
     for (size_t index = 0; index < ask->slots.count; index++) {
         uint32_t item = umbp_store_slot (self->store, umbp_u64s_at (ask->slots, index));
-        if (item != UMBP_STORE_NONE)
+        if (item != UMBP_STORE_NONE && umbp_manager_sees (self, sight, item))
             umbp_manager_end_slot (self, item);
     }
     umbp_post_answer_status (self->post, mail->origin, UMBP_OK);
@@ -407,10 +414,11 @@ void umbp_manager_expire_waiters (umbp_manager_t *self, int64_t now)
 //  commit
 
 //  Make one slot a block. Returns 0, UMBP_EEXIST or UMBP_ESTALE.
-static int s_commit (umbp_manager_t *self, uint64_t token, uint64_t sum, uint32_t *item_p)
+static int s_commit (umbp_manager_t *self, umbp_sight_t sight, uint64_t token, uint64_t sum,
+                     uint32_t *item_p)
 {
     uint32_t item = umbp_store_slot (self->store, token);
-    if (item == UMBP_STORE_NONE) {
+    if (item == UMBP_STORE_NONE || !umbp_manager_sees (self, sight, item)) {
         self->stale++;
         return UMBP_ESTALE;
     }
@@ -435,10 +443,11 @@ void umbp_manager_on_commit (void *owner, const umbp_mail_t *mail)
         return;
     }
     self->tick++;
+    umbp_sight_t sight = umbp_manager_sight (self, mail->origin);
     for (uint32_t index = 0; index < count; index++) {
         uint32_t item = UMBP_STORE_NONE;
-        int rc = s_commit (self, umbp_u64s_at (ask->slots, index), umbp_u64s_at (ask->sums, index),
-                           &item);
+        int rc = s_commit (self, sight, umbp_u64s_at (ask->slots, index),
+                           umbp_u64s_at (ask->sums, index), &item);
         waiter->statuses[index] = (int8_t) rc;
         if (rc == 0)
             s_announce (self, waiter, index, item);

@@ -69,7 +69,9 @@ static void test_refuses_files (void)
         { "curve\n    secret-key = \"" KEY "\"\n", "no public-key" },
         { "curve\n    public-key = \"dXKK\"\n", "no public-key" },
         { "curve\n    public-key = \"~XKKJCe6bg6SNRI/aqjbxfUO/g5TcNp-iNER<>BN\"\n", "no public-key" },
-        { "metadata\n    name = \"a b\"\ncurve\n    public-key = \"" KEY "\"\n", "name and node" },
+        { "metadata\n    name = \"a b\"\ncurve\n    public-key = \"" KEY "\"\n", "name, node and tenant" },
+        { "metadata\n    tenant = \"a b\"\ncurve\n    public-key = \"" KEY "\"\n",
+          "name, node and tenant" },
         { "metadata\n    endpoint = \"7710\"\ncurve\n    public-key = \"" KEY "\"\n", "endpoint" },
     };
     umbp_curve_cert_t cert;

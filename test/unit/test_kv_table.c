@@ -58,10 +58,11 @@ static void test_engines_have_numbers (void)
     CU_ASSERT (umbp_kv_table_engine (table, "", 0, "", 0) == UMBP_EINVAL);
     CU_ASSERT (umbp_kv_table_engine (table, "a\0b", 3, "", 0) == UMBP_EINVAL);
     CU_ASSERT (umbp_kv_table_engine (table, "a", 1, "\0", 1) == UMBP_EINVAL);
-    CU_ASSERT (umbp_kv_table_engine (table, text, 65, "", 0) == UMBP_ETOOBIG);
+    CU_ASSERT (umbp_kv_table_engine (table, text, UMBP_KV_ENGINE_BYTES_MAX + 1, "", 0)
+               == UMBP_ETOOBIG);
     CU_ASSERT (umbp_kv_table_engine (table, "a", 1, text, 129) == UMBP_ETOOBIG);
-    int full = umbp_kv_table_engine (table, text, 64, text, 128);
-    CU_ASSERT (strlen (umbp_kv_table_engine_id (table, full)) == 64);
+    int full = umbp_kv_table_engine (table, text, UMBP_KV_ENGINE_BYTES_MAX, text, 128);
+    CU_ASSERT (strlen (umbp_kv_table_engine_id (table, full)) == UMBP_KV_ENGINE_BYTES_MAX);
     CU_ASSERT (strlen (umbp_kv_table_engine_address (table, full)) == 128);
     static const int none[] = { -1, 3, 4096, 100000, INT32_MIN, INT32_MAX };
     for (size_t index = 0; index < sizeof none / sizeof *none; index++) {
@@ -127,17 +128,17 @@ static void test_reports_add_up (void)
 static void test_impossible_arguments (void)
 {
     umbp_kv_table_t *table = umbp_kv_table_new (3, TTL);
-    char text[129] = { 0 };
+    char text[UMBP_KV_HASH_BYTES_MAX + 1] = { 0 };
     int one = s_join (table, "one", ""), two = s_join (table, "two", "");
     CU_ASSERT (umbp_kv_table_new (0, TTL) == NULL);
     CU_ASSERT (umbp_kv_table_new ((size_t) UMBP_KV_HASHES_MAX + 1, TTL) == NULL);
     CU_ASSERT (umbp_kv_table_report (table, one, text, 0, 1) == UMBP_EINVAL);
-    CU_ASSERT (umbp_kv_table_report (table, one, text, 129, 1) == UMBP_ETOOBIG);
+    CU_ASSERT (umbp_kv_table_report (table, one, text, sizeof text, 1) == UMBP_ETOOBIG);
     CU_ASSERT (umbp_kv_table_report (table, one, text, 1, 0) == UMBP_EINVAL);
     CU_ASSERT (umbp_kv_table_report (table, one, text, 1, 9) == UMBP_EINVAL);
     CU_ASSERT (umbp_kv_table_hit (table, text, 0, 0) == UMBP_EINVAL);
-    CU_ASSERT (umbp_kv_table_hit (table, text, 129, 0) == UMBP_ETOOBIG);
-    CU_ASSERT (umbp_kv_table_hits (table, text, 129) == 0);
+    CU_ASSERT (umbp_kv_table_hit (table, text, sizeof text, 0) == UMBP_ETOOBIG);
+    CU_ASSERT (umbp_kv_table_hits (table, text, sizeof text) == 0);
     for (size_t size = 126; size <= 128; size++)
         CU_ASSERT (umbp_kv_table_report (table, one, text, size, 1) == 1);
     CU_ASSERT (umbp_kv_table_report (table, one, text, 1, 1) == UMBP_ENOSPC);

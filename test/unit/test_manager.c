@@ -176,7 +176,7 @@ static void test_bad_sizes (void)
 static void test_bad_messages (void)
 {
     static words_t column;
-    static uint8_t long_key[UMBP_KEY_MAX + 1];
+    static uint8_t long_key[UMBP_SCOPED_KEY_MAX + 1];
     uint32_t sizes[] = { 10, 20 };
     uint64_t sums[] = { 1, 2 };
     s_start ();
