@@ -133,6 +133,7 @@ static umbp_copy_t *s_copy_new (const umbp_mail_t *mail, const char *tenant)
     umbp_text_copy (ask->node, copy->node, sizeof copy->node);
     copy->tier = (unsigned) ask->tier;
     copy->replicas = (uint8_t) ask->replicas;
+    copy->calm = ask->calm;
     copy->count = count;
     copy->sizes = (uint16_t *) (copy + 1);
     copy->statuses = (int8_t *) (copy->sizes + count);

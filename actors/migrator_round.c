@@ -120,6 +120,7 @@ static void s_store (umbp_migrator_t *self, umbp_lane_t *lane, size_t payload_si
     msg.store.sums = (umbp_u64s_t) { self->sums, round->small_count };
     msg.store.keep = true;
     msg.store.replicas = lane->copy->replicas;
+    msg.store.calm = lane->copy->calm;
     int rc =
         umbp_post_ask (self->post, OWN_TIER, NULL, &msg, self->payload, payload_size,
                        s_patience_ms (lane->copy), s_on_stored, (uint64_t) (lane - self->lanes));
@@ -278,6 +279,7 @@ static void s_reserve (umbp_migrator_t *self, umbp_lane_t *lane)
     msg.call = lane->copy->origin.call;
     msg.reserve.session = lane->session;
     msg.reserve.replicas = lane->copy->replicas;
+    msg.reserve.calm = lane->copy->calm;
     msg.reserve.keys = s_gather (self, round, round->large, round->large_count);
     msg.reserve.sizes = (umbp_u32s_t) { self->sizes, round->large_count };
     int rc = umbp_post_ask (self->post, OWN_TIER, NULL, &msg, NULL, 0, s_patience_ms (lane->copy),

@@ -374,7 +374,9 @@
     F (m, 6, sizes, U32S, MUST, 1, 0, UMBP_BATCH_MAX, "bytes of each block") \
     F (m, 7, depths, U16S, MAY, 1, 0, UMBP_BATCH_MAX, "depth in the prefix tree") \
     F (m, 8, replicas, U64, MAY, 0, 0, UMBP_REPLICAS_MAX, \
-       "wanted copies, this one included; 0 as 1. Made after a commit without keep")
+       "wanted copies, this one included; 0 as 1. Made after a commit without keep") \
+    F (m, 9, calm, BOOL, MAY, 0, 0, 1, \
+       "only if nothing has to leave for it: EAGAIN beyond the mark at which evictions begin")
 #define UMBP_FIELDS_reserve_ok(F, m) \
     F (m, 4, statuses, S8S, MUST, 1, 0, UMBP_BATCH_MAX, \
        "0 reserved, EEXIST held already, EAGAIN full, ENOSPC") \
@@ -429,7 +431,8 @@
     F (m, 8, nowait, BOOL, MAY, 0, 0, 1, "answer before the index has heard") \
     F (m, 9, keep, BOOL, MAY, 0, 0, 1, "keep the copy even if another node has one") \
     F (m, 10, replicas, U64, MAY, 0, 0, UMBP_REPLICAS_MAX, \
-       "wanted copies, this one included; 0 as 1. Made unless keep is set")
+       "wanted copies, this one included; 0 as 1. Made unless keep is set") \
+    F (m, 11, calm, BOOL, MAY, 0, 0, 1, "as in reserve")
 #define UMBP_FIELDS_store_ok(F, m) \
     F (m, 4, statuses, S8S, MUST, 1, 0, UMBP_BATCH_MAX, \
        "0 visible, EEXIST held already, EAGAIN full, ...") \
@@ -468,7 +471,8 @@
     F (m, 7, replicas, U64, MAY, 0, 0, UMBP_REPLICAS_MAX, \
        "copies that these blocks were put with, to be remembered here") \
     F (m, 8, scoped, BOOL, MAY, 0, 0, 1, \
-       "keys are as tiers keep them, with their tenants; not for clients")
+       "keys are as tiers keep them, with their tenants; not for clients") \
+    F (m, 9, calm, BOOL, MAY, 0, 0, 1, "as in reserve")
 #define UMBP_FIELDS_copy_ok(F, m) \
     F (m, 4, statuses, S8S, MUST, 1, 0, UMBP_BATCH_MAX, \
        "0 here now, EEXIST was here, ENOENT not there") \

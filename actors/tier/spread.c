@@ -57,9 +57,9 @@ struct umbp_spread {
     uint32_t free_head, ready_head, ready_tail;      //  Lists of jobs, by number
     size_t open[UMBP_SPREAD_REASONS];
     flight_t flights[FLIGHTS_MAX];
-    uint16_t undo_sizes[FLIGHTS_MAX]
-                       [BATCH_MAX]; //  Of keys whose copies are to go again; 0: of none
-    uint8_t undo_keys[FLIGHTS_MAX][BATCH_MAX][UMBP_KEY_MAX];
+    //  Keys whose copies are to go again; size 0: none
+    uint16_t undo_sizes[FLIGHTS_MAX][BATCH_MAX];
+    uint8_t undo_keys[FLIGHTS_MAX][BATCH_MAX][UMBP_SCOPED_KEY_MAX];
     uint64_t turns;
     int64_t budget, budget_at;          //  Bytes that may be sent now, below 0 a debt; since when
     bool pumping;
@@ -543,6 +543,7 @@ static int s_ask (umbp_spread_t *self, flight_t *flight)
     msg.copy.node = umbp_text (self->node);
     msg.copy.tier = self->args.tier;
     msg.copy.scoped = true;
+    msg.copy.calm = first->why != UMBP_SPREAD_PUT;
     msg.copy.replicas = umbp_store_block (self->store, first->item)->replicas;
     return umbp_post_ask_for (self->post, self, "migrator", flight->node, &msg, NULL, 0,
                               first->why == UMBP_SPREAD_PUT ? COPY_MS : MOVE_MS, s_on_copied,

@@ -25,28 +25,56 @@ static int s_grant (umbp_manager_t *self, umbp_block_t *block)
     return rc;
 }
 
-static int s_reserve (umbp_manager_t *self, umbp_bytes_t key, uint32_t size, uint16_t depth,
-                      uint64_t session, uint64_t replicas, uint32_t *item_p)
+//  A block that somebody wants to write
+typedef struct {
+    umbp_bytes_t key;
+    uint32_t size;
+    uint16_t depth;
+    uint64_t session, replicas;
+    bool calm;                          //  Nothing shall leave for it
+} wish_t;
+
+static bool s_is_calm (const umbp_manager_t *self, uint32_t size)
+{
+    umbp_store_counts_t counts = umbp_store_counts (self->store);
+    return counts.used_bytes + umbp_store_bytes (self->store, size)
+           <= counts.total_bytes / 100 * self->args.evict_high;
+}
+
+static int s_make_slot (umbp_manager_t *self, const wish_t *wish, uint32_t *item_p)
+{
+    return umbp_store_reserve (self->store, wish->key.data, wish->key.size, wish->size, wish->depth,
+                               item_p);
+}
+
+static int s_reserve (umbp_manager_t *self, const wish_t *wish, uint32_t *item_p)
 {
     if (self->keeper.draining)
         return UMBP_EAGAIN;             //  Also of what is here: soon it will not be
-    int rc = umbp_store_reserve (self->store, key.data, key.size, size, depth, item_p);
+    if (wish->calm && !s_is_calm (self, wish->size)
+        && umbp_store_find (self->store, wish->key.data, wish->key.size) == UMBP_STORE_NONE)
+        return UMBP_EAGAIN;
+    int rc = s_make_slot (self, wish, item_p);
+    if (rc == UMBP_EQUOTA && wish->calm)
+        return UMBP_EAGAIN;
     if (rc == UMBP_EQUOTA) {
-        rc = umbp_manager_make_room (self, umbp_scope_tenant (key.data, key.size), size);
+        rc = umbp_manager_make_room (self, umbp_scope_tenant (wish->key.data, wish->key.size),
+                                     wish->size);
         if (rc == 0)
-            rc = umbp_store_reserve (self->store, key.data, key.size, size, depth, item_p);
+            rc = s_make_slot (self, wish, item_p);
     }
     if (rc == UMBP_EEXIST)
         umbp_store_touch (self->store, *item_p, self->tick);
     if (rc == UMBP_EAGAIN) {
         self->full++;
-        umbp_manager_press (self, size);
+        if (!wish->calm)
+            umbp_manager_press (self, wish->size);
     }
     if (rc < 0)
         return rc;
     umbp_block_t *block = umbp_store_block (self->store, *item_p);
-    block->session = session;
-    block->replicas = (uint8_t) replicas;
+    block->session = wish->session;
+    block->replicas = (uint8_t) wish->replicas;
     block->expires = zclock_mono () + self->args.slot_ttl_ms;
     return 0;
 }
@@ -67,8 +95,10 @@ void umbp_manager_on_reserve (void *owner, const umbp_mail_t *mail)
         umbp_bytes_t key = umbp_column_next (&ask->keys, index, &offset);
         uint16_t depth = ask->depths.count ? umbp_u16s_at (ask->depths, index) : 0;
         uint32_t item, extents = self->extents;
-        int rc = s_reserve (self, key, umbp_u32s_at (ask->sizes, index), depth, ask->session,
-                            ask->replicas, &item);
+        wish_t wish = { key,           umbp_u32s_at (ask->sizes, index),
+                        depth,         ask->session,
+                        ask->replicas, ask->calm };
+        int rc = s_reserve (self, &wish, &item);
         umbp_block_t *block = rc == 0 ? umbp_store_block (self->store, item) : NULL;
         if (block && !umbp_manager_add_extents (self, block, index))
             rc = UMBP_ETOOBIG;
@@ -458,14 +488,15 @@ void umbp_manager_on_commit (void *owner, const umbp_mail_t *mail)
 //  --------------------------------------------------------------------------------------------------
 //  store: reserve, write and commit in one, of values that came with the message
 
-static int s_store (umbp_manager_t *self, umbp_bytes_t key, uint32_t size, uint64_t sum,
-                    uint16_t depth, uint64_t replicas, const uint8_t *data, uint32_t *item_p)
+static int s_store (umbp_manager_t *self, const wish_t *wish, uint64_t sum, const uint8_t *data,
+                    uint32_t *item_p)
 {
+    uint32_t size = wish->size;
     if (umbp_sum (data, size) != sum) {
         self->bad_sums++;
         return UMBP_ECHECKSUM;
     }
-    int rc = s_reserve (self, key, size, depth, 0, replicas, item_p);
+    int rc = s_reserve (self, wish, item_p);
     if (rc < 0)
         return rc;
     const umbp_block_t *block = umbp_store_block (self->store, *item_p);
@@ -504,8 +535,8 @@ void umbp_manager_on_store (void *owner, const umbp_mail_t *mail)
         umbp_bytes_t key = umbp_column_next (&ask->keys, index, &offset);
         uint32_t size = umbp_u32s_at (ask->sizes, index), item = UMBP_STORE_NONE;
         uint16_t depth = ask->depths.count ? umbp_u16s_at (ask->depths, index) : 0;
-        int rc = s_store (self, key, size, umbp_u64s_at (ask->sums, index), depth, ask->replicas,
-                          data, &item);
+        wish_t wish = { key, size, depth, 0, ask->replicas, ask->calm };
+        int rc = s_store (self, &wish, umbp_u64s_at (ask->sums, index), data, &item);
         data += size;
         waiter->statuses[index] = (int8_t) rc;
         if (rc == 0)

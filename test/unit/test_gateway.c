@@ -169,7 +169,9 @@ static void test_metrics (void)
 //  What a client does is seen: by count, by message, and by how long it took
 static void test_counts (void)
 {
-    umbp_t *pool = nodes_connect (&s_nodes, 0, (umbp_options_t) { .timeout_ms = WAIT_MS });
+    umbp_t *pool = nodes_connect (&s_nodes, 0,
+                                  (umbp_options_t){ .timeout_ms = WAIT_MS,
+                                                                  .no_shm = true });
     CU_ASSERT_FATAL (pool != NULL);
     char text[8];
     CU_ASSERT (umbp_put (pool, "key", "value", 5) == 0);
