@@ -177,7 +177,7 @@ static void s_write_delays (const umbp_vitals_t *self, umbp_openmetrics_t *page)
 static void s_write_tenant (const umbp_vitals_t *self, umbp_openmetrics_t *page, const char *family,
                             const char *type, const char *unit, const char *help, size_t offset)
 {
-    umbp_openmetrics_family (page, family, type, unit, help);
+    bool any = false;                   //  Nobody has a limit: no family either
     for (size_t number = 0; number < self->count; number++) {
         const umbp_patient_t *patient = self->patients[number];
         const char *colon = strchr (patient->name, ':');
@@ -187,20 +187,18 @@ static void s_write_tenant (const umbp_vitals_t *self, umbp_openmetrics_t *page,
                                       { "tenant", tenant->name }, { 0 } };
             uint64_t value;
             memcpy (&value, (const char *) tenant + offset, sizeof value);
-            if (value != UINT64_MAX)    //  No limit: no sample
-                umbp_openmetrics_sample (page, streq (type, "counter") ? "_total" : "", labels,
-                                         value);
+            if (value == UINT64_MAX)    //  No limit: no sample
+                continue;
+            if (!any)
+                umbp_openmetrics_family (page, family, type, unit, help);
+            any = true;
+            umbp_openmetrics_sample (page, streq (type, "counter") ? "_total" : "", labels, value);
         }
     }
 }
 
 static void s_write_tenants (const umbp_vitals_t *self, umbp_openmetrics_t *page)
 {
-    bool any = false;
-    for (size_t number = 0; number < self->count; number++)
-        any |= self->patients[number]->tenant_count > 0;
-    if (!any)
-        return;
     s_write_tenant (self, page, "umbp_tenant_used_bytes", "gauge", "bytes",
                     "what a tenant uses, in whole pages; no name: the default tenant",
                     offsetof (umbp_tenant_row_t, used));

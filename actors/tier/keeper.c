@@ -109,14 +109,16 @@ static void s_drain (umbp_manager_t *self, int64_t now)
     keeper->pass_at = now + PASS_MS;
 }
 
-//  Nothing is here any more, and nobody writes or reads, or has had long enough to
+//  Nothing is here any more, and nobody writes or reads, or has had long enough to. Copies of what was removed
+//  meanwhile are waited for: they go too, and nobody else would see to that.
 static bool s_is_empty (const umbp_manager_t *self)
 {
     umbp_store_counts_t counts = umbp_store_counts (self->store);
     unsigned patience_ms = self->args.slot_ttl_ms > self->args.lease_ttl_ms
                                ? self->args.slot_ttl_ms
                                : self->args.lease_ttl_ms;
-    if (counts.live > 0 || self->keeper.empty_since == 0)
+    if (counts.live > 0 || self->keeper.empty_since == 0
+        || umbp_spread_open (self->spread, UMBP_SPREAD_DRAIN) > 0)
         return false;
     return (counts.slots == 0 && counts.doomed == 0)
            || zclock_mono () - self->keeper.empty_since > (int64_t) patience_ms;

@@ -41,6 +41,8 @@ static void s_count (const char *what, const char *key, int rc)
 }
 
 //  With one copy of each index entry a block may be out of sight for a moment: so long it is looked for
+#define REMOVE_MS 30000
+
 static int64_t s_patience_ms;
 
 static bool s_again (int rc, int64_t began_ms)
@@ -91,7 +93,9 @@ static void s_write (worker_t *self, umbp_t *pool, umbp_t *other)
     while (s_again (rc, began_ms));
     s_count ("get at once", key, rc);
     rc = umbp_remove (other, key);
-    while (s_again (rc, began_ms)) {
+    //  A node that died just now may have a copy, for all we know: tried again until it is given up
+    while (s_again (rc, began_ms)
+           || (rc == UMBP_EUNREACH && umbp_clock_ms () - began_ms < REMOVE_MS)) {
         rc = umbp_remove (other, key);
         rc = rc == UMBP_ENOENT ? 0 : rc;    //  It was gone the first time, and only the answer was not
     }

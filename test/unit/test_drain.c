@@ -1,6 +1,7 @@
 //  test/unit/test_drain.c - a node of three is drained while others read what it holds: no read misses, no bytes are
 //  wrong, and in the end the node is empty and out of the ring. It can be taken back, and says when there is no room.
 #include "test/unit/drain.h"
+#include "test/unit/gauge.h"
 
 #include <pthread.h>
 
@@ -192,6 +193,41 @@ static void test_no_room (void)
     nodes_stop (&nodes);
 }
 
+//  What is removed while it moves is gone, though its node leaves with the drain
+static void test_removed_meanwhile (void)
+{
+    enum { MOVED = 60, SIZE = 100000 };
+    nodes_t nodes;
+    CU_ASSERT_FATAL (nodes_start (&nodes, 2, WITHOUT_DOORS, 32 * MIB));
+    umbp_t *here = nodes_connect (&nodes, 0, (umbp_options_t) { 0 });
+    umbp_t *there = nodes_connect (&nodes, 1, (umbp_options_t) { 0 });
+    uint8_t *data = calloc (1, SIZE);
+    for (unsigned turn = 0; turn < 4; turn++) {
+        char key[32];
+        for (int number = 0; number < MOVED; number++) {
+            snprintf (key, sizeof key, "moves-%d", number);
+            CU_ASSERT_FATAL (umbp_put (here, key, data, SIZE) == 0);
+        }
+        drain_t drain;
+        drain_open (&drain, &nodes, 0);
+        umbp_msg_drain_ok_t at = { 0 };
+        CU_ASSERT (drain_ask (&drain, "node-0", 1, &at) == 0);
+        for (int number = 0; number < MOVED; number++) {
+            snprintf (key, sizeof key, "moves-%d", number);
+            CU_ASSERT (umbp_remove (turn % 2 ? here : there, key) == 0);
+        }
+        CU_ASSERT (drain_until (&drain, "node-0", DRAIN_DONE, &at) && at.blocks == 0);
+        CU_ASSERT (gauge_becomes (umbp_node_endpoint (nodes.nodes[1]), "tier:dram", "blocks", 0));
+        CU_ASSERT (drain_ask (&drain, "node-0", 3, &at) == 0);
+        CU_ASSERT (drain_until (&drain, "node-0", DRAIN_NONE, &at));
+        drain_close (&drain);
+    }
+    free (data);
+    umbp_close (&here);
+    umbp_close (&there);
+    nodes_stop (&nodes);
+}
+
 //  Two at once: neither takes the other's blocks, nor relies on its copies
 static void test_two_at_once (void)
 {
@@ -255,6 +291,7 @@ int main (void)
     CU_ADD_TEST (suite, test_moves_with_doors);
     CU_ADD_TEST (suite, test_moves_over_tcp);
     CU_ADD_TEST (suite, test_no_room);
+    CU_ADD_TEST (suite, test_removed_meanwhile);
     CU_ADD_TEST (suite, test_two_at_once);
     CU_basic_run_tests ();
     return CU_get_number_of_failures () > 0;
