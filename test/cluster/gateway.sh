@@ -95,7 +95,7 @@ echo "ok: $call is in the logs of both nodes"
 wanted=('umbp_messages_total{actor=router,message=put}>=40'
         'umbp_request_seconds_count{actor=router,operation=put,path=door}>=40'
         'umbp_request_seconds_bucket{actor=router,operation=put,path=door,le=+Inf}>=40'
-        'umbp_request_seconds_count{actor=router,operation=get,path=door}>=1'
+        'umbp_tier_board_hits_total{tier=dram}>=1'
         'umbp_router_puts_total>=40' 'umbp_members{state=alive}==2' 'umbp_members{state=suspect}==0'
         'umbp_topology_settled==1' 'umbp_tier_total_bytes{tier=dram}==16777216'
         'umbp_tier_blocks{tier=dram}>=1' 'umbp_index_entries>=40')
