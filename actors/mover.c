@@ -9,6 +9,7 @@
 
 #include "cluster/bulk/clock.h"
 #include "cluster/bulk/copy.h"
+#include "cluster/bulk/tcp_auth.h"
 #include "cluster/bulk/tcp_client.h"
 #include "proto/error.h"
 
@@ -105,7 +106,7 @@ static void s_transfer (umbp_mover_t *self, const char *endpoint, const uint8_t 
                         int *statuses, int64_t deadline_ms)
 {
     line_t *line = s_line (self, endpoint);
-    const umbp_bulk_peer_t peer = { endpoint, self->session, key };
+    const umbp_bulk_peer_t peer = { endpoint, umbp_bulk_alias (self->session), key };
     if (line->client && strcmp (line->endpoint, endpoint) != 0)
         umbp_bulk_client_destroy (&line->client);
     snprintf (line->endpoint, sizeof line->endpoint, "%s", endpoint);

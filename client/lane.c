@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "cluster/bulk/clock.h"
+#include "cluster/bulk/tcp_auth.h"
 
 #define CHUNK_BYTES (256u << 10)        //  Of scratch memory, unless more is asked for at once
 #define QUEUE_MAX 2000                  //  Messages that wait in the socket
@@ -257,7 +258,7 @@ int umbp_lane_transfer (umbp_lane_t *self, const char *endpoint, const uint8_t *
     if (!*endpoint)
         return UMBP_EUNREACH;           //  That node serves no bytes over tcp
     umbp_bulk_t *bulk = s_bulk_slot (self, endpoint);
-    const umbp_bulk_peer_t peer = { endpoint, self->session, key };
+    const umbp_bulk_peer_t peer = { endpoint, umbp_bulk_alias (self->session), key };
     bulk->used = ++self->bulk_clock;
     return umbp_bulk_client_run (&bulk->client, &peer, INT32_MAX, transfer, ios, count, statuses,
                                  deadline_ms);

@@ -90,8 +90,9 @@ static void s_on_attach (void *owner, const umbp_mail_t *mail)
 {
     umbp_manager_t *self = owner;
     umbp_session_t *place = NULL;
+    uint64_t session = umbp_bulk_alias (mail->msg->attach.session);
     for (size_t index = 0; index < UMBP_SESSIONS_MAX; index++) {
-        if (self->sessions[index].session == mail->msg->attach.session) {
+        if (self->sessions[index].session == session) {
             umbp_post_refuse (self->post, mail->origin, UMBP_EEXIST, "session",
                               "is attached already");
             return;
@@ -104,7 +105,7 @@ static void s_on_attach (void *owner, const umbp_mail_t *mail)
                           place ? "only through the door of this actor" : "too many are attached");
         return;
     }
-    *place = (umbp_session_t) { mail->msg->attach.session, mail->origin->door };
+    *place = (umbp_session_t) { session, mail->origin->door };
     uint64_t bytes[FDS_MAX];
     int fds[FDS_MAX];
     size_t count = self->args.region_count;

@@ -8,12 +8,15 @@
 #include "actors/tier/manager.h"
 #include "actors/tier/spread.h"
 #include "actors/tier/store.h"
+#include "cluster/bulk/tcp_auth.h"
 
 #define UMBP_SESSIONS_MAX 256           //  Clients attached at the door
 #define UMBP_WAITERS_MAX 1024           //  Commits that wait for the index
 #define UMBP_PAUSES_MAX 256             //  Answers that wait for the shards
 
 #define UMBP_NEEDS_PRIMARY 128
+
+//  Sessions of clients are known here by their aliases (tcp_auth.h) alone.
 
 //  A client that maps our regions. While its door is open it is alive, and its slots and leases need no clock.
 typedef struct {

@@ -134,7 +134,8 @@ void umbp_manager_on_lease (void *owner, const umbp_mail_t *mail)
     self->tick++;
     self->extents = 0;
     uint32_t held = s_look (self, ask, &used);
-    uint64_t lease = held ? s_hold (self, ask->session, self->items, held) : 0;
+    uint64_t session = umbp_bulk_alias (ask->session);
+    uint64_t lease = held ? s_hold (self, session, self->items, held) : 0;
     if (held && !lease)
         for (uint32_t index = 0; index < count; index++)
             if (self->statuses[index] == 0 && !self->inlined[index]) {
@@ -160,7 +161,7 @@ void umbp_manager_on_lease (void *owner, const umbp_mail_t *mail)
     ok->ttl_ms = self->args.lease_ttl_ms;
     ok->bulk = umbp_text (self->bulk);
     if (lease)
-        ok->bulk_key = umbp_manager_bulk_key (self, ask->session);
+        ok->bulk_key = umbp_manager_bulk_key (self, session);
     umbp_post_answer (self->post, mail->origin, &answer, self->payload, used);
 }
 

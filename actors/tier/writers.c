@@ -88,6 +88,7 @@ void umbp_manager_on_reserve (void *owner, const umbp_mail_t *mail)
                           "0 cannot write to a slot");
         return;
     }
+    uint64_t session = umbp_bulk_alias (ask->session);
     self->tick++;
     self->extents = 0;
     size_t offset = 0;
@@ -95,9 +96,8 @@ void umbp_manager_on_reserve (void *owner, const umbp_mail_t *mail)
         umbp_bytes_t key = umbp_column_next (&ask->keys, index, &offset);
         uint16_t depth = ask->depths.count ? umbp_u16s_at (ask->depths, index) : 0;
         uint32_t item, extents = self->extents;
-        wish_t wish = { key,           umbp_u32s_at (ask->sizes, index),
-                        depth,         ask->session,
-                        ask->replicas, ask->calm };
+        wish_t wish = { key,      umbp_u32s_at (ask->sizes, index), depth, session, ask->replicas,
+                        ask->calm };
         int rc = s_reserve (self, &wish, &item);
         umbp_block_t *block = rc == 0 ? umbp_store_block (self->store, item) : NULL;
         if (block && !umbp_manager_add_extents (self, block, index))
@@ -129,7 +129,7 @@ void umbp_manager_on_reserve (void *owner, const umbp_mail_t *mail)
     ok->page_size = self->args.page_size;
     ok->ttl_ms = self->args.slot_ttl_ms;
     ok->bulk = umbp_text (self->bulk);
-    ok->bulk_key = umbp_manager_bulk_key (self, ask->session);
+    ok->bulk_key = umbp_manager_bulk_key (self, session);
     umbp_post_answer (self->post, mail->origin, &answer, NULL, 0);
 }
 

@@ -27,6 +27,17 @@ static void s_hash (uint8_t *hash, const uint8_t *key, const char *label, const 
     assert (rc == 0);
 }
 
+uint64_t umbp_bulk_alias (uint64_t session)
+{
+    static const uint8_t nothing[UMBP_BULK_KEY_BYTES];
+    uint8_t hash[UMBP_BULK_PROOF_BYTES];
+    uint64_t alias = htole64 (session);
+    s_hash (hash, nothing, "umbp bulk alias.", (const uint8_t *) &alias, sizeof alias);
+    memcpy (&alias, hash, sizeof alias);
+    alias = le64toh (alias);
+    return session == 0 ? 0 : alias == 0 ? 1 : alias;
+}
+
 void umbp_bulk_auth_key (const uint8_t *secret, uint64_t session, uint8_t *key)
 {
     session = htole64 (session);

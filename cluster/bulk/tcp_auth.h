@@ -26,6 +26,10 @@ typedef struct {
     umbp_bulk_seal_t requests, replies;
 } umbp_bulk_auth_t;
 
+//  What a session is called on bulk connections, where others may listen in: from that nobody finds
+//  the session, which is what a node is asked by. Never 0, but for 0.
+uint64_t umbp_bulk_alias (uint64_t session);
+
 //  The key of a session, from the secret of a server, which has as many bytes.
 void umbp_bulk_auth_key (const uint8_t *secret, uint64_t session, uint8_t *key);
 

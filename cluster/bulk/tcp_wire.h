@@ -16,7 +16,10 @@
 //           0  u32   magic     0x424d4255, the characters "UBMB"
 //           4  u16   version   2
 //           6  u16   reserved
-//           8  u64   session   the number that the node knows this client by
+//           8  u64   session   what this client's session is called here: the first 8 bytes of
+//                              BLAKE2b-256 of the 16 characters "umbp bulk alias." and the
+//                              session, under a key of 32 zeros. Who listens in finds no session
+//                              in it that he could ask a node by
 //          16  32    nonce     random bytes, never used before
 //
 //  2. The server answers one WELCOME. Any status but 0 means that it ends after 24 bytes and the

@@ -320,8 +320,8 @@ static void test_late_writer_shm (void)
 static int s_connect_raw (void)
 {
     uint8_t key[UMBP_BULK_KEY_BYTES];
-    umbp_bulk_server_key (s_tier.server, SESSION, key);
-    return raw_greet (s_tier.bulk, SESSION, key);
+    umbp_bulk_server_key (s_tier.server, umbp_bulk_alias (SESSION), key);
+    return raw_greet (s_tier.bulk, umbp_bulk_alias (SESSION), key);
 }
 
 static void test_cut_writer (void)

@@ -415,6 +415,14 @@ static void test_floods_keep_nobody_out (void)
     bulk_stop ();
 }
 
+//  As Python's hashlib has it
+static void test_aliases (void)
+{
+    CU_ASSERT_EQUAL (umbp_bulk_alias (UINT64_C (0x1122334455667788)), UINT64_C (0x58b8d24ee5136951));
+    CU_ASSERT_EQUAL (umbp_bulk_alias (0), 0);
+    CU_ASSERT_NOT_EQUAL (umbp_bulk_alias (1), umbp_bulk_alias (2));
+}
+
 int main (int argc, char **argv)
 {
     alarm (280);
@@ -422,6 +430,7 @@ int main (int argc, char **argv)
     CU_initialize_registry ();
     CU_pSuite suite = CU_add_suite ("bulk_auth", bulk_setup, bulk_teardown);
     CU_ADD_TEST (suite, test_keeps_the_example);
+    CU_ADD_TEST (suite, test_aliases);
     CU_ADD_TEST (suite, test_wants_the_key);
     CU_ADD_TEST (suite, test_knows_a_replay);
     CU_ADD_TEST (suite, test_binds_tokens_to_sessions);

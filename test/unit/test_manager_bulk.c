@@ -152,8 +152,8 @@ static void test_lease_ttl (void)
 static int s_begin_move (uint8_t op, uint64_t token, uint64_t size)
 {
     uint8_t key[UMBP_BULK_KEY_BYTES];
-    umbp_bulk_server_key (s_tier.server, SESSION, key);
-    int sock = raw_greet (s_tier.bulk, SESSION, key);
+    umbp_bulk_server_key (s_tier.server, umbp_bulk_alias (SESSION), key);
+    int sock = raw_greet (s_tier.bulk, umbp_bulk_alias (SESSION), key);
     umbp_bulk_request_t request = { .op = op, .tag = 1, .token = token, .size = size };
     raw_say (sock, &request);
     if (op == UMBP_BULK_WRITE)

@@ -2,6 +2,7 @@
 //  test plays: silent ones, late ones, and ones that lie
 #include "actors/migrator.h"
 #include "actors/tier/manager.h"
+#include "cluster/bulk/tcp_auth.h"
 #include "cluster/bulk/tcp_client.h"
 #include "cluster/bulk/tcp_sock.h"
 #include "cluster/link.h"
@@ -110,7 +111,7 @@ static void s_put (asker_t *tier, const char *key, const uint8_t *data, uint32_t
     uint8_t key_bytes[UMBP_BULK_KEY_BYTES];
     CU_ASSERT_EQUAL_FATAL (tier->msg.reserve_ok.bulk_key.size, sizeof key_bytes);
     memcpy (key_bytes, tier->msg.reserve_ok.bulk_key.data, sizeof key_bytes);
-    const umbp_bulk_peer_t peer = { endpoint, s_session, key_bytes };
+    const umbp_bulk_peer_t peer = { endpoint, umbp_bulk_alias (s_session), key_bytes };
     umbp_bulk_client_t *client = umbp_bulk_client_new (&peer, umbp_clock_ms () + PEER_MS, NULL);
     CU_ASSERT_FATAL (client != NULL);
     umbp_piece_t piece = { (void *) data, size };
@@ -145,7 +146,7 @@ static bool s_has (asker_t *tier, const char *key, const uint8_t *data, uint32_t
     uint8_t key_bytes[UMBP_BULK_KEY_BYTES];
     CU_ASSERT_EQUAL_FATAL (ok->bulk_key.size, sizeof key_bytes);
     memcpy (key_bytes, ok->bulk_key.data, sizeof key_bytes);
-    const umbp_bulk_peer_t peer = { endpoint, s_session, key_bytes };
+    const umbp_bulk_peer_t peer = { endpoint, umbp_bulk_alias (s_session), key_bytes };
     umbp_bulk_client_t *client = umbp_bulk_client_new (&peer, deadline, NULL);
     uint8_t *read = zmalloc (size);
     umbp_piece_t piece = { read, size };
@@ -409,11 +410,11 @@ static void s_lend (stage_t *self, const said_t *said)
     ok->ttl_ms = 60000;
     ok->bulk = umbp_text (said->bulk ? said->bulk : umbp_bulk_server_endpoint (self->pages.server));
     uint8_t key_bytes[UMBP_BULK_KEY_BYTES];
-    umbp_bulk_server_key (self->pages.server, self->link.msg.lease.session, key_bytes);
+    uint64_t alias = umbp_bulk_alias (self->link.msg.lease.session);
+    umbp_bulk_server_key (self->pages.server, alias, key_bytes);
     ok->bulk_key = (umbp_bytes_t) { key_bytes, sizeof key_bytes };
     if (held)
-        lender_grant (&self->pages, LEASE, self->link.msg.lease.session, false, extents, held_sizes,
-                      held);
+        lender_grant (&self->pages, LEASE, alias, false, extents, held_sizes, held);
     asked_answer (&self->link, &msg, payload, used - said->payload_cut);
     free (payload);
 }
@@ -673,7 +674,8 @@ static void test_commit (void)
     uint32_t size = LARGE;
     umbp_extent_t extent;
     uint8_t *bytes = lender_take (&own, size, &extent);
-    lender_grant (&own, slot, tier.msg.reserve.session, true, &extent, &size, 1);
+    uint64_t alias = umbp_bulk_alias (tier.msg.reserve.session);
+    lender_grant (&own, slot, alias, true, &extent, &size, 1);
     umbp_msg_t msg;
     umbp_msg_init (&msg, UMBP_MSG_reserve_ok, 0);
     int8_t status = 0;
@@ -683,7 +685,7 @@ static void test_commit (void)
     msg.reserve_ok.ttl_ms = 60000;
     msg.reserve_ok.bulk = umbp_text (umbp_bulk_server_endpoint (own.server));
     uint8_t key_bytes[UMBP_BULK_KEY_BYTES];
-    umbp_bulk_server_key (own.server, tier.msg.reserve.session, key_bytes);
+    umbp_bulk_server_key (own.server, alias, key_bytes);
     msg.reserve_ok.bulk_key = (umbp_bytes_t) { key_bytes, sizeof key_bytes };
     asked_answer (&tier, &msg, NULL, 0);
     CU_ASSERT_FATAL (asked_hear (&tier, PEER_MS) && tier.msg.type == UMBP_MSG_commit);

@@ -1,5 +1,6 @@
 //  test/unit/test_mover.c - moving blocks between bulk servers
 #include "actors/mover.h"
+#include "cluster/bulk/tcp_auth.h"
 #include "test/unit/lender.h"
 
 #include <poll.h>
@@ -24,8 +25,9 @@ static bool s_stop (void *arg)
 //  What the owners of the pages tell, with the lease and with the slots
 static void s_take_keys (moving_t *self)
 {
-    umbp_bulk_server_key (self->from.server, self->job.session, self->job.from_key);
-    umbp_bulk_server_key (self->to.server, self->job.session, self->job.to_key);
+    umbp_bulk_server_key (self->from.server, umbp_bulk_alias (self->job.session),
+                          self->job.from_key);
+    umbp_bulk_server_key (self->to.server, umbp_bulk_alias (self->job.session), self->job.to_key);
 }
 
 //  Blocks of random sizes in one lease, and slots for all of them
@@ -45,9 +47,9 @@ static void s_moving_start (moving_t *self, size_t buffer_bytes)
         self->rows[index] = (umbp_mover_row_t){
             umbp_sum (self->source[index], size), 1000 + index, index, size, 99, index
         };
-        lender_grant (&self->to, 1000 + index, SESSION, true, &extent, &size, 1);
+        lender_grant (&self->to, 1000 + index, umbp_bulk_alias (SESSION), true, &extent, &size, 1);
     }
-    lender_grant (&self->from, LEASE, SESSION, false, extents, sizes, BLOCKS);
+    lender_grant (&self->from, LEASE, umbp_bulk_alias (SESSION), false, extents, sizes, BLOCKS);
     snprintf (self->job.from, sizeof self->job.from, "%s",
               umbp_bulk_server_endpoint (self->from.server));
     snprintf (self->job.to, sizeof self->job.to, "%s", umbp_bulk_server_endpoint (self->to.server));
@@ -164,7 +166,7 @@ static void test_mover_connects_again (void)
     struct pollfd poll_fd = { .fd = umbp_bulk_server_fd (moving.to.server), .events = POLLIN };
     CU_ASSERT_EQUAL (poll (&poll_fd, 1, PEER_MS), 1);
     CU_ASSERT_EQUAL (umbp_bulk_server_event (moving.to.server, &event), 1);
-    CU_ASSERT (event.type == UMBP_BULK_CLOSED && event.id == SESSION);
+    CU_ASSERT (event.type == UMBP_BULK_CLOSED && event.id == umbp_bulk_alias (SESSION));
     s_moving_end (&moving);
 }
 

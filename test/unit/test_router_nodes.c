@@ -7,6 +7,7 @@
 #include "actors/umbp_node.h"
 #include "cluster/bulk/clock.h"
 #include "cluster/bulk/copy.h"
+#include "cluster/bulk/tcp_auth.h"
 #include "cluster/bulk/tcp_client.h"
 #include "actors/placement.h"
 #include "test/unit/loopback.h"
@@ -318,7 +319,7 @@ static void test_slots (void)
                     sizeof bulk);
     int64_t deadline_ms = umbp_clock_ms () + DEADLINE_MS;
     CU_ASSERT_EQUAL_FATAL (put->bulk_keys.size, UMBP_BULK_KEY_BYTES);
-    const umbp_bulk_peer_t peer = { bulk, SESSION, put->bulk_keys.data };
+    const umbp_bulk_peer_t peer = { bulk, umbp_bulk_alias (SESSION), put->bulk_keys.data };
     umbp_bulk_client_t *client = umbp_bulk_client_new (&peer, deadline_ms, NULL);
     CU_ASSERT_PTR_NOT_NULL_FATAL (client);
     umbp_piece_t piece = { data, size };

@@ -9,6 +9,7 @@
 #include "cluster/bulk/clock.h"
 #include "cluster/bulk/copy.h"
 #include "cluster/bulk/shm.h"
+#include "cluster/bulk/tcp_auth.h"
 #include "cluster/bulk/tcp_client.h"
 #include "cluster/bulk/tcp_wire.h"
 #include "test/unit/bulk_raw.h"
@@ -496,6 +497,7 @@ static inline bool tier_holds (tier_t *self, const char *key, const void *data, 
 static inline umbp_bulk_client_t *tier_connect (const tier_t *self, uint64_t session)
 {
     uint8_t key[UMBP_BULK_KEY_BYTES];
+    session = umbp_bulk_alias (session);
     umbp_bulk_server_key (self->server, session, key);
     const umbp_bulk_peer_t peer = { self->bulk, session, key };
     umbp_bulk_client_t *client = umbp_bulk_client_new (&peer, umbp_clock_ms () + PEER_MS, NULL);
