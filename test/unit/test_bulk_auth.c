@@ -418,7 +418,8 @@ static void test_floods_keep_nobody_out (void)
 //  As Python's hashlib has it
 static void test_aliases (void)
 {
-    CU_ASSERT_EQUAL (umbp_bulk_alias (UINT64_C (0x1122334455667788)), UINT64_C (0x58b8d24ee5136951));
+    CU_ASSERT_EQUAL (umbp_bulk_alias (UINT64_C (0x1122334455667788)),
+                     UINT64_C (0x58b8d24ee5136951));
     CU_ASSERT_EQUAL (umbp_bulk_alias (0), 0);
     CU_ASSERT_NOT_EQUAL (umbp_bulk_alias (1), umbp_bulk_alias (2));
 }
