@@ -75,6 +75,8 @@ class Client:
 
 
 class Chaos:
+    shaken = False                      # A fault was begun
+
     def __init__ (self, options):
         self.dice = random.Random (options.seed)
         self.options, self.ledger = options, Ledger ()
@@ -141,6 +143,7 @@ class Chaos:
             events += [(begins, 0, fault), (begins + fault.lasts, 1, fault)]
         for when, ends, fault in sorted (events, key=lambda event: event[:2]):
             self.sleep (start + when)
+            self.shaken = True
             self.say (f"{'end of' if ends else 'now'}: {fault}")
             fault.end () if ends else fault.begin ()
             self.parted |= fault.parts
@@ -237,11 +240,21 @@ class Chaos:
                 words.discard (MISS)                # Removed, or put again, meanwhile
             if words <= {0} or words == {"content 1"}:
                 continue
+            if words != {MISS} and words <= {0, "content 1", MISS} and self.is_undecided (key):
+                continue
             if words != {MISS}:
                 raise Failure (f"{key}, put at {sorted (entry.owners or [])}: not the same through "
                                f"each node, or no answer: {said[key]}: {self.where (key)}")
             missing.append (key)
         return missing
+
+    def is_undecided (self, key):
+        """Two contents of one key, while shards come and go: nobody promises which stays, nor that
+        one does (doc/architecture.md). It is counted; the bytes were one of the two in any case"""
+        undecided = self.shaken and key.startswith ("dual/")
+        if undecided:
+            self.count ("(two contents of one key, not decided alike)")
+        return undecided
 
     def where (self, key):
         return [self.cluster.ask_keys (node, [key], "--where").get (key)
@@ -259,7 +272,7 @@ class Chaos:
                 left += 1
             elif self.ledger.may_be_lost (entry, nodes, self.evictions):
                 apart += 1
-            else:
+            elif not self.is_undecided (key):
                 raise Failure (f"{key} is lost. It was put {time.monotonic () - entry.ended:.1f} s "
                                f"ago at {sorted (entry.owners or ['?'])}, which lives; evicted "
                                f"since: {evicted}")
