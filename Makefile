@@ -13,7 +13,8 @@ CFLAGS ?= -O2 -g -Wall -Wextra -Werror
 PACKAGES := libczmq libzmq libcbor libxxhash jansson libsodium libedit libcurl libmicrohttpd
 FUZZ_S ?= 10
 TEST_JOBS ?= $(shell expr 2 \* $$(nproc))    #  Tests mostly wait
-CHAOS_MINUTES ?= 3                          #  Of make check
+CHAOS_MINUTES ?= 3                          #  Of make check, which breaks the same things each time;
+CHAOS_SEED ?= 20261121                      #  ... check-cluster draws others
 BENCH_ARGS ?=
 SHELL := /bin/bash
 .DEFAULT_GOAL := all
@@ -197,7 +198,7 @@ check:                                      #  all tests but the long ones; chao
 	@rm -f $(B)/test/*.status
 	@mkdir -p $(B)/test
 	@eval "$$RUN_TEST"; \
-	MINUTES=$(CHAOS_MINUTES) run_test cluster_chaos 1200 $(BESIDE) & beside=$$!; \
+	SEED=$(CHAOS_SEED) MINUTES=$(CHAOS_MINUTES) run_test cluster_chaos 1200 $(BESIDE) & beside=$$!; \
 	trap 'pkill -P $$beside' EXIT; \
 	$(MAKE) --jobs=$(TEST_JOBS) unit; \
 	$(MAKE) -k $(B)/venv/.done $(B)/js/.done \

@@ -88,6 +88,7 @@ class Chaos:
         self.counts = Counter ()
         self.clients, self.fillers, self.numbers = [], [], 0
         self.evicted, self.after, self.evictions, self.parted = {}, {}, {}, False
+        self.half_drained = []          # Nodes whose drain was taken back: some blocks have left them
         self.begun = time.monotonic ()
 
     def say (self, text):
@@ -150,12 +151,17 @@ class Chaos:
             if ends:
                 self.count (type (fault).__name__)
 
-    def note_moved (self, node):
-        """It was drained: what it had is elsewhere"""
+    def note_moved (self, node, through=None):
+        """It was drained, or in part: what it had is where the index says now"""
         self.ledger.read ()
         keys = [key for key, entry in self.ledger.acked.items ()
                 if entry.owners is None or node.name in entry.owners]
-        self.ledger.moved (node.name, self.cluster.ask_keys (node, keys, "--where"))
+        self.ledger.moved (node.name, self.cluster.ask_keys (through or node, keys, "--where"))
+
+    def note_half_drained (self):
+        """Once more, now that everybody knows where everything is"""
+        while self.half_drained:
+            self.note_moved (self.half_drained.pop (), self.cluster.nodes[0])
 
     def count_evicted (self):
         """How many blocks each node evicted since this was asked last, or since it was started"""
@@ -175,6 +181,7 @@ class Chaos:
         self.break_things ()
         start = time.monotonic ()
         self.cluster.converge (CONVERGE_S)
+        self.note_half_drained ()
         self.note_reach (began)
         took = time.monotonic () - start
         self.verify ()

@@ -269,6 +269,8 @@ class Drain (Fault):
             return True
         self.chaos.count (f"{type (self).__name__}: not drained in time")
         self.node.console ("drain", self.node.name, "--cancel", fine=False)
+        self.chaos.note_moved (self.node)
+        self.chaos.half_drained.append (self.node)
         return False
 
     def end (self):
