@@ -6,8 +6,9 @@
 //          ESTALE, and a full account follows. While it comes, its entries are filed under a new place number
 //          beside the old ones, so that a block is never missed meanwhile; when it is done the old ones go.
 //          A node that is not in the topology is asked to say it again later; one that left it is not seen in
-//          answers, and its entries are dropped. Nobody loses to an entry that is on its way out. Until all is settled
-//          an answer says so: what this shard does not know may exist. And as long as a member's full account is not
+//          answers, and its entries are dropped. Of two contents of a key the first one stays and the other is not
+//          recorded; that decides only while all is settled. Nobody loses to an entry that is on its way out. Until all
+//          is settled an answer says so: what this shard does not know may exist. And as long as a member's full account is not
 //          done (it is new, was restarted, or had been given up and came back) answers name it: its tiers know.
 #include "actors/index.h"
 
@@ -265,6 +266,33 @@ static int s_apply (self_t *self, stream_t *stream, const umbp_msg_change_t *cha
     return 0;
 }
 
+//  What to say of a change that was applied before: the first answer may never have come
+static int s_repeat (self_t *self, const stream_t *stream, const umbp_msg_change_t *change,
+                     size_t index)
+{
+    umbp_fingerprint_t print;
+    memcpy (&print, change->prints.data + index * sizeof print, sizeof print);
+    umbp_place_t places[SHOWN_MAX];
+    size_t count = umbp_index_table_find (self->table, &print, places, SHOWN_MAX);
+    if (count == 0 || umbp_u8s_at (change->kinds, index) != HOLDS)
+        return 0;
+    for (size_t other = 0; other < count; other++)
+        if (places[other].node == stream->place && places[other].tier == stream->tier)
+            return 0;
+    return places[0].size == umbp_u32s_at (change->sizes, index)
+                   && places[0].sum == umbp_u32s_at (change->sums, index)
+               ? 0
+               : UMBP_ECHECKSUM;
+}
+
+//  The ring by which what is said here decides; 0: it does not, since another shard may see it differently
+static uint64_t s_judges_by (const self_t *self)
+{
+    return umbp_topology_settled (self->topology) && self->untold_count == 0
+               ? umbp_topology_epoch (self->topology)
+               : 0;
+}
+
 static void s_on_change (void *owner, const umbp_mail_t *mail)
 {
     self_t *self = owner;
@@ -284,9 +312,9 @@ static void s_on_change (void *owner, const umbp_mail_t *mail)
         uint64_t seen = stream->next - change->seq;          //  So many from the front are known
         self->repeats += seen < count ? seen : count;
         for (size_t index = 0; index < count; index++) {
-            self->verdicts[index] = 0;
-            if (index >= seen)
-                self->verdicts[index] = (int8_t) s_apply (self, stream, change, index);
+            int verdict = index < seen ? s_repeat (self, stream, change, index)
+                                       : s_apply (self, stream, change, index);
+            self->verdicts[index] = (int8_t) verdict;
         }
         if (count > seen)
             stream->next = change->seq + count;
@@ -296,6 +324,7 @@ static void s_on_change (void *owner, const umbp_mail_t *mail)
             s_find_untold (self);
         }
         answer.change_ok.verdicts = (umbp_s8s_t) { self->verdicts, count };
+        answer.change_ok.topo_epoch = s_judges_by (self);
     }
     answer.change_ok.next = stream ? stream->next : 0;
     umbp_post_answer (self->post, mail->origin, &answer, NULL, 0);

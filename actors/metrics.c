@@ -91,6 +91,7 @@ static const umbp_metric_t s_metrics[] = {
     { "tier", "full", C, "reservations that found no room" },
     { "tier", "evicted", C, "blocks that left for want of room" },
     { "tier", "dropped", C, "blocks removed by request, or by a lost conflict" },
+    { "tier", "disputes", G, "own blocks of which a shard knows other bytes, not decided yet" },
     { "tier", "conflicts", C, "own blocks dropped since another node had other bytes" },
     { "tier", "stale_commits", C, "commits that came after their slot's time" },
     { "tier", "bad_checksums", C, "values that did not fit their checksum" },

@@ -355,7 +355,9 @@
 #define UMBP_FIELDS_change_ok(F, m) \
     F (m, 4, next, U64, MUST, 0, 0, UINT64_MAX, "the number expected next") \
     F (m, 5, verdicts, S8S, MAY, 0, 0, UMBP_BATCH_MAX, \
-       "0 first copy, EEXIST a replica, ECHECKSUM other bytes")
+       "0 first copy, EEXIST a replica, ECHECKSUM other bytes") \
+    F (m, 6, topo_epoch, U64, MAY, 0, 0, UINT64_MAX, \
+       "the ring by which it judged, if that is settled and all have told what they hold")
 
 #define UMBP_FIELDS_attach(F, m) \
     F (m, 4, session, U64, MUST, 0, 1, UINT64_MAX, \

@@ -34,6 +34,7 @@ void umbp_announce_destroy (umbp_announce_t **self_p)
     for (size_t index = 0; index < UMBP_NODES_MAX; index++)
         umbp_stream_destroy (&self->streams[index]);
     umbp_rings_clear (&self->rings);
+    free (self->disputes);
     freen (*self_p);
 }
 
@@ -263,6 +264,7 @@ void umbp_announce_pump (umbp_announce_t *self)
         return;
     s_admit (self, zclock_mono ());
     s_walk (self, zclock_mono ());
+    umbp_dispute_pump (self, zclock_mono ());
     for (size_t index = 0; index < umbp_topology_count (self->rings.now); index++) {
         if (!self->streams[index])
             continue;
@@ -300,6 +302,7 @@ uint64_t umbp_announce_told (const umbp_announce_t *self)
 umbp_announce_stats_t umbp_announce_stats (const umbp_announce_t *self)
 {
     umbp_announce_stats_t stats = self->stats;
+    stats.disputes = self->dispute_count;
     stats.rings = self->rings.now ? 1 + self->rings.past_count : 0;
     for (size_t index = 0; index < UMBP_NODES_MAX; index++)
         stats.accounts_waiting += self->streams[index] && self->streams[index]->ticket;

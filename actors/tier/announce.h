@@ -24,9 +24,9 @@ typedef struct {
     bool primary;                       //  The first owner, whose word decides between two writers
 } umbp_shard_t;
 
-//  What a shard said of a block that it was told of. verdict: 0, UMBP_EEXIST (another node has it too),
-//  UMBP_ECHECKSUM (another node has other bytes under that key), UMBP_EUNREACH (it was not asked: too much waits
-//  for it; an account will tell it).
+//  What a shard said of a block that it was told of. verdict: 0; UMBP_EEXIST (another node has it too) or
+//  UMBP_ECHECKSUM (another node has other bytes under that key) if its word decides, see announce_dispute.c;
+//  UMBP_EUNREACH (it was not asked: too much waits for it; an account will tell it).
 typedef struct {
     uint64_t tag;                       //  As given with the block, 0 if it was told for another reason
     uint32_t item;                      //  In the store, and the token it had
@@ -94,6 +94,7 @@ typedef struct {
     uint64_t accounts_waiting;          //  ... that wait for their turn
     uint64_t repeats;                   //  Messages said again
     uint64_t waiting;                   //  Changes not acknowledged yet
+    uint64_t disputes;                  //  Blocks of which a shard knows other bytes, and that is not decided
     uint64_t rings;                     //  Rings whose owners are told: 1 when all is settled
 } umbp_announce_stats_t;
 

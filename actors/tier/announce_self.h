@@ -21,6 +21,16 @@ typedef struct {
     umbp_shard_t shard;
 } umbp_change_t;
 
+//  A block of which a shard knows other bytes, while its word does not decide
+typedef struct {
+    uint64_t turn;                      //  Of the stream to that shard
+    uint64_t token;
+    uint32_t item;
+    int64_t due;                        //  When it is told once more
+} umbp_dispute_t;
+
+#define UMBP_DISPUTES_MAX 4096
+
 typedef struct {
     umbp_announce_t *parent;
     char node[UMBP_NAME_MAX + 1];
@@ -63,6 +73,9 @@ struct umbp_announce {
     umbp_stream_t *streams[UMBP_NODES_MAX];          //  By member number
     umbp_pace_t pace;                   //  Of full accounts
     uint64_t tickets;
+    umbp_dispute_t *disputes;           //  UMBP_DISPUTES_MAX of them, a ring: the first one is due first
+    uint32_t first_dispute, dispute_count;
+    bool disputes_missed;               //  There were more: all is told anew once these are settled
     umbp_announce_stats_t stats;
     uint8_t prints[UMBP_CHANGES_MAX * sizeof (umbp_fingerprint_t)];
     uint32_t sizes[UMBP_CHANGES_MAX], sums[UMBP_CHANGES_MAX];
@@ -76,7 +89,15 @@ size_t umbp_announce_owners (const umbp_announce_t *self, uint32_t item, umbp_ow
 umbp_shard_t umbp_announce_shard (const umbp_announce_t *self, const umbp_owner_t *owners,
                                   size_t index);
 
+//  announce_dispute.c
+//  What the word of a shard on a change means for the block: 0 if it does not decide. Then the block is told once more.
+int umbp_dispute_judge (umbp_stream_t *stream, const umbp_change_t *change, int verdict,
+                        uint64_t topo_epoch);
+//  Tell again what is due
+void umbp_dispute_pump (umbp_announce_t *self, int64_t now);
+
 //  announce_stream.c
+umbp_stream_t *umbp_stream_of (umbp_announce_t *self, uint64_t turn);
 umbp_stream_t *umbp_stream_new (umbp_announce_t *self, const umbp_member_t *member);
 void umbp_stream_destroy (umbp_stream_t **stream_p);
 //  Start over with all that the member ought to know. The stream begins at once, so that it takes what changes from

@@ -148,11 +148,12 @@ static void s_acknowledge (umbp_stream_t *stream, const umbp_msg_change_ok_t *an
         self->stats.acknowledged++;
         int verdict = index < answer->verdicts.count ? umbp_s8s_at (answer->verdicts, index) : 0;
         if (change.kind == UMBP_HOLDS)
-            s_pass_on (self, &change, verdict);
+            s_pass_on (self, &change,
+                       umbp_dispute_judge (stream, &change, verdict, answer->topo_epoch));
     }
 }
 
-static umbp_stream_t *s_stream_of (umbp_announce_t *self, uint64_t turn)
+umbp_stream_t *umbp_stream_of (umbp_announce_t *self, uint64_t turn)
 {
     for (size_t index = 0; index < UMBP_NODES_MAX; index++)
         if (self->streams[index] && self->streams[index]->turn == turn)
@@ -163,7 +164,7 @@ static umbp_stream_t *s_stream_of (umbp_announce_t *self, uint64_t turn)
 static void s_on_answer (void *part, uint64_t turn, int status, const umbp_mail_t *mail)
 {
     umbp_announce_t *self = part;
-    umbp_stream_t *stream = s_stream_of (self, turn);
+    umbp_stream_t *stream = umbp_stream_of (self, turn);
     if (!stream)
         return;                         //  It was started over, or its member left
     stream->asked = false;
@@ -185,7 +186,7 @@ static void s_on_answer (void *part, uint64_t turn, int status, const umbp_mail_
         stream->account = false;
     stream->last_flying = false;
     s_acknowledge (stream, &mail->msg->change_ok);
-    if (s_stream_of (self, turn) == stream) {
+    if (umbp_stream_of (self, turn) == stream) {
         umbp_stream_walk (stream);
         umbp_stream_send (stream);
     }

@@ -440,6 +440,7 @@ static void s_stat (void *owner, umbp_gauges_t *gauges)
     umbp_gauges_add (gauges, "announce_waiting", told.waiting);
     umbp_gauges_add (gauges, "accounts", told.accounts);
     umbp_gauges_add (gauges, "announce_repeats", told.repeats);
+    umbp_gauges_add (gauges, "disputes", told.disputes);
     umbp_gauges_add (gauges, "rings_told", told.rings);
     umbp_gauges_add (gauges, "accounts_waiting", told.accounts_waiting);
     umbp_spread_stats_t spread = umbp_spread_stats (self->spread);

@@ -347,12 +347,10 @@ static void s_met (umbp_manager_t *self, umbp_waiter_t *waiter, uint32_t index, 
         s_spread (self, waiter, index, s_tag (self, waiter, index));
 }
 
-//  Whether the block of this word has to go: the first owner knew another. One that nobody waits for any more, or
-//  that came with an account, goes only if its bytes are other ones.
+//  Whether the block of this word has to go: who decides knew another. One that nobody waits for any more, or that
+//  came with an account, goes only if its bytes are other ones.
 static bool s_has_lost (umbp_manager_t *self, const umbp_word_t *word, const umbp_waiter_t *waiter)
 {
-    if (!word->shard.primary)
-        return false;
     if (word->verdict == UMBP_EEXIST)   //  One that wants copies is one itself
         return waiter && !waiter->keep && umbp_store_block (self->store, word->item)->replicas < 2;
     if (word->verdict != UMBP_ECHECKSUM)

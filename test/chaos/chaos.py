@@ -29,6 +29,7 @@ FLAGS = SMALL + ["--cluster-heartbeat", "250ms", "--cluster-suspect", "1500ms", 
                  "5s", "--blocks-lease-ttl", "5s", "--blocks-slot-ttl", "8s"]
 CAPACITY, PAGE = 32 << 20, 4096
 CONVERGE_S = 90
+DECIDED_S = 15                          # Which of two contents stays
 MISS = -2
 HELD_MAX = 10                           # Slots or leases of a client at once
 SHARED = ("shared/", "dual/")           # Keys that many clients put
@@ -75,8 +76,6 @@ class Client:
 
 
 class Chaos:
-    shaken = False                      # A fault was begun
-
     def __init__ (self, options):
         self.dice = random.Random (options.seed)
         self.options, self.ledger = options, Ledger ()
@@ -88,6 +87,7 @@ class Chaos:
         self.counts = Counter ()
         self.clients, self.fillers, self.numbers = [], [], 0
         self.evicted, self.after, self.evictions, self.parted = {}, {}, {}, False
+        self.present = {}               # Key of two contents -> when it was found last
         self.half_drained = []          # Nodes whose drain was taken back: some blocks have left them
         self.begun = time.monotonic ()
 
@@ -144,7 +144,6 @@ class Chaos:
             events += [(begins, 0, fault), (begins + fault.lasts, 1, fault)]
         for when, ends, fault in sorted (events, key=lambda event: event[:2]):
             self.sleep (start + when)
-            self.shaken = True
             self.say (f"{'end of' if ends else 'now'}: {fault}")
             fault.end () if ends else fault.begin ()
             self.parted |= fault.parts
@@ -218,11 +217,7 @@ class Chaos:
         entries = dict (self.ledger.acked)
         removed = [key for key in self.ledger.removed if key not in entries][-200:]
         said = self.ask_all (list (entries) + removed)
-        for key, words in self.ask_all ([key for key, words in said.items ()
-                                         if len (set (words)) > 1]).items ():
-            #  Shared keys are put again at any time; any block may have left between two answers
-            if key.startswith (SHARED) or set (words) == {MISS}:
-                said[key] = words
+        self.ask_again (said)
         #  What left after it was found in the last round counts for this one
         since = self.count_evicted ()
         evicted = {name: before[name] + since[name] + self.after.get (name, 0) for name in since}
@@ -238,30 +233,33 @@ class Chaos:
                                f"{time.monotonic () - self.ledger.removed[key]:.1f} s ago")
         self.tell_faults ()
 
+    def ask_again (self, said):
+        """Of keys on which nodes differ. Shared keys are put again at any time, and which of two
+        contents stays is decided then; any block may have left between two answers"""
+        for turn in range (DECIDED_S):
+            odd = [key for key, words in said.items ()
+                   if len (set (words)) > 1 and (turn == 0 or key.startswith ("dual/"))]
+            if turn > 0 and odd:
+                time.sleep (1)
+            for key, words in self.ask_all (odd).items ():
+                if key.startswith (SHARED) or set (words) == {MISS}:
+                    said[key] = words
+
     def judge (self, entries, said):
         """Keys that nobody has"""
-        missing = []
+        missing, now = [], time.monotonic ()
         for key, entry in entries.items ():
             words = set (said[key])
             if key in self.ledger.removing or self.ledger.acked.get (key) is not entry:
                 words.discard (MISS)                # Removed, or put again, meanwhile
             if words <= {0} or words == {"content 1"}:
-                continue
-            if words != {MISS} and words <= {0, "content 1", MISS} and self.is_undecided (key):
+                self.present[key] = now
                 continue
             if words != {MISS}:
                 raise Failure (f"{key}, put at {sorted (entry.owners or [])}: not the same through "
                                f"each node, or no answer: {said[key]}: {self.where (key)}")
             missing.append (key)
         return missing
-
-    def is_undecided (self, key):
-        """Two contents of one key, while shards come and go: nobody promises which stays, nor that
-        one does (doc/architecture.md). It is counted; the bytes were one of the two in any case"""
-        undecided = self.shaken and key.startswith ("dual/")
-        if undecided:
-            self.count ("(two contents of one key, not decided alike)")
-        return undecided
 
     def where (self, key):
         return [self.cluster.ask_keys (node, [key], "--where").get (key)
@@ -273,13 +271,15 @@ class Chaos:
         nodes = self.cluster.nodes + [host.node for host in self.cluster.gone]
         for key in missing:
             entry = self.ledger.acked.pop (key)
+            if key.startswith ("dual/"):            # The content that stayed may be at another node
+                entry.owners, entry.begun = None, max (entry.begun, self.present.get (key, 0))
             if self.ledger.may_be_lost (entry, nodes):
                 dead += 1
             elif sum (evicted[name] for name in entry.owners or evicted if name in evicted) > 0:
                 left += 1
             elif self.ledger.may_be_lost (entry, nodes, self.evictions):
                 apart += 1
-            elif not self.is_undecided (key):
+            else:
                 raise Failure (f"{key} is lost. It was put {time.monotonic () - entry.ended:.1f} s "
                                f"ago at {sorted (entry.owners or ['?'])}, which lives; evicted "
                                f"since: {evicted}")

@@ -10,6 +10,7 @@ from cluster import Failure
 from ledger import Ledger
 
 MISS = chaos.MISS
+chaos.DECIDED_S = 1
 
 
 class Node:
@@ -29,7 +30,7 @@ class Judge (chaos.Chaos):
 
     def __init__ (self, lines, said, evicted=0, kills=None):
         self.ledger, self.cluster, self.said = Ledger (), Cluster (kills or {}), said
-        self.counts, self.after, self.evictions = chaos.Counter (), {}, {}
+        self.counts, self.after, self.evictions, self.present = chaos.Counter (), {}, {}, {}
         self.left, self.begun = {"a": evicted, "b": 0}, time.monotonic ()
         with tempfile.NamedTemporaryFile ("w", suffix=".load", delete=False) as log:
             log.write ("".join (line + "\n" for line in lines))
@@ -78,6 +79,8 @@ CASES = [
     ("no answer", put ("k", "a"), {"k": -8}, 0, {}, "not the same"),
     ("two contents", put ("dual/1", "a"), {"dual/1": [0, "content 1"]}, 0, {}, "not the same"),
     ("the second content", put ("dual/1", "a"), {"dual/1": "content 1"}, 0, {}, None),
+    ("both contents lost", put ("dual/1", "a"), {}, 0, {"b": [900.0]}, "is lost"),
+    ("both contents lost, a node ended", put ("dual/1", "a"), {}, 0, {"b": [1001.0]}, None),
     ("removed", put ("k", "a") + GONE, {}, 0, {}, None),
     ("removed, and there", put ("k", "a") + GONE, {"k": 0}, 0, {}, "was removed"),
     ("removed, and put again", put ("k", "a") + GONE + put ("k", "a", when=1002.0), {}, 0, {},

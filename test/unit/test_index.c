@@ -345,13 +345,37 @@ static void test_verdicts (void)
     CU_ASSERT (s_say (s_c, 1, "", "+k1 +k4", 6) == 0);       //  Other bytes: not recorded
     CU_ASSERT (s_verdict (0) == UMBP_ECHECKSUM && s_verdict (1) == 0);
     CU_ASSERT (s_at ("k1", "a2 b2") && s_there ("k4", "1"));
-    CU_ASSERT (s_say (s_c, 1, "", "+k1 +k4 +k5", 6) == 0);   //  Of what is known nothing is said anew
-    CU_ASSERT (s_verdict (0) == 0 && s_verdict (1) == 0 && s_verdict (2) == 0);
+    //  Said again, since our answer was lost: the same word
+    CU_ASSERT (s_say (s_c, 1, "", "+k1 +k4 +k5", 6) == 0);
+    CU_ASSERT (s_verdict (0) == UMBP_ECHECKSUM && s_verdict (1) == 0 && s_verdict (2) == 0);
     CU_ASSERT (asker_gauge (&s_peer, "conflicts") == 1);
     //  Once both have dropped it, the third may have it
     CU_ASSERT (s_say (s_a, 2, "", "-k1", 5) == 0 && s_say (s_b, 4, "", "-k1", 5) == 0);
     CU_ASSERT (s_say (s_c, 4, "", "+k1", 6) == 0 && s_verdict (0) == 0);
     CU_ASSERT (s_at ("k1", "c2"));
+    s_stop ();
+}
+
+//  A word decides only once the ring is settled, and all have said what they hold
+static void test_judges_by (void)
+{
+    static const crowd_t three[] = { CROWD ("a", 100, 0), CROWD ("b", 100, 0),
+                                     CROWD ("c", 100, 0) };
+    s_start ();
+    s_begin (s_a, "+k1");
+    CU_ASSERT (s_peer.msg.change_ok.topo_epoch == 0);        //  b and c have not
+    s_begin (s_b, "");
+    s_begin (s_c, "");
+    CU_ASSERT (s_say (s_b, 1, "", "+k1", 6) == 0 && s_verdict (0) == UMBP_ECHECKSUM);
+    CU_ASSERT (s_peer.msg.change_ok.topo_epoch == 1);
+    crowd_unsettled = true;
+    s_push (three, 3, "a", 2);
+    crowd_unsettled = false;
+    CU_ASSERT (s_say (s_b, 2, "", "+k1", 6) == 0 && s_verdict (0) == UMBP_ECHECKSUM);
+    CU_ASSERT (s_peer.msg.change_ok.topo_epoch == 0);
+    s_push (three, 3, "a", 2);
+    CU_ASSERT (s_say (s_b, 3, "", "+k1", 6) == 0 && s_verdict (0) == UMBP_ECHECKSUM);
+    CU_ASSERT (s_peer.msg.change_ok.topo_epoch == 2);
     s_stop ();
 }
 
@@ -539,6 +563,7 @@ int main (void)
     CU_ADD_TEST (suite, test_incarnations);
     CU_ADD_TEST (suite, test_untold);
     CU_ADD_TEST (suite, test_verdicts);
+    CU_ADD_TEST (suite, test_judges_by);
     CU_ADD_TEST (suite, test_ghosts_do_not_win);
     CU_ADD_TEST (suite, test_full);
     CU_ADD_TEST (suite, test_places);

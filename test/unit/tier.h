@@ -35,7 +35,8 @@ typedef struct {
     char node[UMBP_NAME_MAX + 1];
     bool silent;                        //  Hears, and says nothing
     int status;                         //  Answers with that
-    int verdict;                        //  Of every block
+    int verdict;                        //  Of every block; what is ECHECKSUM is not recorded
+    uint64_t judges_by;                 //  Epoch of the ring that its verdicts hold for
     bool begun;
     uint64_t next, began_at;            //  began_at: number of the change that began the account
     uint64_t messages, changes, accounts, dones;     //  Heard; changes without those known before
@@ -112,10 +113,12 @@ static inline void shard_take (shard_t *self, asked_t *asked)
         if (change->seq + index < self->next)
             continue;
         self->next++;
-        shard_apply (self, change, index);
+        if (self->verdict != UMBP_ECHECKSUM || umbp_u8s_at (change->kinds, index) != 1)
+            shard_apply (self, change, index);
     }
     self->dones += answer.status == 0 && change->done;
     answer.change_ok.next = self->next;
+    answer.change_ok.topo_epoch = self->judges_by;
     if (answer.status == 0)
         answer.change_ok.verdicts = (umbp_s8s_t) { verdicts, count };
     asked_answer (asked, &answer, NULL, 0);
@@ -315,6 +318,8 @@ static inline bool tier_becomes (tier_t *self, const char *name, uint64_t value)
 static inline void tier_push (tier_t *self, const crowd_t *rows, uint32_t count,
                               uint64_t topo_epoch)
 {
+    for (size_t index = 0; index < TIER_SHARDS; index++)
+        self->shards[index].judges_by = crowd_unsettled ? 0 : topo_epoch;
     asker_say (&self->peer, crowd_msg (rows, count, "a", topo_epoch), NULL, 0, 0);
 }
 
