@@ -36,7 +36,7 @@ CHAOS := $(wildcard test/chaos/*.c)
 GUEST := $(wildcard test/guest/*.c)
 PLUGIN := $(wildcard cluster/verbs/*.c)          #  Built where libibverbs-dev is
 FUZZED := $(COMMON) bin/config.c bin/config_value.c bin/node_settings.c bin/suggest.c bin/units.c \
-          bin/workload.c
+          bin/workload.c cluster/quotas.c
 SOURCES := $(sort $(CLIENT) $(NODE) $(MAINS) $(HELPERS) $(UNIT) $(FUZZ) $(CHAOS))
 HEADERS := $(wildcard proto/*.h cluster/*.h cluster/*/*.h actors/*.h actors/*/*.h client/*.h \
              bin/*.h test/*.h test/*/*.h)

@@ -1,16 +1,19 @@
 //  test/fuzz/fuzz_config.c - settings of umbp-node, as the text of a file, or, if the input begins
 //  with "--", as arguments, one a line. What is taken keeps its range, and printed it reads back as
-//  the same; what is not is refused in words.
+//  the same; what is not is refused in words. If it begins with "tenant", it is a file of quotas.
 #include "test/fuzz/fuzz.h"
 
 #include <inttypes.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "actors/umbp_node.h"
 #include "bin/config.h"
 #include "bin/config_value.h"
 #include "bin/node_settings.h"
+#include "cluster/quotas.h"
 #include "proto/error.h"
 
 #define ARGUMENTS_MAX 64
@@ -78,8 +81,32 @@ static int s_read_arguments (umbp_config_t *config, char *text)
     return umbp_config_read (config, argc, argv, env);
 }
 
+//  A file of quotas: its tenants are different ones, each with limits that can be asked for; or it is refused
+static void s_read_quotas (const uint8_t *data, size_t size)
+{
+    char path[64], why[512] = "";
+    int file = memfd_create ("quotas", 0);
+    FUZZ_CHECK (file >= 0 && write (file, data, size) == (ssize_t) size);
+    snprintf (path, sizeof path, "/proc/self/fd/%d", file);
+    umbp_quotas_t *quotas = umbp_quotas_read (path, why, sizeof why);
+    FUZZ_CHECK (!quotas == (*why != 0));
+    uint64_t bytes;
+    for (size_t index = 0; quotas && umbp_quotas_at (quotas, index, 2, &bytes); index++) {
+        const char *tenant = umbp_quotas_at (quotas, index, 2, &bytes);
+        FUZZ_CHECK (strlen (tenant) <= UMBP_NAME_MAX);
+        if (strcmp (tenant, UMBP_QUOTA_OTHERS) != 0)
+            FUZZ_CHECK (umbp_quotas_limit (quotas, umbp_text (tenant), 2) == bytes);
+    }
+    umbp_quotas_destroy (&quotas);
+    close (file);
+}
+
 int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
 {
+    if (size >= 6 && memcmp (data, "tenant", 6) == 0) {
+        s_read_quotas (data, size);
+        return 0;
+    }
     size_t count;
     const umbp_setting_t *settings = umbp_node_settings (&count);
     umbp_node_options_t options;
