@@ -2,17 +2,23 @@
 //  keep the entry of a key, R of them; as few as possible are asked, those of this host first, all
 //  of them at once. A put is done when the first of them has heard of it, so who knows nothing of a
 //  key, like who does not answer, leaves the word to the next owner. The router is asked in the
-//  end, if no owner answers, or works with another ring than we do.
+//  end, if no owner answers, or works with another ring than we do. Who let us wait is asked after the
+//  others for a while: a node that has just died delays few calls, not each of them.
 #include "client/batch.h"
+
+#include <stdatomic.h>
+#include <xxhash.h>
+
 #include "cluster/bulk/clock.h"
 
 #define OPEN INT8_MAX                   //  No outcome yet
 #define NOBODY UINT16_MAX
 #define PASSES_MAX 2                    //  With our ring, and with the one after it
+#define SILENT_MS 1000                  //  So long who was silent is asked last
 #define ANOTHER_MS 500                  //  Who is silent for so long is left for the next owner, or the router
 
 //  Whom to ask first
-typedef enum { UNKNOWN, SELF, NEAR, FAR, SUSPECT, FAILED } rank_t;
+typedef enum { UNKNOWN, SELF, NEAR, FAR, SILENT, SUSPECT, FAILED } rank_t;
 
 typedef struct {
     uint16_t member;
@@ -34,6 +40,7 @@ typedef struct {
     uint8_t *ranks;                     //  By member
     uint16_t *loads;                    //  By member, while choosing
     bool *doubted;                      //  Absent, says a shard that works with another ring, or a new one
+    int64_t began_ms;
 } look_t;
 
 //  ------------------------------------------------------------------------------------------------
@@ -64,6 +71,12 @@ static void s_locate (look_t *look)
     memset (look->loads, 0, members * sizeof *look->loads);
 }
 
+static _Atomic int64_t *s_silent_until (const look_t *look, uint16_t member)
+{
+    const char *node = umbp_topology_member (look->lane->cluster->topology, member)->node;
+    return &look->lane->pool->silent_until[XXH3_64bits (node, strlen (node)) % UMBP_NODES_MAX];
+}
+
 static rank_t s_rank (look_t *look, uint16_t member)
 {
     if (look->ranks[member] != UNKNOWN)
@@ -75,6 +88,8 @@ static rank_t s_rank (look_t *look, uint16_t member)
         rank = SELF;
     else if (who->state != UMBP_MEMBER_ALIVE)
         rank = SUSPECT;
+    else if (*s_silent_until (look, member) > look->began_ms)
+        rank = SILENT;
     else if (cluster->here[member]
              && umbp_door_find (look->lane, "index", who->node) != UMBP_NO_DOOR)
         rank = NEAR;
@@ -217,6 +232,7 @@ static bool s_round (look_t *look)
     for (size_t index = 0; index < count; index++) {
         if (groups[index].question) {
             look->ranks[groups[index].member] = FAILED;
+            *s_silent_until (look, groups[index].member) = umbp_clock_ms () + SILENT_MS;
             lane->stats.timeouts++;
         }
         if (look->ranks[groups[index].member] == FAILED) {
@@ -309,7 +325,7 @@ static void s_look (look_t *look)
 static void s_look_window (umbp_lane_t *lane, const umbp_key_t *keys, size_t count, int8_t *found)
 {
     look_t look = {
-        .lane = lane, .keys = keys, .found = found, .count = count,
+        .lane = lane, .keys = keys, .found = found, .count = count, .began_ms = umbp_clock_ms (),
         .owners = umbp_lane_take (lane, count, sizeof *look.owners),
         .owner_counts = umbp_lane_take (lane, count, 1),
         .chosen = umbp_lane_take (lane, count, sizeof *look.chosen),

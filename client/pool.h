@@ -53,6 +53,8 @@ struct umbp {
     unsigned spin_us, lanes_max;
     bool shm, verify;
     bool ask_router;                    //  What exists: as the node said
+    _Atomic int64_t silent_until[UMBP_NODES_MAX];   //  By the hash of a node's name: its shard let us
+                                        //  wait, so others are asked first until then. A hint
 
     pthread_mutex_t lock;               //  All below
     pthread_cond_t freed;               //  A lane became idle

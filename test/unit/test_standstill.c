@@ -17,6 +17,7 @@
 #define MIB ((size_t) 1 << 20)
 #define SHORT_MS 1000                   //  For what cannot be done
 #define LONG_MS 30000                   //  For what can
+#define ASKED 120
 #define MEDIUM_MS 8000                  //  For what can after somebody was asked in vain
 
 typedef struct {
@@ -26,7 +27,7 @@ typedef struct {
 } process_t;
 
 static nodes_t s_nodes;
-static process_t s_processes[2];
+static process_t s_processes[3];
 
 //  ------------------------------------------------------------------------------------------------
 //  The other process
@@ -232,6 +233,43 @@ static void test_halted (void)
     nodes_stop (&s_nodes);
 }
 
+//  Who asks what exists waits for a shard that stands still once, and then asks others first
+static void test_one_wait (void)
+{
+    CU_ASSERT_FATAL (nodes_start (&s_nodes, 2, WITHOUT_DOORS, 16 * MIB));
+    umbp_t *here = nodes_connect (&s_nodes, 0, (umbp_options_t) { .timeout_ms = LONG_MS });
+    CU_ASSERT_FATAL (here != NULL);
+    umbp_t *there = s_join (&s_processes[2], here);
+    CU_ASSERT_FATAL (there != NULL);
+    umbp_close (&there);
+    for (int64_t end = umbp_clock_ms () + 60000; nodes_in_ring (here) < 3 && umbp_clock_ms () < end;) {
+        umbp_close (&here);
+        here = nodes_connect (&s_nodes, 0, (umbp_options_t) { .timeout_ms = LONG_MS });
+        CU_ASSERT_FATAL (here != NULL);
+    }
+    char keys[ASKED][16];
+    for (int number = 0; number < ASKED; number++) {
+        snprintf (keys[number], sizeof keys[number], "key-%d", number);
+        CU_ASSERT (s_put (here, keys[number], UMBP_STRATEGY_LOCAL, LONG_MS) == 0);
+    }
+    CU_ASSERT (umbp_flush (here, LONG_MS) == 0);
+
+    kill (s_processes[2].pid, SIGSTOP);
+    umbp_stats_t before, after;
+    umbp_stats (here, &before);
+    int64_t began = umbp_clock_ms ();
+    for (int number = 0; number < ASKED; number++)
+        CU_ASSERT (umbp_exists (here, keys[number]) == 1);
+    umbp_stats (here, &after);
+    CU_ASSERT (after.timeouts - before.timeouts
+               <= 1 + (uint64_t) (umbp_clock_ms () - began) / 1000);
+    printf (" %u waits ", (unsigned) (after.timeouts - before.timeouts));
+    kill (s_processes[2].pid, SIGCONT);
+    umbp_close (&here);
+    s_kill (&s_processes[2]);
+    nodes_stop (&s_nodes);
+}
+
 //  ------------------------------------------------------------------------------------------------
 //  Copies
 
@@ -383,11 +421,12 @@ int main (void)
 {
     alarm (280);
     setvbuf (stdout, NULL, _IOLBF, 0);
-    if (!s_fork (&s_processes[0]) || !s_fork (&s_processes[1]))
+    if (!s_fork (&s_processes[0]) || !s_fork (&s_processes[1]) || !s_fork (&s_processes[2]))
         return 1;
     CU_initialize_registry ();
     CU_pSuite suite = CU_add_suite ("standstill", NULL, NULL);
     CU_ADD_TEST (suite, test_halted);
+    CU_ADD_TEST (suite, test_one_wait);
     CU_ADD_TEST (suite, test_hot_copy);
     CU_ADD_TEST (suite, test_threads);
     CU_basic_set_mode (CU_BRM_VERBOSE);
