@@ -242,7 +242,8 @@ static void test_one_wait (void)
     umbp_t *there = s_join (&s_processes[2], here);
     CU_ASSERT_FATAL (there != NULL);
     umbp_close (&there);
-    for (int64_t end = umbp_clock_ms () + 60000; nodes_in_ring (here) < 3 && umbp_clock_ms () < end;) {
+    for (int64_t end = umbp_clock_ms () + 60000;
+         nodes_in_ring (here) < 3 && umbp_clock_ms () < end;) {
         umbp_close (&here);
         here = nodes_connect (&s_nodes, 0, (umbp_options_t) { .timeout_ms = LONG_MS });
         CU_ASSERT_FATAL (here != NULL);
