@@ -1,5 +1,5 @@
 //  actors/router_lookup.c - asking the shards. Each key has R owners on the ring; one that is this node is asked
-//  first, then those that are alive, then suspects; and if the ring is not settled, those of the rings before it.
+//  first, then those that are alive, then those that gave no answer lately, then suspects; and if the ring is not settled, those of the rings before it.
 //  Whoever does not answer leaves the word to the next owner, and so does whoever knows nothing: a block may be got
 //  as soon as one shard has heard of it. Only a put does not ask on, since it finds out anyway, and nobody asks
 //  suspects what others denied, unless the ring is new.
@@ -23,19 +23,40 @@ static bool s_is_settled (const umbp_view_of_t *view)
     return umbp_topology_settled (view->topology) && view->rings.past_count == 0;
 }
 
-//  Owners in the present ring, or those before it, best first. Returns how many there are now.
-static size_t s_rank (const umbp_topology_t *topology, const umbp_owner_t *all, size_t count,
-                      bool now, uint16_t *owners, size_t used)
+//  In which order a member is asked
+static int s_rank (const umbp_req_t *req, uint16_t member)
 {
-    for (int rank = 0; rank <= UMBP_MEMBER_SUSPECT; rank++)
-        for (size_t index = 0; index < count; index++) {
-            uint16_t member = all[index].member;
-            bool self = member == umbp_topology_self (topology);
-            int its = self ? 0 : umbp_topology_member (topology, member)->state;
-            if (its == rank && (bool) (all[index].in & UMBP_IN_NOW) == now)
-                owners[used++] = member;
-        }
+    const umbp_topology_t *topology = req->view->topology;
+    if (member == umbp_topology_self (topology))
+        return 0;
+    if (umbp_topology_member (topology, member)->state != UMBP_MEMBER_ALIVE)
+        return 3;
+    return req->silent[member] ? 2 : 1;
+}
+
+//  Owners in the present ring, or those before it, best first. Returns how many there are now.
+static size_t s_sort (const umbp_req_t *req, const umbp_owner_t *all, size_t count, bool now,
+                      uint16_t *owners, size_t used)
+{
+    for (int rank = 0; rank <= 3; rank++)
+        for (size_t index = 0; index < count; index++)
+            if (s_rank (req, all[index].member) == rank
+                && (bool) (all[index].in & UMBP_IN_NOW) == now)
+                owners[used++] = all[index].member;
     return used;
+}
+
+//  Who was silent lately. It stays so until all owners were asked, since their order counts.
+static void s_note_silent (umbp_req_t *req)
+{
+    const umbp_topology_t *topology = req->view->topology;
+    int64_t now = zclock_mono ();
+    if (req->any_silent)
+        memset (req->silent, 0, sizeof req->silent);
+    req->any_silent = umbp_silence_any (&req->router->silence, now);
+    for (size_t member = 0; req->any_silent && member < umbp_topology_count (topology); member++)
+        req->silent[member] = umbp_silence_is (&req->router->silence,
+                                               umbp_topology_member (topology, member)->node, now);
 }
 
 //  The owners of a part, best first. Returns how many.
@@ -43,8 +64,8 @@ static size_t s_owners (const umbp_req_t *req, const umbp_part_t *part, uint16_t
 {
     umbp_owner_t all[UMBP_OWNERS_MAX];
     size_t count = umbp_rings_owners (&req->view->rings, part->position, all);
-    size_t used = s_rank (req->view->topology, all, count, true, owners, 0);
-    return s_rank (req->view->topology, all, count, false, owners, used);
+    size_t used = s_sort (req, all, count, true, owners, 0);
+    return s_sort (req, all, count, false, owners, used);
 }
 
 //  --------------------------------------------------------------------------------------------------
@@ -81,6 +102,7 @@ static int s_again (zloop_t *loop, int timer, void *arg)
     (void) timer;
     umbp_req_t *req = arg;
     bool other = umbp_router_refresh (req);
+    s_note_silent (req);
     for (uint32_t index = 0; index < req->count; index++) {
         umbp_part_t *part = &req->parts[index];
         if (!part->looked || (part->replica_count > 0 && !other))
@@ -270,6 +292,10 @@ static void s_on_answer (void *owner, uint64_t tag, int status, const umbp_mail_
         self->unheard++;
         if (sub->tier)
             s_doubt_all (sub->req);
+        else if (!mail)
+            umbp_silence_note (&self->silence,
+                               umbp_topology_member (sub->req->view->topology, sub->member)->node,
+                               zclock_mono ());
     }
     umbp_router_sub_done (sub);
 }
@@ -330,6 +356,7 @@ void umbp_router_lookup (umbp_req_t *req, bool places, void (*next) (umbp_req_t 
     req->places = places;
     req->untold_count = 0;
     req->after_lookup = next;
+    s_note_silent (req);
     for (uint32_t index = 0; index < req->count; index++)
         req->parts[index].looked = req->parts[index].wanted;
     s_round (req);

@@ -10,6 +10,7 @@
 #include "actors/router.h"
 #include "cluster/bulk/tcp_wire.h"
 #include "cluster/rings.h"
+#include "cluster/silence.h"
 
 #define UMBP_PLACES_MAX 4               //  Replicas of one block that are worth trying
 #define UMBP_ROWS_MAX 64                //  Nodes (or leases) in one answer
@@ -95,6 +96,8 @@ struct umbp_req {
     void (*next) (umbp_req_t *req);     //  What to do when the stage ends
     void (*after_lookup) (umbp_req_t *req);
     bool places;                        //  Of a lookup
+    bool any_silent;
+    bool silent[UMBP_NODES_MAX];        //  Members that gave no answer lately, as it was when it began
     uint16_t
         untold[UMBP_UNTOLD_MAX]; //  Members that shards lack the word of: their tiers are asked
     uint8_t untold_count;
@@ -133,6 +136,7 @@ struct umbp_router {
     umbp_req_t *requests;
     umbp_sub_t *subs;
     unsigned request_count;
+    umbp_silence_t silence;             //  Of shards
     uint64_t puts, gets, exists, removes, rerouted, failovers, relooks, unheard, doubts,
         refused_busy, tiers_asked;
 

@@ -5,16 +5,11 @@
 //  end, if no owner answers, or works with another ring than we do. Who let us wait is asked after the
 //  others for a while: a node that has just died delays few calls, not each of them.
 #include "client/batch.h"
-
-#include <stdatomic.h>
-#include <xxhash.h>
-
 #include "cluster/bulk/clock.h"
 
 #define OPEN INT8_MAX                   //  No outcome yet
 #define NOBODY UINT16_MAX
 #define PASSES_MAX 2                    //  With our ring, and with the one after it
-#define SILENT_MS 1000                  //  So long who was silent is asked last
 #define ANOTHER_MS 500                  //  Who is silent for so long is left for the next owner, or the router
 
 //  Whom to ask first
@@ -71,12 +66,6 @@ static void s_locate (look_t *look)
     memset (look->loads, 0, members * sizeof *look->loads);
 }
 
-static _Atomic int64_t *s_silent_until (const look_t *look, uint16_t member)
-{
-    const char *node = umbp_topology_member (look->lane->cluster->topology, member)->node;
-    return &look->lane->pool->silent_until[XXH3_64bits (node, strlen (node)) % UMBP_NODES_MAX];
-}
-
 static rank_t s_rank (look_t *look, uint16_t member)
 {
     if (look->ranks[member] != UNKNOWN)
@@ -88,7 +77,7 @@ static rank_t s_rank (look_t *look, uint16_t member)
         rank = SELF;
     else if (who->state != UMBP_MEMBER_ALIVE)
         rank = SUSPECT;
-    else if (*s_silent_until (look, member) > look->began_ms)
+    else if (umbp_silence_is (&look->lane->pool->silence, who->node, look->began_ms))
         rank = SILENT;
     else if (cluster->here[member]
              && umbp_door_find (look->lane, "index", who->node) != UMBP_NO_DOOR)
@@ -208,6 +197,14 @@ static void s_take (look_t *look, group_t *group, const umbp_answer_t *answer)
     }
 }
 
+static void s_give_up (look_t *look, uint16_t member)
+{
+    const char *node = umbp_topology_member (look->lane->cluster->topology, member)->node;
+    look->ranks[member] = FAILED;
+    umbp_silence_note (&look->lane->pool->silence, node, umbp_clock_ms ());
+    look->lane->stats.timeouts++;
+}
+
 //  Ask the owners of what is open, all at once. Returns false if nobody is left to be asked.
 static bool s_round (look_t *look)
 {
@@ -230,11 +227,8 @@ static bool s_round (look_t *look)
             }
     }
     for (size_t index = 0; index < count; index++) {
-        if (groups[index].question) {
-            look->ranks[groups[index].member] = FAILED;
-            *s_silent_until (look, groups[index].member) = umbp_clock_ms () + SILENT_MS;
-            lane->stats.timeouts++;
-        }
+        if (groups[index].question)
+            s_give_up (look, groups[index].member);
         if (look->ranks[groups[index].member] == FAILED) {
             lane->stats.retries += groups[index].count;
             lane->doubts = true;

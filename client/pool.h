@@ -12,6 +12,7 @@
 #include "client/umbp.h"
 #include "cluster/bulk/shm.h"
 #include "cluster/curve.h"
+#include "cluster/silence.h"
 #include "cluster/topology.h"
 
 #define UMBP_LANES_MAX 64
@@ -53,8 +54,7 @@ struct umbp {
     unsigned spin_us, lanes_max;
     bool shm, verify;
     bool ask_router;                    //  What exists: as the node said
-    _Atomic int64_t silent_until[UMBP_NODES_MAX];   //  By the hash of a node's name: its shard let us
-                                        //  wait, so others are asked first until then. A hint
+    umbp_silence_t silence;             //  Of shards
 
     pthread_mutex_t lock;               //  All below
     pthread_cond_t freed;               //  A lane became idle
