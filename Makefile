@@ -171,7 +171,9 @@ run_test () {
     {
         printf '%s  %s (%d.%d s)%s\n' $$word "$$name" $$((took_ms / 1000)) \
             $$((took_ms / 100 % 10)) "$$why"
-        [[ $$word == FAIL ]] && tail -n 200 "$$log" | sed 's/^/      /'
+        [[ $$word == FAIL ]] && echo '      ends with:' && tail -n 12 "$$log" | sed 's/^/      /' \
+            && echo '      all it said, or the last 200 lines of it:' \
+            && tail -n 200 "$$log" | sed 's/^/      /'
     } >"$$log.report"
     cat "$$log.report"
 }
