@@ -13,6 +13,7 @@ CFLAGS ?= -O2 -g -Wall -Wextra -Werror
 PACKAGES := libczmq libzmq libcbor libxxhash jansson libsodium libedit libcurl libmicrohttpd
 FUZZ_S ?= 10
 TEST_JOBS ?= $(shell expr 2 \* $$(nproc))    #  Tests mostly wait
+SCRIPT_JOBS ?= 3
 CHAOS_MINUTES ?= 3                          #  Of make check, which breaks the same things each time;
 CHAOS_SEED ?= 20261121                      #  ... check-cluster draws others
 BENCH_ARGS ?=
@@ -69,8 +70,8 @@ ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -I. -iquote proto -fPIC -pthread -fno-semant
              $(CFLAGS) $(SAN) $(PACKAGE_CFLAGS)
 ALL_LDFLAGS = -pthread -Wl,--as-needed $(LDFLAGS) $(SAN)
 
-.PHONY: all run check chaos check-cluster unit check-adversary check-asan check-tsan check-install \
-        check-rdma fuzz bench fmt fmt-check lint \
+.PHONY: all run check chaos check-cluster unit scripts check-adversary check-asan check-tsan \
+        check-install check-rdma fuzz bench fmt fmt-check lint \
         lint-clang lint-cppcheck check-clang install uninstall clean help FORCE
 all: $(LIBS) $(SHARED) $(PROGS) $(PLUGINS)  #  libraries and programs
 	@:
@@ -175,7 +176,7 @@ run_test () {
             && echo '      all it said, or the last 200 lines of it:' \
             && tail -n 200 "$$log" | sed 's/^/      /'
     } >"$$log.report"
-    cat "$$log.report"
+    flock "$(B)/test" cat "$$log.report"    #  Whole, whoever else ends now
 }
 endef
 export RUN_TEST
@@ -188,6 +189,15 @@ unit: $(TESTS:=.status)
 $(B)/test/test_churn.status $(B)/test/test_return.status: $(B)/bin/umbp-node      #  They start some
 $(B)/test/%.status: $(B)/test/% FORCE
 	@eval "$$RUN_TEST"; run_test $* 300 $(RUNNER) $<
+
+#  Scripts, which mostly wait for nodes of their own: some at a time. Each has ports, addresses or
+#  namespaces of its own. Those that take longest begin first
+FIRST := test/cddl/check.sh $(patsubst %,test/cluster/%.sh,drain replay deadline secure etcd)
+BRIEF := $(filter-out $(LONG) $(BESIDE),$(SCRIPTS))
+scripts: $(patsubst %,run/%,$(filter $(BRIEF),$(FIRST)) $(filter-out $(FIRST),$(BRIEF)))
+	@:
+run/test/%.sh: FORCE
+	@eval "$$RUN_TEST"; run_test $(subst /,_,$*) 600 test/$*.sh
 
 #  What scripts find: the build, its programs, Python and JavaScript packages
 check check-cluster: export PATH := $(abspath $(B))/bin:$(abspath $(B))/venv/bin:$(PATH)
@@ -205,8 +215,7 @@ check:                                      #  all tests but the long ones; chao
 	$(MAKE) --jobs=$(TEST_JOBS) unit; \
 	$(MAKE) -k $(B)/venv/.done $(B)/js/.done \
 	    || echo 'some packages are missing: tests that need them are skipped'; \
-	for script in $(filter-out $(LONG) $(BESIDE),$(SCRIPTS)); do \
-	    name=$${script#test/}; name=$${name%.sh}; run_test $${name//\//_} 600 $$script; done; \
+	$(MAKE) --jobs=$(SCRIPT_JOBS) scripts; \
 	wait $$beside
 	@$(COUNT_TESTS)
 
