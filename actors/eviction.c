@@ -58,15 +58,22 @@ static const char *const s_names[UMBP_TIERS] = {
 //  ------------------------------------------------------------------------------------------------
 //  Who waits
 
-static void s_answer (self_t *self, waiter_t *waiter, int status)
+//  Tell who asked for an eviction what was freed
+static void s_say (self_t *self, const umbp_origin_t *origin, int status, uint64_t bytes,
+                   uint64_t blocks)
 {
     umbp_msg_t msg;
     umbp_msg_init (&msg, UMBP_MSG_evict_ok, 0);
     msg.status = (int16_t) status;
-    msg.evict_ok.bytes = waiter->bytes;
-    msg.evict_ok.blocks = waiter->blocks;
+    msg.evict_ok.bytes = bytes;
+    msg.evict_ok.blocks = blocks;
+    umbp_post_answer (self->post, origin, &msg, NULL, 0);
+}
+
+static void s_answer (self_t *self, waiter_t *waiter, int status)
+{
     waiter->tier = 0;
-    umbp_post_answer (self->post, &waiter->origin, &msg, NULL, 0);
+    s_say (self, &waiter->origin, status, waiter->bytes, waiter->blocks);
 }
 
 //  Count what was freed for all who wait, and answer those who have enough
@@ -209,13 +216,8 @@ static waiter_t *s_waiter (self_t *self)
 
 static void s_own_end (self_t *self, own_t *own, int status)
 {
-    umbp_msg_t msg;
-    umbp_msg_init (&msg, UMBP_MSG_evict_ok, 0);
-    msg.status = (int16_t) status;
-    msg.evict_ok.bytes = own->bytes;
-    msg.evict_ok.blocks = own->blocks;
     own->tier = 0;
-    umbp_post_answer (self->post, &own->origin, &msg, NULL, 0);
+    s_say (self, &own->origin, status, own->bytes, own->blocks);
 }
 
 static void s_own_step (self_t *self, own_t *own);

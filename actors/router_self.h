@@ -198,8 +198,12 @@ void umbp_router_abort (umbp_router_t *self, const char *actor, const char *node
 //  The sub's question has ended; if it was without an answer, undo what comes after all
 void umbp_router_expect_late (const umbp_sub_t *sub);
 
-//  router_put.c, router_get.c
+//  router_put.c, router_get.c, router_keys.c
 void umbp_router_on_put (void *owner, const umbp_mail_t *mail);
 void umbp_router_on_get (void *owner, const umbp_mail_t *mail);
+void umbp_router_on_exists (void *owner, const umbp_mail_t *mail);
+void umbp_router_on_where (void *owner, const umbp_mail_t *mail);
+void umbp_router_on_remove (void *owner, const umbp_mail_t *mail);
+void umbp_router_on_clear (void *owner, const umbp_mail_t *mail);
 
 #endif

@@ -196,6 +196,11 @@ static bool s_have_fd (umbp_async_t *self)
 //  ------------------------------------------------------------------------------------------------
 //  What callers see
 
+static batch_t s_batch (kind_t kind, void *items, size_t count, void *user)
+{
+    return (batch_t) { .kind = kind, .items = items, .count = count, .done.user = user };
+}
+
 static int s_submit (umbp_t *pool, batch_t batch, const umbp_put_options_t *options,
                      uint32_t timeout_ms, uint64_t *id)
 {
@@ -233,30 +238,26 @@ int umbp_submit_put (umbp_t *self, umbp_item_t *items, size_t count,
                      const umbp_put_options_t *options, uint32_t timeout_ms, void *user,
                      uint64_t *id)
 {
-    batch_t batch = { .kind = PUT, .items = items, .count = count, .done.user = user };
-    return s_submit (self, batch, options, timeout_ms, id);
+    return s_submit (self, s_batch (PUT, items, count, user), options, timeout_ms, id);
 }
 
 int umbp_submit_get (umbp_t *self, umbp_item_t *items, size_t count, uint32_t timeout_ms,
                      void *user, uint64_t *id)
 {
-    batch_t batch = { .kind = GET, .items = items, .count = count, .done.user = user };
-    return s_submit (self, batch, NULL, timeout_ms, id);
+    return s_submit (self, s_batch (GET, items, count, user), NULL, timeout_ms, id);
 }
 
 int umbp_submit_put_v (umbp_t *self, umbp_vec_t *items, size_t count,
                        const umbp_put_options_t *options, uint32_t timeout_ms, void *user,
                        uint64_t *id)
 {
-    batch_t batch = { .kind = PUT_V, .items = items, .count = count, .done.user = user };
-    return s_submit (self, batch, options, timeout_ms, id);
+    return s_submit (self, s_batch (PUT_V, items, count, user), options, timeout_ms, id);
 }
 
 int umbp_submit_get_v (umbp_t *self, umbp_vec_t *items, size_t count, uint32_t timeout_ms,
                        void *user, uint64_t *id)
 {
-    batch_t batch = { .kind = GET_V, .items = items, .count = count, .done.user = user };
-    return s_submit (self, batch, NULL, timeout_ms, id);
+    return s_submit (self, s_batch (GET_V, items, count, user), NULL, timeout_ms, id);
 }
 
 //  Under the lock: wait for the first one that is done

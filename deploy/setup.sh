@@ -11,6 +11,7 @@ set -euo pipefail
 missing=()
 packages=()
 tools=()        #  command:package, for what may as well come from elsewhere
+promtool=(:)    #  What brings it to the build folder $B
 for part in "${@:-build}"; do
     case $part in
     build)
@@ -21,7 +22,8 @@ for part in "${@:-build}"; do
     check)
         tools+=(g++:g++ node:nodejs npm:npm python3:python3 redis-server:redis-server ip:iproute2
                 ps:procps setarch:util-linux jq:jq curl:curl etcd:etcd-server etcdctl:etcd-client)
-        packages+=(libcunit1-dev libhiredis-dev python3-venv) ;;
+        packages+=(libcunit1-dev libhiredis-dev python3-venv)
+        promtool=("${0%/*}/promtool.sh" "${B:-build}/tools") ;;
     lint)
         tools+=(clang:clang clang-format:clang-format clang-tidy:clang-tidy cppcheck:cppcheck
                 patch:patch) ;;
@@ -49,7 +51,7 @@ if ((${#packages[@]})); then
         [[ $there == *" installed:$package "* ]] || missing+=("$package")
     done
 fi
-((${#missing[@]})) || exit 0
+((${#missing[@]})) || { "${promtool[@]}"; exit 0; }
 
 #  RUNLEVEL: a server that comes along is not to be started
 root=()
@@ -77,3 +79,4 @@ for server in redis-server etcd-server; do
         "${root[@]}" systemctl disable --now "$service"
     fi
 done
+"${promtool[@]}"

@@ -5,6 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
+PATH=$PATH:$(realpath -m "${UMBP_BUILD:-${B:-build}}")/tools       #  deploy/promtool.sh
 known=$(grep -oE '^\| `umbp_[A-Za-z_]+`' doc/metrics.md | tr -d '|` ')
 failed=0
 for file in deploy/alerts.yml deploy/grafana.json; do
@@ -22,5 +23,5 @@ done
 ((failed == 0)) || exit 1
 echo "names are fine"
 command -v promtool >/dev/null \
-    || { echo "promtool is missing, rules are not parsed: apt-get install prometheus"; exit 77; }
+    || { echo "promtool is missing, rules are not parsed: deploy/promtool.sh takes it from Debian"; exit 77; }
 promtool check rules deploy/alerts.yml

@@ -84,24 +84,17 @@ until_true () {
     done
 }
 
-#  So many ports that are free right now
-free_ports () {
-    python3 -c '
-import socket, sys
-socks = [socket.socket() for _ in range(int(sys.argv[1]))]
-for sock in socks:
-    sock.bind(("127.0.0.1", 0))
-print(*[sock.getsockname()[1] for sock in socks])' "$1"
-}
-
 #  --- Nodes -----------------------------------------------------------------------------------
 
-read -r gossip unused < <(free_ports 2)
+#  On a loopback address that only this process uses
+own_host=127.$((192 + ($$ >> 16 & 31))).$(($$ >> 8 & 255)).$(($$ & 255))
+gossip=tcp://$own_host:7711
+nobody=tcp://$own_host:7712
 
 start_node () {
     local number=$1 way=--gossip-connect
     [[ $number == 0 ]] && way=--gossip-bind
-    "$node" --config "$room/node.conf" --node-id "node-$number" $way "tcp://127.0.0.1:$gossip" \
+    "$node" --config "$room/node.conf" --node-id "node-$number" $way "$gossip" \
         >"$room/node-$number.out" 2>"$room/node-$number.err" &
     pids[number]=$!
 }
@@ -361,11 +354,11 @@ ask 2 status --timeout soon
 moans 'not a time'
 ask 2 --endpoint nonsense status
 moans 'not a list of endpoints'
-ask 3 --endpoint "tcp://127.0.0.1:$unused" --timeout 300ms status
-moans 'no node answers at tcp://127\.0\.0\.1:'
-ask 3 --endpoint "tcp://127.0.0.1:$unused" --timeout 300ms get hello --json
+ask 3 --endpoint "$nobody" --timeout 300ms status
+moans "no node answers at ${nobody//./\\.}"
+ask 3 --endpoint "$nobody" --timeout 300ms get hello --json
 holds '.error == "EUNREACH"'
-ask 0 --endpoint "tcp://127.0.0.1:$unused,$first" status
+ask 0 --endpoint "$nobody,$first" status
 says 'self=node-0'
 
 #  Line by line

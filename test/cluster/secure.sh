@@ -5,37 +5,17 @@
 #  proposes. Certificates are taken away and put back while all run. Nobody may wait for ever.
 #
 #      B=build test/cluster/secure.sh          B: the build folder, else $UMBP_BUILD, else build
-set -uo pipefail
-cd "$(dirname "$0")/../.."
-
-B=${B:-${UMBP_BUILD:-build}}
-for program in "$B/bin/umbp-node" "$B/bin/umbp-console" "$B/bin/umbp-bench"; do
-    [[ -x $program ]] || { echo "$program is missing: make all"; exit 1; }
-done
 command -v python3 >/dev/null || { echo "no python3 here"; exit 77; }
-for name in ${!UMBP_*}; do
-    unset "$name"                       #  Settings of whoever runs us
-done
-
-room=$(mktemp -d /tmp/umbp-s-XXXXXX)
-cluster=secure-$$
-certs=$room/certs
+name=secure
+. "$(dirname "$0")/certs.sh"
 node_args=(--node-log info --dram-capacity 16MiB --cluster-suspect 5s --cluster-gone 1m
     --security-nodes "$certs/nodes" --security-clients "$certs/clients")
-. deploy/cluster.sh
 proxy=
 cleanup () {
-    cluster_cleanup
     [[ $proxy ]] && kill "$proxy" 2>/dev/null
-    rm -rf "$room"
+    certs_cleanup
 }
 trap cleanup EXIT
-
-fail () {
-    echo "FAILED: $1"
-    tail -n 15 "$room"/*.log
-    exit 1
-}
 
 #  host NUMBER: a loopback address that only this process uses, one for each node
 host () { echo "127.$((128 + $1)).$(($$ >> 8 & 255)).$(($$ & 255))"; }
@@ -50,17 +30,6 @@ console () {
 
 gauge () { console alice nodes 0 --json stat "$1" | tr -d ' "{}' | tr , '\n' | grep -oP "\b$2:\K\d+"; }
 
-#  until_true WHAT COMMAND...: again and again until it succeeds
-until_true () {
-    local what=$1 end=$((SECONDS + 90))
-    shift
-    until "$@"; do
-        ((SECONDS < end)) || fail "$what: not within 90 s"
-        sleep 0.1
-    done
-    echo "ok: $what"
-}
-
 above () { (($(gauge "$1" "$2") > $3)); }
 sees () { [[ $(members_of "$1") == "$2 " ]]; }
 serves () { console "$1" nodes 0 get key - >/dev/null 2>&1; }
@@ -68,8 +37,6 @@ refuses () { ! serves "$1"; }
 
 #  --- Certificates, and who needs none -----------------------------------------------------------
 
-mkdir -p "$certs/nodes" "$certs/clients"
-keygen () { "$B/bin/umbp-console" keygen --out "$certs/$1" "${@:2}" >/dev/null || fail "keygen $1"; }
 for number in 1 2 3; do
     keygen "node-$number" --node "node-$number" --at "tcp://$(host $number):*"
     cp "$certs/node-$number" "$certs/nodes"

@@ -4,33 +4,10 @@
 #  use, raise the quota while all run. Bad files are refused with their line.
 #
 #      B=build test/cluster/tenants.sh         B: the build folder, else $UMBP_BUILD, else build
-set -uo pipefail
-cd "$(dirname "$0")/../.."
-
-B=${B:-${UMBP_BUILD:-build}}
-for program in "$B/bin/umbp-node" "$B/bin/umbp-console"; do
-    [[ -x $program ]] || { echo "$program is missing: make all"; exit 1; }
-done
 command -v curl >/dev/null || { echo "no curl here"; exit 77; }
-for name in ${!UMBP_*}; do
-    unset "$name"                       #  Settings of whoever runs us
-done
-
-room=$(mktemp -d /tmp/umbp-t-XXXXXX)
-cluster=tenants-$$
-certs=$room/certs
-. deploy/cluster.sh
-cleanup () {
-    cluster_cleanup
-    rm -rf "$room"
-}
-trap cleanup EXIT
-
-fail () {
-    echo "FAILED: $1"
-    tail -n 15 "$room"/*.log 2>/dev/null
-    exit 1
-}
+name=tenants
+. "$(dirname "$0")/certs.sh"
+trap certs_cleanup EXIT
 
 #  console OWN NUMBER COMMAND...: ask node NUMBER with this certificate
 console () {
@@ -40,21 +17,8 @@ console () {
         "$certs/nodes" --timeout 20s --endpoint "${endpoints[number]}" "$@"
 }
 
-#  until_true WHAT COMMAND...: again and again until it succeeds
-until_true () {
-    local what=$1 end=$((SECONDS + 60))
-    shift
-    until "$@"; do
-        ((SECONDS < end)) || fail "$what: not within 60 s"
-        sleep 0.1
-    done
-    echo "ok: $what"
-}
-
 #  --- Certificates and quotas -------------------------------------------------------------------------
 
-mkdir -p "$certs/nodes" "$certs/clients"
-keygen () { "$B/bin/umbp-console" keygen --out "$certs/$1" "${@:2}" >/dev/null || fail "keygen $1"; }
 port1=$(free_port)
 port2=$(free_port)
 for number in 1 2; do

@@ -2,10 +2,10 @@
 //  it
 #include "actors/evict_plan.h"
 #include "actors/eviction.h"
-#include "actors/tier/manager.h"
 #include "cluster/bulk/copy.h"
 #include "cluster/topology.h"
 #include "test/unit/peer.h"
+#include "test/unit/real_tier.h"
 
 #define DRAM UMBP_TIER_DRAM
 
@@ -468,38 +468,7 @@ static void test_cannot_start (void)
 //  With a real tier: writers that fill it many times over always find room in the end, and what was
 //  evicted is what was written first
 
-#define PAGE 4096u
 #define TIER_BYTES (4u << 20)
-
-static zactor_t *s_tier_new (const umbp_home_t *home)
-{
-    umbp_region_t **regions = zmalloc (sizeof *regions);
-    regions[0] = umbp_region_new ("test-eviction", TIER_BYTES, false, true, NULL);
-    assert (regions[0]);
-    umbp_piece_t piece = { umbp_region_base (regions[0]), umbp_region_bytes (regions[0]) };
-    umbp_bulk_server_config_t bulk = {
-        .endpoint = "127.0.0.1:0",
-        .regions = &piece,
-        .region_count = 1,
-        .page_size = PAGE,
-    };
-    umbp_bulk_server_t *server = umbp_bulk_server_new (&bulk, NULL);
-    assert (server);
-    umbp_manager_args_t args = {
-        .home = home,
-        .name = "tier:dram",
-        .tier = DRAM,
-        .regions = regions,
-        .region_count = 1,
-        .bulk = server,
-        .bulk_endpoint = umbp_bulk_server_endpoint (server),
-        .page_size = PAGE,
-        .slot_ttl_ms = 5000,
-        .lease_ttl_ms = 5000,
-        .evict_high = 90,
-    };
-    return umbp_manager_new (&args);
-}
 
 static int s_store (asker_t *tier, size_t number)
 {
@@ -522,7 +491,8 @@ static void test_with_a_tier (void)
 {
     umbp_home_t home;
     umbp_eviction_args_t args = { home_of (&home, "evict-8", "a"), 90, 70 };
-    zactor_t *eviction = umbp_eviction_new (&args), *manager = s_tier_new (&home);
+    zactor_t *eviction = umbp_eviction_new (&args),
+             *manager = real_tier_new (&home, TIER_BYTES, 90);
     CU_ASSERT_FATAL (eviction && manager);
     asker_t tier, peer;
     asker_start (&tier, "evict-8", "tier:dram");

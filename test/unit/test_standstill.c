@@ -3,16 +3,13 @@
 //  how copies of a block, and what engines reported, live on their own node alone.
 //
 //  The node that stands still is a process, forked before this one has any thread.
-#include "test/unit/nodes.h"
+#include "test/unit/forked.h"
 
 #include "test/unit/gauge.h"
 
 #include <dirent.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 
 #include "bin/talk.h"
 
@@ -22,80 +19,31 @@
 #define ASKED 120
 #define MEDIUM_MS 8000                  //  For what can after somebody was asked in vain
 
-typedef struct {
-    pid_t pid;
-    int orders, says;                   //  Our ends of its pipes
-    char endpoint[256];
-} process_t;
-
 static nodes_t s_nodes;
-static process_t s_processes[3];
+static forked_t s_processes[3];
 
 //  ------------------------------------------------------------------------------------------------
 //  The other process
 
-static void s_be_node (int orders, int says)
+static void s_set (umbp_node_options_t *options, int number)
 {
-    char seeds[1024];
-    prctl (PR_SET_PDEATHSIG, SIGKILL);
-    if (read (orders, seeds, sizeof seeds) <= 0)
-        _exit (0);                      //  Not needed
-    umbp_node_options_t options;
-    umbp_node_options_init (&options);
-    snprintf (options.node, sizeof options.node, "other-%d", (int) getpid ());
-    snprintf (options.cluster, sizeof options.cluster, "test-%d", (int) getppid ());
-    snprintf (options.listen, sizeof options.listen, "%s", loopback_tcp ());
-    snprintf (options.seeds, sizeof options.seeds, "%s", seeds);
-    options.heartbeat_ms = 50;
-    options.suspect_ms = 10000;
-    options.gone_ms = 600000;
-    options.dram_bytes = options.region_bytes = 64 * MIB;    //  The emptiest of all
-    options.page_bytes = PAGE;
-    options.index_keys = 100000;
-    options.kv_hashes = 10000;
-    options.log_level = 1;
-    umbp_node_t *node = umbp_node_new (&options, NULL);
-    const char *endpoint = node ? umbp_node_endpoint (node) : "";
-    if (write (says, endpoint, strlen (endpoint) + 1) < 1)
-        _exit (1);
-    while (read (orders, seeds, sizeof seeds) > 0)
-        ;
-    _exit (0);
-}
-
-static bool s_fork (process_t *process)
-{
-    int orders[2], says[2];
-    if (pipe (orders) == -1 || pipe (says) == -1)
-        return false;
-    process->pid = fork ();
-    if (process->pid == 0) {
-        close (orders[1]);
-        close (says[0]);
-        s_be_node (orders[0], says[1]);
-    }
-    close (orders[0]);
-    close (says[1]);
-    process->orders = orders[1];
-    process->says = says[0];
-    return process->pid > 0;
-}
-
-static void s_kill (process_t *process)
-{
-    if (process->pid > 0) {
-        kill (process->pid, SIGKILL);
-        waitpid (process->pid, NULL, 0);
-    }
-    process->pid = 0;
+    (void) number;
+    snprintf (options->node, sizeof options->node, "other-%d", (int) getpid ());
+    snprintf (options->cluster, sizeof options->cluster, "test-%d", (int) getppid ());
+    options->heartbeat_ms = 50;
+    options->suspect_ms = 10000;
+    options->gone_ms = 600000;
+    options->dram_bytes = options->region_bytes = 64 * MIB;  //  The emptiest of all
+    options->page_bytes = PAGE;
+    options->index_keys = 100000;
+    options->kv_hashes = 10000;
+    options->log_level = 1;
 }
 
 //  A client of the node there, once both see each other. NULL if that takes too long.
-static umbp_t *s_join (process_t *process, const umbp_t *here)
+static umbp_t *s_join (forked_t *process, const umbp_t *here)
 {
-    const char *seeds = umbp_node_endpoint (s_nodes.nodes[0]);
-    if (write (process->orders, seeds, strlen (seeds) + 1) < 1
-        || read (process->says, process->endpoint, sizeof process->endpoint) <= 1)
+    if (!forked_start (process, umbp_node_endpoint (s_nodes.nodes[0])))
         return NULL;
     umbp_options_t how = { .endpoints = process->endpoint, .timeout_ms = MEDIUM_MS / 2 };
     int64_t end = umbp_clock_ms () + 60000;
@@ -220,7 +168,7 @@ static void test_halted (void)
     umbp_close (&there);
 
     //  It is killed, and a new one finds what was reported before its time
-    s_kill (&s_processes[0]);
+    forked_kill (&s_processes[0]);
     CU_ASSERT (s_put (here, "mine", UMBP_STRATEGY_LOCAL, LONG_MS) == 0);
     there = s_join (&s_processes[1], here);
     CU_ASSERT_FATAL (there != NULL);
@@ -231,7 +179,7 @@ static void test_halted (void)
     CU_ASSERT (s_becomes (there, "mine", 0));
     umbp_close (&there);
     umbp_close (&here);
-    s_kill (&s_processes[1]);
+    forked_kill (&s_processes[1]);
     nodes_stop (&s_nodes);
 }
 
@@ -285,7 +233,7 @@ static void test_one_wait (void)
     kill (s_processes[2].pid, SIGCONT);
     umbp_close (&near);
     umbp_close (&here);
-    s_kill (&s_processes[2]);
+    forked_kill (&s_processes[2]);
     nodes_stop (&s_nodes);
 }
 
@@ -440,7 +388,8 @@ int main (void)
 {
     alarm (280);
     setvbuf (stdout, NULL, _IOLBF, 0);
-    if (!s_fork (&s_processes[0]) || !s_fork (&s_processes[1]) || !s_fork (&s_processes[2]))
+    if (!forked_new (s_processes, 0, s_set) || !forked_new (s_processes, 1, s_set)
+        || !forked_new (s_processes, 2, s_set))
         return 1;
     CU_initialize_registry ();
     CU_pSuite suite = CU_add_suite ("standstill", NULL, NULL);
