@@ -29,8 +29,8 @@ static void s_rest (umbp_spin_t *self, int64_t now_us)
     self->rests++;
     self->row = 0;
     self->rest_end_us = now_us + self->rest_us;
-    self->rest_us = self->rest_us < UMBP_SPIN_REST_MAX_US / 2 ? self->rest_us * 2
-                                                              : UMBP_SPIN_REST_MAX_US;
+    if (self->rest_us < UMBP_SPIN_REST_MAX_US)
+        self->rest_us *= UMBP_SPIN_REST_FACTOR;
 }
 
 bool umbp_spin_begin (umbp_spin_t *self, int64_t now_us)
@@ -67,8 +67,8 @@ void umbp_spin_found (umbp_spin_t *self, int64_t now_us)
         return;
     if (self->spinning) {
         self->paid++;
-        if (++self->row >= UMBP_SPIN_REWARD)
-            self->rest_us = UMBP_SPIN_REST_MIN_US;
+        if (++self->row % UMBP_SPIN_REWARD == 0 && self->rest_us > UMBP_SPIN_REST_MIN_US)
+            self->rest_us /= UMBP_SPIN_REST_FACTOR;
         s_score (self, true);
     } else
         s_score (self, now_us - self->begun_us <= (int64_t) self->max_us + UMBP_SPIN_WAKE_US);

@@ -9,7 +9,7 @@
 //  - Somebody else wants the core. A scheduler that shares fairly counts what a thread spins as its
 //    share, and the more so if it yields: then it waits for whole time slices when it has work to do.
 //    A look that took as long as a slice shows that. The thread then sleeps instead for a rest, which
-//    doubles each time, as Ethernet backs off (Metcalfe, Boggs, 1976), and is short again once many
+//    grows each time, as Ethernet backs off (Metcalfe, Boggs, 1976), and is shorter again once many
 //    spins in a row went well.
 //  - Messages come too far apart. As KVM's halt polling does (Documentation/virt/kvm/halt-polling.rst),
 //    a score goes up with each message that came soon, and down with each that did not, also while
@@ -22,9 +22,10 @@
 
 #define UMBP_SPIN_LOST_US 500           //  A look that took longer: others used the core
 #define UMBP_SPIN_WAKE_US 100           //  What a wake-up may take on top of the wait itself
-#define UMBP_SPIN_REST_MIN_US 10000
-#define UMBP_SPIN_REST_MAX_US 1000000
-#define UMBP_SPIN_REWARD 64             //  So many messages in a row while spinning: rests are short again
+#define UMBP_SPIN_REST_MIN_US 20000
+#define UMBP_SPIN_REST_MAX_US 1280000
+#define UMBP_SPIN_REST_FACTOR 4         //  From one rest to the next
+#define UMBP_SPIN_REWARD 256            //  So many messages in a row while spinning: one step back
 #define UMBP_SPIN_SCORE_MAX 16          //  Where it begins; at 0 spinning ends
 #define UMBP_SPIN_SCORE_BACK 8          //  ... and from here on it is back
 #define UMBP_SPIN_GAIN 2                //  Of a message that came soon; one that did not costs 1
@@ -40,7 +41,8 @@ typedef struct {
     int64_t begun_us, last_us;          //  Of the wait; of its last look
     int64_t rest_end_us;
     uint64_t spent_us;                  //  CPU time for looks in vain, those apart that others took part in
-    uint64_t paid, vain, rests;         //  Spins that ended with a message; without; since others were there
+    uint64_t paid, vain,
+        rests; //  Spins that ended with a message; without; since others were there
 } umbp_spin_t;
 
 void umbp_spin_init (umbp_spin_t *self, uint32_t max_us);
