@@ -49,7 +49,8 @@ umbp_bench_mooncake_t *umbp_bench_mooncake_new (const char *folder, const char *
 {
     const char *python = getenv ("UMBP_MOONCAKE");
     if (!python || !*python || access (DRIVER, R_OK) != 0) {
-        *why = "$UMBP_MOONCAKE names no python that has it: make bench-mooncake installs one";
+        *why =
+            "$UMBP_MOONCAKE names no python that has it, or this is not the root of umbp: try make bench";
         return NULL;
     }
     char log[100];

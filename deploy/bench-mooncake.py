@@ -72,7 +72,7 @@ class Bench:
         self.log = open(os.path.join(folder, "mooncake.log"), "ab")
         self.master = subprocess.Popen(
             [binary, f"-rpc_port={port}", f"-metrics_port={free_port()}", "-enable_metric_reporting=false",
-             "-default_kv_lease_ttl=5000"], stdout=self.log, stderr=self.log,
+             "-default_kv_lease_ttl=60000"], stdout=self.log, stderr=self.log,
             preexec_fn=die_with_parent)
         self.wait_port(port)
         master = f"{HOST}:{port}"
