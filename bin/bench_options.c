@@ -41,7 +41,7 @@ static const struct {
     { "scale", SCALE, "what a cluster of many nodes costs each of them, without sockets" },
     { "lost", LOST, "kills one of three nodes of its own: who misses what, and for how long" },
     { "resync", RESYNC, "a node of its own is told all that another holds, under load" },
-    { "suite", SUITE, "starts nodes of its own and compares with memcpy, sockets and redis" },
+    { "suite", SUITE, "starts nodes of its own and compares with memcpy, sockets and other stores" },
 };
 
 typedef enum { KIND_COUNT, KIND_BYTES, KIND_MS, KIND_TEXT, KIND_FLAG } kind_t;
