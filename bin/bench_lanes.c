@@ -328,8 +328,8 @@ typedef struct {
 } kind_t;
 
 static const kind_t s_kinds[] = {
-    { "exists x 128", &s_asked, EXISTS, false, 31, 128 },
-    { "get 4 KiB x 32, shared memory", &s_some, GET, false, 32, 256 },
+    { "exists x 128", &s_asked, EXISTS, false, 31, 2048 },
+    { "get 4 KiB x 32, shared memory", &s_some, GET, false, 32, 2048 },
     { "get 4 KiB x 32, tcp", &s_some, GET, true, 33, 64 },
     { "get 2 MiB x 8, tcp", &s_many_bytes, GET, true, 34, 48 },
 };

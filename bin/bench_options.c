@@ -141,7 +141,7 @@ int umbp_bench_options_init (umbp_bench_options_t *self, const char *command)
         .threads = 1, .batch = 32, .block_bytes = 64 * KIB, .keys = 1000,
         .seconds_ms = 5000, .gets_percent = 50, .strategy = "default",
         .clients = 2, .requests = 1000, .talks = 32,
-        .samples = 7,
+        .samples = 5,
         .nodes = 256, .joins = 25, .intervals = 3, .gone = 6,
     };
     unsigned bit = s_command (command);

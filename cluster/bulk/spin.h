@@ -22,10 +22,10 @@
 
 #define UMBP_SPIN_LOST_US 500           //  A look that took longer: others used the core
 #define UMBP_SPIN_WAKE_US 100           //  What a wake-up may take on top of the wait itself
-#define UMBP_SPIN_REST_MIN_US 20000
-#define UMBP_SPIN_REST_MAX_US 1280000
-#define UMBP_SPIN_REST_FACTOR 4         //  From one rest to the next
-#define UMBP_SPIN_REWARD 256            //  So many messages in a row while spinning: one step back
+#define UMBP_SPIN_REST_MIN_US 4000
+#define UMBP_SPIN_REST_MAX_US 1024000
+#define UMBP_SPIN_REST_FACTOR 2         //  From one rest to the next
+#define UMBP_SPIN_REWARD 64             //  So many messages in a row while spinning: one step back
 #define UMBP_SPIN_SCORE_MAX 16          //  Where it begins; at 0 spinning ends
 #define UMBP_SPIN_SCORE_BACK 8          //  ... and from here on it is back
 #define UMBP_SPIN_GAIN 2                //  Of a message that came soon; one that did not costs 1
