@@ -63,6 +63,10 @@ static void s_answer_stat (shell_t *shell, const umbp_mail_t *mail)
     umbp_gauges_add (&stats, "crowded", post->crowded);
     umbp_gauges_add (&stats, "doors_open", post->doors_open);
     umbp_gauges_add (&stats, "doors_refused", post->doors_refused);
+    umbp_gauges_add (&stats, "spin_us", post->spin_us);
+    umbp_gauges_add (&stats, "spins_paid", post->spins_paid);
+    umbp_gauges_add (&stats, "spins_vain", post->spins_vain);
+    umbp_gauges_add (&stats, "spin_rests", post->spin_rests);
     s_add_errors (&stats, post);
 
     names_t names = { 0 }, messages = { 0 }, operations = { 0 };

@@ -19,6 +19,10 @@ static const umbp_metric_t s_metrics[] = {
     { "*", "crowded", C, "requests refused since their client had too many open" },
     { "*", "doors_open", G, "clients connected through the door" },
     { "*", "doors_refused", C, "clients turned away at the door for their number" },
+    { "*", "spin_us", C, "microseconds of CPU time spent looking for messages before sleep" },
+    { "*", "spins_paid", C, "such looks that a message ended" },
+    { "*", "spins_vain", C, "such looks after which the actor slept all the same" },
+    { "*", "spin_rests", C, "such looks given up for a rest, since others wanted the core" },
 
     { "registry", "members_alive", G, "members that were heard lately, this node included" },
     { "registry", "members_suspect", G, "members that are silent, but still on the ring" },

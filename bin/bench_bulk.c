@@ -11,7 +11,11 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
+#include "bin/bench_iperf.h"
 #include "bin/bench_loop.h"
 #include "bin/bench_nodes.h"
 #include "bin/bench_socket.h"
@@ -27,11 +31,14 @@
 #define ROUNDS 4                        //  Calls in a measurement: 256 MiB
 #define TIMEOUT_MS 30000
 #define CONGESTION "cubic"              //  As the bulk connections have it
+#define IPERF_WRITE ((size_t) 1 << 20)  //  As well
+#define IPERF_GIB 1
 
 typedef struct {
     umbp_bench_cluster_t cluster;
     umbp_t *near;                       //  To the first node, with shared memory
     umbp_t *far;                        //  To the first node, without; its blocks are on the second
+    umbp_t *raw;                        //  The same, and it does not verify
     umbp_t *over;                       //  To the second node, without
     umbp_bench_socket_t socket;
     int file;                           //  A memfd of 1 GiB: what is compared moves its bytes
@@ -40,7 +47,8 @@ typedef struct {
     umbp_item_t items[BATCH];
     char names[BATCH][UMBP_BENCH_KEY_SIZE];
     uint64_t seeds[BATCH], random, next;
-    bool checked[2];                    //  Whether the bytes of near and of far have been compared
+    bool checked[3];                    //  Whether the bytes of near, far and raw have been compared
+    bool no_iperf;
 } self_t;
 
 typedef struct {
@@ -147,6 +155,36 @@ static umbp_bench_probe_t s_get_far (void *arg)
     return s_get (self, self->far, 2, &self->checked[1]);
 }
 
+static umbp_bench_probe_t s_get_raw (void *arg)
+{
+    self_t *self = arg;
+    return s_get (self, self->raw, 2, &self->checked[2]);
+}
+
+//  One after the other, each verified where it lies and let go: no bytes are moved
+static umbp_bench_probe_t s_view_near (void *arg)
+{
+    self_t *self = arg;
+    clock_work_t work = { .start_cpu = s_cpu (self) };
+    for (int round = 0; round < ROUNDS; round++) {
+        uint64_t first = umbp_splitmix (&self->random);
+        for (size_t index = 0; index < BATCH; index++)
+            s_set_item (self, 1, index, (first + index * 37) % BLOCKS);
+        uint64_t start_ns = umbp_bench_now_ns ();
+        for (size_t index = 0; index < BATCH; index++) {
+            int err = 0;
+            umbp_view_t *view =
+                umbp_view_get (self->near, self->items[index].key, TIMEOUT_MS, &err);
+            if (!view)
+                return s_failed ("view", err);
+            umbp_view_release (&view);
+        }
+        work.ns += umbp_bench_now_ns () - start_ns;
+        work.moved += BATCH * BLOCK;
+    }
+    return s_probe (self, &work);
+}
+
 //  New blocks, which are removed again behind the clock
 static umbp_bench_probe_t s_put (self_t *self, umbp_t *pool)
 {
@@ -192,15 +230,42 @@ static umbp_bench_probe_t s_put_over (void *arg)
 //  ------------------------------------------------------------------------------------------------
 //  What is compared
 
-static umbp_bench_probe_t s_memcpy (self_t *self, bool to_file)
+typedef void (copy_fn) (void *to, const void *from, size_t size);
+
+static void s_plain_copy (void *to, const void *from, size_t size)
+{
+    memcpy (to, from, size);
+}
+
+//  Past the caches, as the fastest copy of cold bytes goes. Whole lines, aligned.
+static void s_stream_copy (void *to, const void *from, size_t size)
+{
+#ifdef __SSE2__
+    for (size_t at = 0; at < size; at += 4 * sizeof (__m128i)) {
+        const __m128i *source = (const __m128i *) ((const uint8_t *) from + at);
+        __m128i *target = (__m128i *) ((uint8_t *) to + at);
+        __m128i one = _mm_load_si128 (source), two = _mm_load_si128 (source + 1);
+        __m128i three = _mm_load_si128 (source + 2), four = _mm_load_si128 (source + 3);
+        _mm_stream_si128 (target, one);
+        _mm_stream_si128 (target + 1, two);
+        _mm_stream_si128 (target + 2, three);
+        _mm_stream_si128 (target + 3, four);
+    }
+    _mm_sfence ();
+#else
+    memcpy (to, from, size);
+#endif
+}
+
+static umbp_bench_probe_t s_copy (self_t *self, bool to_file, copy_fn *copy)
 {
     clock_work_t work = { .start_cpu = s_cpu (self) };
     for (int round = 0; round < ROUNDS; round++) {
         uint64_t first = umbp_splitmix (&self->random), start_ns = umbp_bench_now_ns ();
         for (size_t index = 0; index < BATCH; index++) {
             uint8_t *there = self->map + (first + index * 37) % BLOCKS * BLOCK;
-            memcpy (to_file ? there : self->rooms[index], to_file ? self->rooms[index] : there,
-                    BLOCK);
+            copy (to_file ? there : self->rooms[index], to_file ? self->rooms[index] : there,
+                  BLOCK);
         }
         work.ns += umbp_bench_now_ns () - start_ns;
         work.moved += BATCH * BLOCK;
@@ -210,12 +275,17 @@ static umbp_bench_probe_t s_memcpy (self_t *self, bool to_file)
 
 static umbp_bench_probe_t s_memcpy_in (void *arg)
 {
-    return s_memcpy (arg, false);
+    return s_copy (arg, false, s_plain_copy);
 }
 
 static umbp_bench_probe_t s_memcpy_out (void *arg)
 {
-    return s_memcpy (arg, true);
+    return s_copy (arg, true, s_plain_copy);
+}
+
+static umbp_bench_probe_t s_stream_in (void *arg)
+{
+    return s_copy (arg, false, s_stream_copy);
 }
 
 static umbp_bench_probe_t s_socket (self_t *self, umbp_bench_socket_way_t way)
@@ -249,17 +319,38 @@ static umbp_bench_probe_t s_socket_receive (void *arg)
     return s_socket (arg, UMBP_BENCH_RECEIVE);
 }
 
+//  In writes as large as those of our bulk server
+static umbp_bench_probe_t s_iperf (void *arg)
+{
+    self_t *self = arg;
+    const char *why = "";
+    umbp_bench_probe_t probe = { .gb = IPERF_GIB * 1.073741824 };
+    probe.value = umbp_bench_iperf (self->cluster.folder, IPERF_GIB, IPERF_WRITE, CONGESTION,
+                                    &probe.cpu_s, &why);
+    if (probe.value < 0)
+        fprintf (stderr, "umbp-bench: iperf3: %s\n", why);
+    return probe;
+}
+
 //  ------------------------------------------------------------------------------------------------
 //  The part
 
 static const umbp_bench_row_t s_rows[] = {
-    { "get 2 MiB x 32, shared memory, verified", "GB/s", "memcpy", 0.60, false, s_get_near,
+    { "get 2 MiB x 32, shared memory, verified", "GB/s", "memcpy", 0.90, false, s_get_near,
       s_memcpy_in },
-    { "put 2 MiB x 32, shared memory", "GB/s", "memcpy", 0, false, s_put_near, s_memcpy_out },
+    { "get 2 MiB x 32, shared memory, verified, again", "GB/s", "copy past the caches", 0.85, false,
+      s_get_near, s_stream_in },
+    { "view 2 MiB x 32, shared memory, verified", "GB/s", "memcpy", 0, false, s_view_near,
+      s_memcpy_in },
+    { "put 2 MiB x 32, shared memory", "GB/s", "memcpy", 0.85, false, s_put_near, s_memcpy_out },
     { "get 2 MiB x 32, tcp, verified", "GB/s", "sendfile and recv", 0.70, false, s_get_far,
       s_socket_sendfile },
     { "get 2 MiB x 32, tcp, verified, again", "GB/s", "send and recv", 0, false, s_get_far,
       s_socket_send },
+    { "get 2 MiB x 32, tcp, verified, once more", "GB/s", "iperf3, one stream", 0.70, false,
+      s_get_far, s_iperf },
+    { "get 2 MiB x 32, tcp, not verified", "GB/s", "iperf3, one stream", 0.90, false, s_get_raw,
+      s_iperf },
     { "put 2 MiB x 32, tcp", "GB/s", "send and recv", 0, false, s_put_over, s_socket_receive },
 };
 
@@ -283,11 +374,14 @@ static bool s_make_room (self_t *self)
     return true;
 }
 
-static umbp_t *s_connect (const self_t *self, size_t node, bool no_shm)
+static umbp_t *s_connect (const self_t *self, size_t node, bool no_shm, bool no_verify)
 {
     int err = 0;
     const char *endpoint = self->cluster.nodes[node].endpoint;
-    umbp_options_t how = { .endpoints = endpoint, .no_shm = no_shm, .timeout_ms = TIMEOUT_MS };
+    umbp_options_t how = { .endpoints = endpoint,
+                           .no_shm = no_shm,
+                           .no_verify = no_verify,
+                           .timeout_ms = TIMEOUT_MS };
     umbp_t *pool = umbp_connect (&how, &err);
     if (!pool)
         fprintf (stderr, "umbp-bench: %s: %s\n", how.endpoints, umbp_errname (err));
@@ -301,10 +395,11 @@ static bool s_start (self_t *self)
     if (!umbp_bench_socket_start (&self->socket, self->file, BLOCKS * BLOCK, CONGESTION)
         || umbp_bench_cluster_start (&self->cluster, 2, flags) != 0)
         return false;
-    self->near = s_connect (self, 0, false);
-    self->far = s_connect (self, 0, true);
-    self->over = s_connect (self, 1, true);
-    return self->near && self->far && self->over && s_load (self, self->near, 1) == 0
+    self->near = s_connect (self, 0, false, false);
+    self->far = s_connect (self, 0, true, false);
+    self->raw = s_connect (self, 0, true, true);
+    self->over = s_connect (self, 1, true, false);
+    return self->near && self->far && self->raw && self->over && s_load (self, self->near, 1) == 0
            && s_load (self, self->over, 2) == 0;
 }
 
@@ -312,6 +407,7 @@ static void s_stop (umbp_bench_suite_t *suite, self_t *self)
 {
     umbp_close (&self->near);
     umbp_close (&self->far);
+    umbp_close (&self->raw);
     umbp_close (&self->over);
     umbp_bench_socket_stop (&self->socket);
     if (umbp_bench_cluster_stop (&self->cluster) != 0)
@@ -322,6 +418,19 @@ static void s_stop (umbp_bench_suite_t *suite, self_t *self)
     if (self->file >= 0)
         close (self->file);
     free (self);
+}
+
+//  Beside iperf3 only if it works here
+static void s_row (umbp_bench_suite_t *suite, umbp_bench_row_t row, self_t *self)
+{
+    if (row.peer == s_iperf && umbp_bench_suite_wants (suite, row.name)) {
+        if (!self->no_iperf && s_iperf (self).value < 0) {
+            printf ("No comparison with iperf3: there is none, or it failed\n");
+            self->no_iperf = true;
+        }
+        row.peer = self->no_iperf ? NULL : row.peer;
+    }
+    umbp_bench_suite_row (suite, &row, self);
 }
 
 void umbp_bench_bulk_rows (umbp_bench_suite_t *suite)
@@ -335,7 +444,7 @@ void umbp_bench_bulk_rows (umbp_bench_suite_t *suite)
     self->socket.sock = -1;
     if (s_make_room (self) && s_start (self))
         for (size_t index = 0; index < ROWS; index++)
-            umbp_bench_suite_row (suite, &s_rows[index], self);
+            s_row (suite, s_rows[index], self);
     else
         umbp_bench_suite_miss (suite, "large blocks", "could not start");
     s_stop (suite, self);

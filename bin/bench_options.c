@@ -41,7 +41,7 @@ static const struct {
     { "scale", SCALE, "what a cluster of many nodes costs each of them, without sockets" },
     { "lost", LOST, "kills one of three nodes of its own: who misses what, and for how long" },
     { "resync", RESYNC, "a node of its own is told all that another holds, under load" },
-    { "suite", SUITE, "starts nodes of its own and compares with memcpy, sockets and redis" },
+    { "suite", SUITE, "starts nodes of its own and compares with memcpy, sockets and other stores" },
 };
 
 typedef enum { KIND_COUNT, KIND_BYTES, KIND_MS, KIND_TEXT, KIND_FLAG } kind_t;
@@ -141,7 +141,7 @@ int umbp_bench_options_init (umbp_bench_options_t *self, const char *command)
         .threads = 1, .batch = 32, .block_bytes = 64 * KIB, .keys = 1000,
         .seconds_ms = 5000, .gets_percent = 50, .strategy = "default",
         .clients = 2, .requests = 1000, .talks = 32,
-        .samples = 7,
+        .samples = 5,
         .nodes = 256, .joins = 25, .intervals = 3, .gone = 6,
     };
     unsigned bit = s_command (command);

@@ -152,6 +152,11 @@ long umbp_bench_redis_get (umbp_bench_redis_t *self, const char *const *keys, si
     return found;
 }
 
+double umbp_bench_redis_cpu (const umbp_bench_redis_t *self)
+{
+    return umbp_bench_cpu (self->pid);
+}
+
 uint64_t umbp_bench_redis_memory (umbp_bench_redis_t *self)
 {
     uint64_t bytes = 0;
@@ -197,6 +202,12 @@ long umbp_bench_redis_get (umbp_bench_redis_t *self, const char *const *keys, si
 {
     (void) self, (void) keys, (void) count, (void) out, (void) size;
     return -1;
+}
+
+double umbp_bench_redis_cpu (const umbp_bench_redis_t *self)
+{
+    (void) self;
+    return 0;
 }
 
 uint64_t umbp_bench_redis_memory (umbp_bench_redis_t *self)

@@ -30,6 +30,9 @@ long umbp_bench_redis_exists (umbp_bench_redis_t *self, const char *const *keys,
 long umbp_bench_redis_get (umbp_bench_redis_t *self, const char *const *keys, size_t count,
                            void *out, size_t size);
 
+//  CPU seconds of the server so far
+double umbp_bench_redis_cpu (const umbp_bench_redis_t *self);
+
 //  used_memory of its INFO; 0 on failure
 uint64_t umbp_bench_redis_memory (umbp_bench_redis_t *self);
 

@@ -144,6 +144,8 @@ int umbp_bench_suite (const umbp_bench_options_t *options)
     printf ("%ld cores; in the last minute %.1f others were running on them.\n\n",
             sysconf (_SC_NPROCESSORS_ONLN), load);
     umbp_bench_bulk_rows (&self);
+    umbp_bench_values_rows (&self);
+    umbp_bench_lanes_rows (&self);
     umbp_bench_keys_rows (&self);
     umbp_bench_lost_rows (&self);
     s_write (&self);

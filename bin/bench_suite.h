@@ -53,8 +53,11 @@ void umbp_bench_suite_miss (umbp_bench_suite_t *self, const char *part, const ch
 //  CPU seconds of this process so far
 double umbp_bench_suite_cpu (void);
 
-//  The parts: bench_bulk.c, large blocks; bench_keys.c, many small ones
+//  The parts: bench_bulk.c, large blocks; bench_values.c, large values of this host; bench_lanes.c, many
+//  calls side by side; bench_keys.c, many small blocks
 void umbp_bench_bulk_rows (umbp_bench_suite_t *self);
+void umbp_bench_values_rows (umbp_bench_suite_t *self);
+void umbp_bench_lanes_rows (umbp_bench_suite_t *self);
 void umbp_bench_keys_rows (umbp_bench_suite_t *self);
 
 #endif

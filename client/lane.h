@@ -11,6 +11,7 @@
 
 #include "client/pool.h"
 #include "cluster/bulk/board.h"
+#include "cluster/bulk/spin.h"
 #include "cluster/bulk/tcp_client.h"
 #include "proto/message.h"
 
@@ -87,6 +88,7 @@ struct umbp_lane {
     size_t touch_count;
     int64_t touched_ms;                 //  When it was told last
 
+    umbp_spin_t spin;                   //  Of whoever waits for answers
     zmq_msg_t frames[4];                //  Of the last answer over ZeroMQ
     size_t frame_count;
     uint8_t *datagram;                  //  The last answer through a door

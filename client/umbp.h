@@ -53,8 +53,8 @@ typedef struct {
                                         //  tcp://127.0.0.1:7710
     uint32_t timeout_ms;                //  Deadline of a call that is given 0. 0: 10000
     unsigned lanes;                     //  Calls that may run side by side. 0: 8, at most 64
-    unsigned spin_us;                   //  Spin so long for an answer before sleeping. 0: what the
-                                        //  node advises
+    unsigned spin_us;                   //  Spin up to so long for an answer before sleeping, as long
+                                        //  as that pays. 0: what the node advises
     bool no_shm;                        //  Never use shared memory and doors, even on the same host
     bool no_verify;                     //  Do not compare checksums on get. For measurements only
     const char *certificate;            //  File of the caller's certificate (umbp-console keygen),
@@ -331,6 +331,7 @@ typedef struct {
     uint64_t checksum_errors, stale, timeouts;
     uint64_t board_hits;                //  Of the hits: found and read here without any message
     uint64_t replicas_missing;          //  Copies that puts asked for and that were not made in time
+    uint64_t spin_us;                   //  CPU time spent looking for answers before sleeping
 } umbp_stats_t;
 
 UMBP_EXPORT void umbp_stats (umbp_t *self, umbp_stats_t *out);

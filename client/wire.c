@@ -363,21 +363,39 @@ static void s_sleep (umbp_lane_t *lane, int64_t deadline_ms)
         zmq_poll (items, count, (long) left);
 }
 
+//  Nothing is there, for the first time in this wait or again. Returns whether to look again at once.
+static bool s_spin (umbp_lane_t *lane, bool first, uint64_t now_us)
+{
+    umbp_spin_t *spin = &lane->spin;
+    if (spin->max_us != lane->pool->spin_us)                 //  The node told us only now
+        umbp_spin_init (spin, lane->pool->spin_us);
+    if (spin->max_us == 0)
+        return false;
+    if (first)
+        return umbp_spin_begin (spin, (int64_t) now_us);
+    uint64_t spent_us = spin->spent_us;
+    bool again = umbp_spin_again (spin, (int64_t) now_us);
+    lane->stats.spin_us += spin->spent_us - spent_us;
+    return again;
+}
+
 umbp_answer_t *umbp_wire_wait (umbp_lane_t *lane, int64_t deadline_ms)
 {
-    uint64_t spin_end_us = 0;
-    for (;;) {
+    bool first = true, again = true;
+    for (;; first = false) {
         umbp_answer_t *answer = s_look (lane);
-        if (answer)
+        if (answer) {
+            if (!first && umbp_spin_waits (&lane->spin))
+                umbp_spin_found (&lane->spin, (int64_t) s_now_us ());
             return answer;
+        }
         uint64_t now_us = s_now_us ();
-        if (spin_end_us == 0)
-            spin_end_us = now_us + lane->pool->spin_us;
         if (lane->question_count == 0 || (int64_t) (now_us / 1000) >= deadline_ms) {
             umbp_wire_abandon (lane);
             return NULL;
         }
-        if (now_us < spin_end_us)
+        again = again && s_spin (lane, first, now_us);
+        if (again)
             sched_yield ();
         else
             s_sleep (lane, deadline_ms);

@@ -4,6 +4,7 @@
 #include <sched.h>
 
 #include "cluster/bulk/shm.h"
+#include "cluster/bulk/spin.h"
 #include "cluster/clients.h"
 #include "cluster/doors.h"
 #include "cluster/late.h"
@@ -46,7 +47,8 @@ struct umbp_post {
 
     umbp_doors_t *doors;                //  NULL: none
 
-    unsigned spin_us, log_level;
+    umbp_spin_t spin;
+    unsigned log_level;
     uint64_t next_call;                 //  0: none are given
     uint64_t call;                      //  Of the request that is being served, 0: none is
     umbp_post_stats_t stats;
@@ -120,7 +122,7 @@ void umbp_post_set_node (umbp_post_t *self, const char *node)
 
 void umbp_post_set_spin (umbp_post_t *self, unsigned spin_us)
 {
-    self->spin_us = spin_us;
+    umbp_spin_init (&self->spin, spin_us);
 }
 
 void umbp_post_set_calls (umbp_post_t *self, uint64_t first)
@@ -139,6 +141,10 @@ const umbp_post_stats_t *umbp_post_stats (umbp_post_t *self)
         self->stats.doors_open = umbp_doors_stats (self->doors)->open;
         self->stats.doors_refused = umbp_doors_stats (self->doors)->refused;
     }
+    self->stats.spin_us = self->spin.spent_us;
+    self->stats.spins_paid = self->spin.paid;
+    self->stats.spins_vain = self->spin.vain;
+    self->stats.spin_rests = self->spin.rests;
     return &self->stats;
 }
 
@@ -542,12 +548,20 @@ static void s_close_frames (zmq_msg_t *frames, size_t count, size_t max)
         zmq_msg_close (&frames[index]);
 }
 
+//  A message is there: how long we waited for it says whether spinning pays
+static void s_found (umbp_post_t *self)
+{
+    if (umbp_spin_waits (&self->spin))
+        umbp_spin_found (&self->spin, zclock_usecs ());
+}
+
 static bool s_inbox_once (umbp_post_t *self)
 {
     zmq_msg_t frames[4];                //  Sender, origin, message, payload
     size_t count = s_receive (self->inbox_handle, frames, 4);
     if (count == 0)
         return false;
+    s_found (self);
     size_t sender_size = zmq_msg_size (&frames[0]);
     size_t origin_size = count > 1 ? zmq_msg_size (&frames[1]) : 0;
     umbp_origin_t origin = { 0 };
@@ -573,6 +587,7 @@ static bool s_peer_once (umbp_post_t *self, const peer_t *peer)
     size_t count = s_receive (peer->handle, frames, 4);
     if (count == 0)
         return false;
+    s_found (self);
     size_t body = peer->link ? 2 : 1;
     if (count < body + 1 || count > body + 2)
         self->stats.malformed++;
@@ -585,6 +600,7 @@ static bool s_peer_once (umbp_post_t *self, const peer_t *peer)
 static bool s_on_datagram (void *arg, uint64_t door, const void *data, size_t size)
 {
     umbp_post_t *self = arg;
+    s_found (self);
     if (size > DATAGRAM_MAX) {
         self->stats.malformed++;
         return false;
@@ -614,20 +630,21 @@ static bool s_drain_once (umbp_post_t *self)
     return any;
 }
 
-//  Waking a sleeping core costs more than a small message: look again for a moment before going to sleep
+//  Waking a sleeping core costs more than a small message: look again for a moment before going to sleep, where
+//  that pays
 static void s_spin (void *arg)
 {
     umbp_post_t *self = arg;
-    if (self->spin_us == 0)
+    if (self->spin.max_us == 0)
         return;
-    int64_t last = zclock_usecs ();
-    for (int turn = 0; turn < SPIN_TURNS_MAX; turn++) {
+    bool again = umbp_spin_begin (&self->spin, zclock_usecs ());
+    for (int turn = 0; again && turn < SPIN_TURNS_MAX; turn++) {
         if (s_drain_once (self))
-            last = zclock_usecs ();
-        else if (zclock_usecs () - last > self->spin_us)
-            return;
-        else
+            again = umbp_spin_begin (&self->spin, zclock_usecs ());
+        else {
             sched_yield ();
+            again = umbp_spin_again (&self->spin, zclock_usecs ());
+        }
     }
 }
 

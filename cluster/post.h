@@ -70,7 +70,7 @@ void umbp_post_start (umbp_post_t *self, zloop_t *loop, void *shell, void *owner
 //  The name of this node: a question to it is a local one
 void umbp_post_set_node (umbp_post_t *self, const char *node);
 
-//  Spin so long after the last message before the thread sleeps; 0 never
+//  Spin up to so long after the last message before the thread sleeps, as long as that pays (bulk/spin.h); 0 never
 void umbp_post_set_spin (umbp_post_t *self, unsigned spin_us);
 
 //  Requests that come without a call, and want an answer, get one from now on: from first, counting up. All that
@@ -125,6 +125,9 @@ typedef struct {
     uint64_t late;                      //  Answers that came too late, and were undone
     uint64_t crowded;                   //  Refused since their client had too many open
     uint64_t doors_open, doors_refused;
+    uint64_t spin_us;                   //  CPU time for looking in vain, before sleeping
+    uint64_t spins_paid, spins_vain;    //  Spins that a message ended; that none did
+    uint64_t spin_rests;                //  Spins given up since others wanted the core
     uint64_t errors[1 - UMBP_ERR_LAST]; //  Answers given, by -status
     uint64_t received[UMBP_MSG_LAST];   //  Requests that were understood, by type
     umbp_latency_t latency;             //  Answers that were given to them

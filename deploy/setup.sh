@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 #  deploy/setup.sh - installs what is missing on Debian 12 or Ubuntu 22.04 and later; asks nothing.
 #
-#      deploy/setup.sh [build] [check] [lint] [fuzz] [rdma]     build alone if none is named
+#      deploy/setup.sh [build] [check] [bench] [lint] [fuzz] [rdma]     build alone if none is named
 #
-#  build: what `make` needs; check, lint: what the tests and `make lint` need besides; fuzz: what
-#  clang, which must be there, needs for `make fuzz`; rdma: a virtual machine for `make check-rdma`.
+#  build: what `make` needs; check, lint: what the tests and `make lint` need besides; bench: what
+#  `make bench` compares with; fuzz: what clang, which must be there, needs for `make fuzz`; rdma: a
+#  virtual machine for `make check-rdma`.
 #  Does nothing, quickly, where all is there. As another user than root it takes sudo.
 set -euo pipefail
 
@@ -24,6 +25,9 @@ for part in "${@:-build}"; do
                 ps:procps setarch:util-linux jq:jq curl:curl etcd:etcd-server etcdctl:etcd-client)
         packages+=(libcunit1-dev libhiredis-dev python3-venv)
         promtool=("${0%/*}/promtool.sh" "${B:-build}/tools") ;;
+    bench)
+        tools+=(redis-server:redis-server memcached:memcached iperf3:iperf3 python3:python3)
+        packages+=(libhiredis-dev python3-venv) ;;
     lint)
         tools+=(clang:clang clang-format:clang-format clang-tidy:clang-tidy cppcheck:cppcheck
                 patch:patch) ;;
@@ -37,7 +41,7 @@ for part in "${@:-build}"; do
         runtime=$(clang -print-resource-dir)/lib/linux/libclang_rt.fuzzer-$(uname -m).a
         [[ -e $runtime ]] || missing+=(libclang-rt-dev) ;;
     *)
-        sed -n '2,8s/^#  \?//p' "$0" >&2
+        sed -n '2,9s/^#  \?//p' "$0" >&2
         exit 2 ;;
     esac
 done
@@ -73,7 +77,7 @@ install () {
 install || { echo "once more, in 5 s" >&2; sleep 5; install; }
 
 #  The tests start servers of their own; one for ever, and at each boot, nobody asked for
-for server in redis-server etcd-server; do
+for server in redis-server memcached etcd-server; do
     if [[ " ${missing[*]} " == *" $server "* && -d /run/systemd/system ]]; then
         service=${server/etcd-server/etcd}
         "${root[@]}" systemctl disable --now "$service"

@@ -4,7 +4,6 @@
 //
 //  The node that stands still is a process, forked before this one has any thread.
 #include "test/unit/forked.h"
-
 #include "test/unit/gauge.h"
 
 #include <dirent.h>
