@@ -48,6 +48,8 @@ struct umbp_node {
     void *context;                      //  Of the sockets that the gate looks after
     char gateway[UMBP_TEXT_MAX];        //  Its URL, empty: there is none
     const char *names[ACTORS_MAX + 3];  //  Who can be asked for stat; ends with NULL
+    const umbp_verbs_api_t *rdma_api;
+    umbp_verbs_t *rdma;                 //  Devices, until their actor has them; NULL: none
     int stop_fd;                        //  Readable once a drain wants us to end; 0: none
 };
 
@@ -236,12 +238,11 @@ static void s_start_verbs (umbp_node_t *self, umbp_region_t **regions, size_t co
         pieces[index] =
             (umbp_piece_t){ umbp_region_base (regions[index]), umbp_region_bytes (regions[index]) };
     umbp_verbs_args_t args = { .home = &self->home,
-                               .plugin = self->options.rdma_plugin,
-                               .devices = self->options.rdma_devices,
-                               .gid_index = self->options.rdma_gid, .regions = pieces,
+                               .api = self->rdma_api, .verbs = self->rdma, .regions = pieces,
                                .region_count = count, .page_size = self->options.page_bytes,
                                .bulk = bulk, .idle_ms = self->options.bulk_idle_ms };
-    if (streq (self->options.rdma, "off") || !s_add (self, umbp_verbs_actor_new (&args)))
+    self->rdma = NULL;
+    if (!args.verbs || !s_add (self, umbp_verbs_actor_new (&args)))
         return;
     size_t row = 0;
     while (self->names[row])
@@ -416,6 +417,11 @@ static bool s_start_link (umbp_node_t *self)
     umbp_link_args_t args = { .instance = self->home.instance,
                               .node = self->home.node,
                               .listen = self->options.listen };
+    if (streq (self->options.rdma, "auto"))
+        self->rdma = umbp_verbs_actor_open (self->options.rdma_plugin, self->options.rdma_devices,
+                                            self->options.rdma_gid, &self->rdma_api);
+    if (self->rdma)                     //  Else who asks for it is told at once that it is not there
+        args.actors = UMBP_LINK_ACTORS ",verbs";
     if (self->options.insecure)
         zsys_warning ("node: security/insecure is set: nothing is encrypted, and whoever reaches "
                       "%s can read, write and remove everything",
@@ -467,6 +473,8 @@ void umbp_node_destroy (umbp_node_t **self_p)
         zactor_destroy (&self->actors[--self->actor_count]);
     zactor_destroy (&self->link);
     zactor_destroy (&self->gate);
+    if (self->rdma)
+        self->rdma_api->close (&self->rdma);
     if (self->context)
         zmq_ctx_term (self->context);
     if (*self->home.doors) {

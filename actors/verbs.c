@@ -220,33 +220,37 @@ static void s_destroy (void **self_p)
     freen (*self_p);
 }
 
-//  Says in the log what there is, or why there is nothing
-static umbp_verbs_links_t *s_open (const umbp_verbs_args_t *args)
+umbp_verbs_t *umbp_verbs_actor_open (const char *plugin, const char *devices, unsigned gid_index,
+                                     const umbp_verbs_api_t **api_p)
 {
     char text[1024], why[UMBP_VERBS_WHY_MAX];
-    int rc = 0;
-    umbp_verbs_links_args_t links = { .regions = args->regions, .region_count = args->region_count,
-                                      .page_size = args->page_size, .bulk = args->bulk,
-                                      .idle_ms = args->idle_ms };
-    links.api = umbp_verbs_load (args->plugin, why);
-    umbp_verbs_options_t options = { .devices = args->devices,
-                                     .gid_index = (int) args->gid_index };
-    if (links.api)
-        links.verbs = links.api->open (&options, &rc, why);
-    if (!links.verbs) {
+    umbp_verbs_options_t options = { .devices = devices, .gid_index = (int) gid_index };
+    const umbp_verbs_api_t *api = umbp_verbs_load (plugin, why);
+    umbp_verbs_t *verbs = api ? api->open (&options, NULL, why) : NULL;
+    if (!verbs) {
         zsys_info ("verbs: %s", why);
         return NULL;
     }
-    links.api->print (links.verbs, text, sizeof text);
-    umbp_verbs_links_t *self = umbp_verbs_links_new (&links, &rc);
-    if (!self) {
-        zsys_warning ("verbs: cannot lock the memory for RDMA: %s; raise ulimit -l "
-                      "(LimitMEMLOCK), bulk bytes go over tcp",
-                      umbp_strerror (rc));
-        return NULL;
-    }
-    for (char *line = strtok (text, "\n"); line; line = strtok (NULL, "\n"))
+    api->print (verbs, text, sizeof text);
+    for (char *rest = NULL, *line = strtok_r (text, "\n", &rest); line;
+         line = strtok_r (NULL, "\n", &rest))
         zsys_info ("verbs: serving by %s", line);
+    *api_p = api;
+    return verbs;
+}
+
+static umbp_verbs_links_t *s_links (const umbp_verbs_args_t *args)
+{
+    umbp_verbs_links_args_t how = { .api = args->api, .verbs = args->verbs,
+                                    .regions = args->regions, .region_count = args->region_count,
+                                    .page_size = args->page_size, .bulk = args->bulk,
+                                    .idle_ms = args->idle_ms };
+    int rc = 0;
+    umbp_verbs_links_t *self = umbp_verbs_links_new (&how, &rc);
+    if (!self)
+        zsys_warning ("verbs: cannot lock the memory for RDMA: %s; raise ulimit -l (LimitMEMLOCK); "
+                      "bulk bytes go over tcp",
+                      umbp_strerror (rc));
     return self;
 }
 
@@ -258,7 +262,7 @@ zactor_t *umbp_verbs_actor_new (const umbp_verbs_args_t *args)
         { UMBP_MSG_conceal, s_on_conceal },
         { 0, NULL },
     };
-    umbp_verbs_links_t *links = s_open (args);
+    umbp_verbs_links_t *links = s_links (args);
     if (!links)
         return NULL;
     self_t *self = zmalloc (sizeof (self_t));
