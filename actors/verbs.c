@@ -111,14 +111,15 @@ static void s_on_join (void *owner, const umbp_mail_t *mail)
 //  expose, conceal
 
 //  One block. Returns how many rows it took; its status is set.
-static uint32_t s_expose (self_t *self, const umbp_msg_expose_t *ask, const char *user, size_t index,
-                          uint32_t used, size_t queues)
+static uint32_t s_expose (self_t *self, const umbp_msg_expose_t *ask, const char *user,
+                          size_t index, uint32_t used, size_t queues)
 {
     umbp_verbs_row_t rows[UMBP_VERBS_SPANS_MAX];
     size_t room = UMBP_WINDOWS_MAX - used;
-    int rc = umbp_verbs_links_expose (self->links, ask->link, user, umbp_u64s_at (ask->tokens, index),
-                                      umbp_u32s_at (ask->items, index), ask->write, rows,
-                                      room < UMBP_VERBS_SPANS_MAX ? room : UMBP_VERBS_SPANS_MAX);
+    int rc =
+        umbp_verbs_links_expose (self->links, ask->link, user, umbp_u64s_at (ask->tokens, index),
+                                 umbp_u32s_at (ask->items, index), ask->write, rows,
+                                 room < UMBP_VERBS_SPANS_MAX ? room : UMBP_VERBS_SPANS_MAX);
     self->statuses[index] = (int8_t) (rc < 0 ? rc : 0);
     self->counts[index] = (uint16_t) (rc < 0 ? 0 : rc);
     for (uint32_t row = 0; row < self->counts[index]; row++) {
@@ -241,7 +242,8 @@ umbp_verbs_t *umbp_verbs_actor_open (const char *plugin, const char *devices, un
 
 static umbp_verbs_links_t *s_links (const umbp_verbs_args_t *args)
 {
-    umbp_verbs_links_args_t how = { .api = args->api, .verbs = args->verbs,
+    umbp_verbs_links_args_t how = { .api = args->api,
+                                    .verbs = args->verbs,
                                     .regions = args->regions, .region_count = args->region_count,
                                     .page_size = args->page_size, .bulk = args->bulk,
                                     .idle_ms = args->idle_ms };

@@ -177,7 +177,9 @@ int umbp_verbs_links_join (umbp_verbs_links_t *self, uint64_t session, const cha
         api->link_destroy (&link);
         return rc;
     }
-    *seat = (seat_t) { .session = session, .link = link, .queues = peer->count,
+    *seat = (seat_t){ .session = session,
+                      .link = link,
+                      .queues = peer->count,
                        .used_ms = umbp_clock_ms () };
     while (seat->number == 0)
         umbp_bulk_auth_draw ((uint8_t *) &seat->number, sizeof seat->number);
@@ -265,13 +267,17 @@ static int s_expose (umbp_verbs_links_t *self, seat_t *seat, uint64_t token, uin
     room = room < max ? room : max;
     if (s_is_open (seat, token, item))
         return UMBP_EAGAIN;
-    int count = umbp_bulk_server_hold (self->args.bulk, seat->session, token, item, write, &card,
-                                       spans, room < UMBP_VERBS_SPANS_MAX ? room : UMBP_VERBS_SPANS_MAX);
+    int count =
+        umbp_bulk_server_hold (self->args.bulk, seat->session, token, item, write, &card, spans,
+                               room < UMBP_VERBS_SPANS_MAX ? room : UMBP_VERBS_SPANS_MAX);
     if (count < 0)
         return count == UMBP_ETOOBIG ? UMBP_EAGAIN : count;
     opening_t *opening = calloc (1, sizeof *opening + (size_t) count * sizeof *opening->windows);
     assert (opening);
-    *opening = (opening_t) { .token = token, .item = item, .write = write, .card = card,
+    *opening = (opening_t){ .token = token,
+                            .item = item,
+                            .write = write,
+                            .card = card,
                              .next = seat->openings };
     seat->openings = opening;
     int rc = s_open (self, seat, opening, spans, (size_t) count, rows);

@@ -187,7 +187,8 @@ static reads_t s_reads (umbp_lane_t *lane, size_t max)
 //  Each read gets an outcome. An owner that could not be spoken to has failed, whatever the reason.
 static void s_run_reads (call_t *call, reads_t *reads, umbp_owner_t *owner)
 {
-    const umbp_place_t place = { .node = owner->node, .bulk = owner->bulk,
+    const umbp_place_t place = { .node = owner->node,
+                                 .bulk = owner->bulk,
                                  .bulk_key = owner->bulk_key };
     owner->failed |=
         umbp_lane_move (call->lane, &place, reads->ios, reads->count, reads->statuses) < 0;

@@ -98,7 +98,8 @@ static void s_fill_there (call_t *call, job_t *jobs, size_t count, const group_t
     }
     if (used == 0)
         return;
-    const umbp_place_t place = { .node = group->node, .bulk = group->bulk,
+    const umbp_place_t place = { .node = group->node,
+                                 .bulk = group->bulk,
                                  .bulk_key = group->bulk_key, .write = true };
     umbp_lane_move (call->lane, &place, ios, used, statuses);
     for (size_t index = 0; index < used; index++) {

@@ -423,7 +423,9 @@ size_t umbp_rdma_move (umbp_lane_t *lane, const char *node, bool write, umbp_bul
         return 0;
     for (size_t at = 0; at < count && umbp_clock_ms () < deadline_ms; at += UMBP_WINDOW_ITEMS) {
         size_t left = count - at;
-        batch_t batch = { .write = write, .ios = ios + at, .statuses = statuses + at,
+        batch_t batch = { .write = write,
+                          .ios = ios + at,
+                          .statuses = statuses + at,
                           .count = left < UMBP_WINDOW_ITEMS ? left : UMBP_WINDOW_ITEMS };
         done += s_move (lane, node, &batch, deadline_ms);
     }
