@@ -36,7 +36,8 @@ static void s_user (const umbp_mail_t *mail, char *out)
 static bool s_read_peer (const umbp_msg_join_t *ask, umbp_verbs_description_t *peer)
 {
     *peer = (umbp_verbs_description_t) { .count = ask->numbers.count };
-    if (peer->count > UMBP_VERBS_QUEUES_MAX || ask->gids.size != 16 * (size_t) peer->count)
+    if (peer->count == 0 || peer->count > UMBP_VERBS_QUEUES_MAX
+        || ask->gids.size != 16 * (size_t) peer->count)
         return false;
     for (size_t index = 0; index < peer->count; index++) {
         umbp_verbs_queue_t *queue = &peer->queues[index];

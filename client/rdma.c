@@ -353,6 +353,7 @@ static size_t s_list_ios (umbp_lane_t *lane, const batch_t *batch, umbp_verbs_io
     umbp_verbs_io_t *ios = *ios_p = umbp_lane_take (lane, batch->count, sizeof *ios);
     uint32_t *whose = *whose_p = umbp_lane_take (lane, batch->count, sizeof *whose);
     size_t used = 0;
+    assert (batch->opened);             //  s_expose went well
     for (size_t index = 0; index < batch->count; index++) {
         const umbp_bulk_io_t *io = &batch->ios[index];
         size_t block = batch->whose[index], first = 0;

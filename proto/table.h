@@ -547,13 +547,13 @@
 
 //  Queue pairs of one end of an RDMA link (cluster/bulk/verbs.h), one row each
 #define UMBP_FIELDS_queue_pairs(F, m, key) \
-    F (m, key, numbers, U32S, MUST, 1, 1, UMBP_QUEUE_PAIRS_MAX, "number of each queue pair") \
-    F (m, key + 1, psns, U32S, MUST, 1, 1, UMBP_QUEUE_PAIRS_MAX, "number of its first packet") \
-    F (m, key + 2, lids, U16S, MUST, 1, 1, UMBP_QUEUE_PAIRS_MAX, \
+    F (m, key, numbers, U32S, MUST, 1, 0, UMBP_QUEUE_PAIRS_MAX, "number of each queue pair") \
+    F (m, key + 1, psns, U32S, MUST, 1, 0, UMBP_QUEUE_PAIRS_MAX, "number of its first packet") \
+    F (m, key + 2, lids, U16S, MUST, 1, 0, UMBP_QUEUE_PAIRS_MAX, \
        "address on InfiniBand, 0 on Ethernet") \
-    F (m, key + 3, mtus, U16S, MUST, 1, 1, UMBP_QUEUE_PAIRS_MAX, "bytes in a packet, at most") \
-    F (m, key + 4, reads, U8S, MUST, 1, 1, UMBP_QUEUE_PAIRS_MAX, "READs it answers at a time") \
-    F (m, key + 5, devices, U8S, MUST, 1, 1, UMBP_QUEUE_PAIRS_MAX, \
+    F (m, key + 3, mtus, U16S, MUST, 1, 0, UMBP_QUEUE_PAIRS_MAX, "bytes in a packet, at most") \
+    F (m, key + 4, reads, U8S, MUST, 1, 0, UMBP_QUEUE_PAIRS_MAX, "READs it answers at a time") \
+    F (m, key + 5, devices, U8S, MUST, 1, 0, UMBP_QUEUE_PAIRS_MAX, \
        "place of its device in the list of its end") \
     F (m, key + 6, gids, BYTES, MUST, 0, 16, UMBP_QUEUE_PAIRS_MAX * 16, \
        "16 bytes each: address of its port")
@@ -569,8 +569,8 @@
     F (m, 14, sizes, U64S, MUST, 2, 0, 64, "bytes of each region")
 #define UMBP_FIELDS_expose(F, m) \
     F (m, 4, link, U64, MUST, 0, 1, UINT64_MAX, "by which link") \
-    F (m, 5, tokens, U64S, MUST, 1, 1, UMBP_BATCH_MAX, "lease or slot of each block") \
-    F (m, 6, items, U32S, MUST, 1, 1, UMBP_BATCH_MAX, "number of the block in its lease; 0 in a slot") \
+    F (m, 5, tokens, U64S, MUST, 1, 0, UMBP_BATCH_MAX, "lease or slot of each block") \
+    F (m, 6, items, U32S, MUST, 1, 0, UMBP_BATCH_MAX, "number of the block in its lease; 0 in a slot") \
     F (m, 7, write, BOOL, MAY, 0, 0, 1, "to write them: tokens are slots")
 #define UMBP_FIELDS_expose_ok(F, m) \
     F (m, 4, statuses, S8S, MUST, 1, 0, UMBP_BATCH_MAX, \

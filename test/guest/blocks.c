@@ -666,8 +666,8 @@ static int s_bench (const char *what, size_t bytes, size_t count)
     unsigned char *memory = aligned_alloc (4096, bytes * count);
     assert (items && keys && memory);
     owner_fill (memory, bytes * count, 9);
-    if (umbp_register (pool, memory, bytes * count) != 0)
-        return 1;
+    int rc = umbp_register (pool, memory, bytes * count);
+    assert (rc == 0);
     for (size_t index = 0; index < count; index++) {
         snprintf (keys[index], sizeof *keys, "bench-%zu", index);
         items[index] = (umbp_item_t) { .key = { keys[index], strlen (keys[index]) },
@@ -675,7 +675,7 @@ static int s_bench (const char *what, size_t bytes, size_t count)
     }
     bool put = strcmp (what, "put") == 0;
     double best_mb = 0;
-    int rc = (int) count;
+    rc = (int) count;
     for (int round = 0; round < 4 && rc == (int) count; round++) {    //  The first one makes the link
         int64_t start_ms = umbp_clock_ms ();
         if (put || round == 0)
@@ -694,6 +694,9 @@ static int s_bench (const char *what, size_t bytes, size_t count)
     bool fine =
         rc == (int) count && s_stats (pool).tcp_get_bytes + s_stats (pool).tcp_put_bytes == 0;
     umbp_close (&pool);
+    free (items);
+    free (keys);
+    free (memory);
     return fine ? 0 : 1;
 }
 
