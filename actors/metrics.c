@@ -135,6 +135,17 @@ static const umbp_metric_t s_metrics[] = {
     { "tier", "bulk_unused", C, "closed since they showed no valid token in time" },
     { "tier", "bulk_idle", C, "closed since nobody used them, and no token was out" },
 
+    { "verbs", "links", G, "RDMA links of clients" },
+    { "verbs", "windows", G, "parts of memory that are open to them" },
+    { "verbs", "joined", C, "links that were made" },
+    { "verbs", "exposed", C, "blocks that were opened to a link" },
+    { "verbs", "exposed_bytes", C, "bytes of their pages" },
+    { "verbs", "not_exposed", C, "blocks that were not: their lease was over, or too many are open" },
+    { "verbs", "revoked", C, "blocks that were closed since their lease or slot ended" },
+    { "verbs", "links_fenced", C, "links ended so that a writer could not go on after its slot" },
+    { "verbs", "links_broken", C, "links whose queue pairs had all failed" },
+    { "verbs", "links_idle", C, "links that nobody used" },
+
     { "eviction", "waiting", G, "requests to evict that are under way" },
     { "eviction", "pressures", C, "times that a tier said it is full" },
     { "eviction", "rounds", C, "rounds of eviction" },

@@ -23,6 +23,7 @@
 #include "actors/router.h"
 #include "actors/tier/manager.h"
 #include "actors/tier/pace.h"
+#include "actors/verbs.h"
 #include "cluster/bulk/host.h"
 #include "cluster/discovery/beacon.h"
 #include "cluster/discovery/gossip.h"
@@ -46,7 +47,9 @@ struct umbp_node {
     zactor_t *gate;                     //  NULL: links are plain. Outlives the link
     void *context;                      //  Of the sockets that the gate looks after
     char gateway[UMBP_TEXT_MAX];        //  Its URL, empty: there is none
-    const char *names[ACTORS_MAX + 2];  //  Who can be asked for stat; ends with NULL
+    const char *names[ACTORS_MAX + 3];  //  Who can be asked for stat; ends with NULL
+    const umbp_verbs_api_t *rdma_api;
+    umbp_verbs_t *rdma;                 //  Devices, until their actor has them; NULL: none
     int stop_fd;                        //  Readable once a drain wants us to end; 0: none
 };
 
@@ -226,6 +229,27 @@ static uint64_t s_seed (const umbp_node_options_t *options)
     return umbp_key_seed (*options->secret ? options->secret : options->cluster);
 }
 
+//  RDMA beside tcp, where there is some. None is no failure.
+static void s_start_verbs (umbp_node_t *self, umbp_region_t **regions, size_t count,
+                           umbp_bulk_server_t *bulk)
+{
+    umbp_piece_t pieces[UMBP_REGIONS_MAX];
+    for (size_t index = 0; index < count; index++)
+        pieces[index] =
+            (umbp_piece_t){ umbp_region_base (regions[index]), umbp_region_bytes (regions[index]) };
+    umbp_verbs_args_t args = { .home = &self->home,
+                               .api = self->rdma_api, .verbs = self->rdma, .regions = pieces,
+                               .region_count = count, .page_size = self->options.page_bytes,
+                               .bulk = bulk, .idle_ms = self->options.bulk_idle_ms };
+    self->rdma = NULL;
+    if (!args.verbs || !s_add (self, umbp_verbs_actor_new (&args)))
+        return;
+    size_t row = 0;
+    while (self->names[row])
+        row++;
+    self->names[row] = "verbs";
+}
+
 //  *err is set if this fails for want of memory or a port, and else stays as it is
 static bool s_start_tier (umbp_node_t *self, uint64_t seed, const umbp_quotas_t *quotas, int *err)
 {
@@ -253,7 +277,10 @@ static bool s_start_tier (umbp_node_t *self, uint64_t seed, const umbp_quotas_t 
                                  .resyncs = self->options.resyncs,
                                  .replicate_last = streq (self->options.replicate, "last"),
                                  .replicate_rate = self->options.replicate_rate };
-    return s_add (self, umbp_manager_new (&args));
+    if (!s_add (self, umbp_manager_new (&args)))
+        return false;
+    s_start_verbs (self, regions, (size_t) count, bulk);
+    return true;
 }
 
 //  With what tenants may use. The file was fine when it was checked, but it is a file.
@@ -390,6 +417,11 @@ static bool s_start_link (umbp_node_t *self)
     umbp_link_args_t args = { .instance = self->home.instance,
                               .node = self->home.node,
                               .listen = self->options.listen };
+    if (streq (self->options.rdma, "auto"))
+        self->rdma = umbp_verbs_actor_open (self->options.rdma_plugin, self->options.rdma_devices,
+                                            self->options.rdma_gid, &self->rdma_api);
+    if (self->rdma)                     //  Else who asks for it is told at once that it is not there
+        args.actors = UMBP_LINK_ACTORS ",verbs";
     if (self->options.insecure)
         zsys_warning ("node: security/insecure is set: nothing is encrypted, and whoever reaches "
                       "%s can read, write and remove everything",
@@ -441,6 +473,8 @@ void umbp_node_destroy (umbp_node_t **self_p)
         zactor_destroy (&self->actors[--self->actor_count]);
     zactor_destroy (&self->link);
     zactor_destroy (&self->gate);
+    if (self->rdma)
+        self->rdma_api->close (&self->rdma);
     if (self->context)
         zmq_ctx_term (self->context);
     if (*self->home.doors) {

@@ -64,6 +64,11 @@ typedef struct {
     bool insecure;                      //  Listen anywhere without a certificate: whoever reaches
                                         //  the ports can read, write and remove everything
 
+    char rdma[8];                       //  auto: serve blocks by RDMA too if there are devices; off
+    char rdma_devices[256];             //  "name,name:port"; empty: all that are active
+    unsigned rdma_gid;                  //  Index of the GID of all of them; 0: chosen
+    char rdma_plugin[256];              //  File; empty: libumbp-verbs.so where libraries lie
+
     unsigned heartbeat_ms, suspect_ms, gone_ms;
     unsigned copies;                    //  R, 1..3
     unsigned vnodes;                    //  Points of a node on the ring

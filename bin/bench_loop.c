@@ -339,6 +339,8 @@ static void s_add_stats (umbp_stats_t *to, umbp_t *pool)
     to->shm_get_bytes += stats.shm_get_bytes;
     to->tcp_put_bytes += stats.tcp_put_bytes;
     to->tcp_get_bytes += stats.tcp_get_bytes;
+    to->rdma_put_bytes += stats.rdma_put_bytes;
+    to->rdma_get_bytes += stats.rdma_get_bytes;
     to->inline_put_bytes += stats.inline_put_bytes;
     to->inline_get_bytes += stats.inline_get_bytes;
 }

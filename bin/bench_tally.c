@@ -160,6 +160,8 @@ json_t *umbp_bench_paths_json (const umbp_stats_t *stats)
     json_object_set_new (doc, "shm_get", umbp_view_number (stats->shm_get_bytes));
     json_object_set_new (doc, "tcp_put", umbp_view_number (stats->tcp_put_bytes));
     json_object_set_new (doc, "tcp_get", umbp_view_number (stats->tcp_get_bytes));
+    json_object_set_new (doc, "rdma_put", umbp_view_number (stats->rdma_put_bytes));
+    json_object_set_new (doc, "rdma_get", umbp_view_number (stats->rdma_get_bytes));
     json_object_set_new (doc, "inline_put", umbp_view_number (stats->inline_put_bytes));
     json_object_set_new (doc, "inline_get", umbp_view_number (stats->inline_get_bytes));
     return doc;
@@ -176,5 +178,6 @@ void umbp_bench_paths_print (const umbp_stats_t *stats, FILE *out)
 {
     s_path_print ("shared memory", stats->shm_put_bytes, stats->shm_get_bytes, out);
     s_path_print ("tcp", stats->tcp_put_bytes, stats->tcp_get_bytes, out);
+    s_path_print ("rdma", stats->rdma_put_bytes, stats->rdma_get_bytes, out);
     s_path_print ("in messages", stats->inline_put_bytes, stats->inline_get_bytes, out);
 }

@@ -66,6 +66,17 @@ static const umbp_setting_t s_settings[] = {
       "a connection there is closed after so long without use, unless its client holds a slot or "
       "lease; it makes another when it needs one" },
 
+    { "rdma/use", UMBP_SETTING_NAME, MEMBER (rdma), 0, 7, "auto|off",
+      "the bytes of blocks by RDMA too, if libumbp-verbs.so is there and a device has an active "
+      "port: all memory is locked then; tcp stays for who has none" },
+    { "rdma/devices", UMBP_SETTING_TEXT, MEMBER (rdma_devices), 0, 255, NULL,
+      "which devices, NAME or NAME:PORT by comma, in an order that fits that of the other nodes; "
+      "nothing: all that are active" },
+    { "rdma/gid", UMBP_SETTING_COUNT, MEMBER (rdma_gid), 0, 255, NULL,
+      "index of the address in the table of each device; 0: chosen, RoCE v2 first" },
+    { "rdma/plugin", UMBP_SETTING_TEXT, MEMBER (rdma_plugin), 0, 255, NULL,
+      "file of the plug-in; nothing: libumbp-verbs.so where libraries lie" },
+
     { "security/certificate", UMBP_SETTING_TEXT, MEMBER (certificate), 0, 255, NULL,
       "this node's certificate, of umbp-console keygen, its secret part beside it in FILE_secret: "
       "all links are encrypted, and only who is listed below may connect; nothing: plain, and "

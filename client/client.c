@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "client/lane.h"
+#include "client/rdma.h"
 #include "cluster/bulk/clock.h"
 #include "cluster/bulk/host.h"
 
@@ -277,6 +278,24 @@ static const char *s_or_env (const char *value, const char *variable)
     return value ? value : getenv (variable);
 }
 
+//  "auto", or a list of paths. Returns false for anything else.
+static bool s_choose_paths (umbp_t *self, const char *paths)
+{
+    static const char *const names[] = { "shm", "rdma", "tcp" };
+    bool *const allowed[] = { &self->shm, &self->rdma_wanted, &self->tcp };
+    bool all = !paths || !*paths || streq (paths, "auto"), fine = true;
+    for (size_t index = 0; index < 3; index++)
+        *allowed[index] = all;
+    for (size_t length; fine && !all && *paths; paths += length + (paths[length] == ',')) {
+        length = strcspn (paths, ",");
+        fine = false;
+        for (size_t index = 0; index < 3; index++)
+            if (strlen (names[index]) == length && strncmp (names[index], paths, length) == 0)
+                *allowed[index] = fine = true;
+    }
+    return fine;
+}
+
 static umbp_t *s_new (const umbp_options_t *options)
 {
     umbp_t *self = zmalloc (sizeof (umbp_t));
@@ -286,7 +305,12 @@ static umbp_t *s_new (const umbp_options_t *options)
     if (self->lanes_max > UMBP_LANES_MAX)
         self->lanes_max = UMBP_LANES_MAX;
     self->spin_us = options->spin_us;
-    self->shm = !options->no_shm;
+    self->paths_fine = s_choose_paths (self, s_or_env (options->paths, "UMBP_PATHS"));
+    self->shm = self->shm && !options->no_shm;
+    const char *devices = s_or_env (options->rdma_devices, "UMBP_RDMA_DEVICES");
+    snprintf (self->rdma_devices, sizeof self->rdma_devices, "%s", devices ? devices : "");
+    self->rdma_gid = (int) options->rdma_gid;
+    pthread_mutex_init (&self->rdma_lock, NULL);
     self->verify = !options->no_verify;
     self->certificate = s_or_env (options->certificate, "UMBP_CERTIFICATE");
     self->server_certificate = s_or_env (options->server_certificate, "UMBP_SERVER_CERTIFICATE");
@@ -393,7 +417,9 @@ umbp_t *umbp_connect (const umbp_options_t *options, int *err)
         list = getenv ("UMBP_ENDPOINTS");
     if (!list || !*list)
         list = ENDPOINT_DEFAULT;
-    int rc = s_try_all (self, list, umbp_clock_ms () + self->timeout_ms);
+    int rc = UMBP_EINVAL;
+    if (self->paths_fine)
+        rc = s_try_all (self, list, umbp_clock_ms () + self->timeout_ms);
     self->certificate = self->server_certificate = NULL;
     if (rc != 0)
         umbp_close (&self);
@@ -420,7 +446,9 @@ void umbp_close (umbp_t **self_p)
         umbp_memory_destroy (&memory);
     }
     if (!forked) {                      //  There somebody may have held the lock at the fork
+        umbp_rdma_close (self);
         s_end_context (self);
+        pthread_mutex_destroy (&self->rdma_lock);
         pthread_cond_destroy (&self->freed);
         pthread_mutex_destroy (&self->lock);
     }

@@ -1,5 +1,5 @@
 //  client/door.c - ways of a lane to actors of nodes on this host. See lane.h.
-#include "client/lane.h"
+#include "client/rdma.h"
 
 #include <unistd.h>
 
@@ -112,5 +112,6 @@ void umbp_lane_renew (umbp_lane_t *lane)
         if (lane->doors[index].memory)
             s_close (lane, &lane->doors[index]);
     umbp_lane_drop_bulks (lane);
+    umbp_rdma_drop (lane);
     lane->session = umbp_lane_draw ();
 }

@@ -165,7 +165,6 @@ typedef struct {
     int *statuses;
     size_t *whose;                      //  Number of the job of each
     size_t count;
-    uint64_t bytes;
 } reads_t;
 
 static void s_add_read (reads_t *reads, const umbp_owner_t *owner, const job_t *job, size_t whose,
@@ -176,7 +175,6 @@ static void s_add_read (reads_t *reads, const umbp_owner_t *owner, const job_t *
                                                   .offset = offset, .pieces = pieces,
                                                   .piece_count = piece_count, .want_sum = true };
     reads->whose[reads->count++] = whose;
-    reads->bytes += umbp_piece_total (pieces, piece_count);
 }
 
 static reads_t s_reads (umbp_lane_t *lane, size_t max)
@@ -189,11 +187,11 @@ static reads_t s_reads (umbp_lane_t *lane, size_t max)
 //  Each read gets an outcome. An owner that could not be spoken to has failed, whatever the reason.
 static void s_run_reads (call_t *call, reads_t *reads, umbp_owner_t *owner)
 {
-    int64_t deadline_ms = umbp_lane_slice (call->lane, reads->bytes);
+    const umbp_place_t place = { .node = owner->node,
+                                 .bulk = owner->bulk,
+                                 .bulk_key = owner->bulk_key };
     owner->failed |=
-        umbp_lane_transfer (call->lane, owner->bulk, owner->bulk_key, umbp_bulk_client_read,
-                            reads->ios, reads->count, reads->statuses, deadline_ms)
-        < 0;
+        umbp_lane_move (call->lane, &place, reads->ios, reads->count, reads->statuses) < 0;
 }
 
 //  Whole blocks, straight to where they belong
@@ -204,8 +202,6 @@ static void s_finish_whole (call_t *call, job_t *jobs, const reads_t *reads)
         bool differs = call->lane->pool->verify && reads->ios[index].sum != job->sum;
         int status = reads->statuses[index];
         *job->status = status != 0 ? status : differs ? UMBP_ECHECKSUM : 0;
-        if (*job->status == 0)
-            call->lane->stats.tcp_get_bytes += job->size;
     }
 }
 
@@ -222,8 +218,6 @@ static void s_read_aside (call_t *call, job_t *job, umbp_owner_t *owner)
     s_add_read (&reads, owner, job, 0, 0, &piece, 1);
     s_run_reads (call, &reads, owner);
     *job->status = reads.statuses[0] != 0 ? reads.statuses[0] : s_deliver (call, job, &piece, 1);
-    if (*job->status == 0)
-        call->lane->stats.tcp_get_bytes += job->size;
     free (aside);
 }
 
@@ -242,8 +236,6 @@ static void s_read_parts (call_t *call, job_t *job, umbp_owner_t *owner)
     for (size_t index = 0; index < reads.count && status == 0; index++)
         status = reads.statuses[index];
     *job->status = status;
-    if (status == 0)
-        lane->stats.tcp_get_bytes += reads.bytes;
 }
 
 //  All blocks of one owner: the whole ones pipelined, the others one by one

@@ -1,5 +1,5 @@
 //  client/lane.c - one of the connections of a client. See lane.h.
-#include "client/lane.h"
+#include "client/rdma.h"
 
 #include <assert.h>
 #include <poll.h>
@@ -124,6 +124,8 @@ void umbp_lane_destroy (umbp_lane_t **self_p)
         umbp_door_close (self, (int) index);
     umbp_memory_tidy (self);
     umbp_lane_drop_bulks (self);
+    umbp_rdma_drop (self);
+    umbp_rdma_forget_links (self);
     for (size_t index = 0; index < self->frame_count; index++)
         zmq_msg_close (&self->frames[index]);
     s_close_socket (self->pool, self->socket);
@@ -142,6 +144,7 @@ void umbp_lane_forget (umbp_lane_t **self_p)
         if (self->doors[index].fd >= 0)
             close (self->doors[index].fd);
     umbp_lane_drop_bulks (self);
+    umbp_rdma_forget_links (self);
     s_free (self);
     *self_p = NULL;
 }
@@ -249,19 +252,73 @@ static umbp_bulk_t *s_bulk_slot (umbp_lane_t *self, const char *endpoint)
     return best;
 }
 
-int umbp_lane_transfer (umbp_lane_t *self, const char *endpoint, const uint8_t *key,
-                        umbp_bulk_transfer_fn *transfer, umbp_bulk_io_t *ios, size_t count,
-                        int *statuses, int64_t deadline_ms)
+static int s_move_by_tcp (umbp_lane_t *self, const umbp_place_t *place, umbp_bulk_io_t *ios,
+                          size_t count, int *statuses, int64_t deadline_ms)
 {
     for (size_t index = 0; index < count; index++)
         statuses[index] = UMBP_EUNREACH;
-    if (!*endpoint)
+    if (!*place->bulk)
         return UMBP_EUNREACH;           //  That node serves no bytes over tcp
-    umbp_bulk_t *bulk = s_bulk_slot (self, endpoint);
-    const umbp_bulk_peer_t peer = { endpoint, umbp_bulk_alias (self->session), key };
+    umbp_bulk_t *bulk = s_bulk_slot (self, place->bulk);
+    const umbp_bulk_peer_t peer = { place->bulk, umbp_bulk_alias (self->session), place->bulk_key };
     bulk->used = ++self->bulk_clock;
-    return umbp_bulk_client_run (&bulk->client, &peer, INT32_MAX, transfer, ios, count, statuses,
-                                 deadline_ms);
+    return umbp_bulk_client_run (&bulk->client, &peer, INT32_MAX,
+                                 place->write ? umbp_bulk_client_write : umbp_bulk_client_read, ios,
+                                 count, statuses, deadline_ms);
+}
+
+//  Bytes of those that have a status
+static uint64_t s_bytes (const umbp_bulk_io_t *ios, const int *statuses, size_t count, bool fine)
+{
+    uint64_t bytes = 0;
+    for (size_t index = 0; index < count; index++)
+        if ((statuses[index] == 0) == fine)
+            bytes += umbp_piece_total (ios[index].pieces, ios[index].piece_count);
+    return bytes;
+}
+
+//  What RDMA has left. Returns as umbp_lane_move does, of these.
+static int s_move_rest (umbp_lane_t *self, const umbp_place_t *place, umbp_bulk_io_t *ios,
+                        size_t count, int *statuses, size_t left)
+{
+    umbp_mark_t mark = umbp_lane_mark (self);
+    umbp_bulk_io_t *rest = umbp_lane_take (self, left, sizeof *rest);
+    int *ends = umbp_lane_take (self, left, sizeof *ends);
+    size_t *whose = umbp_lane_take (self, left, sizeof *whose), used = 0;
+    for (size_t index = 0; index < count; index++)
+        if (statuses[index] != 0) {
+            rest[used] = ios[index];
+            whose[used++] = index;
+        }
+    assert (used == left);
+    uint64_t bytes = s_bytes (ios, statuses, count, false);
+    int rc = s_move_by_tcp (self, place, rest, left, ends, umbp_lane_slice (self, bytes));
+    for (size_t index = 0; index < left; index++) {
+        statuses[whose[index]] = ends[index];
+        ios[whose[index]].sum = rest[index].sum;
+    }
+    uint64_t moved = s_bytes (rest, ends, left, true);
+    *(place->write ? &self->stats.tcp_put_bytes : &self->stats.tcp_get_bytes) += moved;
+    umbp_lane_rewind (self, mark);
+    return rc;
+}
+
+int umbp_lane_move (umbp_lane_t *self, const umbp_place_t *place, umbp_bulk_io_t *ios, size_t count,
+                    int *statuses)
+{
+    int none = self->pool->rdma_wanted ? UMBP_EUNREACH : UMBP_ENOTSUP;
+    for (size_t index = 0; index < count; index++)
+        statuses[index] = none;
+    int64_t until = umbp_lane_slice (self, s_bytes (ios, statuses, count, false));
+    if (self->pool->tcp)                //  Leave it time
+        until -= (until - umbp_clock_ms ()) / 2;
+    size_t done = umbp_rdma_move (self, place->node, place->write, ios, count, statuses, until);
+    uint64_t moved = s_bytes (ios, statuses, count, true);
+    *(place->write ? &self->stats.rdma_put_bytes : &self->stats.rdma_get_bytes) += moved;
+    if (done == count || !self->pool->tcp)
+        return done > 0 ? (int) done : none;
+    int rc = s_move_rest (self, place, ios, count, statuses, count - done);
+    return rc < 0 ? rc : rc + (int) done;
 }
 
 const uint8_t *umbp_lane_bulk_key (umbp_lane_t *self, umbp_bytes_t keys, size_t row)

@@ -60,6 +60,7 @@ typedef struct {
 } umbp_answer_t;
 
 typedef struct umbp_chunk umbp_chunk_t;
+typedef struct umbp_rdma_peers umbp_rdma_peers_t;             //  rdma.c
 
 struct umbp_lane {
     umbp_t *pool;
@@ -83,6 +84,7 @@ struct umbp_lane {
     size_t door_count;
     umbp_bulk_t bulks[UMBP_BULKS_MAX];
     uint64_t bulk_clock;
+    umbp_rdma_peers_t *rdma;            //  Links to nodes; NULL: none was made yet
 
     uint32_t touches[UMBP_TOUCHES_MAX]; //  Read from the board of our node, and not told of yet
     size_t touch_count;
@@ -132,12 +134,17 @@ bool umbp_lane_pause (umbp_lane_t *self, unsigned tries);
 //  A random number, for who need not be surprised
 uint64_t umbp_lane_random (umbp_lane_t *self);
 
-//  Read from a bulk server, or write to it, on the connection that is kept, or a new one. key: of our
-//  session there, NULL if the node gave none. Each transfer gets a status; returns how many of them
-//  succeeded, or the error that ended them all.
-int umbp_lane_transfer (umbp_lane_t *self, const char *endpoint, const uint8_t *key,
-                        umbp_bulk_transfer_fn *transfer, umbp_bulk_io_t *ios, size_t count,
-                        int *statuses, int64_t deadline_ms);
+//  Read from a node, or write to it: by RDMA if both ends have that, and what is left then over its
+//  bulk server, on the connection that is kept, or a new one. bulk_key: of our session there, NULL if
+//  the node gave none. Each transfer gets a status, and its bytes are counted; returns how many of
+//  them succeeded, or the error that ended all that were left. Messages come and go meanwhile.
+typedef struct {
+    const char *node, *bulk;
+    const uint8_t *bulk_key;
+    bool write;
+} umbp_place_t;
+int umbp_lane_move (umbp_lane_t *self, const umbp_place_t *place, umbp_bulk_io_t *ios, size_t count,
+                    int *statuses);
 
 //  The row of a column of bulk keys, NULL if that has none for it
 const uint8_t *umbp_lane_bulk_key (umbp_lane_t *self, umbp_bytes_t keys, size_t row);

@@ -11,6 +11,7 @@
 
 #include "client/umbp.h"
 #include "cluster/bulk/shm.h"
+#include "cluster/bulk/verbs.h"
 #include "cluster/curve.h"
 #include "cluster/silence.h"
 #include "cluster/topology.h"
@@ -52,7 +53,15 @@ struct umbp {
     umbp_curve_t curve;                 //  Keys for the endpoint; off: plain
     uint32_t timeout_ms;
     unsigned spin_us, lanes_max;
-    bool shm, verify;
+    bool shm, tcp, verify;
+    bool rdma_wanted, paths_fine;
+    char rdma_devices[256];
+    int rdma_gid;
+
+    pthread_mutex_t rdma_lock;          //  Held while devices are opened
+    bool rdma_tried;
+    const umbp_verbs_api_t *rdma_api;   //  Both do not change once they were tried
+    umbp_verbs_t *rdma;                 //  NULL: there is none here
     bool ask_router;                    //  What exists: as the node said
     umbp_silence_t silence;             //  Of shards
 
@@ -113,5 +122,6 @@ void umbp_async_destroy (umbp_async_t **self_p, bool forked);
 //  register.c: the table of registered memory
 umbp_ranges_t *umbp_ranges_new (void);
 void umbp_ranges_destroy (umbp_ranges_t **self_p);
+void umbp_ranges_announce (umbp_t *pool);            //  All of them, to RDMA, under the lock
 
 #endif

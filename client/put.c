@@ -80,14 +80,13 @@ static void s_fill_all_here (call_t *call, job_t *jobs, size_t count, const grou
     }
 }
 
-//  All slots of one node over tcp, pipelined
+//  All slots of one node, by RDMA or tcp, pipelined
 static void s_fill_there (call_t *call, job_t *jobs, size_t count, const group_t *group,
                           uint16_t ref)
 {
     umbp_bulk_io_t *ios = umbp_lane_take (call->lane, count, sizeof *ios);
     int *statuses = umbp_lane_take (call->lane, count, sizeof *statuses);
     size_t *whose = umbp_lane_take (call->lane, count, sizeof *whose), used = 0;
-    uint64_t bytes = 0;
     for (size_t index = 0; index < count; index++) {
         const job_t *job = &jobs[index];
         if (!job->slot || job->ref != ref)
@@ -96,20 +95,18 @@ static void s_fill_there (call_t *call, job_t *jobs, size_t count, const group_t
                                       .pieces = job->pieces,
                                        .piece_count = job->piece_count, .want_sum = true };
         whose[used++] = index;
-        bytes += job->size;
     }
     if (used == 0)
         return;
-    int64_t deadline_ms = umbp_lane_slice (call->lane, bytes);
-    umbp_lane_transfer (call->lane, group->bulk, group->bulk_key, umbp_bulk_client_write, ios, used,
-                        statuses, deadline_ms);
+    const umbp_place_t place = { .node = group->node,
+                                 .bulk = group->bulk,
+                                 .bulk_key = group->bulk_key, .write = true };
+    umbp_lane_move (call->lane, &place, ios, used, statuses);
     for (size_t index = 0; index < used; index++) {
         job_t *job = &jobs[whose[index]];
         job->written = statuses[index] == 0;
         job->sum = ios[index].sum;
-        if (job->written)
-            call->lane->stats.tcp_put_bytes += job->size;
-        else
+        if (!job->written)
             *job->status = statuses[index];
     }
 }

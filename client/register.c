@@ -5,7 +5,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "client/pool.h"
+#include "client/rdma.h"
 
 #define RANGES_MAX 1024
 
@@ -75,6 +75,13 @@ static bool s_make_present (uintptr_t base, size_t size)
     return mlock ((void *) start, length) == 0;
 }
 
+void umbp_ranges_announce (umbp_t *pool)
+{
+    for (size_t index = 0; index < pool->ranges->count; index++)
+        umbp_rdma_announce (pool, (void *) pool->ranges->ranges[index].base,
+                            pool->ranges->ranges[index].size);
+}
+
 int umbp_register (umbp_t *self, void *base, size_t size)
 {
     if (umbp_pool_is_forked (self))
@@ -83,6 +90,8 @@ int umbp_register (umbp_t *self, void *base, size_t size)
         return UMBP_EINVAL;
     pthread_mutex_lock (&self->lock);
     int rc = s_add (self->ranges, (uintptr_t) base, size);
+    if (rc == 0)
+        umbp_rdma_announce (self, base, size);
     pthread_mutex_unlock (&self->lock);
     if (rc != 0 || !s_make_present ((uintptr_t) base, size))
         return rc;
@@ -102,7 +111,10 @@ int umbp_deregister (umbp_t *self, void *base)
     pthread_mutex_lock (&self->lock);
     umbp_ranges_t *table = self->ranges;
     size_t at = s_find (table, (uintptr_t) base);
-    if (at < table->count && table->ranges[at].base == (uintptr_t) base) {
+    int rc = UMBP_ENOENT;
+    if (at < table->count && table->ranges[at].base == (uintptr_t) base)
+        rc = umbp_rdma_forget (self, base, table->ranges[at].size);
+    if (rc == 0) {
         gone = table->ranges[at];
         table->count--;
         for (size_t index = at; index < table->count; index++)
@@ -111,5 +123,5 @@ int umbp_deregister (umbp_t *self, void *base)
     pthread_mutex_unlock (&self->lock);
     if (gone.locked)
         munlock ((void *) gone.base, gone.size);
-    return gone.size > 0 ? 0 : UMBP_ENOENT;
+    return rc;
 }

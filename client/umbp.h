@@ -63,11 +63,19 @@ typedef struct {
     const char *server_certificate;     //  The node's public one, or a folder with those of several
                                         //  nodes, whose words name endpoints. NULL:
                                         //  $UMBP_SERVER_CERTIFICATE
+    const char *paths;                  //  How bytes of blocks may travel: "auto", or a list of shm,
+                                        //  rdma, tcp. Of those allowed the first that both ends have
+                                        //  is taken, in this order, and what it could not do is left
+                                        //  to the next one. Small blocks ride in messages all the
+                                        //  same. NULL: $UMBP_PATHS, else auto
+    const char *rdma_devices;           //  "name,name:port", in an order that fits that of the nodes.
+                                        //  NULL: $UMBP_RDMA_DEVICES, else all that are active
+    unsigned rdma_gid;                  //  Index of their GID. 0: chosen
 } umbp_options_t;
 
 //  Connect to a node. Blocks up to options->timeout_ms, of which each endpoint gets its share.
 //  Returns NULL if none of them answers; *err, unless NULL, says why: UMBP_EINVAL (not an
-//  endpoint, or no certificate where one is named), UMBP_EUNREACH, UMBP_ETIMEDOUT (so too if the
+//  endpoint or a path, or no certificate where one is named), UMBP_EUNREACH, UMBP_ETIMEDOUT (so too if the
 //  node does not know the certificate, or has another one than we think: it says nothing then),
 //  UMBP_EDENIED (the certificate was taken away; or its secret part can be read by all),
 //  UMBP_ENOENT (no certificate for that endpoint), UMBP_ENOTSUP (another version), UMBP_EIO.
@@ -260,14 +268,16 @@ UMBP_EXPORT void umbp_view_release (umbp_view_t **view_p);
 
 //  ------------------------------------------------------------------------------------------------
 //  Memory that many calls will use. Registered memory is faulted in and locked if the limits allow,
-//  so that no transfer waits for a page; with RDMA it will also be known to the card. Transfers
+//  so that no transfer waits for a page; with RDMA it is also known to the card, which then copies
+//  straight to and from it. Transfers
 //  work from any memory.
 
 //  Returns 0, UMBP_EEXIST if it overlaps a registered range, UMBP_EINVAL, UMBP_ENOSPC over 1024
 //  ranges.
 UMBP_EXPORT int umbp_register (umbp_t *self, void *base, size_t size);
 
-//  base is that of a whole registered range, whose pages are unlocked. Returns 0 or UMBP_ENOENT.
+//  base is that of a whole registered range, whose pages are unlocked. Returns 0, UMBP_ENOENT, or
+//  UMBP_EAGAIN while a transfer is under way in it.
 UMBP_EXPORT int umbp_deregister (umbp_t *self, void *base);
 
 //  ------------------------------------------------------------------------------------------------
@@ -332,6 +342,8 @@ typedef struct {
     uint64_t board_hits;                //  Of the hits: found and read here without any message
     uint64_t replicas_missing;          //  Copies that puts asked for and that were not made in time
     uint64_t spin_us;                   //  CPU time spent looking for answers before sleeping
+    uint64_t rdma_put_bytes, rdma_get_bytes;
+    uint64_t rdma_links;                //  That were made
 } umbp_stats_t;
 
 UMBP_EXPORT void umbp_stats (umbp_t *self, umbp_stats_t *out);

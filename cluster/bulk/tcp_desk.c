@@ -163,6 +163,30 @@ int umbp_desk_claim (umbp_desk_t *self, uint64_t session, const umbp_bulk_reques
     return rc;
 }
 
+int umbp_desk_hold (umbp_desk_t *self, uint64_t session, uint64_t token, uint32_t item, bool write,
+                    int64_t now_ms, umbp_card_t **card_p, umbp_piece_t *spans, size_t max)
+{
+    pthread_mutex_lock (&self->lock);
+    int rc = UMBP_ESTALE;
+    umbp_card_t *card = umbp_grants_find (self->grants, token);
+    if (card)
+        rc = umbp_card_spans (card, session, item, write, now_ms, spans, max);
+    if (rc > 0) {
+        card->users++;
+        *card_p = card;
+    }
+    pthread_mutex_unlock (&self->lock);
+    return rc;
+}
+
+bool umbp_desk_is_live (umbp_desk_t *self, uint64_t session, int64_t now_ms)
+{
+    pthread_mutex_lock (&self->lock);
+    bool live = umbp_grants_has_live (self->grants, session, now_ms);
+    pthread_mutex_unlock (&self->lock);
+    return live;
+}
+
 void umbp_desk_release (umbp_desk_t *self, umbp_card_t **card_p)
 {
     umbp_card_t *card = *card_p;

@@ -56,6 +56,14 @@ int umbp_desk_claim (umbp_desk_t *self, uint64_t session, const umbp_bulk_reques
                      int64_t now_ms, umbp_card_t **card_p, umbp_cursor_t *cursor);
 void umbp_desk_release (umbp_desk_t *self, umbp_card_t **card_p);
 
+//  The same for who moves the bytes by other means than a connection: claims the card, and tells
+//  where the item lies. Returns how many spans that are, or an error.
+int umbp_desk_hold (umbp_desk_t *self, uint64_t session, uint64_t token, uint32_t item, bool write,
+                    int64_t now_ms, umbp_card_t **card_p, umbp_piece_t *spans, size_t max);
+
+//  True if the session has a token that is good at that time
+bool umbp_desk_is_live (umbp_desk_t *self, uint64_t session, int64_t now_ms);
+
 //  True if the transfer under a card must be cut off
 bool umbp_desk_is_cut (umbp_desk_t *self, const umbp_card_t *card);
 

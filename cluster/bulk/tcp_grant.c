@@ -221,3 +221,22 @@ int umbp_card_judge (const umbp_card_t *self, uint64_t session, const umbp_bulk_
                      request->size);
     return 0;
 }
+
+int umbp_card_spans (const umbp_card_t *self, uint64_t session, uint32_t item, bool write,
+                     int64_t now_ms, umbp_piece_t *spans, size_t max)
+{
+    umbp_bulk_request_t request = { .op = write ? UMBP_BULK_WRITE : UMBP_BULK_READ, .item = item };
+    umbp_cursor_t cursor;
+    int rc = umbp_card_judge (self, session, &request, now_ms, &cursor);
+    if (rc != 0)
+        return rc;
+    const umbp_piece_t *from = s_spans (self) + self->items[item].span;
+    size_t count = 0;
+    for (uint64_t size = 0; size < self->items[item].size; count++) {
+        if (count == max)
+            return UMBP_ETOOBIG;
+        spans[count] = from[count];
+        size += from[count].size;
+    }
+    return (int) count;
+}

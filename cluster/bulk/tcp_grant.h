@@ -81,6 +81,11 @@ size_t umbp_grants_count (const umbp_grants_t *self);
 int umbp_card_judge (const umbp_card_t *self, uint64_t session, const umbp_bulk_request_t *request,
                      int64_t now_ms, umbp_cursor_t *cursor);
 
+//  Where an item lies, for a session that wants all of it: addresses, in order. Returns how many
+//  spans, at most max, or what umbp_card_judge says, or UMBP_ETOOBIG.
+int umbp_card_spans (const umbp_card_t *self, uint64_t session, uint32_t item, bool write,
+                     int64_t now_ms, umbp_piece_t *spans, size_t max);
+
 #ifdef __cplusplus
 }
 #endif

@@ -38,6 +38,7 @@ struct umbp_bulk_server {
     umbp_conn_env_t env;
     char endpoint[160];
     int listener, epoll, wake;
+    int cuts;                           //  Told when a transfer has to be cut, to who holds some
     bool listening;                     //  The listener is in the epoll set
     bool stop;                          //  Written by destroy, before it wakes the thread
     int hello_ms, token_ms, stall_ms, idle_ms;
@@ -357,7 +358,8 @@ static int s_make_sockets (umbp_bulk_server_t *self, const char *endpoint)
         return UMBP_EIO;
     self->epoll = epoll_create1 (EPOLL_CLOEXEC);
     self->wake = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (self->epoll == -1 || self->wake == -1 || !self->desk)
+    self->cuts = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (self->epoll == -1 || self->wake == -1 || self->cuts == -1 || !self->desk)
         return UMBP_EIO;
     s_watch (self, EPOLL_CTL_ADD, self->wake, EPOLLIN, &self->wake);
     s_listen (self, true);
@@ -379,7 +381,7 @@ umbp_bulk_server_t *umbp_bulk_server_new (const umbp_bulk_server_config_t *confi
 {
     umbp_bulk_server_t *self = calloc (1, sizeof *self);
     assert (self);
-    self->listener = self->epoll = self->wake = -1;
+    self->listener = self->epoll = self->wake = self->cuts = -1;
     int rc = UMBP_EINVAL;
     if (config->endpoint && config->page_size) {
         self->hello_ms = s_or (config->hello_ms, 5000);
@@ -416,7 +418,7 @@ void umbp_bulk_server_destroy (umbp_bulk_server_t **self_p)
     for (size_t index = 0; index < self->seat_count; index++)
         if (self->seats[index].conn.sock != -1)
             umbp_conn_close (&self->seats[index].conn);
-    const int fds[] = { self->listener, self->epoll, self->wake };
+    const int fds[] = { self->listener, self->epoll, self->wake, self->cuts };
     for (size_t index = 0; index < sizeof fds / sizeof *fds; index++)
         if (fds[index] >= 0)
             close (fds[index]);
@@ -442,8 +444,10 @@ int umbp_bulk_server_grant (umbp_bulk_server_t *self, const umbp_grant_t *grant)
 int umbp_bulk_server_revoke (umbp_bulk_server_t *self, uint64_t token)
 {
     int rc = umbp_desk_revoke (self->desk, token);
-    if (rc > 0)
+    if (rc > 0) {
         eventfd_write (self->wake, 1);
+        eventfd_write (self->cuts, 1);
+    }
     return rc;
 }
 
@@ -455,6 +459,34 @@ int umbp_bulk_server_event (umbp_bulk_server_t *self, umbp_bulk_event_t *event)
 int umbp_bulk_server_fd (const umbp_bulk_server_t *self)
 {
     return umbp_desk_fd (self->desk);
+}
+
+int umbp_bulk_server_hold (umbp_bulk_server_t *self, uint64_t session, uint64_t token,
+                           uint32_t item, bool write, umbp_card_t **card_p, umbp_piece_t *spans,
+                           size_t max)
+{
+    return umbp_desk_hold (self->desk, session, token, item, write, umbp_clock_ms (), card_p, spans,
+                           max);
+}
+
+void umbp_bulk_server_let_go (umbp_bulk_server_t *self, umbp_card_t **card_p)
+{
+    umbp_desk_release (self->desk, card_p);
+}
+
+bool umbp_bulk_server_is_cut (const umbp_bulk_server_t *self, const umbp_card_t *card)
+{
+    return umbp_desk_is_cut (self->desk, card);
+}
+
+int umbp_bulk_server_cuts_fd (const umbp_bulk_server_t *self)
+{
+    return self->cuts;
+}
+
+bool umbp_bulk_server_is_live (const umbp_bulk_server_t *self, uint64_t session)
+{
+    return umbp_desk_is_live (self->desk, session, umbp_clock_ms ());
 }
 
 void umbp_bulk_server_key (const umbp_bulk_server_t *self, uint64_t session, uint8_t *key)

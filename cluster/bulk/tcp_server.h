@@ -70,6 +70,21 @@ int umbp_bulk_server_event (umbp_bulk_server_t *self, umbp_bulk_event_t *event);
 //  A descriptor to poll: it can be read while there are events. It stays the server's.
 int umbp_bulk_server_fd (const umbp_bulk_server_t *self);
 
+//  For who opens the pages to a peer by other means than a connection, RDMA windows: what is held
+//  counts as a transfer under way, so it can be revoked at any time, and pages are not used again
+//  before it was let go of. hold returns how many spans of addresses the item has, at most max, or
+//  UMBP_ESTALE, UMBP_EDENIED, UMBP_ETOOBIG. From then on is_cut is to be asked whenever cuts_fd is
+//  readable, and what is cut must end at once; whoever reads cuts_fd resets it. From any thread.
+int umbp_bulk_server_hold (umbp_bulk_server_t *self, uint64_t session, uint64_t token,
+                           uint32_t item, bool write, umbp_card_t **card_p, umbp_piece_t *spans,
+                           size_t max);
+void umbp_bulk_server_let_go (umbp_bulk_server_t *self, umbp_card_t **card_p);
+bool umbp_bulk_server_is_cut (const umbp_bulk_server_t *self, const umbp_card_t *card);
+int umbp_bulk_server_cuts_fd (const umbp_bulk_server_t *self);
+
+//  Whether a session has a token that is good now
+bool umbp_bulk_server_is_live (const umbp_bulk_server_t *self, uint64_t session);
+
 void umbp_bulk_server_stats (const umbp_bulk_server_t *self, umbp_bulk_stats_t *stats);
 
 #ifdef __cplusplus

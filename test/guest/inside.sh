@@ -1,9 +1,12 @@
 #!/bin/busybox sh
 #  test/guest/inside.sh SEED - in the guest: all tests, then our speed and perftest's, in turns; with
 #  `bench` in place of the seed, only the speed. Each pair is in MB/s, the median of 3 runs, with one
-#  queue pair. Of these only the ratio means something.
+#  queue pair: of the transport; then of whole calls of a client, get and put of 16 blocks, with
+#  messages, windows and checksums, and two queue pairs. Of these only the ratio means something.
 plugin=/lib/libumbp-verbs.so
-[ "$1" = bench ] || guest-verbs $plugin "$1" || exit 1
+if [ "$1" != bench ]; then
+    guest-verbs $plugin "$1" && guest-blocks $plugin "$1" || exit 1
+fi
 
 median () {
     grep -E '^[0-9.]+$' | sort -n | awk '{ a[NR] = $1 } END { print a[int ((NR + 1) / 2)] }'
@@ -31,6 +34,23 @@ for bytes in 65536 1048576; do
         for round in 1 2 3; do
             guest-verbs $plugin bench $operation $bytes $count 1 >>/tmp/ours || exit 1
             theirs $operation $bytes $count >>/tmp/theirs
+        done
+        ours=$(median </tmp/ours) theirs=$(median </tmp/theirs)
+        [ -n "$ours" ] && [ -n "$theirs" ] || { echo "no figures of $operation $bytes"; exit 1; }
+        echo "$operation $bytes $ours $theirs" \
+            | awk '{ print $1, $2, $3, $4, sprintf ("%.2f", $3 / $4) }'
+    done
+done
+
+for bytes in 65536 1048576; do
+    for operation in put get; do
+        >/tmp/ours
+        >/tmp/theirs
+        verb=read
+        [ $operation = put ] && verb=write
+        for round in 1 2 3; do
+            guest-blocks $plugin bench $operation $bytes 16 2>/dev/null >>/tmp/ours || exit 1
+            theirs $verb $bytes $((16777216 / bytes)) >>/tmp/theirs
         done
         ours=$(median </tmp/ours) theirs=$(median </tmp/theirs)
         [ -n "$ours" ] && [ -n "$theirs" ] || { echo "no figures of $operation $bytes"; exit 1; }

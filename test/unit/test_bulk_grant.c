@@ -281,6 +281,35 @@ static void test_revoke_waits_for_transfers (void)
     umbp_desk_destroy (&desk);
 }
 
+//  Windows of RDMA are transfers like others, of whole items
+static void test_what_is_held_is_fenced_too (void)
+{
+    const umbp_extent_t extents[] = { { 0, 4, 2, 1 }, { 1, 0, 1, 1 } };
+    const umbp_grant_item_t item = { extents, 2, 2 * PAGE + 5 };
+    const umbp_grant_t grant = { 9, 7, false, 1000, &item, 1 };
+    umbp_desk_t *desk = s_desk (2, 4);
+    umbp_piece_t spans[2];
+    umbp_card_t *card = NULL;
+    CU_ASSERT (!umbp_desk_is_live (desk, 7, 0));
+    CU_ASSERT_EQUAL (umbp_desk_grant (desk, &grant), 0);
+    CU_ASSERT (umbp_desk_is_live (desk, 7, 999) && !umbp_desk_is_live (desk, 7, 1000));
+    CU_ASSERT_EQUAL (umbp_desk_hold (desk, 8, 9, 0, false, 0, &card, spans, 2), UMBP_EDENIED);
+    CU_ASSERT_EQUAL (umbp_desk_hold (desk, 7, 9, 0, true, 0, &card, spans, 2), UMBP_EDENIED);
+    CU_ASSERT_EQUAL (umbp_desk_hold (desk, 7, 9, 1, false, 0, &card, spans, 2), UMBP_EDENIED);
+    CU_ASSERT_EQUAL (umbp_desk_hold (desk, 7, 9, 0, false, 1000, &card, spans, 2), UMBP_ESTALE);
+    CU_ASSERT_EQUAL (umbp_desk_hold (desk, 7, 9, 0, false, 0, &card, spans, 1), UMBP_ETOOBIG);
+    CU_ASSERT_EQUAL (umbp_desk_hold (desk, 7, 5, 0, false, 0, &card, spans, 2), UMBP_ESTALE);
+    CU_ASSERT (card == NULL);           //  None of these holds anything
+    CU_ASSERT_EQUAL (umbp_desk_hold (desk, 7, 9, 0, false, 0, &card, spans, 2), 2);
+    CU_ASSERT (spans[0].base == s_memory[0] + 4 * PAGE && spans[0].size == 2 * PAGE);
+    CU_ASSERT (spans[1].base == s_memory[1] && spans[1].size == PAGE);
+    CU_ASSERT_EQUAL (umbp_desk_revoke (desk, 9), 1);
+    CU_ASSERT (umbp_desk_is_cut (desk, card) && !s_has_event (desk));
+    umbp_desk_release (desk, &card);
+    s_expect (desk, UMBP_BULK_REVOKED, 9);
+    umbp_desk_destroy (&desk);
+}
+
 static void test_sessions_end_with_their_last_connection (void)
 {
     umbp_desk_t *desk = s_desk (2, 3);
@@ -328,6 +357,7 @@ int main (void)
     CU_ADD_TEST (suite, test_grants_are_bounded);
     CU_ADD_TEST (suite, test_requests_are_judged);
     CU_ADD_TEST (suite, test_revoke_waits_for_transfers);
+    CU_ADD_TEST (suite, test_what_is_held_is_fenced_too);
     CU_ADD_TEST (suite, test_sessions_end_with_their_last_connection);
     CU_basic_run_tests ();
     return CU_get_number_of_failures () > 0;

@@ -1,0 +1,281 @@
+//  actors/verbs.c - the verbs actor: its messages. See verbs.h; what it does is in verbs_links.c.
+#include "actors/verbs.h"
+
+#include <unistd.h>
+
+#include "actors/verbs_links.h"
+#include "cluster/bulk/tcp_auth.h"
+#include "cluster/origin.h"
+
+#define TICK_MS 1000
+#define USER_MAX (UMBP_NAME_MAX + 4)
+
+typedef struct {
+    uint32_t page_size;
+    umbp_bulk_server_t *bulk;
+    umbp_verbs_links_t *links;
+    umbp_post_t *post;
+    uint32_t keys[UMBP_WINDOWS_MAX * UMBP_QUEUE_PAIRS_MAX];
+    uint32_t pages[UMBP_WINDOWS_MAX], page_counts[UMBP_WINDOWS_MAX];
+    uint16_t regions[UMBP_WINDOWS_MAX], counts[UMBP_BATCH_MAX];
+    int8_t statuses[UMBP_BATCH_MAX];
+} self_t;
+
+//  Who asks, as its certificate says: links are bound to that as well as to their numbers
+static void s_user (const umbp_mail_t *mail, char *out)
+{
+    umbp_user_t user;
+    umbp_origin_user (mail->origin, &user);
+    snprintf (out, USER_MAX, "%d %s", (int) user.kind, user.name);
+}
+
+//  --------------------------------------------------------------------------------------------------
+//  join
+
+//  Queue pairs as the message has them; what they say is looked at by link_connect
+static bool s_read_peer (const umbp_msg_join_t *ask, umbp_verbs_description_t *peer)
+{
+    *peer = (umbp_verbs_description_t) { .count = ask->numbers.count };
+    if (peer->count == 0 || peer->count > UMBP_VERBS_QUEUES_MAX
+        || ask->gids.size != 16 * (size_t) peer->count)
+        return false;
+    for (size_t index = 0; index < peer->count; index++) {
+        umbp_verbs_queue_t *queue = &peer->queues[index];
+        *queue = (umbp_verbs_queue_t) { .number = umbp_u32s_at (ask->numbers, index),
+                                        .psn = umbp_u32s_at (ask->psns, index),
+                                        .lid = umbp_u16s_at (ask->lids, index),
+                                        .mtu = umbp_u16s_at (ask->mtus, index),
+                                        .reads = umbp_u8s_at (ask->reads, index),
+                                        .device = umbp_u8s_at (ask->devices, index) };
+        memcpy (queue->gid, ask->gids.data + 16 * index, 16);
+    }
+    return true;
+}
+
+static void s_answer_join (self_t *self, const umbp_mail_t *mail, uint64_t number,
+                           const umbp_verbs_description_t *own)
+{
+    uint32_t numbers[UMBP_VERBS_QUEUES_MAX], psns[UMBP_VERBS_QUEUES_MAX], count = own->count;
+    uint16_t lids[UMBP_VERBS_QUEUES_MAX], mtus[UMBP_VERBS_QUEUES_MAX];
+    uint8_t reads[UMBP_VERBS_QUEUES_MAX], devices[UMBP_VERBS_QUEUES_MAX];
+    uint8_t gids[16 * UMBP_VERBS_QUEUES_MAX];
+    uint64_t bases[64], sizes[64];
+    for (size_t index = 0; index < count; index++) {
+        const umbp_verbs_queue_t *queue = &own->queues[index];
+        numbers[index] = queue->number;
+        psns[index] = queue->psn;
+        lids[index] = queue->lid;
+        mtus[index] = queue->mtu;
+        reads[index] = queue->reads;
+        devices[index] = queue->device;
+        memcpy (gids + 16 * index, queue->gid, 16);
+    }
+    uint32_t regions = (uint32_t) umbp_verbs_links_regions (self->links, bases, sizes);
+    umbp_msg_t answer;
+    umbp_msg_init (&answer, UMBP_MSG_join_ok, 0);
+    umbp_msg_join_ok_t *ok = &answer.join_ok;
+    ok->link = number;
+    ok->numbers = (umbp_u32s_t) { numbers, count };
+    ok->psns = (umbp_u32s_t) { psns, count };
+    ok->lids = (umbp_u16s_t) { lids, count };
+    ok->mtus = (umbp_u16s_t) { mtus, count };
+    ok->reads = (umbp_u8s_t) { reads, count };
+    ok->devices = (umbp_u8s_t) { devices, count };
+    ok->gids = (umbp_bytes_t) { gids, 16 * count };
+    ok->page_size = self->page_size;
+    ok->bases = (umbp_u64s_t) { bases, regions };
+    ok->sizes = (umbp_u64s_t) { sizes, regions };
+    umbp_post_answer (self->post, mail->origin, &answer, NULL, 0);
+}
+
+static void s_on_join (void *owner, const umbp_mail_t *mail)
+{
+    self_t *self = owner;
+    umbp_verbs_description_t peer, own;
+    char user[USER_MAX];
+    uint64_t number = 0;
+    s_user (mail, user);
+    int rc = UMBP_EPROTO;
+    if (s_read_peer (&mail->msg->join, &peer))
+        rc = umbp_verbs_links_join (self->links, umbp_bulk_alias (mail->msg->join.session), user,
+                                    &peer, &number, &own);
+    if (rc == 0)
+        s_answer_join (self, mail, number, &own);
+    else
+        umbp_post_refuse (self->post, mail->origin, rc, "join",
+                          rc == UMBP_ESTALE   ? "the session has no lease or slot here"
+                          : rc == UMBP_EAGAIN ? "too many links are in use"
+                                              : "these queue pairs cannot be linked to");
+}
+
+//  --------------------------------------------------------------------------------------------------
+//  expose, conceal
+
+//  One block. Returns how many rows it took; its status is set.
+static uint32_t s_expose (self_t *self, const umbp_msg_expose_t *ask, const char *user,
+                          size_t index, uint32_t used, size_t queues)
+{
+    umbp_verbs_row_t rows[UMBP_VERBS_SPANS_MAX];
+    size_t room = UMBP_WINDOWS_MAX - used;
+    int rc =
+        umbp_verbs_links_expose (self->links, ask->link, user, umbp_u64s_at (ask->tokens, index),
+                                 umbp_u32s_at (ask->items, index), ask->write, rows,
+                                 room < UMBP_VERBS_SPANS_MAX ? room : UMBP_VERBS_SPANS_MAX);
+    self->statuses[index] = (int8_t) (rc < 0 ? rc : 0);
+    self->counts[index] = (uint16_t) (rc < 0 ? 0 : rc);
+    for (uint32_t row = 0; row < self->counts[index]; row++) {
+        uint32_t at = used + row;
+        self->regions[at] = rows[row].extent.region;
+        self->pages[at] = rows[row].extent.page;
+        self->page_counts[at] = rows[row].extent.count;
+        memcpy (self->keys + at * queues, rows[row].keys, queues * sizeof *self->keys);
+    }
+    return self->counts[index];
+}
+
+static void s_on_expose (void *owner, const umbp_mail_t *mail)
+{
+    self_t *self = owner;
+    const umbp_msg_expose_t *ask = &mail->msg->expose;
+    char user[USER_MAX];
+    s_user (mail, user);
+    size_t queues = umbp_verbs_links_queues (self->links, ask->link, user);
+    if (queues == 0) {
+        umbp_post_refuse (self->post, mail->origin, UMBP_ENOENT, "link",
+                          "there is none of that number any more: join again");
+        return;
+    }
+    uint32_t used = 0, count = ask->tokens.count;
+    for (uint32_t index = 0; index < count; index++)
+        used += s_expose (self, ask, user, index, used, queues);
+    umbp_msg_t answer;
+    umbp_msg_init (&answer, UMBP_MSG_expose_ok, 0);
+    umbp_msg_expose_ok_t *ok = &answer.expose_ok;
+    ok->statuses = (umbp_s8s_t) { self->statuses, count };
+    ok->counts = (umbp_u16s_t) { self->counts, count };
+    ok->regions = (umbp_u16s_t) { self->regions, used };
+    ok->pages = (umbp_u32s_t) { self->pages, used };
+    ok->page_counts = (umbp_u32s_t) { self->page_counts, used };
+    ok->keys = (umbp_u32s_t) { self->keys, used * (uint32_t) queues };
+    umbp_post_answer (self->post, mail->origin, &answer, NULL, 0);
+}
+
+static void s_on_conceal (void *owner, const umbp_mail_t *mail)
+{
+    self_t *self = owner;
+    const umbp_msg_conceal_t *ask = &mail->msg->conceal;
+    char user[USER_MAX];
+    s_user (mail, user);
+    for (size_t index = 0; index < ask->tokens.count; index++)
+        umbp_verbs_links_conceal (self->links, ask->link, user, umbp_u64s_at (ask->tokens, index),
+                                  ask->clean);
+    if (ask->tokens.count == 0)
+        umbp_verbs_links_leave (self->links, ask->link, user);
+    umbp_post_answer_status (self->post, mail->origin, UMBP_OK);
+}
+
+//  --------------------------------------------------------------------------------------------------
+//  Life
+
+static int s_on_cuts (zloop_t *loop, zmq_pollitem_t *item, void *owner)
+{
+    (void) loop;
+    self_t *self = owner;
+    uint64_t count;
+    if (read (item->fd, &count, sizeof count) == sizeof count)
+        umbp_verbs_links_cut (self->links);
+    return 0;
+}
+
+static void s_tick (void *owner)
+{
+    umbp_verbs_links_tidy (((self_t *) owner)->links);
+}
+
+static void s_start (void *owner, umbp_post_t *post, zloop_t *loop)
+{
+    self_t *self = owner;
+    self->post = post;
+    zmq_pollitem_t item = { .fd = umbp_bulk_server_cuts_fd (self->bulk), .events = ZMQ_POLLIN };
+    zloop_poller (loop, &item, s_on_cuts, self);
+}
+
+static void s_stat (void *owner, umbp_gauges_t *gauges)
+{
+    umbp_verbs_links_stats_t stats = umbp_verbs_links_stats (((self_t *) owner)->links);
+    umbp_gauges_add (gauges, "links", stats.links);
+    umbp_gauges_add (gauges, "windows", stats.windows);
+    umbp_gauges_add (gauges, "joined", stats.joined);
+    umbp_gauges_add (gauges, "exposed", stats.exposed);
+    umbp_gauges_add (gauges, "exposed_bytes", stats.exposed_bytes);
+    umbp_gauges_add (gauges, "not_exposed", stats.refused);
+    umbp_gauges_add (gauges, "revoked", stats.revoked);
+    umbp_gauges_add (gauges, "links_fenced", stats.fenced);
+    umbp_gauges_add (gauges, "links_broken", stats.broken);
+    umbp_gauges_add (gauges, "links_idle", stats.idle);
+}
+
+static void s_destroy (void **self_p)
+{
+    self_t *self = *self_p;
+    umbp_verbs_links_destroy (&self->links);
+    freen (*self_p);
+}
+
+umbp_verbs_t *umbp_verbs_actor_open (const char *plugin, const char *devices, unsigned gid_index,
+                                     const umbp_verbs_api_t **api_p)
+{
+    char text[1024], why[UMBP_VERBS_WHY_MAX];
+    umbp_verbs_options_t options = { .devices = devices, .gid_index = (int) gid_index };
+    const umbp_verbs_api_t *api = umbp_verbs_load (plugin, why);
+    umbp_verbs_t *verbs = api ? api->open (&options, NULL, why) : NULL;
+    if (!verbs) {
+        zsys_info ("verbs: %s", why);
+        return NULL;
+    }
+    api->print (verbs, text, sizeof text);
+    for (char *rest = NULL, *line = strtok_r (text, "\n", &rest); line;
+         line = strtok_r (NULL, "\n", &rest))
+        zsys_info ("verbs: serving by %s", line);
+    *api_p = api;
+    return verbs;
+}
+
+static umbp_verbs_links_t *s_links (const umbp_verbs_args_t *args)
+{
+    umbp_verbs_links_args_t how = { .api = args->api,
+                                    .verbs = args->verbs,
+                                    .regions = args->regions, .region_count = args->region_count,
+                                    .page_size = args->page_size, .bulk = args->bulk,
+                                    .idle_ms = args->idle_ms };
+    int rc = 0;
+    umbp_verbs_links_t *self = umbp_verbs_links_new (&how, &rc);
+    if (!self)
+        zsys_warning ("verbs: cannot lock the memory for RDMA: %s; raise ulimit -l (LimitMEMLOCK); "
+                      "bulk bytes go over tcp",
+                      umbp_strerror (rc));
+    return self;
+}
+
+zactor_t *umbp_verbs_actor_new (const umbp_verbs_args_t *args)
+{
+    static const umbp_op_t ops[] = {
+        { UMBP_MSG_join, s_on_join },
+        { UMBP_MSG_expose, s_on_expose },
+        { UMBP_MSG_conceal, s_on_conceal },
+        { 0, NULL },
+    };
+    umbp_verbs_links_t *links = s_links (args);
+    if (!links)
+        return NULL;
+    self_t *self = zmalloc (sizeof (self_t));
+    self->page_size = args->page_size;
+    self->bulk = args->bulk;
+    self->links = links;
+    umbp_actor_args_t actor = { .name = "verbs",
+                                .home = args->home,
+                                .ops = ops,
+                                .self = self, .start = s_start, .stat = s_stat,
+                                .tick = s_tick, .tick_ms = TICK_MS, .destroy = s_destroy };
+    return umbp_actor_new (&actor);
+}

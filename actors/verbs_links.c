@@ -1,0 +1,365 @@
+//  actors/verbs_links.c - the owner's end of RDMA. See verbs_links.h.
+#include "actors/verbs_links.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cluster/bulk/clock.h"
+#include "cluster/bulk/tcp_auth.h"
+#include "proto/error.h"
+
+#define REGIONS_MAX 64
+
+//  A block that is open to a link
+typedef struct opening {
+    struct opening *next;
+    uint64_t token;
+    uint32_t item;
+    bool write;
+    umbp_card_t *card;                  //  Held at the bulk server until all is closed
+    size_t count;
+    umbp_verbs_window_t *windows[];
+} opening_t;
+
+typedef struct {
+    uint64_t number, session;           //  number 0: free
+    char user[UMBP_NAME_MAX + 4];
+    umbp_verbs_link_t *link;
+    size_t queues, windows;
+    opening_t *openings;
+    int64_t used_ms;
+} seat_t;
+
+struct umbp_verbs_links {
+    umbp_verbs_links_args_t args;
+    umbp_piece_t memory[REGIONS_MAX];
+    umbp_verbs_region_t *regions[REGIONS_MAX];
+    seat_t seats[UMBP_VERBS_LINKS_MAX];
+    umbp_verbs_links_stats_t stats;
+};
+
+//  --------------------------------------------------------------------------------------------------
+//  Closing
+
+static void s_close (umbp_verbs_links_t *self, seat_t *seat, opening_t *opening)
+{
+    for (size_t index = 0; index < opening->count; index++)
+        self->args.api->window_destroy (&opening->windows[index]);
+    seat->windows -= opening->count;
+    self->stats.windows -= opening->count;
+    opening->count = 0;
+}
+
+static void s_free (umbp_verbs_links_t *self, opening_t *opening)
+{
+    umbp_bulk_server_let_go (self->args.bulk, &opening->card);
+    free (opening);
+}
+
+//  The fence: windows, then the link, and only then what is held is let go of
+static void s_end (umbp_verbs_links_t *self, seat_t *seat)
+{
+    for (opening_t *opening = seat->openings; opening; opening = opening->next)
+        s_close (self, seat, opening);
+    self->args.api->link_destroy (&seat->link);
+    while (seat->openings) {
+        opening_t *opening = seat->openings;
+        seat->openings = opening->next;
+        s_free (self, opening);
+    }
+    self->stats.links--;
+    *seat = (seat_t) { 0 };
+}
+
+static bool s_is_whole (umbp_verbs_links_t *self, seat_t *seat)
+{
+    return self->args.api->link_alive (seat->link) == seat->queues;
+}
+
+//  Close one, or end the link where only that is a fence. Returns false if the link is gone.
+static bool s_end_opening (umbp_verbs_links_t *self, seat_t *seat, opening_t **at, bool clean)
+{
+    opening_t *opening = *at;
+    if (opening->write && !(clean && s_is_whole (self, seat))) {
+        self->stats.fenced++;
+        s_end (self, seat);
+        return false;
+    }
+    *at = opening->next;
+    s_close (self, seat, opening);
+    s_free (self, opening);
+    return true;
+}
+
+void umbp_verbs_links_cut (umbp_verbs_links_t *self)
+{
+    for (size_t index = 0; index < UMBP_VERBS_LINKS_MAX; index++) {
+        seat_t *seat = &self->seats[index];
+        opening_t **at = &seat->openings;
+        while (*at)
+            if (!umbp_bulk_server_is_cut (self->args.bulk, (*at)->card))
+                at = &(*at)->next;
+            else {
+                self->stats.revoked++;
+                if (!s_end_opening (self, seat, at, false))
+                    break;
+            }
+    }
+}
+
+void umbp_verbs_links_tidy (umbp_verbs_links_t *self)
+{
+    int64_t now_ms = umbp_clock_ms ();
+    for (size_t index = 0; index < UMBP_VERBS_LINKS_MAX; index++) {
+        seat_t *seat = &self->seats[index];
+        if (seat->number == 0)
+            continue;
+        bool broken = self->args.api->link_alive (seat->link) == 0;
+        bool idle = !seat->openings && now_ms - seat->used_ms >= self->args.idle_ms;
+        self->stats.broken += broken;
+        self->stats.idle += idle && !broken;
+        if (broken || idle)
+            s_end (self, seat);
+    }
+}
+
+//  --------------------------------------------------------------------------------------------------
+//  Links
+
+static seat_t *s_find (const umbp_verbs_links_t *self, uint64_t number, const char *user)
+{
+    for (size_t index = 0; number && index < UMBP_VERBS_LINKS_MAX; index++) {
+        const seat_t *seat = &self->seats[index];
+        if (seat->number == number && strcmp (seat->user, user) == 0)
+            return (seat_t *) seat;
+    }
+    return NULL;
+}
+
+//  The link that the session has, which ends; else a free place; else that of the link which nothing is
+//  open to for longest. NULL if all are in use.
+static seat_t *s_place (umbp_verbs_links_t *self, uint64_t session)
+{
+    seat_t *best = NULL;
+    for (size_t index = 0; index < UMBP_VERBS_LINKS_MAX; index++) {
+        seat_t *seat = &self->seats[index];
+        if (seat->number && seat->session == session) {
+            best = seat;
+            break;
+        }
+        if (!seat->openings && (!best || seat->used_ms < best->used_ms))
+            best = seat;                //  A free one was never used
+    }
+    if (best && best->number)
+        s_end (self, best);
+    return best;
+}
+
+int umbp_verbs_links_join (umbp_verbs_links_t *self, uint64_t session, const char *user,
+                           const umbp_verbs_description_t *peer, uint64_t *number_p,
+                           umbp_verbs_description_t *own)
+{
+    const umbp_verbs_api_t *api = self->args.api;
+    if (!umbp_bulk_server_is_live (self->args.bulk, session))
+        return UMBP_ESTALE;
+    seat_t *seat = s_place (self, session);
+    if (!seat)
+        return UMBP_EAGAIN;
+    int rc = 0;
+    umbp_verbs_link_t *link =
+        api->link_new (self->args.verbs, peer->count, UMBP_VERBS_READ | UMBP_VERBS_WRITE, &rc);
+    if (!link)
+        return rc;
+    rc = api->link_connect (link, peer);
+    if (rc != 0) {
+        api->link_destroy (&link);
+        return rc;
+    }
+    *seat = (seat_t){ .session = session,
+                      .link = link,
+                      .queues = peer->count,
+                       .used_ms = umbp_clock_ms () };
+    while (seat->number == 0)
+        umbp_bulk_auth_draw ((uint8_t *) &seat->number, sizeof seat->number);
+    snprintf (seat->user, sizeof seat->user, "%s", user);
+    api->link_describe (link, own);
+    self->stats.links++;
+    self->stats.joined++;
+    *number_p = seat->number;
+    return 0;
+}
+
+void umbp_verbs_links_leave (umbp_verbs_links_t *self, uint64_t number, const char *user)
+{
+    seat_t *seat = s_find (self, number, user);
+    if (seat)
+        s_end (self, seat);
+}
+
+size_t umbp_verbs_links_queues (const umbp_verbs_links_t *self, uint64_t number, const char *user)
+{
+    const seat_t *seat = s_find (self, number, user);
+    return seat ? seat->queues : 0;
+}
+
+//  --------------------------------------------------------------------------------------------------
+//  Blocks
+
+//  Which region a span lies in
+static size_t s_region (const umbp_verbs_links_t *self, const umbp_piece_t *span)
+{
+    size_t index = 0;
+    while ((const char *) span->base < (const char *) self->memory[index].base
+           || (const char *) span->base
+                  >= (const char *) self->memory[index].base + self->memory[index].size)
+        index++;
+    assert (index < self->args.region_count);
+    return index;
+}
+
+//  One window for each span. Returns 0 or an error; what was opened stays in the opening.
+static int s_open (umbp_verbs_links_t *self, seat_t *seat, opening_t *opening,
+                   const umbp_piece_t *spans, size_t count, umbp_verbs_row_t *rows)
+{
+    const umbp_verbs_api_t *api = self->args.api;
+    for (size_t index = 0; index < count; index++) {
+        size_t region = s_region (self, &spans[index]);
+        uint64_t offset = (uint64_t) ((const char *) spans[index].base
+                                      - (const char *) self->memory[region].base);
+        int rc = 0;
+        umbp_verbs_window_t *window =
+            api->window_new (seat->link, self->regions[region], offset, spans[index].size,
+                             opening->write ? UMBP_VERBS_WRITE : UMBP_VERBS_READ, &rc);
+        if (!window)
+            return rc;
+        opening->windows[opening->count++] = window;
+        seat->windows++;
+        self->stats.windows++;
+        self->stats.exposed_bytes += spans[index].size;
+        umbp_verbs_memory_t memory;
+        api->window_describe (window, &memory);
+        rows[index].extent = (umbp_extent_t) {
+            .region = (uint16_t) region,
+            .page = (uint32_t) (offset / self->args.page_size),
+            .count = (uint32_t) (spans[index].size / self->args.page_size),
+        };
+        memcpy (rows[index].keys, memory.keys, sizeof rows[index].keys);
+    }
+    return 0;
+}
+
+static bool s_is_open (const seat_t *seat, uint64_t token, uint32_t item)
+{
+    const opening_t *opening = seat->openings;
+    while (opening && (opening->token != token || opening->item != item))
+        opening = opening->next;
+    return opening != NULL;
+}
+
+static int s_expose (umbp_verbs_links_t *self, seat_t *seat, uint64_t token, uint32_t item,
+                     bool write, umbp_verbs_row_t *rows, size_t max)
+{
+    umbp_piece_t spans[UMBP_VERBS_SPANS_MAX];
+    umbp_card_t *card = NULL;
+    size_t room = UMBP_VERBS_WINDOWS_MAX - seat->windows;
+    room = room < max ? room : max;
+    if (s_is_open (seat, token, item))
+        return UMBP_EAGAIN;
+    int count =
+        umbp_bulk_server_hold (self->args.bulk, seat->session, token, item, write, &card, spans,
+                               room < UMBP_VERBS_SPANS_MAX ? room : UMBP_VERBS_SPANS_MAX);
+    if (count < 0)
+        return count == UMBP_ETOOBIG ? UMBP_EAGAIN : count;
+    opening_t *opening = calloc (1, sizeof *opening + (size_t) count * sizeof *opening->windows);
+    assert (opening);
+    *opening = (opening_t){ .token = token,
+                            .item = item,
+                            .write = write,
+                            .card = card,
+                             .next = seat->openings };
+    seat->openings = opening;
+    int rc = s_open (self, seat, opening, spans, (size_t) count, rows);
+    if (rc != 0)
+        s_end_opening (self, seat, &seat->openings, true);   //  Nobody was told its keys
+    return rc != 0 ? rc : count;
+}
+
+int umbp_verbs_links_expose (umbp_verbs_links_t *self, uint64_t number, const char *user,
+                             uint64_t token, uint32_t item, bool write, umbp_verbs_row_t *rows,
+                             size_t max)
+{
+    seat_t *seat = s_find (self, number, user);
+    if (!seat)
+        return UMBP_ENOENT;
+    seat->used_ms = umbp_clock_ms ();
+    int rc = s_expose (self, seat, token, item, write, rows, max);
+    self->stats.exposed += rc > 0;
+    self->stats.refused += rc <= 0;
+    return rc;
+}
+
+void umbp_verbs_links_conceal (umbp_verbs_links_t *self, uint64_t number, const char *user,
+                               uint64_t token, bool clean)
+{
+    seat_t *seat = s_find (self, number, user);
+    opening_t **at = seat ? &seat->openings : NULL;
+    while (at && *at)
+        if ((*at)->token != token)
+            at = &(*at)->next;
+        else if (!s_end_opening (self, seat, at, clean))
+            break;
+}
+
+//  --------------------------------------------------------------------------------------------------
+//  Life
+
+umbp_verbs_links_t *umbp_verbs_links_new (const umbp_verbs_links_args_t *args, int *rc_p)
+{
+    assert (args->region_count <= REGIONS_MAX);
+    umbp_verbs_links_t *self = calloc (1, sizeof *self);
+    assert (self);
+    self->args = *args;
+    self->args.regions = NULL;
+    *rc_p = 0;
+    for (size_t index = 0; index < args->region_count && *rc_p == 0; index++) {
+        self->memory[index] = args->regions[index];
+        self->regions[index] =
+            args->api->region_new (args->verbs, args->regions[index].base,
+                                   args->regions[index].size, UMBP_VERBS_KEEP, rc_p);
+    }
+    if (*rc_p != 0)
+        umbp_verbs_links_destroy (&self);
+    return self;
+}
+
+void umbp_verbs_links_destroy (umbp_verbs_links_t **self_p)
+{
+    umbp_verbs_links_t *self = *self_p;
+    if (!self)
+        return;
+    for (size_t index = 0; index < UMBP_VERBS_LINKS_MAX; index++)
+        if (self->seats[index].number)
+            s_end (self, &self->seats[index]);
+    for (size_t index = 0; index < REGIONS_MAX; index++)
+        if (self->regions[index])
+            self->args.api->region_destroy (&self->regions[index]);
+    self->args.api->close (&self->args.verbs);
+    free (self);
+    *self_p = NULL;
+}
+
+size_t umbp_verbs_links_regions (const umbp_verbs_links_t *self, uint64_t *bases, uint64_t *sizes)
+{
+    for (size_t index = 0; index < self->args.region_count; index++) {
+        bases[index] = (uintptr_t) self->memory[index].base;
+        sizes[index] = self->memory[index].size;
+    }
+    return self->args.region_count;
+}
+
+umbp_verbs_links_stats_t umbp_verbs_links_stats (const umbp_verbs_links_t *self)
+{
+    return self->stats;
+}
