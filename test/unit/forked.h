@@ -71,6 +71,13 @@ static inline bool forked_start (forked_t *self, const char *seeds)
            && read (self->says, self->endpoint, sizeof self->endpoint) > 1;
 }
 
+//  It stands still, to the last of its threads
+static inline void forked_halt (const forked_t *self)
+{
+    kill (self->pid, SIGSTOP);
+    waitpid (self->pid, NULL, WUNTRACED);
+}
+
 static inline void forked_kill (forked_t *self)
 {
     if (self->pid > 0) {

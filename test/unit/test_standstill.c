@@ -152,9 +152,10 @@ static void test_halted (void)
     CU_ASSERT (s_rows (there, LONG_MS, &silent) == 1 && silent == 0);
     CU_ASSERT (s_put (here, "mine", UMBP_STRATEGY_LOCAL, LONG_MS) == 0);
     CU_ASSERT (s_put (there, "theirs", UMBP_STRATEGY_LOCAL, LONG_MS) == 0);
+    CU_ASSERT (umbp_flush (there, LONG_MS) == 0);            //  All shards know of it
     CU_ASSERT (s_get (here, "theirs", LONG_MS) == 0 && s_get (there, "mine", LONG_MS) == 0);
 
-    kill (s_processes[0].pid, SIGSTOP);
+    forked_halt (&s_processes[0]);
     s_check_neighbour (here);
     s_check_client (there, s_processes[0].endpoint);
     kill (s_processes[0].pid, SIGCONT);
@@ -217,7 +218,7 @@ static void test_one_wait (void)
     CU_ASSERT (umbp_flush (near, LONG_MS) == 0);
     umbp_close (&there);
 
-    kill (s_processes[2].pid, SIGSTOP);
+    forked_halt (&s_processes[2]);
     uint64_t before = s_waits (here);
     int64_t began = umbp_clock_ms ();
     for (int number = 0; number < ASKED; number++)
