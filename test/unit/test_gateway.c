@@ -248,6 +248,7 @@ static void test_slow_loris (void)
     close (fd);
     CU_ASSERT (s_becomes (s_url (), "/metrics", 200));
     bool cut = false;
+    deadline_ms = umbp_clock_ms () + WAIT_MS;
     for (; !cut && umbp_clock_ms () < deadline_ms; zclock_sleep (20)) {
         s_get (s_url (), "/metrics");
         cut = strstr (s_page, "\numbp_gateway_http_cut_total 1\n") != NULL;
