@@ -118,7 +118,7 @@ $(B)/lib/%.so: $(B)/lib/%.so.$(SOVERSION)
 	@ln -sf $(<F) $@
 
 #  The RDMA plug-in: it has one symbol, and what it shares with the libraries in its own copy
-PLUGGED := $(PLUGIN) $(wildcard cluster/bulk/verbs_*.c) cluster/bulk/copy.c cluster/bulk/piece.c
+PLUGGED := $(PLUGIN) $(wildcard cluster/bulk/verbs_*.c) cluster/bulk/copy.c cluster/bulk/parts.c cluster/bulk/piece.c
 $(B)/lib/libumbp-verbs.so: $(call objects,$(PLUGGED))
 	@echo '{ global: umbp_verbs_plugin; local: *; };' >$(B)/lib/verbs.map
 	$(CC) -shared $(ALL_LDFLAGS) -Wl,-z,defs -Wl,--version-script=$(B)/lib/verbs.map $^ \

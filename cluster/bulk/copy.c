@@ -1,12 +1,14 @@
 //  cluster/bulk/copy.c - copies and checksums. See copy.h.
 //
-//  Data is taken in chunks that fit the first-level cache twice: the sum pulls a chunk in, the copy
-//  then reads it from there. Debian's libxxhash is built for plain x86-64, and has the AVX2 and
+//  One long run goes through parts.h: one pass, loads that serve both. All else is taken in chunks
+//  that fit the first-level cache twice: the sum pulls a chunk in, the copy then reads it from there. Debian's libxxhash is built for plain x86-64, and has the AVX2 and
 //  AVX-512 code behind its *_dispatch functions, which choose at run time.
 #define XXH_STATIC_LINKING_ONLY         //  For the size of the state
 #include <xxhash.h>
 
 #include "cluster/bulk/copy.h"
+
+#include "cluster/bulk/parts.h"
 
 #include <assert.h>
 #include <stdbool.h>
@@ -98,9 +100,28 @@ static void s_stream_end (void)
 }
 #endif
 
+//  A long run, in one pass; dst may be NULL
+static uint64_t s_long (void *dst, const void *src, size_t size)
+{
+    size_t count = umbp_parts_count (size), at = count * UMBP_PART_BYTES;
+    umbp_part_t sum;
+    umbp_parts_begin (&sum);
+    umbp_parts_chain (&sum, dst, src, count, true);
+    uint8_t last[UMBP_PARTS_LAST];      //  Ours, so that what is summed of it is what is copied
+    memcpy (last, (const uint8_t *) src + size - sizeof last, sizeof last);
+    if (dst)
+        memcpy ((uint8_t *) dst + at, last + sizeof last - (size - at), size - at);
+    return umbp_parts_end (&sum, last, size);
+}
+
+static bool s_is_long (size_t size)
+{
+    return size >= UMBP_COPY_STREAM_MIN && umbp_parts_are_fast ();
+}
+
 uint64_t umbp_sum (const void *data, size_t size)
 {
-    return s_xxh3 (data, size);
+    return s_is_long (size) ? s_long (NULL, data, size) : s_xxh3 (data, size);
 }
 
 uint64_t umbp_copy_sum (void *dst, const void *src, size_t size)
@@ -110,6 +131,8 @@ uint64_t umbp_copy_sum (void *dst, const void *src, size_t size)
             memcpy (dst, src, size);
         return s_xxh3 (src, size);
     }
+    if (s_is_long (size))
+        return s_long (dst, src, size);
     umbp_sum_t sum;
     umbp_sum_init (&sum, size);
     umbp_sum_copy (&sum, dst, src, size);
