@@ -8,12 +8,14 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "client/crew.h"
 #include "client/lane.h"
 #include "client/rdma.h"
 #include "cluster/bulk/clock.h"
 #include "cluster/bulk/host.h"
 
 #define ENDPOINT_DEFAULT "tcp://127.0.0.1:7710"
+#define STREAMS_AUTO 2                  //  Bulk connections to one node, where there are helpers
 #define REFRESH_MS 50                   //  Between two questions for the topology, when in doubt
 
 //  ------------------------------------------------------------------------------------------------
@@ -296,6 +298,32 @@ static bool s_choose_paths (umbp_t *self, const char *paths)
     return fine;
 }
 
+//  A number of the environment; otherwise if there is none, or something else
+static unsigned s_env_number (const char *variable, unsigned otherwise)
+{
+    const char *text = getenv (variable);
+    bool number = text && *text && strspn (text, "0123456789") == strlen (text) && strlen (text) < 5;
+    return number ? (unsigned) atoi (text) : otherwise;
+}
+
+//  How many threads copy, and how many connections they read from
+static void s_choose_threads (umbp_t *self, const umbp_options_t *options)
+{
+    unsigned helpers = 0, streams = options->tcp_streams;
+    if (options->copy_threads == 0)
+        helpers = s_env_number ("UMBP_COPY_THREADS", umbp_crew_fitting ());
+    else if (options->copy_threads > 0)
+        helpers = (unsigned) options->copy_threads;
+    self->crew = umbp_crew_new (helpers);
+    if (streams == 0)
+        streams = s_env_number ("UMBP_TCP_STREAMS", 0);
+    if (streams == 0)
+        streams = STREAMS_AUTO;
+    self->streams = streams < UMBP_STREAMS_MAX ? streams : UMBP_STREAMS_MAX;
+    if (self->streams > umbp_crew_helpers (self->crew) + 1)
+        self->streams = umbp_crew_helpers (self->crew) + 1;
+}
+
 static umbp_t *s_new (const umbp_options_t *options)
 {
     umbp_t *self = zmalloc (sizeof (umbp_t));
@@ -314,6 +342,7 @@ static umbp_t *s_new (const umbp_options_t *options)
     self->verify = !options->no_verify;
     self->certificate = s_or_env (options->certificate, "UMBP_CERTIFICATE");
     self->server_certificate = s_or_env (options->server_certificate, "UMBP_SERVER_CERTIFICATE");
+    s_choose_threads (self, options);
     self->ranges = umbp_ranges_new ();
     self->async = umbp_async_new (self);
     pthread_mutex_init (&self->lock, NULL);
@@ -436,6 +465,7 @@ void umbp_close (umbp_t **self_p)
         return;
     bool forked = umbp_pool_is_forked (self);
     umbp_async_destroy (&self->async, forked);
+    umbp_crew_destroy (&self->crew, forked);
     for (size_t index = 0; index < UMBP_LANES_MAX; index++)
         if (self->lanes[index])
             s_close_lane (&self->lanes[index], forked);

@@ -8,11 +8,14 @@
 
 #include <stdlib.h>
 
+#include "client/copies.h"
 #include "client/scatter.h"
 #include "cluster/bulk/clock.h"
 
 #define OPEN 1                          //  Status of a block without an outcome yet
+#define NOT_SHOWN 2                     //  ... that the board does not show
 #define TRIES_MAX 3                     //  For one block
+#define TOGETHER_MAX 64                 //  Blocks that are copied together
 #define AVOID_MAX 16                    //  Owners that failed, which one call remembers
 #define INLINE_SHARED_MAX (16u << 10)   //  Where memory is mapped, more is better read there
 
@@ -58,40 +61,109 @@ static int s_room (umbp_lane_t *lane, const job_t *job, umbp_piece_t **pieces_p)
     return tiles ? (int) job->range_count : 0;
 }
 
-//  From where it lies in our address space. Returns the job's status.
-static int s_deliver (call_t *call, const job_t *job, const umbp_piece_t *from, size_t from_count)
+//  From where it lies in our address space. Returns the job's status, or OPEN if a copy is to be made,
+//  which gets its pieces; from stays the caller's.
+static int s_prepare (call_t *call, const job_t *job, const umbp_piece_t *from, size_t from_count,
+                      umbp_copy_t *copy)
 {
-    bool verify = call->lane->pool->verify;
     umbp_piece_t *to;
     int count = s_room (call->lane, job, &to);
     if (count < 0)
         return count;
-    uint64_t sum = job->sum;
+    *copy = (umbp_copy_t) { .to = to,
+                            .to_count = (size_t) count,
+                            .from = from,
+                            .from_count = from_count,
+                            .size = job->size };
     if (count > 0)
-        sum = umbp_scatter_copy (to, (size_t) count, from, from_count, job->size);
-    else {
-        if (verify)
-            sum = umbp_scatter_sum (from, from_count, job->size);
-        for (size_t index = 0; index < job->range_count; index++)
-            umbp_scatter_read (from, &job->ranges[index]);
-    }
-    return !verify || sum == job->sum ? 0 : UMBP_ECHECKSUM;
+        return OPEN;
+    bool verify = call->lane->pool->verify;
+    uint64_t sum = verify ? umbp_scatter_sum (from, from_count, job->size) : job->sum;
+    for (size_t index = 0; index < job->range_count; index++)
+        umbp_scatter_read (from, &job->ranges[index]);
+    return sum == job->sum ? 0 : UMBP_ECHECKSUM;
+}
+
+//  The status of a job whose copy was made
+static int s_judge (const call_t *call, const job_t *job, const umbp_copy_t *copy)
+{
+    return !call->lane->pool->verify || copy->sum == job->sum ? 0 : UMBP_ECHECKSUM;
+}
+
+//  Both at once. Returns the job's status.
+static int s_deliver (call_t *call, const job_t *job, const umbp_piece_t *from, size_t from_count)
+{
+    umbp_copy_t copy;
+    int status = s_prepare (call, job, from, from_count, &copy);
+    if (status != OPEN)
+        return status;
+    umbp_copies_run (call->lane, &copy, 1);
+    return s_judge (call, job, &copy);
+}
+
+//  How many of the jobs are copied together: one after the other, unless they are worth the crew
+static size_t s_together (const job_t *jobs, size_t count)
+{
+    uint64_t room = 0;
+    for (size_t index = 0; index < count && room < UMBP_COPIES_SHARED_MIN; index++)
+        for (size_t range = 0; range < jobs[index].range_count; range++)
+            room += jobs[index].ranges[range].size;
+    return room < UMBP_COPIES_SHARED_MIN ? 1 : TOGETHER_MAX;
 }
 
 //  ------------------------------------------------------------------------------------------------
 //  Blocks in memory of this host
 
+//  Copies that wait to be made together
+typedef struct {
+    umbp_copy_t *copies;
+    job_t **jobs;
+    size_t count, max;
+} together_t;
+
+static void s_copy_together (call_t *call, together_t *together)
+{
+    umbp_copies_run (call->lane, together->copies, together->count);
+    for (size_t index = 0; index < together->count; index++) {
+        job_t *job = together->jobs[index];
+        *job->status = s_judge (call, job, &together->copies[index]);
+        if (*job->status == 0)
+            call->lane->stats.shm_get_bytes += job->size;
+    }
+    together->count = 0;
+}
+
 static void s_read_here (call_t *call, job_t *job, const umbp_found_t *found, size_t index,
-                         size_t row)
+                         size_t row, together_t *together)
+{
+    umbp_piece_t *from;
+    int count = umbp_get_locate (call->lane, found, index, row, &from);
+    umbp_copy_t *copy = &together->copies[together->count];
+    *job->status = count < 0 ? count : s_prepare (call, job, from, (size_t) count, copy);
+    if (*job->status == OPEN)
+        together->jobs[together->count++] = job;
+    else if (*job->status == 0)
+        call->lane->stats.shm_get_bytes += job->size;
+}
+
+static void s_read_all_here (call_t *call, job_t *jobs, size_t count, const umbp_found_t *found)
 {
     umbp_lane_t *lane = call->lane;
+    together_t together = { .max = s_together (jobs, count) };
+    together.copies = umbp_lane_take (lane, together.max, sizeof *together.copies);
+    together.jobs = umbp_lane_take (lane, together.max, sizeof (job_t *));
     umbp_mark_t mark = umbp_lane_mark (lane);
-    umbp_piece_t *from;
-    int count = umbp_get_locate (lane, found, index, row, &from);
-    *job->status = count < 0 ? count : s_deliver (call, job, from, (size_t) count);
-    if (*job->status == 0)
-        lane->stats.shm_get_bytes += job->size;
-    umbp_lane_rewind (lane, mark);
+    size_t row = 0;
+    for (size_t index = 0; index < count; index++) {
+        job_t *job = &jobs[index];
+        if (*job->status == OPEN && found->owners[job->ref].memory)
+            s_read_here (call, job, found, index, row, &together);
+        row += found->extents.counts.count ? umbp_u16s_at (found->extents.counts, index) : 0;
+        if (together.count == together.max || index + 1 == count) {
+            s_copy_together (call, &together);
+            umbp_lane_rewind (lane, mark);
+        }
+    }
 }
 
 //  The leases were good if the doors they are tied to are open still
@@ -110,23 +182,34 @@ static void s_check_here (call_t *call, job_t *jobs, size_t count, umbp_found_t 
 //  ------------------------------------------------------------------------------------------------
 //  Blocks that our node shows on its board: nobody is asked, and no lease taken
 
-//  Returns whether the job has its outcome. If not, what was copied may be anything, and is written
-//  over or never looked at.
-static bool s_read_shown (call_t *call, job_t *job, const umbp_memory_t *memory)
-{
+//  A block on its way from the board
+typedef struct {
     umbp_notice_t notice;
     umbp_piece_t from[UMBP_BOARD_EXTENTS_MAX];
-    if (!umbp_board_look (memory->board, job->key.key, job->key.key_size, &notice))
-        return false;
+    umbp_copy_t copy;
+    int status;
+} shown_t;
+
+//  Returns as s_prepare does, or NOT_SHOWN
+static int s_look (call_t *call, job_t *job, const umbp_memory_t *memory, shown_t *shown)
+{
+    if (!umbp_board_look (memory->board, job->key.key, job->key.key_size, &shown->notice))
+        return NOT_SHOWN;
+    job->size = shown->notice.size;
+    job->sum = shown->notice.sum;
+    int count = umbp_memory_place (memory, &shown->notice, shown->from);
+    return count < 0 ? count : s_prepare (call, job, shown->from, (size_t) count, &shown->copy);
+}
+
+//  Returns whether the job has its outcome. If not, what was copied may be anything, and is written
+//  over or never looked at.
+static bool s_take_shown (call_t *call, job_t *job, const umbp_memory_t *memory,
+                          const shown_t *shown)
+{
     umbp_lane_t *lane = call->lane;
-    umbp_mark_t mark = umbp_lane_mark (lane);
-    job->size = notice.size;
-    job->sum = notice.sum;
-    int count = umbp_memory_place (memory, &notice, from);
-    int status = count < 0 ? count : s_deliver (call, job, from, (size_t) count);
-    umbp_lane_rewind (lane, mark);
-    if (status == UMBP_EPROTO || status == UMBP_ECHECKSUM
-        || !umbp_board_still (memory->board, &notice))
+    int status = shown->status == OPEN ? s_judge (call, job, &shown->copy) : shown->status;
+    if (status == NOT_SHOWN || status == UMBP_EPROTO || status == UMBP_ECHECKSUM
+        || !umbp_board_still (memory->board, &shown->notice))
         return false;
     *job->status = status;
     if (status == 0 || status == UMBP_ETOOBIG)
@@ -134,24 +217,50 @@ static bool s_read_shown (call_t *call, job_t *job, const umbp_memory_t *memory)
     if (status == 0) {
         lane->stats.shm_get_bytes += job->size;
         lane->stats.board_hits++;
-        umbp_memory_touched (lane, notice.item);
+        umbp_memory_touched (lane, shown->notice.item);
     }
     return true;
+}
+
+//  Looks, copies together, and believes what was copied if its notice is still up. Moves the jobs that
+//  are left to where left says. Returns that, behind them.
+static size_t s_read_some_shown (call_t *call, job_t *jobs, size_t count, job_t *left)
+{
+    const umbp_memory_t *memory = call->lane->near;
+    shown_t *shown = umbp_lane_take (call->lane, count, sizeof *shown);
+    umbp_copy_t *copies = umbp_lane_take (call->lane, count, sizeof *copies);
+    size_t copied = 0, kept = 0;
+    for (size_t index = 0; index < count; index++) {
+        shown[index].status = s_look (call, &jobs[index], memory, &shown[index]);
+        if (shown[index].status == OPEN)
+            copies[copied++] = shown[index].copy;
+    }
+    umbp_copies_run (call->lane, copies, copied);
+    copied = 0;
+    for (size_t index = 0; index < count; index++) {
+        if (shown[index].status == OPEN)
+            shown[index].copy.sum = copies[copied++].sum;
+        if (s_take_shown (call, &jobs[index], memory, &shown[index]))
+            continue;
+        if (left + kept != &jobs[index])
+            left[kept] = jobs[index];
+        kept++;
+    }
+    return kept;
 }
 
 //  Moves the jobs that are left to the front. Returns how many.
 static size_t s_read_all_shown (call_t *call, job_t *jobs, size_t count)
 {
-    const umbp_memory_t *memory = call->lane->near;
-    if (!memory || !memory->board)
+    umbp_lane_t *lane = call->lane;
+    if (!lane->near || !lane->near->board)
         return count;
-    size_t left = 0;
-    for (size_t index = 0; index < count; index++) {
-        if (s_read_shown (call, &jobs[index], memory))
-            continue;
-        if (left != index)
-            jobs[left] = jobs[index];
-        left++;
+    size_t left = 0, max = s_together (jobs, count);
+    umbp_mark_t mark = umbp_lane_mark (lane);
+    for (size_t at = 0; at < count; at += max) {
+        size_t some = count - at < max ? count - at : max;
+        left += s_read_some_shown (call, jobs + at, some, jobs + left);
+        umbp_lane_rewind (lane, mark);
     }
     return left;
 }
@@ -317,13 +426,7 @@ static void s_fail (job_t *jobs, size_t count, int status)
 
 static void s_read_all (call_t *call, job_t *jobs, size_t count, umbp_found_t *found)
 {
-    size_t row = 0;
-    for (size_t index = 0; index < count; index++) {
-        job_t *job = &jobs[index];
-        if (*job->status == OPEN && found->owners[job->ref].memory)
-            s_read_here (call, job, found, index, row);
-        row += found->extents.counts.count ? umbp_u16s_at (found->extents.counts, index) : 0;
-    }
+    s_read_all_here (call, jobs, count, found);
     s_check_here (call, jobs, count, found);
     for (size_t ref = 0; ref < found->owner_count; ref++)
         if (!found->owners[ref].memory) {

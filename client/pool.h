@@ -43,6 +43,7 @@ typedef struct umbp_memory {
 
 typedef struct umbp_ranges umbp_ranges_t;           //  register.c
 typedef struct umbp_async umbp_async_t;             //  async.c
+typedef struct umbp_crew umbp_crew_t;               //  crew.c
 
 struct umbp {
     pid_t pid;                          //  Who connected: a child of that process may not call
@@ -55,6 +56,8 @@ struct umbp {
     unsigned spin_us, lanes_max;
     bool shm, tcp, verify;
     bool rdma_wanted, paths_fine;
+    unsigned streams;                   //  Bulk connections of a lane to one node, at most
+    umbp_crew_t *crew;
     char rdma_devices[256];
     int rdma_gid;
 

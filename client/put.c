@@ -4,6 +4,7 @@
 //  manager is told which are filled, and with what checksum. What fails for a passing reason goes
 //  to the router again, until the deadline.
 #include "client/batch.h"
+#include "client/copies.h"
 #include "client/scatter.h"
 #include "cluster/bulk/clock.h"
 #include "cluster/bulk/copy.h"
@@ -11,6 +12,7 @@
 #define OPEN 1                          //  Status of a block without an outcome yet
 #define TRIES_MAX 4                     //  For one block, not counting those when the pool was full
 #define PIECES_MAX 65536                //  In a window
+#define TOGETHER_MAX 64                 //  Slots that are filled together
 #define INLINE_SHARED_MAX (32u << 10)   //  Where memory is mapped, more is better written there
 
 typedef struct {
@@ -47,8 +49,9 @@ typedef struct {
 //  ------------------------------------------------------------------------------------------------
 //  Fill slots
 
-static void s_fill_here (call_t *call, job_t *job, const group_t *group,
-                         const umbp_extents_t *extents, size_t row, size_t rows)
+//  Where a job's bytes go. Returns whether they can; if not the job has its status.
+static bool s_aim (call_t *call, job_t *job, const group_t *group, const umbp_extents_t *extents,
+                   size_t row, size_t rows, umbp_copy_t *copy)
 {
     umbp_piece_t *pieces = umbp_lane_take (call->lane, rows, sizeof *pieces);
     int count =
@@ -57,26 +60,47 @@ static void s_fill_here (call_t *call, job_t *job, const group_t *group,
             : UMBP_EPROTO;
     if (count < 0) {
         *job->status = count;
-        return;
+        return false;
     }
-    job->sum = umbp_scatter_copy (pieces, (size_t) count, job->pieces, job->piece_count, job->size);
-    job->written = true;
-    call->lane->stats.shm_put_bytes += job->size;
+    *copy = (umbp_copy_t) { .to = pieces,
+                            .to_count = (size_t) count,
+                            .from = job->pieces,
+                            .from_count = job->piece_count,
+                            .size = job->size };
+    return true;
+}
+
+static void s_fill_together (call_t *call, job_t **jobs, umbp_copy_t *copies, size_t count)
+{
+    umbp_copies_run (call->lane, copies, count);
+    for (size_t index = 0; index < count; index++) {
+        jobs[index]->sum = copies[index].sum;
+        jobs[index]->written = true;
+        call->lane->stats.shm_put_bytes += copies[index].size;
+    }
 }
 
 static void s_fill_all_here (call_t *call, job_t *jobs, size_t count, const group_t *groups,
                              const umbp_extents_t *extents)
 {
-    size_t row = 0;
+    umbp_lane_t *lane = call->lane;
+    umbp_copy_t *copies = umbp_lane_take (lane, TOGETHER_MAX, sizeof *copies);
+    job_t **whose = umbp_lane_take (lane, TOGETHER_MAX, sizeof (job_t *));
+    umbp_mark_t mark = umbp_lane_mark (lane);
+    size_t row = 0, used = 0;
     for (size_t index = 0; index < count; index++) {
         job_t *job = &jobs[index];
         size_t rows = extents->counts.count ? umbp_u16s_at (extents->counts, index) : 0;
         if (job->slot && groups[job->ref].memory) {
-            umbp_mark_t mark = umbp_lane_mark (call->lane);
-            s_fill_here (call, job, &groups[job->ref], extents, row, rows);
-            umbp_lane_rewind (call->lane, mark);
+            whose[used] = job;
+            used += s_aim (call, job, &groups[job->ref], extents, row, rows, &copies[used]);
         }
         row += rows;
+        if (used == TOGETHER_MAX || index + 1 == count) {
+            s_fill_together (call, whose, copies, used);
+            umbp_lane_rewind (lane, mark);
+            used = 0;
+        }
     }
 }
 

@@ -7,21 +7,85 @@
 #include "cluster/bulk/copy.h"
 
 #define VECTORS 16                      //  Looked up at once
+#define PARTS 64                        //  Taken at once
 
-//  One copies bytes from one list to the other. Both tell how far they are, so that the shorter of
-//  the two current pieces is copied each time.
-typedef struct {
-    const umbp_piece_t *piece;
-    size_t at;
-} walk_t;
-
-static size_t s_rest (walk_t *walk)
+//  Bytes that lie in one run where the cursor stands
+static size_t s_run (const umbp_cursor_t *cursor)
 {
-    while (walk->at == walk->piece->size) {
-        walk->piece++;
-        walk->at = 0;
+    size_t run = cursor->piece->size - cursor->at;
+    return run < cursor->left ? run : (size_t) cursor->left;
+}
+
+static uint8_t *s_here (const umbp_cursor_t *cursor)
+{
+    return (uint8_t *) cursor->piece->base + cursor->at;
+}
+
+//  Copy bytes out of pieces, and pass over them
+static void s_gather (umbp_cursor_t *cursor, uint8_t *out, size_t size)
+{
+    while (size > 0) {
+        size_t run = s_run (cursor), bytes = run < size ? run : size;
+        memcpy (out, s_here (cursor), bytes);
+        umbp_cursor_skip (cursor, bytes);
+        out += bytes;
+        size -= bytes;
     }
-    return walk->piece->size - walk->at;
+}
+
+//  A part that does not lie in one run goes through a buffer
+static void s_take_one (umbp_cursor_t *in, umbp_cursor_t *out, umbp_part_t *part)
+{
+    uint8_t bytes[UMBP_PART_BYTES];
+    s_gather (in, bytes, sizeof bytes);
+    umbp_parts_take (part, NULL, bytes, 1, false);
+    umbp_cursor_put (out, bytes, sizeof bytes);
+}
+
+void umbp_scatter_take (const umbp_piece_t *to, const umbp_piece_t *from, uint64_t offset,
+                        umbp_part_t *parts, size_t count)
+{
+    umbp_cursor_t in, out;
+    umbp_cursor_set (&in, from, offset, count * UMBP_PART_BYTES);
+    umbp_cursor_set (&out, to, offset, count * UMBP_PART_BYTES);
+    for (size_t done = 0; done < count;) {
+        size_t here = s_run (&in), room = s_run (&out);
+        size_t run = (here < room ? here : room) / UMBP_PART_BYTES;
+        if (run == 0)
+            s_take_one (&in, &out, &parts[done++]);
+        else {
+            umbp_parts_take (&parts[done], s_here (&out), s_here (&in), run, true);
+            umbp_cursor_skip (&in, run * UMBP_PART_BYTES);
+            umbp_cursor_skip (&out, run * UMBP_PART_BYTES);
+            done += run;
+        }
+    }
+}
+
+uint64_t umbp_scatter_end (const umbp_piece_t *to, const umbp_piece_t *from, uint64_t size,
+                           const umbp_part_t *sum)
+{
+    uint8_t last[UMBP_PARTS_LAST];
+    size_t rest = (size_t) (size - umbp_parts_count (size) * UMBP_PART_BYTES);
+    umbp_cursor_t in, out;
+    umbp_cursor_set (&in, from, size - sizeof last, sizeof last);
+    s_gather (&in, last, sizeof last);
+    umbp_cursor_set (&out, to, size - rest, rest);
+    umbp_cursor_put (&out, last + sizeof last - rest, rest);
+    return umbp_parts_end (sum, last, size);
+}
+
+static uint64_t s_copy_long (const umbp_piece_t *to, const umbp_piece_t *from, uint64_t size)
+{
+    umbp_part_t sum, parts[PARTS];
+    umbp_parts_begin (&sum);
+    for (size_t count = umbp_parts_count (size), at = 0; at < count;) {
+        size_t run = count - at < PARTS ? count - at : PARTS;
+        umbp_scatter_take (to, from, at * UMBP_PART_BYTES, parts, run);
+        umbp_parts_join (&sum, parts, run);
+        at += run;
+    }
+    return umbp_scatter_end (to, from, size, &sum);
 }
 
 uint64_t umbp_scatter_copy (const umbp_piece_t *to, size_t to_count, const umbp_piece_t *from,
@@ -29,18 +93,18 @@ uint64_t umbp_scatter_copy (const umbp_piece_t *to, size_t to_count, const umbp_
 {
     if (to_count == 1 && from_count == 1)
         return umbp_copy_sum (to->base, from->base, size);
+    if (size >= UMBP_COPY_STREAM_MIN && umbp_parts_are_fast ())
+        return s_copy_long (to, from, size);
     umbp_sum_t sum;
     umbp_sum_init (&sum, size);
-    walk_t in = { from, 0 }, out = { to, 0 };
-    while (size > 0) {
-        size_t bytes = s_rest (&in), room = s_rest (&out);
-        bytes = bytes < room ? bytes : room;
-        bytes = bytes < size ? bytes : (size_t) size;
-        umbp_sum_copy (&sum, (uint8_t *) out.piece->base + out.at,
-                       (const uint8_t *) in.piece->base + in.at, bytes);
-        in.at += bytes;
-        out.at += bytes;
-        size -= bytes;
+    umbp_cursor_t in, out;
+    umbp_cursor_set (&in, from, 0, size);
+    umbp_cursor_set (&out, to, 0, size);
+    while (in.left > 0) {
+        size_t here = s_run (&in), room = s_run (&out), bytes = here < room ? here : room;
+        umbp_sum_copy (&sum, s_here (&out), s_here (&in), bytes);
+        umbp_cursor_skip (&in, bytes);
+        umbp_cursor_skip (&out, bytes);
     }
     return umbp_sum_final (&sum);
 }

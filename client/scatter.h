@@ -5,6 +5,7 @@
 #define UMBP_SCATTER_H
 
 #include "client/umbp.h"
+#include "cluster/bulk/parts.h"
 #include "cluster/bulk/piece.h"
 
 #define UMBP_RANGES_MAX 4096            //  Of one block
@@ -18,6 +19,14 @@ bool umbp_scatter_tiles (const umbp_range_t *ranges, size_t count, uint64_t size
 //  Copy size bytes, from one list of pieces to another; both hold so many. Returns their checksum.
 uint64_t umbp_scatter_copy (const umbp_piece_t *to, size_t to_count, const umbp_piece_t *from,
                             size_t from_count, uint64_t size);
+
+//  A part of such a copy: count parts of UMBP_PART_BYTES (parts.h) from an offset on, summed apart.
+//  Several threads may do others at the same time. And its end, behind all parts: sum is what they
+//  were joined to. Returns the checksum.
+void umbp_scatter_take (const umbp_piece_t *to, const umbp_piece_t *from, uint64_t offset,
+                        umbp_part_t *parts, size_t count);
+uint64_t umbp_scatter_end (const umbp_piece_t *to, const umbp_piece_t *from, uint64_t size,
+                           const umbp_part_t *sum);
 
 //  The checksum of the first size bytes of pieces
 uint64_t umbp_scatter_sum (const umbp_piece_t *pieces, size_t count, uint64_t size);

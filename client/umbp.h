@@ -71,7 +71,17 @@ typedef struct {
     const char *rdma_devices;           //  "name,name:port", in an order that fits that of the nodes.
                                         //  NULL: $UMBP_RDMA_DEVICES, else all that are active
     unsigned rdma_gid;                  //  Index of their GID. 0: chosen
+    int copy_threads;                   //  Threads of the client's own that help calls with copies of
+                                        //  512 KiB and more; at most 16. They are made at the first
+                                        //  such call. UMBP_COPY_ALONE: none, the caller copies alone.
+                                        //  0: $UMBP_COPY_THREADS (0 there: none), else one fewer than
+                                        //  the cores that the process may run on, at most 3
+    unsigned tcp_streams;               //  Bulk connections to one node that a call of 16 MiB and more
+                                        //  may use at once, 1 to 4, each moved by another thread of
+                                        //  these. 0: $UMBP_TCP_STREAMS, else chosen
 } umbp_options_t;
+
+#define UMBP_COPY_ALONE (-1)
 
 //  Connect to a node. Blocks up to options->timeout_ms, of which each endpoint gets its share.
 //  Returns NULL if none of them answers; *err, unless NULL, says why: UMBP_EINVAL (not an

@@ -1,0 +1,24 @@
+//  client/copies.h - copies of blocks, each with its checksum, by as many threads as do good. Private
+//  to client/.
+//
+//  Few bytes are copied by the caller alone. Of many blocks each is copied by one thread of the crew
+//  (crew.h), of a few large ones pieces are. Whatever is copied, all of it is summed in the same pass:
+//  the sum is that of the bytes that were written.
+#ifndef UMBP_COPIES_H
+#define UMBP_COPIES_H
+
+#include "client/lane.h"
+
+#define UMBP_COPIES_SHARED_MIN ((uint64_t) 512 << 10)       //  Fewer bytes are the caller's alone
+
+typedef struct {
+    const umbp_piece_t *to, *from;      //  Both hold size bytes
+    size_t to_count, from_count;
+    uint64_t size;
+    uint64_t sum;                       //  Out
+} umbp_copy_t;
+
+//  Do them all, with the crew of the lane's client and its scratch memory.
+void umbp_copies_run (umbp_lane_t *lane, umbp_copy_t *copies, size_t count);
+
+#endif
