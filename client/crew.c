@@ -17,7 +17,7 @@
 
 #include "cluster/bulk/spin.h"
 
-#define SPIN_US 60                      //  Of a helper without work, and of a caller at the end
+#define SPIN_US 30                      //  Of a helper without work, and of a caller at the end
 
 typedef struct work {
     umbp_crew_fn *fn;

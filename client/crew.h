@@ -33,8 +33,8 @@ unsigned umbp_crew_helpers (const umbp_crew_t *self);
 //  One of the pieces 0 to count - 1, by whichever thread
 typedef void (umbp_crew_fn) (void *arg, size_t piece);
 
-//  Have all of them done, each once. Returns when the last one has ended. Pieces begin in their order,
-//  and the first one is the caller's if he is not the last to come. Thread-safe.
+//  Have all of them done, each once. Returns when the last one has ended. Pieces begin in their order.
+//  Thread-safe.
 void umbp_crew_run (umbp_crew_t *self, umbp_crew_fn *fn, void *arg, size_t count);
 
 #endif

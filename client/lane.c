@@ -1,5 +1,6 @@
 //  client/lane.c - one of the connections of a client. See lane.h.
 #include "client/rdma.h"
+#include "client/streams.h"
 
 #include <assert.h>
 #include <poll.h>
@@ -97,10 +98,16 @@ void umbp_lane_redial (umbp_lane_t *self)
     self->socket = socket;
 }
 
+static void s_drop_bulk (umbp_bulk_t *bulk)
+{
+    for (size_t stream = 0; stream < UMBP_STREAMS_MAX; stream++)
+        umbp_bulk_client_destroy (&bulk->clients[stream]);
+}
+
 void umbp_lane_drop_bulks (umbp_lane_t *self)
 {
     for (size_t index = 0; index < UMBP_BULKS_MAX; index++)
-        umbp_bulk_client_destroy (&self->bulks[index].client);
+        s_drop_bulk (&self->bulks[index]);
 }
 
 static void s_free (umbp_lane_t *self)
@@ -242,12 +249,12 @@ static umbp_bulk_t *s_bulk_slot (umbp_lane_t *self, const char *endpoint)
     umbp_bulk_t *best = &self->bulks[0];
     for (size_t index = 0; index < UMBP_BULKS_MAX; index++) {
         umbp_bulk_t *bulk = &self->bulks[index];
-        if (bulk->client && streq (bulk->endpoint, endpoint))
+        if (bulk->clients[0] && streq (bulk->endpoint, endpoint))
             return bulk;
-        if (best->client && (!bulk->client || bulk->used < best->used))
+        if (best->clients[0] && (!bulk->clients[0] || bulk->used < best->used))
             best = bulk;
     }
-    umbp_bulk_client_destroy (&best->client);
+    s_drop_bulk (best);
     snprintf (best->endpoint, sizeof best->endpoint, "%s", endpoint);
     return best;
 }
@@ -262,9 +269,7 @@ static int s_move_by_tcp (umbp_lane_t *self, const umbp_place_t *place, umbp_bul
     umbp_bulk_t *bulk = s_bulk_slot (self, place->bulk);
     const umbp_bulk_peer_t peer = { place->bulk, umbp_bulk_alias (self->session), place->bulk_key };
     bulk->used = ++self->bulk_clock;
-    return umbp_bulk_client_run (&bulk->client, &peer, INT32_MAX,
-                                 place->write ? umbp_bulk_client_write : umbp_bulk_client_read, ios,
-                                 count, statuses, deadline_ms);
+    return umbp_streams_move (self, bulk, &peer, place->write, ios, count, statuses, deadline_ms);
 }
 
 //  Bytes of those that have a status

@@ -39,7 +39,7 @@ typedef struct {
 //  The bulk server of a node
 typedef struct {
     char endpoint[UMBP_TEXT_MAX + 1];
-    umbp_bulk_client_t *client;
+    umbp_bulk_client_t *clients[UMBP_STREAMS_MAX];            //  The first one, and others for much
     uint64_t used;                      //  Higher: later
 } umbp_bulk_t;
 
