@@ -22,6 +22,7 @@
 #include "bin/bench_suite.h"
 #include "bin/bench_tally.h"
 #include "bin/workload.h"
+#include "client/crew.h"
 #include "client/umbp.h"
 #include "proto/splitmix.h"
 
@@ -37,7 +38,10 @@
 
 typedef struct {
     umbp_bench_cluster_t cluster;
-    umbp_t *near;                       //  To the first node, with shared memory
+    umbp_t *near;                       //  To the first node, with shared memory, one thread
+    umbp_t *crew;                       //  The same, with as many threads as it chooses
+    umbp_crew_t *copiers;               //  As many for memcpy
+    uint8_t *there[BATCH];              //  From where, or to where
     umbp_t *far;                        //  To the first node, without; its blocks are on the second
     umbp_t *raw;                        //  The same, and it does not verify
     umbp_t *over;                       //  To the second node, without
@@ -48,7 +52,7 @@ typedef struct {
     umbp_item_t items[BATCH];
     char names[BATCH][UMBP_BENCH_KEY_SIZE];
     uint64_t seeds[BATCH], random, next;
-    bool checked[3];                    //  Whether the bytes of near, far and raw have been compared
+    bool checked[4];                    //  Whether the bytes of near, far, raw and crew were compared
     bool no_iperf;
 } self_t;
 
@@ -151,6 +155,12 @@ static umbp_bench_probe_t s_get_near (void *arg)
     return s_get (self, self->near, 1, ROUNDS, &self->checked[0]);
 }
 
+static umbp_bench_probe_t s_get_crew (void *arg)
+{
+    self_t *self = arg;
+    return s_get (self, self->crew, 1, ROUNDS, &self->checked[3]);
+}
+
 static umbp_bench_probe_t s_get_far (void *arg)
 {
     self_t *self = arg;
@@ -230,6 +240,12 @@ static umbp_bench_probe_t s_put_near (void *arg)
     return s_put (self, self->near);
 }
 
+static umbp_bench_probe_t s_put_crew (void *arg)
+{
+    self_t *self = arg;
+    return s_put (self, self->crew);
+}
+
 static umbp_bench_probe_t s_put_over (void *arg)
 {
     self_t *self = arg;
@@ -297,6 +313,43 @@ static umbp_bench_probe_t s_stream_in (void *arg)
     return s_copy (arg, false, s_stream_copy);
 }
 
+static void s_copy_in (void *arg, size_t index)
+{
+    self_t *self = arg;
+    memcpy (self->rooms[index], self->there[index], BLOCK);
+}
+
+static void s_copy_out (void *arg, size_t index)
+{
+    self_t *self = arg;
+    memcpy (self->there[index], self->rooms[index], BLOCK);
+}
+
+//  By as many threads, each block by one of them
+static umbp_bench_probe_t s_copy_together (self_t *self, umbp_crew_fn *copy)
+{
+    clock_work_t work = { .start_cpu = s_cpu (self) };
+    for (int round = 0; round < ROUNDS; round++) {
+        uint64_t first = umbp_splitmix (&self->random), start_ns = umbp_bench_now_ns ();
+        for (size_t index = 0; index < BATCH; index++)
+            self->there[index] = self->map + (first + index * 37) % BLOCKS * BLOCK;
+        umbp_crew_run (self->copiers, copy, self, BATCH);
+        work.ns += umbp_bench_now_ns () - start_ns;
+        work.moved += BATCH * BLOCK;
+    }
+    return s_probe (self, &work);
+}
+
+static umbp_bench_probe_t s_memcpy_in_crew (void *arg)
+{
+    return s_copy_together (arg, s_copy_in);
+}
+
+static umbp_bench_probe_t s_memcpy_out_crew (void *arg)
+{
+    return s_copy_together (arg, s_copy_out);
+}
+
 static umbp_bench_probe_t s_socket (self_t *self, umbp_bench_socket_way_t way)
 {
     clock_work_t work = { .start_cpu = s_cpu (self) };
@@ -349,6 +402,10 @@ static const umbp_bench_row_t s_rows[] = {
       s_memcpy_in },
     { "get 2 MiB x 32, shared memory, verified, again", "GB/s", "copy past the caches", 0.85, false,
       s_get_near, s_stream_in },
+    { "get 2 MiB x 32, shared memory, all cores", "GB/s", "memcpy, as many threads", 0.90, false,
+      s_get_crew, s_memcpy_in_crew },
+    { "put 2 MiB x 32, shared memory, all cores", "GB/s", "memcpy, as many threads", 0.85, false,
+      s_put_crew, s_memcpy_out_crew },
     { "view 2 MiB x 32, shared memory, verified", "GB/s", "memcpy", 0, false, s_view_near,
       s_memcpy_in },
     { "put 2 MiB x 32, shared memory", "GB/s", "memcpy", 0.85, false, s_put_near, s_memcpy_out },
@@ -383,13 +440,15 @@ static bool s_make_room (self_t *self)
     return true;
 }
 
-static umbp_t *s_connect (const self_t *self, size_t node, bool no_shm, bool no_verify)
+static umbp_t *s_connect (const self_t *self, size_t node, bool no_shm, bool no_verify,
+                          int copy_threads)
 {
     int err = 0;
     const char *endpoint = self->cluster.nodes[node].endpoint;
     umbp_options_t how = { .endpoints = endpoint,
                            .no_shm = no_shm,
                            .no_verify = no_verify,
+                           .copy_threads = copy_threads,
                            .timeout_ms = TIMEOUT_MS };
     umbp_t *pool = umbp_connect (&how, &err);
     if (!pool)
@@ -404,17 +463,21 @@ static bool s_start (self_t *self)
     if (!umbp_bench_socket_start (&self->socket, self->file, BLOCKS * BLOCK, CONGESTION)
         || umbp_bench_cluster_start (&self->cluster, 2, flags) != 0)
         return false;
-    self->near = s_connect (self, 0, false, false);
-    self->far = s_connect (self, 0, true, false);
-    self->raw = s_connect (self, 0, true, true);
-    self->over = s_connect (self, 1, true, false);
-    return self->near && self->far && self->raw && self->over && s_load (self, self->near, 1) == 0
+    self->near = s_connect (self, 0, false, false, UMBP_COPY_ALONE);
+    self->crew = s_connect (self, 0, false, false, 0);
+    self->copiers = umbp_crew_new (umbp_crew_fitting ());
+    self->far = s_connect (self, 0, true, false, 0);
+    self->raw = s_connect (self, 0, true, true, 0);
+    self->over = s_connect (self, 1, true, false, 0);
+    return self->near && self->crew && self->far && self->raw && self->over && s_load (self, self->near, 1) == 0
            && s_load (self, self->over, 2) == 0;
 }
 
 static void s_stop (umbp_bench_suite_t *suite, self_t *self)
 {
     umbp_close (&self->near);
+    umbp_close (&self->crew);
+    umbp_crew_destroy (&self->copiers, false);
     umbp_close (&self->far);
     umbp_close (&self->raw);
     umbp_close (&self->over);

@@ -320,6 +320,7 @@ static size_t s_connect (run_t *run)
                                .timeout_ms = (uint32_t) options->timeout_ms,
                                .lanes = (unsigned) options->threads, .no_shm = options->no_shm };
         umbp_bench_options_secure (options, &how);
+        umbp_bench_options_copies (options, &how);
         run->pools[index] = index < pools ? umbp_connect (&how, &err) : run->pools[index % pools];
         if (!run->pools[index]) {
             fprintf (stderr, "umbp-bench: %s: %s (%s)\n",

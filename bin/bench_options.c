@@ -7,6 +7,8 @@
 
 #include "bin/bench_nodes.h"
 #include "bin/units.h"
+#include "client/crew.h"
+#include "client/pool.h"
 #include "client/umbp.h"
 #include "proto/types.h"
 
@@ -91,6 +93,10 @@ static const row_t s_rows[] = {
       "percent of the calls that get and put what is not there; the others ask exists" },
     { "no-shm", CALLS | REPLAY, KIND_FLAG, MEMBER (no_shm), 0, 0,
       "as if the nodes were on other hosts" },
+    { "copy-threads", CALLS | REPLAY, KIND_COUNT, MEMBER (copy_threads), 0, UMBP_CREW_MAX,
+      "that help each client with large blocks; without it as many as it chooses" },
+    { "tcp-streams", CALLS | REPLAY, KIND_COUNT, MEMBER (tcp_streams), 1, UMBP_STREAMS_MAX,
+      "connections to one node for large batches; without it as many as it chooses" },
     { "strategy", CALLS | REPLAY, KIND_TEXT, MEMBER (strategy), 0, 0,
       "which node takes a block: default, local, most_free, weighted, same" },
     { "trace", REPLAY, KIND_TEXT, MEMBER (trace), 0, 0,
@@ -140,6 +146,7 @@ int umbp_bench_options_init (umbp_bench_options_t *self, const char *command)
         .timeout_ms = 10000, .seed = 1,
         .threads = 1, .batch = 32, .block_bytes = 64 * KIB, .keys = 1000,
         .seconds_ms = 5000, .gets_percent = 50, .strategy = "default",
+        .copy_threads = UMBP_BENCH_COPY_AUTO,
         .clients = 2, .requests = 1000, .talks = 32,
         .samples = 5,
         .nodes = 256, .joins = 25, .intervals = 3, .gone = 6,
@@ -272,6 +279,13 @@ void umbp_bench_options_secure (const umbp_bench_options_t *self, umbp_options_t
 {
     how->certificate = *self->certificate ? self->certificate : NULL;
     how->server_certificate = *self->server_certificate ? self->server_certificate : NULL;
+}
+
+void umbp_bench_options_copies (const umbp_bench_options_t *self, umbp_options_t *how)
+{
+    if (self->copy_threads != UMBP_BENCH_COPY_AUTO)
+        how->copy_threads = self->copy_threads ? (int) self->copy_threads : UMBP_COPY_ALONE;
+    how->tcp_streams = (unsigned) self->tcp_streams;
 }
 
 char *umbp_bench_options_endpoint (const umbp_bench_options_t *self, size_t number, char *out,

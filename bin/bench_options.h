@@ -14,6 +14,7 @@
 #define UMBP_BENCH_THREADS_MAX 64
 #define UMBP_BENCH_CLIENTS_MAX 64
 #define UMBP_BENCH_ROOM_MAX (UINT64_C (16) << 30)     //  Bytes of all buffers together
+#define UMBP_BENCH_COPY_AUTO UINT64_MAX
 #define UMBP_BENCH_TEXT 1024            //  Room for a text
 
 typedef struct {
@@ -28,6 +29,8 @@ typedef struct {
     uint64_t seconds_ms, count;         //  The first of both ends it. count 0: time alone
     uint64_t gets_percent;              //  Of mixed calls
     bool no_shm;
+    uint64_t copy_threads;              //  Of the client's own; UMBP_BENCH_COPY_AUTO: as it chooses
+    uint64_t tcp_streams;               //  0: as the client chooses
     char strategy[16];
     //  Replay
     char trace[UMBP_BENCH_TEXT];        //  Empty: the generator
@@ -55,6 +58,9 @@ void umbp_bench_options_help (FILE *out);
 
 //  Name the certificates that were given
 void umbp_bench_options_secure (const umbp_bench_options_t *self, umbp_options_t *how);
+
+//  How a client of this run moves large blocks
+void umbp_bench_options_copies (const umbp_bench_options_t *self, umbp_options_t *how);
 
 //  The n-th of the endpoints, from the front again after the last, written to out; "" if none is
 //  given. Returns out.

@@ -228,6 +228,7 @@ static int s_connect (self_t *self, size_t number)
                            .timeout_ms = (uint32_t) self->options->timeout_ms,
                            .no_shm = self->options->no_shm || far, .lanes = 1 };
     umbp_bench_options_secure (self->options, &how);
+    umbp_bench_options_copies (self->options, &how);
     self->pool = umbp_connect (&how, &err);
     if (!self->pool)
         fprintf (stderr, "umbp-bench: client %zu: %s: %s (%s)\n", number, endpoint,

@@ -18,7 +18,6 @@
 #define UMBP_SHARED_ACTOR "tier:dram"   //  The tier manager whose memory can be mapped
 #define UMBP_DOORS_MAX 64
 #define UMBP_BULKS_MAX 64
-#define UMBP_STREAMS_MAX 4              //  Connections to one bulk server
 #define UMBP_QUESTIONS_MAX (UMBP_NODES_MAX + 8)
 #define UMBP_NO_DOOR (-1)
 #define UMBP_LATE_GIFTS_MAX 64          //  Questions whose late answer is given back

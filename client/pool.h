@@ -17,6 +17,7 @@
 #include "cluster/topology.h"
 
 #define UMBP_LANES_MAX 64
+#define UMBP_STREAMS_MAX 4              //  Connections of a lane to one bulk server
 #define UMBP_TIMEOUT_MS 10000           //  Of a call, unless the program says otherwise
 
 typedef struct umbp_lane umbp_lane_t;

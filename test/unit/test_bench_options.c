@@ -41,6 +41,15 @@ static void test_values (void)
     CU_ASSERT (umbp_bench_options_strategy (&options) == UMBP_STRATEGY_MOST_FREE);
     CU_ASSERT (s_read (&options, "replay", 2, "--trace", "a=b", error) == 0);
     CU_ASSERT_STRING_EQUAL (options.trace, "a=b");
+    umbp_options_t how = { 0 };
+    umbp_bench_options_copies (&options, &how);
+    CU_ASSERT (how.copy_threads == 0 && how.tcp_streams == 0);
+    CU_ASSERT (s_read (&options, "get", 2, "--copy-threads=0", "--tcp-streams=3", error) == 0);
+    umbp_bench_options_copies (&options, &how);
+    CU_ASSERT (how.copy_threads == UMBP_COPY_ALONE && how.tcp_streams == 3);
+    CU_ASSERT (s_read (&options, "get", 2, "--copy-threads", "5", error) == 0);
+    umbp_bench_options_copies (&options, &how);
+    CU_ASSERT (how.copy_threads == 5 && how.tcp_streams == 0);
     CU_ASSERT (s_read (&options, "suite", 1, "--keys=5", NULL, error) == 0);
     CU_ASSERT (options.keys == 5);
 }
@@ -55,6 +64,8 @@ static void test_refused (void)
         { "get", "--batch", "1025", "1 to 1024" },
         { "get", "--batch", "many", "many" },
         { "get", "--batch", "-1", "--batch" },
+        { "get", "--copy-threads", "17", "0 to 16" },
+        { "get", "--tcp-streams", "0", "1 to 4" },
         { "get", "--block-bytes", "2GiB", "1GiB" },
         { "get", "--block-bytes=1GiB", "--batch=1024", "16GiB" },
         { "get", "--seconds", "2h", "--seconds" },

@@ -16,12 +16,14 @@ static const struct {
     size_t nodes;
     doors_t doors;
     bool no_shm, tcp;
+    int copy_threads;                   //  As in the options; 0: what fits the machine
 } s_ways[] = {
-    { "one node, shared memory", 1, WITH_DOORS, false, false },
-    { "one node, bulk tcp", 1, WITHOUT_DOORS, false, true },
-    { "one node, no doors wanted", 1, WITH_DOORS, true, false },
-    { "three nodes, shared memory", 3, WITH_DOORS, false, true },
-    { "three nodes, bulk tcp", 3, WITHOUT_DOORS, false, false },
+    { "one node, shared memory, one thread", 1, WITH_DOORS, false, false, UMBP_COPY_ALONE },
+    { "one node, shared memory, four threads", 1, WITH_DOORS, false, false, 3 },
+    { "one node, bulk tcp, one thread", 1, WITHOUT_DOORS, false, true, UMBP_COPY_ALONE },
+    { "one node, no doors wanted", 1, WITH_DOORS, true, false, 3 },
+    { "three nodes, shared memory", 3, WITH_DOORS, false, true, 0 },
+    { "three nodes, bulk tcp", 3, WITHOUT_DOORS, false, false, 0 },
 };
 #define WAYS (sizeof s_ways / sizeof *s_ways)
 
@@ -30,7 +32,8 @@ static size_t s_way;
 
 static umbp_t *s_connect (size_t number)
 {
-    umbp_options_t options = { .no_shm = s_ways[s_way].no_shm };
+    umbp_options_t options = { .no_shm = s_ways[s_way].no_shm,
+                               .copy_threads = s_ways[s_way].copy_threads };
     if (s_ways[s_way].tcp)
         options.endpoints = umbp_node_endpoint (s_nodes.nodes[number]);
     return nodes_connect (&s_nodes, number, options);
