@@ -469,8 +469,8 @@ static bool s_start (self_t *self)
     self->far = s_connect (self, 0, true, false, 0);
     self->raw = s_connect (self, 0, true, true, 0);
     self->over = s_connect (self, 1, true, false, 0);
-    return self->near && self->crew && self->far && self->raw && self->over && s_load (self, self->near, 1) == 0
-           && s_load (self, self->over, 2) == 0;
+    return self->near && self->crew && self->far && self->raw && self->over
+           && s_load (self, self->near, 1) == 0 && s_load (self, self->over, 2) == 0;
 }
 
 static void s_stop (umbp_bench_suite_t *suite, self_t *self)

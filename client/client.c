@@ -302,7 +302,8 @@ static bool s_choose_paths (umbp_t *self, const char *paths)
 static unsigned s_env_number (const char *variable, unsigned otherwise)
 {
     const char *text = getenv (variable);
-    bool number = text && *text && strspn (text, "0123456789") == strlen (text) && strlen (text) < 5;
+    bool number =
+        text && *text && strspn (text, "0123456789") == strlen (text) && strlen (text) < 5;
     return number ? (unsigned) atoi (text) : otherwise;
 }
 

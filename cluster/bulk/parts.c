@@ -80,8 +80,8 @@ static void s_part_plain (umbp_part_t *part, uint8_t *to, const uint8_t *from, s
 }
 
 #if defined(__x86_64__)
-__attribute__ ((target ("avx512f"), always_inline)) static inline void
-s_run_avx512 (umbp_part_t *part, uint8_t *to, const uint8_t *from, store_t store)
+__attribute__ ((target ("avx512f"), always_inline)) static inline void s_run_avx512 (
+    umbp_part_t *part, uint8_t *to, const uint8_t *from, store_t store)
 {
     __m512i lanes = _mm512_setzero_si512 ();
     for (size_t stripe = 0; stripe < STRIPES; stripe++) {
@@ -110,8 +110,8 @@ __attribute__ ((target ("avx512f"))) static void s_part_avx512 (umbp_part_t *par
     }
 }
 
-__attribute__ ((target ("avx2"), always_inline)) static inline __m256i
-s_half_avx2 (__m256i lanes, uint8_t *to, const uint8_t *from, const uint8_t *secret, store_t store)
+__attribute__ ((target ("avx2"), always_inline)) static inline __m256i s_half_avx2 (
+    __m256i lanes, uint8_t *to, const uint8_t *from, const uint8_t *secret, store_t store)
 {
     __m256i value = _mm256_loadu_si256 ((const void *) from);
     if (store == STORE_PAST)
@@ -124,8 +124,10 @@ s_half_avx2 (__m256i lanes, uint8_t *to, const uint8_t *from, const uint8_t *sec
     return _mm256_add_epi64 (product, _mm256_add_epi64 (lanes, swapped));
 }
 
-__attribute__ ((target ("avx2"), always_inline)) static inline void
-s_run_avx2 (umbp_part_t *part, uint8_t *to, const uint8_t *from, store_t store)
+__attribute__ ((target ("avx2"), always_inline)) static inline void s_run_avx2 (umbp_part_t *part,
+                                                                                uint8_t *to,
+                                                                                const uint8_t *from,
+                                                                                store_t store)
 {
     __m256i low = _mm256_setzero_si256 (), high = low;
     for (size_t stripe = 0; stripe < STRIPES; stripe++) {

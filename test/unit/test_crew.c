@@ -79,9 +79,9 @@ static void *s_call (void *arg)
     caller_t *caller = arg;
     caller->fine = true;
     for (int round = 0; round < ROUNDS; round++)
-        caller->fine &= s_run (caller->crew, &caller->tally,
-                               umbp_splitmix (&caller->seed) % PIECES_MAX,
-                               umbp_splitmix (&caller->seed) % 100);
+        caller->fine &=
+            s_run (caller->crew, &caller->tally, umbp_splitmix (&caller->seed) % PIECES_MAX,
+                   umbp_splitmix (&caller->seed) % 100);
     return NULL;
 }
 
