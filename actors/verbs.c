@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "actors/verbs_links.h"
+#include "cluster/bulk/pairs.h"
 #include "cluster/bulk/tcp_auth.h"
 #include "cluster/origin.h"
 
@@ -32,56 +33,18 @@ static void s_user (const umbp_mail_t *mail, char *out)
 //  --------------------------------------------------------------------------------------------------
 //  join
 
-//  Queue pairs as the message has them; what they say is looked at by link_connect
-static bool s_read_peer (const umbp_msg_join_t *ask, umbp_verbs_description_t *peer)
-{
-    *peer = (umbp_verbs_description_t) { .count = ask->numbers.count };
-    if (peer->count == 0 || peer->count > UMBP_VERBS_QUEUES_MAX
-        || ask->gids.size != 16 * (size_t) peer->count)
-        return false;
-    for (size_t index = 0; index < peer->count; index++) {
-        umbp_verbs_queue_t *queue = &peer->queues[index];
-        *queue = (umbp_verbs_queue_t) { .number = umbp_u32s_at (ask->numbers, index),
-                                        .psn = umbp_u32s_at (ask->psns, index),
-                                        .lid = umbp_u16s_at (ask->lids, index),
-                                        .mtu = umbp_u16s_at (ask->mtus, index),
-                                        .reads = umbp_u8s_at (ask->reads, index),
-                                        .device = umbp_u8s_at (ask->devices, index) };
-        memcpy (queue->gid, ask->gids.data + 16 * index, 16);
-    }
-    return true;
-}
-
 static void s_answer_join (self_t *self, const umbp_mail_t *mail, uint64_t number,
                            const umbp_verbs_description_t *own)
 {
-    uint32_t numbers[UMBP_VERBS_QUEUES_MAX], psns[UMBP_VERBS_QUEUES_MAX], count = own->count;
-    uint16_t lids[UMBP_VERBS_QUEUES_MAX], mtus[UMBP_VERBS_QUEUES_MAX];
-    uint8_t reads[UMBP_VERBS_QUEUES_MAX], devices[UMBP_VERBS_QUEUES_MAX];
-    uint8_t gids[16 * UMBP_VERBS_QUEUES_MAX];
-    uint64_t bases[64], sizes[64];
-    for (size_t index = 0; index < count; index++) {
-        const umbp_verbs_queue_t *queue = &own->queues[index];
-        numbers[index] = queue->number;
-        psns[index] = queue->psn;
-        lids[index] = queue->lid;
-        mtus[index] = queue->mtu;
-        reads[index] = queue->reads;
-        devices[index] = queue->device;
-        memcpy (gids + 16 * index, queue->gid, 16);
-    }
+    umbp_pairs_room_t room;
+    umbp_pairs_t pairs = umbp_pairs_write (own, &room);
+    uint64_t bases[UMBP_REGIONS_MAX], sizes[UMBP_REGIONS_MAX];
     uint32_t regions = (uint32_t) umbp_verbs_links_regions (self->links, bases, sizes);
     umbp_msg_t answer;
     umbp_msg_init (&answer, UMBP_MSG_join_ok, 0);
     umbp_msg_join_ok_t *ok = &answer.join_ok;
     ok->link = number;
-    ok->numbers = (umbp_u32s_t) { numbers, count };
-    ok->psns = (umbp_u32s_t) { psns, count };
-    ok->lids = (umbp_u16s_t) { lids, count };
-    ok->mtus = (umbp_u16s_t) { mtus, count };
-    ok->reads = (umbp_u8s_t) { reads, count };
-    ok->devices = (umbp_u8s_t) { devices, count };
-    ok->gids = (umbp_bytes_t) { gids, 16 * count };
+    UMBP_PAIRS_INTO (ok, pairs);
     ok->page_size = self->page_size;
     ok->bases = (umbp_u64s_t) { bases, regions };
     ok->sizes = (umbp_u64s_t) { sizes, regions };
@@ -95,8 +58,9 @@ static void s_on_join (void *owner, const umbp_mail_t *mail)
     char user[USER_MAX];
     uint64_t number = 0;
     s_user (mail, user);
+    umbp_pairs_t pairs = UMBP_PAIRS_OF (&mail->msg->join);
     int rc = UMBP_EPROTO;
-    if (s_read_peer (&mail->msg->join, &peer))
+    if (umbp_pairs_read (&pairs, &peer))
         rc = umbp_verbs_links_join (self->links, umbp_bulk_alias (mail->msg->join.session), user,
                                     &peer, &number, &own);
     if (rc == 0)

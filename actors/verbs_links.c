@@ -10,8 +10,6 @@
 #include "cluster/bulk/tcp_auth.h"
 #include "proto/error.h"
 
-#define REGIONS_MAX 64
-
 //  A block that is open to a link
 typedef struct opening {
     struct opening *next;
@@ -34,8 +32,8 @@ typedef struct {
 
 struct umbp_verbs_links {
     umbp_verbs_links_args_t args;
-    umbp_piece_t memory[REGIONS_MAX];
-    umbp_verbs_region_t *regions[REGIONS_MAX];
+    umbp_piece_t memory[UMBP_REGIONS_MAX];
+    umbp_verbs_region_t *regions[UMBP_REGIONS_MAX];
     seat_t seats[UMBP_VERBS_LINKS_MAX];
     umbp_verbs_links_stats_t stats;
 };
@@ -169,7 +167,8 @@ int umbp_verbs_links_join (umbp_verbs_links_t *self, uint64_t session, const cha
         return UMBP_EAGAIN;
     int rc = 0;
     umbp_verbs_link_t *link =
-        api->link_new (self->args.verbs, peer->count, UMBP_VERBS_READ | UMBP_VERBS_WRITE, &rc);
+        api->link_new (self->args.verbs, peer->count,
+                       UMBP_VERBS_READ | UMBP_VERBS_WRITE | UMBP_VERBS_ALONE, &rc);
     if (!link)
         return rc;
     rc = api->link_connect (link, peer);
@@ -317,7 +316,7 @@ void umbp_verbs_links_conceal (umbp_verbs_links_t *self, uint64_t number, const 
 
 umbp_verbs_links_t *umbp_verbs_links_new (const umbp_verbs_links_args_t *args, int *rc_p)
 {
-    assert (args->region_count <= REGIONS_MAX);
+    assert (args->region_count <= UMBP_REGIONS_MAX);
     umbp_verbs_links_t *self = calloc (1, sizeof *self);
     assert (self);
     self->args = *args;
@@ -342,7 +341,7 @@ void umbp_verbs_links_destroy (umbp_verbs_links_t **self_p)
     for (size_t index = 0; index < UMBP_VERBS_LINKS_MAX; index++)
         if (self->seats[index].number)
             s_end (self, &self->seats[index]);
-    for (size_t index = 0; index < REGIONS_MAX; index++)
+    for (size_t index = 0; index < UMBP_REGIONS_MAX; index++)
         if (self->regions[index])
             self->args.api->region_destroy (&self->regions[index]);
     self->args.api->close (&self->args.verbs);

@@ -23,7 +23,7 @@
 extern "C" {
 #endif
 
-#define UMBP_VERBS_VERSION 1            //  Of the table; a plug-in of another one is refused
+#define UMBP_VERBS_VERSION 2            //  Of the table; a plug-in of another one is refused
 #define UMBP_VERBS_DEVICES_MAX 8
 #define UMBP_VERBS_QUEUES_MAX 16        //  Queue pairs of a link
 #define UMBP_VERBS_WHY_MAX 256          //  Bytes of a sentence on what went wrong
@@ -48,6 +48,7 @@ typedef struct {
     uint32_t cache_count;               //  Registrations for that (1024)
     uint32_t spin_us;                   //  Poll so long, at most, before sleeping (50)
     uint32_t silence_ms;                //  Resend for about so long before a peer is gone (2000)
+    bool no_windows;                    //  Do as devices do that have no windows, see window_new
 } umbp_verbs_options_t;
 
 //  A queue pair, as its peer has to know it
@@ -89,7 +90,14 @@ typedef struct {
     uint64_t sum;                       //  Out, if wanted: umbp_sum (copy.h) of what moved
 } umbp_verbs_io_t;
 
-typedef enum { UMBP_VERBS_KEEP = 0, UMBP_VERBS_READ = 1, UMBP_VERBS_WRITE = 2 } umbp_verbs_right_t;
+//  What a peer may do. UMBP_VERBS_ALONE, of a link that only answers: nothing but the windows of this
+//  link opens anything by it, whatever the device has for windows.
+typedef enum {
+    UMBP_VERBS_KEEP = 0,
+    UMBP_VERBS_READ = 1,
+    UMBP_VERBS_WRITE = 2,
+    UMBP_VERBS_ALONE = 4
+} umbp_verbs_right_t;
 
 typedef struct {
     uint64_t bytes_read, bytes_written, requests;
@@ -149,7 +157,8 @@ typedef struct {
     //  Read or write a batch. Each item has its own outcome in status[]: 0, UMBP_EINVAL (extents
     //  outside their region or too short), UMBP_EDENIED (the key is not or no longer good),
     //  UMBP_EUNREACH (peer silent), UMBP_EAGAIN (receiver not ready), UMBP_ETIMEDOUT, UMBP_ECLOSED,
-    //  UMBP_EIO. Returns how many succeeded, or, once no queue pair is left, why the last one
+    //  UMBP_EIO; all UMBP_ENOTSUP by a link that is UMBP_VERBS_ALONE. Returns how many succeeded,
+    //  or, once no queue pair is left, why the last one
     //  failed. No device uses the buffers any more when it returns. Of what failed, buffers or the
     //  pages hold anything.
     int (*read) (umbp_verbs_link_t *self, umbp_verbs_io_t *items, size_t count, int *status,
@@ -158,9 +167,11 @@ typedef struct {
                   int64_t deadline_ms);
 
     //  Let the peer of this link, and nobody else, read or write a part of a region, until the
-    //  window is destroyed: the keys of a lease, or a slot. Returns NULL and UMBP_ENOTSUP (devices
-    //  without windows: share the region, and fence by the link), UMBP_EINVAL (outside the region),
-    //  UMBP_ECLOSED, UMBP_EIO.
+    //  window is destroyed: the keys of a lease, or a slot. A device without windows of type 2 knows
+    //  the part as a registration of its own, in a protection domain that belongs to the link: that
+    //  takes longer, and counts as locked memory. Returns NULL and UMBP_ENOTSUP (such a device, and
+    //  the link is not UMBP_VERBS_ALONE), UMBP_EINVAL (outside the region), UMBP_ENOSPC (memory that
+    //  may be locked), UMBP_ECLOSED, UMBP_EIO.
     umbp_verbs_window_t *(*window_new) (umbp_verbs_link_t *link, umbp_verbs_region_t *region,
                                         uint64_t offset, uint64_t bytes, int right, int *rc_p);
     //  Returns 0 once no new request is let in by its keys; requests that had begun are only ended

@@ -1,10 +1,12 @@
 //  cluster/verbs/window.c - a part of a region for one link: memory windows of type 2, one for each
-//  queue pair, bound and taken back by a request of its own. See inner.h.
+//  queue pair, bound and taken back by a request of its own. Where a device has none: a registration of
+//  that part alone, in the domain of the link, which has no other queue pairs. See inner.h.
 #include "cluster/bulk/clock.h"
 #include "cluster/verbs/inner.h"
 #include "proto/error.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 
 #define BIND_MS 5000                    //  A bind only concerns our own device
@@ -14,6 +16,7 @@ struct umbp_verbs_window {
     umbp_verbs_region_t *region;
     uint64_t offset, bytes;
     struct ibv_mw *windows[UMBP_VERBS_QUEUES_MAX];
+    struct ibv_mr *mrs[UMBP_VERBS_DEVICES_MAX];    //  Of devices without windows
     uint32_t keys[UMBP_VERBS_QUEUES_MAX];
 };
 
@@ -52,30 +55,57 @@ static bool s_round (umbp_verbs_window_t *self, struct ibv_send_wr *wrs)
     return round.failed == 0;
 }
 
-static bool s_bind (umbp_verbs_window_t *self, int right)
+//  The part as a registration. One for all queue pairs of a device. Returns 0 or an error.
+static int s_register (umbp_verbs_window_t *self, size_t index, int right)
+{
+    umbp_device_t *device = self->link->queues[index].device;
+    struct ibv_mr **mr = &self->mrs[device->number];
+    unsigned access = right == UMBP_VERBS_WRITE ? IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE
+                                                : IBV_ACCESS_REMOTE_READ;
+    if (!*mr)
+        *mr = ibv_reg_mr (self->link->pds[device->number], self->region->base + self->offset,
+                          self->bytes, (int) access);
+    if (!*mr)
+        return errno == ENOMEM || errno == EAGAIN ? UMBP_ENOSPC : UMBP_EIO;
+    self->keys[index] = (*mr)->rkey;
+    return 0;
+}
+
+static int s_make_window (umbp_verbs_window_t *self, size_t index, int right,
+                          struct ibv_send_wr *wr)
+{
+    umbp_device_t *device = self->link->queues[index].device;
+    self->windows[index] = ibv_alloc_mw (device->pd, IBV_MW_TYPE_2);
+    if (!self->windows[index])
+        return UMBP_EIO;
+    self->keys[index] = ibv_inc_rkey (self->windows[index]->rkey);
+    wr->opcode = IBV_WR_BIND_MW;
+    wr->bind_mw.mw = self->windows[index];
+    wr->bind_mw.rkey = self->keys[index];
+    wr->bind_mw.bind_info = (struct ibv_mw_bind_info) {
+        .mr = self->region->mrs.mrs[device->number],
+        .addr = (uintptr_t) self->region->base + self->offset,
+        .length = self->bytes,
+        .mw_access_flags = right == UMBP_VERBS_WRITE ? IBV_ACCESS_REMOTE_WRITE
+                                                     : IBV_ACCESS_REMOTE_READ,
+    };
+    return 0;
+}
+
+//  Returns 0 or an error
+static int s_open (umbp_verbs_window_t *self, int right)
 {
     umbp_verbs_link_t *link = self->link;
     struct ibv_send_wr wrs[UMBP_VERBS_QUEUES_MAX] = { 0 };
-    for (size_t index = 0; index < link->queue_count; index++) {
-        umbp_device_t *device = link->queues[index].device;
-        if (link->queues[index].broken)
-            continue;
-        self->windows[index] = ibv_alloc_mw (device->pd, IBV_MW_TYPE_2);
-        if (!self->windows[index])
-            return false;
-        self->keys[index] = ibv_inc_rkey (self->windows[index]->rkey);
-        wrs[index].opcode = IBV_WR_BIND_MW;
-        wrs[index].bind_mw.mw = self->windows[index];
-        wrs[index].bind_mw.rkey = self->keys[index];
-        wrs[index].bind_mw.bind_info = (struct ibv_mw_bind_info) {
-            .mr = self->region->mrs.mrs[device->number],
-            .addr = (uintptr_t) self->region->base + self->offset,
-            .length = self->bytes,
-            .mw_access_flags = right == UMBP_VERBS_WRITE ? IBV_ACCESS_REMOTE_WRITE
-                                                         : IBV_ACCESS_REMOTE_READ,
-        };
-    }
-    return s_round (self, wrs);
+    int rc = 0;
+    for (size_t index = 0; index < link->queue_count && rc == 0; index++)
+        if (!link->queues[index].broken)
+            rc = link->queues[index].device->windows
+                     ? s_make_window (self, index, right, &wrs[index])
+                     : s_register (self, index, right);
+    if (rc != 0)
+        return rc;
+    return s_round (self, wrs) ? 0 : UMBP_EIO;
 }
 
 umbp_verbs_window_t *umbp_verbs_window_new (umbp_verbs_link_t *link, umbp_verbs_region_t *region,
@@ -88,14 +118,14 @@ umbp_verbs_window_t *umbp_verbs_window_new (umbp_verbs_link_t *link, umbp_verbs_
     };
     int rc = 0;
     for (size_t index = 0; index < link->queue_count; index++)
-        if (!link->queues[index].device->windows)
+        if (!link->queues[index].device->windows && !(link->rights & UMBP_VERBS_ALONE))
             rc = UMBP_ENOTSUP;
     if (rc == 0 && (bytes == 0 || offset > region->bytes || bytes > region->bytes - offset))
         rc = UMBP_EINVAL;
     if (rc == 0 && link->alive == 0)
         rc = UMBP_ECLOSED;
-    if (rc == 0 && !s_bind (self, right))
-        rc = UMBP_EIO;
+    if (rc == 0)
+        rc = s_open (self, right);
     if (rc != 0)
         umbp_verbs_window_destroy (&self);
     if (rc_p)
@@ -117,6 +147,9 @@ int umbp_verbs_window_destroy (umbp_verbs_window_t **self_p)
     int rc = 0;
     for (size_t index = 0; index < self->link->queue_count; index++)
         if (self->windows[index] && ibv_dealloc_mw (self->windows[index]) != 0)
+            rc = UMBP_EIO;
+    for (size_t index = 0; index < UMBP_VERBS_DEVICES_MAX; index++)
+        if (self->mrs[index] && ibv_dereg_mr (self->mrs[index]) != 0)
             rc = UMBP_EIO;
     free (self);
     *self_p = NULL;
