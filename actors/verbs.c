@@ -186,19 +186,21 @@ static void s_destroy (void **self_p)
     freen (*self_p);
 }
 
-umbp_verbs_t *umbp_verbs_actor_open (const char *plugin, const char *devices, unsigned gid_index,
-                                     const umbp_verbs_api_t **api_p)
+umbp_verbs_t *umbp_verbs_actor_open (const umbp_verbs_how_t *how, const umbp_verbs_api_t **api_p)
 {
     char text[1024], why[UMBP_VERBS_WHY_MAX];
-    umbp_verbs_options_t options = { .devices = devices, .gid_index = (int) gid_index };
-    const umbp_verbs_api_t *api = umbp_verbs_load (plugin, why);
+    umbp_verbs_options_t options = { .devices = how->devices,
+                                     .gid_index = (int) how->gid_index,
+                                     .no_windows = how->no_windows };
+    const umbp_verbs_api_t *api = umbp_verbs_load (how->plugin, why);
     umbp_verbs_t *verbs = api ? api->open (&options, NULL, why) : NULL;
     if (!verbs) {
-        zsys_info ("verbs: %s", why);
+        if (!how->quiet)
+            zsys_info ("verbs: %s", why);
         return NULL;
     }
     api->print (verbs, text, sizeof text);
-    for (char *rest = NULL, *line = strtok_r (text, "\n", &rest); line;
+    for (char *rest = NULL, *line = how->quiet ? NULL : strtok_r (text, "\n", &rest); line;
          line = strtok_r (NULL, "\n", &rest))
         zsys_info ("verbs: serving by %s", line);
     *api_p = api;

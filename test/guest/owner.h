@@ -73,6 +73,7 @@ typedef struct {
     umbp_verbs_region_t *region;
     umbp_verbs_link_t *link;
     umbp_verbs_window_t *window;
+    bool alone;                         //  Nothing opens memory but windows
 } owner_self_t;
 
 static inline void owner_do (owner_self_t *self, const owner_ask_t *ask, owner_answer_t *answer)
@@ -84,7 +85,9 @@ static inline void owner_do (owner_self_t *self, const owner_ask_t *ask, owner_a
     case OWNER_LINK:
         api->window_destroy (&self->window);
         api->link_destroy (&self->link);
-        self->link = api->link_new (self->verbs, ask->peer.count, ask->rights, &answer->rc);
+        self->link = api->link_new (self->verbs, ask->peer.count,
+                                    ask->rights | (self->alone ? UMBP_VERBS_ALONE : 0),
+                                    &answer->rc);
         if (!self->link)
             break;
         api->link_describe (self->link, &answer->link);
@@ -110,11 +113,11 @@ static inline void owner_do (owner_self_t *self, const owner_ask_t *ask, owner_a
 }
 
 static inline void owner_serve (int fd, const char *plugin, const char *devices, int region_rights,
-                                size_t bytes)
+                                size_t bytes, bool no_windows)
 {
     char why[UMBP_VERBS_WHY_MAX];
-    owner_self_t self = { .api = umbp_verbs_load (plugin, why) };
-    umbp_verbs_options_t options = { .devices = devices };
+    owner_self_t self = { .api = umbp_verbs_load (plugin, why), .alone = no_windows };
+    umbp_verbs_options_t options = { .devices = devices, .no_windows = no_windows };
     if (self.api)
         self.verbs = self.api->open (&options, NULL, why);
     if (!self.verbs) {
@@ -142,7 +145,7 @@ static inline void owner_serve (int fd, const char *plugin, const char *devices,
 }
 
 static inline owner_t owner_start (const char *plugin, const char *devices, int region_rights,
-                                   size_t bytes)
+                                   size_t bytes, bool no_windows)
 {
     int fds[2];
     int rc = socketpair (AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds);
@@ -152,7 +155,7 @@ static inline owner_t owner_start (const char *plugin, const char *devices, int 
     if (self.pid == 0) {
         prctl (PR_SET_PDEATHSIG, SIGKILL);
         close (fds[0]);
-        owner_serve (fds[1], plugin, devices, region_rights, bytes);
+        owner_serve (fds[1], plugin, devices, region_rights, bytes, no_windows);
     }
     close (fds[1]);
     return self;
