@@ -16,6 +16,7 @@ typedef struct {
     umbp_bulk_server_t *bulk;
     umbp_verbs_links_t *links;
     umbp_post_t *post;
+    umbp_verbs_row_t rows[UMBP_WINDOWS_MAX];
     uint32_t keys[UMBP_WINDOWS_MAX * UMBP_QUEUE_PAIRS_MAX];
     uint32_t pages[UMBP_WINDOWS_MAX], page_counts[UMBP_WINDOWS_MAX];
     uint16_t regions[UMBP_WINDOWS_MAX], counts[UMBP_BATCH_MAX];
@@ -75,28 +76,6 @@ static void s_on_join (void *owner, const umbp_mail_t *mail)
 //  --------------------------------------------------------------------------------------------------
 //  expose, conceal
 
-//  One block. Returns how many rows it took; its status is set.
-static uint32_t s_expose (self_t *self, const umbp_msg_expose_t *ask, const char *user,
-                          size_t index, uint32_t used, size_t queues)
-{
-    umbp_verbs_row_t rows[UMBP_VERBS_SPANS_MAX];
-    size_t room = UMBP_WINDOWS_MAX - used;
-    int rc =
-        umbp_verbs_links_expose (self->links, ask->link, user, umbp_u64s_at (ask->tokens, index),
-                                 umbp_u32s_at (ask->items, index), ask->write, rows,
-                                 room < UMBP_VERBS_SPANS_MAX ? room : UMBP_VERBS_SPANS_MAX);
-    self->statuses[index] = (int8_t) (rc < 0 ? rc : 0);
-    self->counts[index] = (uint16_t) (rc < 0 ? 0 : rc);
-    for (uint32_t row = 0; row < self->counts[index]; row++) {
-        uint32_t at = used + row;
-        self->regions[at] = rows[row].extent.region;
-        self->pages[at] = rows[row].extent.page;
-        self->page_counts[at] = rows[row].extent.count;
-        memcpy (self->keys + at * queues, rows[row].keys, queues * sizeof *self->keys);
-    }
-    return self->counts[index];
-}
-
 static void s_on_expose (void *owner, const umbp_mail_t *mail)
 {
     self_t *self = owner;
@@ -109,9 +88,17 @@ static void s_on_expose (void *owner, const umbp_mail_t *mail)
                           "there is none of that number any more: join again");
         return;
     }
-    uint32_t used = 0, count = ask->tokens.count;
-    for (uint32_t index = 0; index < count; index++)
-        used += s_expose (self, ask, user, index, used, queues);
+    uint32_t count = ask->tokens.count;
+    const umbp_verbs_ask_t blocks = { ask->tokens, ask->items, ask->write };
+    int rc = umbp_verbs_links_expose (self->links, ask->link, user, &blocks, self->rows,
+                                      UMBP_WINDOWS_MAX, self->statuses, self->counts);
+    uint32_t used = rc < 0 ? 0 : (uint32_t) rc;
+    for (uint32_t row = 0; row < used; row++) {
+        self->regions[row] = self->rows[row].extent.region;
+        self->pages[row] = self->rows[row].extent.page;
+        self->page_counts[row] = self->rows[row].extent.count;
+        memcpy (self->keys + row * queues, self->rows[row].keys, queues * sizeof *self->keys);
+    }
     umbp_msg_t answer;
     umbp_msg_init (&answer, UMBP_MSG_expose_ok, 0);
     umbp_msg_expose_ok_t *ok = &answer.expose_ok;

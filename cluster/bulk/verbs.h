@@ -48,7 +48,7 @@ typedef struct {
     uint32_t cache_count;               //  Registrations for that (1024)
     uint32_t spin_us;                   //  Poll so long, at most, before sleeping (50)
     uint32_t silence_ms;                //  Resend for about so long before a peer is gone (2000)
-    bool no_windows;                    //  Do as devices do that have no windows, see window_new
+    bool no_windows;                    //  Do as devices do that have no windows, see windows_new
 } umbp_verbs_options_t;
 
 //  A queue pair, as its peer has to know it
@@ -98,6 +98,15 @@ typedef enum {
     UMBP_VERBS_WRITE = 2,
     UMBP_VERBS_ALONE = 4
 } umbp_verbs_right_t;
+
+//  A part of a region that is to be opened
+typedef struct {
+    umbp_verbs_region_t *region;
+    uint64_t offset, bytes;
+    umbp_verbs_right_t right;
+    umbp_verbs_window_t *window;        //  Out
+    int rc;                             //  Out
+} umbp_verbs_part_t;
 
 typedef struct {
     uint64_t bytes_read, bytes_written, requests;
@@ -166,17 +175,17 @@ typedef struct {
     int (*write) (umbp_verbs_link_t *self, umbp_verbs_io_t *items, size_t count, int *status,
                   int64_t deadline_ms);
 
-    //  Let the peer of this link, and nobody else, read or write a part of a region, until the
-    //  window is destroyed: the keys of a lease, or a slot. A device without windows of type 2 knows
-    //  the part as a registration of its own, in a protection domain that belongs to the link: that
-    //  takes longer, and counts as locked memory. Returns NULL and UMBP_ENOTSUP (such a device, and
-    //  the link is not UMBP_VERBS_ALONE), UMBP_EINVAL (outside the region), UMBP_ENOSPC (memory that
-    //  may be locked), UMBP_ECLOSED, UMBP_EIO.
-    umbp_verbs_window_t *(*window_new) (umbp_verbs_link_t *link, umbp_verbs_region_t *region,
-                                        uint64_t offset, uint64_t bytes, int right, int *rc_p);
-    //  Returns 0 once no new request is let in by its keys; requests that had begun are only ended
-    //  by link_destroy. Before its link and its region.
-    int (*window_destroy) (umbp_verbs_window_t **self_p);
+    //  Let the peer of this link, and nobody else, read or write parts of regions, until their windows
+    //  are destroyed: the keys of leases, or slots. Many at once cost little more than one. A device
+    //  without windows of type 2 knows each part as a registration of its own, in a protection
+    //  domain that belongs to the link: that takes longer, and counts as locked memory. Each part
+    //  gets its window, or NULL and why in rc: UMBP_ENOTSUP (such a device, and the link is not
+    //  UMBP_VERBS_ALONE), UMBP_EINVAL (outside the region), UMBP_ENOSPC (memory that may be locked),
+    //  UMBP_ECLOSED, UMBP_EIO. Returns how many windows there are.
+    size_t (*windows_new) (umbp_verbs_link_t *link, umbp_verbs_part_t *parts, size_t count);
+    //  All of one link, before it and their regions; NULLs among them are fine. Returns 0 once no new
+    //  request is let in by their keys; requests that had begun are only ended by link_destroy.
+    int (*windows_destroy) (umbp_verbs_window_t **windows, size_t count);
     void (*window_describe) (const umbp_verbs_window_t *self, umbp_verbs_memory_t *memory);
 } umbp_verbs_api_t;
 

@@ -166,9 +166,8 @@ int umbp_verbs_write (umbp_verbs_link_t *self, umbp_verbs_io_t *items, size_t co
                       int64_t deadline_ms);
 
 //  window.c
-umbp_verbs_window_t *umbp_verbs_window_new (umbp_verbs_link_t *link, umbp_verbs_region_t *region,
-                                            uint64_t offset, uint64_t bytes, int right, int *rc_p);
-int umbp_verbs_window_destroy (umbp_verbs_window_t **self_p);
+size_t umbp_verbs_windows_new (umbp_verbs_link_t *link, umbp_verbs_part_t *parts, size_t count);
+int umbp_verbs_windows_destroy (umbp_verbs_window_t **windows, size_t count);
 void umbp_verbs_window_describe (const umbp_verbs_window_t *self, umbp_verbs_memory_t *memory);
 
 #endif

@@ -80,10 +80,11 @@ static inline void owner_do (owner_self_t *self, const owner_ask_t *ask, owner_a
 {
     const umbp_verbs_api_t *api = self->api;
     char *base = umbp_region_base (self->memory);
+    umbp_verbs_part_t part;
     poll (NULL, 0, (int) ask->delay_ms);
     switch (ask->what) {
     case OWNER_LINK:
-        api->window_destroy (&self->window);
+        api->windows_destroy (&self->window, 1);
         api->link_destroy (&self->link);
         self->link = api->link_new (self->verbs, ask->peer.count,
                                     ask->rights | (self->alone ? UMBP_VERBS_ALONE : 0),
@@ -97,12 +98,15 @@ static inline void owner_do (owner_self_t *self, const owner_ask_t *ask, owner_a
         break;
     case OWNER_CONNECT: answer->rc = api->link_connect (self->link, &ask->peer); break;
     case OWNER_OPEN:
-        self->window = api->window_new (self->link, self->region, ask->offset, ask->bytes,
-                                        ask->rights, &answer->rc);
+        part = (umbp_verbs_part_t) { self->region, ask->offset, ask->bytes,
+                                     (umbp_verbs_right_t) ask->rights, NULL, 0 };
+        api->windows_new (self->link, &part, 1);
+        self->window = part.window;
+        answer->rc = part.rc;
         if (self->window)
             api->window_describe (self->window, &answer->memory);
         break;
-    case OWNER_CLOSE: answer->rc = api->window_destroy (&self->window); break;
+    case OWNER_CLOSE: answer->rc = api->windows_destroy (&self->window, 1); break;
     case OWNER_FENCE: api->link_destroy (&self->link); break;
     case OWNER_ALIVE: answer->alive = self->link ? api->link_alive (self->link) : 0; break;
     case OWNER_FILL: owner_fill (base + ask->offset, ask->bytes, ask->seed); break;
@@ -136,7 +140,7 @@ static inline void owner_serve (int fd, const char *plugin, const char *devices,
         if (send (fd, &answer, sizeof answer, MSG_NOSIGNAL) != sizeof answer)
             break;
     }
-    self.api->window_destroy (&self.window);
+    self.api->windows_destroy (&self.window, 1);
     self.api->link_destroy (&self.link);
     self.api->region_destroy (&self.region);
     self.api->close (&self.verbs);

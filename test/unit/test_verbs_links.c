@@ -14,6 +14,7 @@
 
 struct umbp_verbs {
     int links, windows, regions;        //  That there are
+    int calls;                          //  That made windows
     uint32_t keys;
     int refuse;                         //  Windows from this one on, 0: none
     int refusal;
@@ -94,29 +95,39 @@ static size_t s_dev_alive (umbp_verbs_link_t *self)
     return self->alive;
 }
 
-static umbp_verbs_window_t *s_dev_window (umbp_verbs_link_t *link, umbp_verbs_region_t *region,
-                                          uint64_t offset, uint64_t bytes, int right, int *rc_p)
+static int s_dev_window (umbp_verbs_link_t *link, umbp_verbs_part_t *part)
 {
     umbp_verbs_t *verbs = link->verbs;
-    CU_ASSERT (region && offset % PAGE == 0 && bytes % PAGE == 0 && bytes);
-    CU_ASSERT (right == UMBP_VERBS_READ || right == UMBP_VERBS_WRITE);
-    CU_ASSERT (link->rights & right && link->rights & UMBP_VERBS_ALONE);
-    if (verbs->refuse && --verbs->refuse == 0) {
-        *rc_p = verbs->refusal;
-        return NULL;
-    }
-    umbp_verbs_window_t *self = malloc (sizeof *self);
-    *self = (umbp_verbs_window_t) { link, ++verbs->keys };
+    CU_ASSERT (part->region && part->offset % PAGE == 0 && part->bytes % PAGE == 0 && part->bytes);
+    CU_ASSERT (part->right == UMBP_VERBS_READ || part->right == UMBP_VERBS_WRITE);
+    CU_ASSERT (link->rights & part->right && link->rights & UMBP_VERBS_ALONE);
+    part->window = NULL;
+    if (verbs->refuse && --verbs->refuse == 0)
+        return verbs->refusal;
+    part->window = malloc (sizeof *part->window);
+    *part->window = (umbp_verbs_window_t) { link, ++verbs->keys };
     verbs->windows++;
-    *rc_p = 0;
-    return self;
+    return 0;
 }
 
-static int s_dev_window_end (umbp_verbs_window_t **self_p)
+static size_t s_dev_windows (umbp_verbs_link_t *link, umbp_verbs_part_t *parts, size_t count)
 {
-    (*self_p)->link->verbs->windows--;
-    free (*self_p);
-    *self_p = NULL;
+    size_t done = 0;
+    for (size_t index = 0; index < count; index++) {
+        parts[index].rc = s_dev_window (link, &parts[index]);
+        done += parts[index].rc == 0;
+    }
+    link->verbs->calls++;
+    return done;
+}
+
+static int s_dev_windows_end (umbp_verbs_window_t **windows, size_t count)
+{
+    for (size_t index = 0; index < count; index++) {
+        windows[index]->link->verbs->windows--;
+        free (windows[index]);
+        windows[index] = NULL;
+    }
     return 0;
 }
 
@@ -137,15 +148,15 @@ static const umbp_verbs_api_t s_api = {
     .link_describe = s_dev_describe,
     .link_connect = s_dev_connect,
     .link_alive = s_dev_alive,
-    .window_new = s_dev_window,
-    .window_destroy = s_dev_window_end,
+    .windows_new = s_dev_windows,
+    .windows_destroy = s_dev_windows_end,
     .window_describe = s_dev_window_describe,
 };
 
 //  ---- Fixture
 
 static umbp_verbs_links_t *s_links;
-static umbp_verbs_row_t s_rows[SPANS];
+static umbp_verbs_row_t s_rows[UMBP_WINDOWS_MAX];
 
 static void s_begin (int64_t idle_ms)
 {
@@ -195,9 +206,23 @@ static int s_join (uint64_t session, uint64_t *number_p)
     return rc;
 }
 
+static int s_open_by (const char *user, uint64_t number, uint64_t token, bool write, size_t max)
+{
+    uint32_t item = 0;
+    int8_t status = 1;
+    uint16_t count = UINT16_MAX;
+    const umbp_verbs_ask_t ask = { { &token, 1 }, { &item, 1 }, write };
+    int rc =
+        umbp_verbs_links_expose (s_links, number, user, &ask, s_rows, max, &status, &count);
+    if (rc < 0)
+        return rc;
+    CU_ASSERT (rc == count && (status == 0) == (count > 0));
+    return status < 0 ? status : count;
+}
+
 static int s_open (uint64_t number, uint64_t token, bool write)
 {
-    return umbp_verbs_links_expose (s_links, number, "user", token, 0, write, s_rows, SPANS);
+    return s_open_by ("user", number, token, write, UMBP_WINDOWS_MAX);
 }
 
 //  ---- Limits
@@ -245,8 +270,7 @@ static void test_as_many_windows_as_a_link_may_have (void)
     s_grant (TOKEN (901), SESSION (2), false, 1);
     CU_ASSERT_EQUAL_FATAL (s_join (SESSION (1), &number), 0);
     CU_ASSERT_EQUAL (s_open (number, TOKEN (900), false), UMBP_EAGAIN);  //  Too many pieces
-    CU_ASSERT_EQUAL (umbp_verbs_links_expose (s_links, number, "user", TOKEN (0), 0, false, s_rows,
-                                              SPANS - 1),
+    CU_ASSERT_EQUAL (s_open_by ("user", number, TOKEN (0), false, SPANS - 1),
                      UMBP_EAGAIN);                           //  ... for this message
     CU_ASSERT_EQUAL (s_device.windows, 0);
     for (int block = 0; block < FULL; block++)
@@ -271,6 +295,46 @@ static void test_as_many_windows_as_a_link_may_have (void)
     s_end ();
 }
 
+//  Many blocks in one message: their windows are made at once, and one that cannot be fails no other
+static void test_many_at_once (void)
+{
+    enum { COUNT = 8 };
+    uint64_t number, tokens[COUNT];
+    uint32_t items[COUNT] = { 0 };
+    int8_t statuses[COUNT];
+    uint16_t counts[COUNT];
+    s_begin (60000);
+    for (int block = 0; block < COUNT; block++) {
+        tokens[block] = TOKEN (block);
+        s_grant (TOKEN (block), block == 2 ? SESSION (2) : SESSION (1), false, 250);
+    }
+    tokens[7] = tokens[0];
+    CU_ASSERT_EQUAL_FATAL (s_join (SESSION (1), &number), 0);
+    const umbp_verbs_ask_t ask = { { tokens, COUNT }, { items, COUNT }, false };
+    s_device.refuse = 300;              //  In the second block
+    s_device.refusal = UMBP_ENOSPC;
+    CU_ASSERT_EQUAL (umbp_verbs_links_expose (s_links, number, "user", &ask, s_rows,
+                                              UMBP_WINDOWS_MAX, statuses, counts),
+                     750);
+    //  0 is fine, 1 the device refused, 2 is another's, 3 and 4 are fine, 5 and 6 have no room, 7 is 0
+    static const int8_t wanted[COUNT] = { 0, UMBP_ENOSPC, UMBP_EDENIED, 0,
+                                          0, UMBP_EAGAIN, UMBP_EAGAIN,  UMBP_EAGAIN };
+    for (int block = 0; block < COUNT; block++) {
+        CU_ASSERT_EQUAL (statuses[block], wanted[block]);
+        CU_ASSERT_EQUAL (counts[block], wanted[block] == 0 ? 250 : 0);
+    }
+    CU_ASSERT_EQUAL (s_device.calls, 1);
+    CU_ASSERT_EQUAL (s_device.windows, 750);
+    for (int row = 0; row < 750; row++) {    //  Rows follow each other, block by block
+        int block = row < 250 ? 0 : row < 500 ? 3 : 4;
+        CU_ASSERT (s_rows[row].extent.page == (uint32_t) (row % 250) * 2);
+        CU_ASSERT (s_rows[row].extent.region == TOKEN (block) % 2 && s_rows[row].extent.count == 1);
+        CU_ASSERT (s_rows[row].keys[0] && s_rows[row].keys[0] == s_rows[row].keys[1]);
+    }
+    CU_ASSERT (s_stats ().exposed == 3 && s_stats ().refused == 5);
+    s_end ();
+}
+
 //  ---- Refusals
 
 static void test_refusals_have_names (void)
@@ -282,8 +346,7 @@ static void test_refusals_have_names (void)
     s_grant (TOKEN (2), SESSION (2), false, 3);
     CU_ASSERT_EQUAL_FATAL (s_join (SESSION (1), &number), 0);
     CU_ASSERT_EQUAL (s_open (number + 1, TOKEN (1), false), UMBP_ENOENT);
-    CU_ASSERT_EQUAL (umbp_verbs_links_expose (s_links, number, "thief", TOKEN (1), 0, false, s_rows,
-                                              SPANS),
+    CU_ASSERT_EQUAL (s_open_by ("thief", number, TOKEN (1), false, SPANS),
                      UMBP_ENOENT);                           //  The link of somebody else
     CU_ASSERT_EQUAL (umbp_verbs_links_queues (s_links, number, "thief"), 0);
     CU_ASSERT_EQUAL (umbp_verbs_links_queues (s_links, number, "user"), 2);
@@ -413,6 +476,7 @@ int main (void)
     CU_pSuite suite = CU_add_suite ("verbs_links", bulk_setup, bulk_teardown);
     CU_ADD_TEST (suite, test_as_many_links_as_there_is_room_for);
     CU_ADD_TEST (suite, test_as_many_windows_as_a_link_may_have);
+    CU_ADD_TEST (suite, test_many_at_once);
     CU_ADD_TEST (suite, test_refusals_have_names);
     CU_ADD_TEST (suite, test_a_device_without_room);
     CU_ADD_TEST (suite, test_what_ends_with_a_token);
