@@ -115,6 +115,7 @@ typedef struct {
     uint64_t resent;                    //  Requests given to another queue pair after theirs failed
     uint64_t queues_lost;               //  Queue pairs that failed
     uint64_t sleeps;                    //  Waits in which polling found nothing
+    uint64_t busiest;                   //  Most requests that a queue pair had under way
     uint64_t cache_hits, cache_misses, cache_evictions, cache_refusals;
     uint64_t cache_bytes;               //  Registered now
 } umbp_verbs_stats_t;

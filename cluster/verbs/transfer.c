@@ -408,6 +408,8 @@ static void s_add_stats (umbp_verbs_link_t *link)
     sum->resent += link->stats.resent;
     sum->queues_lost += link->stats.queues_lost;
     sum->sleeps += link->stats.sleeps;
+    if (sum->busiest < link->stats.busiest)
+        sum->busiest = link->stats.busiest;
     pthread_mutex_unlock (&link->verbs->lock);
     link->stats = (umbp_verbs_stats_t) { 0 };
 }

@@ -92,6 +92,30 @@ static void test_waits_for_a_receiver_not_ready (void)
     pair_close (&pair);
 }
 
+//  A wait in vain makes the next one poll for less before it sleeps, one that was almost over for longer
+static void test_polling_adapts_itself (void)
+{
+    pair_t pair;
+    int status = 0;
+    pair_open (&pair, 1, UMBP_VERBS_READ, (umbp_verbs_options_t) { .spin_us = 1000 });
+    owner_ask_t ask = { .what = OWNER_FENCE };
+    owner_ask (&pair.owner, &ask);
+    CU_ASSERT (pair_move (&pair, false, pair.plain, 4096, &status, LONG_MS) < 0);
+    CU_ASSERT_EQUAL (status, UMBP_EUNREACH);
+    CU_ASSERT (pair.link->spin_us < 1000);                   //  It was silent for a second and more
+    umbp_verbs_stats_t stats;
+    pair_api->stats (pair.verbs, &stats);
+    CU_ASSERT (stats.sleeps > 0);
+    pair_close (&pair);
+    pair_open (&pair, 1, UMBP_VERBS_READ, (umbp_verbs_options_t) { .spin_us = 5000000 });
+    int64_t end_ms = umbp_clock_ms () + LONG_MS;
+    pair.link->spin_us = 0;             //  So it sleeps, and is woken long before these 5 s
+    while (pair.link->spin_us == 0 && umbp_clock_ms () < end_ms)
+        CU_ASSERT_EQUAL (pair_move (&pair, false, pair.plain, BUFFER, &status, LONG_MS), 1);
+    CU_ASSERT (pair.link->spin_us > 0);
+    pair_close (&pair);
+}
+
 static void s_count (void *arg, umbp_op_t *op, enum ibv_wc_status status)
 {
     (void) op;
@@ -199,6 +223,7 @@ static const guest_test_t s_tests[] = {
     TEST (killed_peer_is_unreachable),
     TEST (deadline_ends_a_call),
     TEST (waits_for_a_receiver_not_ready),
+    TEST (polling_adapts_itself),
     TEST (unasked_message_harms_nobody),
     TEST (queue_pair_in_error_is_replaced),
     TEST (link_down_moves_to_the_other_device),

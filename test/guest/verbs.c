@@ -98,13 +98,12 @@ static void s_shadow (pair_t *pair, const s_block_t *block, unsigned char *regio
     }
 }
 
-static void s_round (pair_t *pair, unsigned char *region, unsigned char *buffers)
+static void s_round (pair_t *pair, unsigned char *region, unsigned char *buffers, bool write)
 {
     static s_block_t blocks[ITEMS];
     umbp_verbs_io_t ios[ITEMS];
     int status[ITEMS];
     size_t count = 1 + guest_random (ITEMS);
-    bool write = guest_random (2);
     owner_fill (pair->announced, BUFFER, guest_random (1000));
     owner_fill (pair->plain, BUFFER, guest_random (1000));
     memcpy (buffers, pair->announced, BUFFER);
@@ -138,7 +137,7 @@ static void s_rounds (int cables, umbp_verbs_options_t options, int rounds)
     pair_fill_owner (&pair, 5);
     owner_fill (region, REGION, 5);
     for (int round = 0; round < rounds; round++)
-        s_round (&pair, region, buffers);
+        s_round (&pair, region, buffers, round % 2);
     umbp_verbs_stats_t stats;
     pair_api->stats (pair.verbs, &stats);
     printf ("\n    %.1f MB read, %.1f MB written in %ju requests, %.1f MB staged, %ju inlined, "
@@ -198,6 +197,109 @@ static void test_refuses_extents_outside (void)
         CU_ASSERT_EQUAL (status[index], UMBP_EINVAL);
     CU_ASSERT_EQUAL (pair_api->link_alive (pair.link), 2);
     pair_close (&pair);
+}
+
+//  Packets that a device sent and took in so far, as the kernel counts them
+static uint64_t s_packets (const char *device)
+{
+    static const char *const names[] = { "sent_pkts", "rcvd_pkts" };
+    uint64_t sum = 0;
+    for (size_t index = 0; index < 2; index++) {
+        char path[128];
+        unsigned long long count = 0;
+        snprintf (path, sizeof path, "/sys/class/infiniband/%s/ports/1/hw_counters/%s", device,
+                  names[index]);
+        FILE *file = fopen (path, "r");
+        CU_ASSERT_FATAL (file != NULL);
+        CU_ASSERT_EQUAL (fscanf (file, "%llu", &count), 1);
+        fclose (file);
+        sum += count;
+    }
+    return sum;
+}
+
+//  Both devices carry a fair part of one block
+static void test_stripes_over_devices (void)
+{
+    pair_t pair;
+    pair_open (&pair, 2, UMBP_VERBS_READ | UMBP_VERBS_WRITE,
+               (umbp_verbs_options_t) { .chunk_bytes = 65536, .silence_ms = 8000 });
+    uint64_t first = s_packets ("rxa"), second = s_packets ("rxc");
+    pair_assert_works (&pair);
+    first = s_packets ("rxa") - first;
+    second = s_packets ("rxc") - second;
+    printf ("\n    %ju and %ju packets", (uintmax_t) first, (uintmax_t) second);
+    CU_ASSERT (first > (first + second) / 4 && second > (first + second) / 4);
+    pair_close (&pair);
+}
+
+static umbp_verbs_stats_t s_stats (const pair_t *pair)
+{
+    umbp_verbs_stats_t stats;
+    pair_api->stats (pair->verbs, &stats);
+    return stats;
+}
+
+//  No queue pair ever has more requests than it may, and of READs no more than the peer answers
+static void test_keeps_within_depths (void)
+{
+    pair_t pair;
+    int status = 1;
+    pair_open (&pair, 1, UMBP_VERBS_READ | UMBP_VERBS_WRITE,
+               (umbp_verbs_options_t) {
+                   .depth = 5, .reads = 2, .queues = 2, .chunk_bytes = 8192, .silence_ms = 8000 });
+    umbp_verbs_description_t own;
+    pair_api->link_describe (pair.link, &own);
+    CU_ASSERT (own.count == 2 && own.queues[0].reads == 2);
+    CU_ASSERT_EQUAL (pair_move (&pair, false, pair.plain, BUFFER, &status, LONG_MS), 1);
+    CU_ASSERT_EQUAL (s_stats (&pair).busiest, 2);
+    CU_ASSERT_EQUAL (pair_move (&pair, true, pair.plain, BUFFER, &status, LONG_MS), 1);
+    CU_ASSERT_EQUAL (s_stats (&pair).busiest, 5);
+    CU_ASSERT_EQUAL (s_stats (&pair).requests, 2 * BUFFER / 8192);
+    pair_assert_works (&pair);
+    pair_close (&pair);
+}
+
+static void test_small_writes_go_inline (void)
+{
+    pair_t pair;
+    int status = 1;
+    pair_open (&pair, 1, UMBP_VERBS_READ | UMBP_VERBS_WRITE,
+               (umbp_verbs_options_t) { .inline_bytes = 100, .silence_ms = 8000 });
+    owner_ask_t ask = { .what = OWNER_SUM };
+    for (uint64_t size = 1; size <= 101; size += 20) {       //  Of memory that no device knows
+        owner_fill (pair.plain, size, size);
+        CU_ASSERT_EQUAL (pair_move (&pair, true, pair.plain, size, &status, LONG_MS), 1);
+        ask.bytes = size;
+        CU_ASSERT_EQUAL (owner_ask (&pair.owner, &ask).sum, umbp_sum (pair.plain, size));
+    }
+    CU_ASSERT_EQUAL (s_stats (&pair).inlined, 5);
+    CU_ASSERT_EQUAL (s_stats (&pair).staged_bytes, 101);
+    CU_ASSERT_EQUAL (pair_move (&pair, false, pair.plain, 64, &status, LONG_MS), 1);
+    CU_ASSERT_EQUAL (s_stats (&pair).inlined, 5);            //  A READ cannot
+    pair_close (&pair);
+}
+
+static void test_ports_and_packets_can_be_chosen (void)
+{
+    char why[UMBP_VERBS_WHY_MAX], text[1024];
+    int rc = 0;
+    umbp_verbs_options_t options = { .devices = "rxa:1", .gid_index = 1, .mtu = 1024 };
+    umbp_verbs_t *verbs = pair_api->open (&options, &rc, why);
+    CU_ASSERT_FATAL (verbs != NULL);
+    CU_ASSERT_EQUAL (pair_api->print (verbs, text, sizeof text), 1);
+    CU_ASSERT (strstr (text, "rxa:1 gid 1 10.77.0.1 ") == text);
+    umbp_verbs_description_t own;
+    umbp_verbs_link_t *link = pair_api->link_new (verbs, 3, UMBP_VERBS_KEEP, &rc);
+    CU_ASSERT_FATAL (link != NULL);
+    pair_api->link_describe (link, &own);
+    CU_ASSERT (own.count == 3 && own.queues[2].mtu == 1024);
+    pair_api->link_destroy (&link);
+    pair_api->close (&verbs);
+    options.gid_index = 200;            //  There is none
+    CU_ASSERT (!pair_api->open (&options, &rc, why) && rc == UMBP_ENOTSUP);
+    options = (umbp_verbs_options_t) { .devices = "rxa:2" };
+    CU_ASSERT (!pair_api->open (&options, &rc, why) && rc == UMBP_ENOTSUP && strstr (why, "rxa:2"));
 }
 
 //  ---- Keys and windows
@@ -387,6 +489,10 @@ static const guest_test_t s_tests[] = {
     TEST (says_which_devices_there_are),
     TEST (moves_random_blocks),
     TEST (moves_with_little_room),
+    TEST (stripes_over_devices),
+    TEST (keeps_within_depths),
+    TEST (small_writes_go_inline),
+    TEST (ports_and_packets_can_be_chosen),
     TEST (refuses_extents_outside),
     TEST (wrong_key_is_denied),
     TEST (rights_of_a_link_hold),
