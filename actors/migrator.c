@@ -208,8 +208,7 @@ static void s_lane_start (umbp_migrator_t *self, umbp_lane_t *lane)
     assert (rc != -1);
     umbp_lane_new_session (lane);
     size_t buffer_bytes = self->share_bytes < BUFFER_BYTES ? self->share_bytes : BUFFER_BYTES;
-    lane->worker =
-        umbp_migrator_worker_new (&other, buffer_bytes, self->rdma_api, self->rdma);
+    lane->worker = umbp_migrator_worker_new (&other, buffer_bytes, self->rdma_api, self->rdma);
     zloop_reader (self->loop, lane->sock, umbp_migrator_on_worker, self);
 }
 

@@ -208,13 +208,12 @@ static void s_on_frames (umbp_migrator_t *self, umbp_lane_t *lane)
     zmq_msg_init (&first);
     zmq_msg_init (&second);
     int size = zmq_msg_recv (&first, sock, ZMQ_DONTWAIT);
-    bool more = size != -1 && zmq_msg_more (&first)
-                && zmq_msg_recv (&second, sock, ZMQ_DONTWAIT) != -1;
+    bool more =
+        size != -1 && zmq_msg_more (&first) && zmq_msg_recv (&second, sock, ZMQ_DONTWAIT) != -1;
     if (more && size == sizeof (umbp_errand_t)) {
         umbp_errand_t errand;
         memcpy (&errand, zmq_msg_data (&first), sizeof errand);
-        umbp_migrator_errand (self, lane, &errand, zmq_msg_data (&second),
-                              zmq_msg_size (&second));
+        umbp_migrator_errand (self, lane, &errand, zmq_msg_data (&second), zmq_msg_size (&second));
     } else if (size == sizeof lane->transfer) {
         memcpy (&lane->transfer, zmq_msg_data (&first), sizeof lane->transfer);
         self->rdma_bytes += lane->transfer.rdma_bytes;

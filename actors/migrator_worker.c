@@ -153,7 +153,10 @@ zactor_t *umbp_migrator_worker_new (zsock_t **sock_p, size_t buffer_bytes,
     self_t *self = zmalloc (sizeof (self_t));
     self->sock = *sock_p;
     self->buffer_bytes = buffer_bytes;
-    self->rdma = (umbp_far_ops_t) { .api = rdma_api, .verbs = rdma, .ask = s_ask, .tell = s_tell,
+    self->rdma = (umbp_far_ops_t){ .api = rdma_api,
+                                   .verbs = rdma,
+                                   .ask = s_ask,
+                                   .tell = s_tell,
                                     .arg = self };
     *sock_p = NULL;
     return zactor_new (s_worker, self);

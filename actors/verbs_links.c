@@ -48,8 +48,9 @@ struct umbp_verbs_links {
 //  --------------------------------------------------------------------------------------------------
 //  Closing
 
-//  Close the windows of all blocks of a list
-static void s_close (umbp_verbs_links_t *self, seat_t *seat, opening_t *list)
+//  Close the windows of all blocks of a list. Returns false if the device did not say that it did: then
+//  only the end of the link is a fence.
+static bool s_close (umbp_verbs_links_t *self, seat_t *seat, opening_t *list)
 {
     umbp_verbs_window_t **windows = self->closing;
     size_t count = 0;
@@ -59,10 +60,9 @@ static void s_close (umbp_verbs_links_t *self, seat_t *seat, opening_t *list)
         count += opening->count;
         opening->count = 0;
     }
-    if (count)
-        self->args.api->windows_destroy (windows, count);
     seat->windows -= count;
     self->stats.windows -= count;
+    return count == 0 || self->args.api->windows_destroy (windows, count) == 0;
 }
 
 static void s_free (umbp_verbs_links_t *self, opening_t *list)
@@ -113,9 +113,13 @@ static bool s_end_marked (umbp_verbs_links_t *self, seat_t *seat, bool clean)
         opening->next = ended;
         ended = opening;
     }
-    s_close (self, seat, ended);
+    bool closed = s_close (self, seat, ended);
+    if (!closed) {
+        self->stats.fenced++;
+        s_end (self, seat);
+    }
     s_free (self, ended);
-    return true;
+    return closed;
 }
 
 void umbp_verbs_links_cut (umbp_verbs_links_t *self)
@@ -192,9 +196,8 @@ int umbp_verbs_links_join (umbp_verbs_links_t *self, uint64_t session, const cha
     if (!seat)
         return UMBP_EAGAIN;
     int rc = 0;
-    umbp_verbs_link_t *link =
-        api->link_new (self->args.verbs, peer->count,
-                       UMBP_VERBS_READ | UMBP_VERBS_WRITE | UMBP_VERBS_ALONE, &rc);
+    umbp_verbs_link_t *link = api->link_new (
+        self->args.verbs, peer->count, UMBP_VERBS_READ | UMBP_VERBS_WRITE | UMBP_VERBS_ALONE, &rc);
     if (!link)
         return rc;
     rc = api->link_connect (link, peer);
@@ -253,8 +256,8 @@ static bool s_is_open (const seat_t *seat, uint64_t token, uint32_t item)
 }
 
 //  Hold a block, and list its parts. Returns 0 or an error.
-static int s_hold (umbp_verbs_links_t *self, seat_t *seat, uint64_t token, uint32_t item, bool write,
-                   size_t max, opening_t **opening_p)
+static int s_hold (umbp_verbs_links_t *self, seat_t *seat, uint64_t token, uint32_t item,
+                   bool write, size_t max, opening_t **opening_p)
 {
     umbp_piece_t spans[UMBP_VERBS_SPANS_MAX];
     umbp_card_t *card = NULL;

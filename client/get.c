@@ -230,8 +230,7 @@ static void s_read_parts (call_t *call, job_t *job, umbp_owner_t *owner)
     umbp_piece_t *pieces = umbp_lane_take (lane, job->range_count, sizeof *pieces);
     for (size_t index = 0; index < job->range_count; index++) {
         pieces[index] = (umbp_piece_t) { job->ranges[index].base, job->ranges[index].size };
-        s_add_read (&reads, owner, job, 0, job->ranges[index].offset, &pieces[index], 1,
-                    false);
+        s_add_read (&reads, owner, job, 0, job->ranges[index].offset, &pieces[index], 1, false);
     }
     s_run_reads (call, &reads, owner);
     int status = 0;

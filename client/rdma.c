@@ -57,8 +57,8 @@ static int s_ask (void *arg, const char *node, umbp_msg_t *msg, int expected, in
                   const umbp_msg_t **answer_p)
 {
     int rc;
-    const umbp_answer_t *answer = umbp_wire_ask (arg, UMBP_WAY_WIRE, "verbs", node, msg, NULL, 0,
-                                                 expected, deadline_ms, &rc);
+    const umbp_answer_t *answer =
+        umbp_wire_ask (arg, UMBP_WAY_WIRE, "verbs", node, msg, NULL, 0, expected, deadline_ms, &rc);
     *answer_p = answer ? &answer->msg : NULL;
     return answer ? 0 : rc;
 }

@@ -259,8 +259,7 @@ static int s_expose (umbp_far_t *self, const batch_t *batch)
     msg.expose.items = (umbp_u32s_t) { self->items, (uint32_t) self->open_count };
     msg.expose.write = batch->way->write;
     const umbp_msg_t *answer = NULL;
-    int rc =
-        s_ask (self, batch->peer, &msg, UMBP_MSG_expose_ok, batch->way->deadline_ms, &answer);
+    int rc = s_ask (self, batch->peer, &msg, UMBP_MSG_expose_ok, batch->way->deadline_ms, &answer);
     if (rc == 0 && !s_take_expose (self, batch->peer, &answer->expose_ok))
         rc = UMBP_EPROTO;
     if (rc != 0)                        //  Also if it was opened, and we did not hear of it

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-_Static_assert (UMBP_VERBS_QUEUES_MAX == UMBP_QUEUE_PAIRS_MAX, "a link has to fit a message");
+_Static_assert(UMBP_VERBS_QUEUES_MAX == UMBP_QUEUE_PAIRS_MAX, "a link has to fit a message");
 
 umbp_pairs_t umbp_pairs_write (const umbp_verbs_description_t *from, umbp_pairs_room_t *room)
 {
@@ -18,7 +18,8 @@ umbp_pairs_t umbp_pairs_write (const umbp_verbs_description_t *from, umbp_pairs_
         room->devices[index] = queue->device;
         memcpy (room->gids + 16 * index, queue->gid, 16);
     }
-    return (umbp_pairs_t) { { room->numbers, count }, { room->psns, count },
+    return (umbp_pairs_t){ { room->numbers, count },
+                           { room->psns, count },
                             { room->lids, count },    { room->mtus, count },
                             { room->reads, count },   { room->devices, count },
                             { room->gids, 16 * count } };

@@ -80,7 +80,8 @@ struct umbp_verbs_link {
     umbp_verbs_t *verbs;
     int rights;
     bool connected;
-    struct ibv_pd *pds[UMBP_VERBS_DEVICES_MAX];    //  Of this link alone, by device; NULL: the device's
+    struct ibv_pd
+        *pds[UMBP_VERBS_DEVICES_MAX]; //  Of this link alone, by device; NULL: the device's
     umbp_queue_t queues[UMBP_VERBS_QUEUES_MAX];
     size_t queue_count, turn;           //  turn: where to look first for a queue with room
     size_t alive, busy;                 //  Sums over the queues

@@ -160,9 +160,8 @@ static void s_make (umbp_verbs_link_t *link, umbp_verbs_part_t *part)
     };
     for (size_t queue = 0; queue < link->queue_count && part->rc == 0; queue++)
         if (!link->queues[queue].broken)
-            part->rc = link->queues[queue].device->windows
-                           ? s_allocate (self, queue)
-                           : s_register (self, queue, part->right);
+            part->rc = link->queues[queue].device->windows ? s_allocate (self, queue)
+                                                           : s_register (self, queue, part->right);
 }
 
 //  Nobody reaches it any more
@@ -227,7 +226,8 @@ int umbp_verbs_windows_destroy (umbp_verbs_window_t **windows, size_t count)
     for (size_t at = 0; link && at < count; at += share) {
         s_round_t round = { .link = link };
         size_t some = count - at < share ? count - at : share;
-        s_round (&round, windows + at, some, s_write_end, 0);         //  What fails ends with its queue pair
+        s_round (&round, windows + at, some, s_write_end,
+                 0); //  What fails ends with its queue pair
         for (size_t index = at; index < at + some; index++)
             if (s_free (&windows[index]) != 0)
                 rc = UMBP_EIO;

@@ -184,8 +184,8 @@ static int s_bench (const char *what, size_t bytes, size_t count)
             umbp_remove (pool, keys[index]);
     }
     printf ("%.1f\n", best_mb);
-    bool fine =
-        rc == (int) count && nodes_stats (pool).tcp_get_bytes + nodes_stats (pool).tcp_put_bytes == 0;
+    bool fine = rc == (int) count
+                && nodes_stats (pool).tcp_get_bytes + nodes_stats (pool).tcp_put_bytes == 0;
     umbp_close (&pool);
     free (items);
     free (keys);

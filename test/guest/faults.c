@@ -80,7 +80,7 @@ static void test_waits_for_a_receiver_not_ready (void)
     pair_t pair;
     int status = 0;
     pair_open (&pair, 1, UMBP_VERBS_READ | UMBP_VERBS_WRITE,
-            (umbp_verbs_options_t) { .silence_ms = 8000 });
+               (umbp_verbs_options_t){ .silence_ms = 8000 });
     int both = UMBP_VERBS_READ | UMBP_VERBS_WRITE;
     CU_ASSERT_EQUAL (pair_connect (&pair, both, true), 0);
     owner_ask_t ask = { .what = OWNER_CONNECT, .delay_ms = 300 };
@@ -199,7 +199,8 @@ static void test_link_down_moves_to_the_other_device (void)
     }
     CU_ASSERT (resent > 0);
     pair_assert_works (&pair);
-    printf ("\n    %ju requests sent again; %s", (uintmax_t) resent, pair_api->link_why (pair.link));
+    printf ("\n    %ju requests sent again; %s", (uintmax_t) resent,
+            pair_api->link_why (pair.link));
     CU_ASSERT_EQUAL (system ("cable 0 down"), 0);
     CU_ASSERT (pair_move (&pair, false, pair.plain, 4096, &status, LONG_MS) < 0);
     CU_ASSERT_EQUAL (pair_api->link_alive (pair.link), 0);

@@ -46,9 +46,8 @@ static inline int guest_run (int argc, char **argv, const char *name, const gues
             CU_add_test (suite, tests[index].name, tests[index].test);
     CU_basic_set_mode (CU_BRM_VERBOSE);
     CU_basic_run_tests ();
-    int failed =
-        CU_get_number_of_failures () > 0 || CU_get_number_of_tests_run () == 0
-        || CU_get_number_of_suites_failed () > 0;
+    int failed = CU_get_number_of_failures () > 0 || CU_get_number_of_tests_run () == 0
+                 || CU_get_number_of_suites_failed () > 0;
     CU_cleanup_registry ();
     return failed;
 }

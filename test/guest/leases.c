@@ -244,9 +244,8 @@ static void test_keys_of_another (void)
             CU_ASSERT_EQUAL (umbp_put (pools[0], "mine", data, 1 << 20), 0);
         int rc = umbp_pool_enter (pools[who], 0, &lanes[who]);
         assert (rc == 0);
-        CU_ASSERT_EQUAL_FATAL (umbp_get_ask (lanes[who], UMBP_WAY_WIRE, &key, sizeof key, 1, 0,
-                                             NULL, &found),
-                               0);
+        CU_ASSERT_EQUAL_FATAL (
+            umbp_get_ask (lanes[who], UMBP_WAY_WIRE, &key, sizeof key, 1, 0, NULL, &found), 0);
         raws[who].token = found.owners[0].lease;
         s_raw_join (lanes[who], &raws[who]);
     }

@@ -19,6 +19,7 @@ static pid_t nodes_pids[3];
 static const char *const nodes_endpoints[] = { "tcp://127.0.0.1:7710", "tcp://127.0.0.1:7720",
                                                "tcp://127.0.0.1:7730" };
 static const char *const nodes_names[] = { "a", "b", "c" };
+static const char *nodes_ttl = "1500ms";                     //  Of leases and slots
 
 //  ---- Nodes
 
@@ -42,9 +43,9 @@ static inline void nodes_start (size_t number, const char *device)
                      "--rdma-windows",
                      (char *) (windows ? windows : "auto"),
                      "--blocks-lease-ttl",
-                     "1500ms",
+                     (char *) nodes_ttl,
                      "--blocks-slot-ttl",
-                     "1500ms",
+                     (char *) nodes_ttl,
                      "--cluster-suspect",
                      "20s",
                      "--cluster-gone",
@@ -58,7 +59,8 @@ static inline void nodes_start (size_t number, const char *device)
     assert (rc == 0);
 }
 
-static inline umbp_t *nodes_connect_by (size_t node, const char *paths, const char *devices, bool no_verify)
+static inline umbp_t *nodes_connect_by (size_t node, const char *paths, const char *devices,
+                                        bool no_verify)
 {
     umbp_options_t how = { .endpoints = nodes_endpoints[node],
                            .no_verify = no_verify,

@@ -86,9 +86,9 @@ static inline void owner_do (owner_self_t *self, const owner_ask_t *ask, owner_a
     case OWNER_LINK:
         api->windows_destroy (&self->window, 1);
         api->link_destroy (&self->link);
-        self->link = api->link_new (self->verbs, ask->peer.count,
-                                    ask->rights | (self->alone ? UMBP_VERBS_ALONE : 0),
-                                    &answer->rc);
+        self->link =
+            api->link_new (self->verbs, ask->peer.count,
+                           ask->rights | (self->alone ? UMBP_VERBS_ALONE : 0), &answer->rc);
         if (!self->link)
             break;
         api->link_describe (self->link, &answer->link);
@@ -98,8 +98,9 @@ static inline void owner_do (owner_self_t *self, const owner_ask_t *ask, owner_a
         break;
     case OWNER_CONNECT: answer->rc = api->link_connect (self->link, &ask->peer); break;
     case OWNER_OPEN:
-        part = (umbp_verbs_part_t) { self->region, ask->offset, ask->bytes,
-                                     (umbp_verbs_right_t) ask->rights, NULL, 0 };
+        part = (umbp_verbs_part_t){ self->region, ask->offset,
+                                    ask->bytes,   (umbp_verbs_right_t) ask->rights,
+                                    NULL,         0 };
         api->windows_new (self->link, &part, 1);
         self->window = part.window;
         answer->rc = part.rc;

@@ -81,7 +81,8 @@ static inline uint64_t pair_owner_sum (pair_t *self)
 }
 
 //  Move one run of bytes between the region's start and a buffer
-static inline int pair_move (pair_t *self, bool write, void *base, size_t bytes, int *status, int wait_ms)
+static inline int pair_move (pair_t *self, bool write, void *base, size_t bytes, int *status,
+                             int wait_ms)
 {
     umbp_extent_t extent = { .count = PAGES, .generation = 1 };
     umbp_piece_t piece = { base, bytes };

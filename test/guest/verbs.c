@@ -246,7 +246,7 @@ static void test_keeps_within_depths (void)
     pair_t pair;
     int status = 1;
     pair_open (&pair, 1, UMBP_VERBS_READ | UMBP_VERBS_WRITE,
-               (umbp_verbs_options_t) {
+               (umbp_verbs_options_t){ /* clang-format off */
                    .depth = 5, .reads = 2, .queues = 2, .chunk_bytes = 8192, .silence_ms = 8000 });
     umbp_verbs_description_t own;
     pair_api->link_describe (pair.link, &own);
@@ -320,8 +320,10 @@ static void test_wrong_key_is_denied (void)
     pair.memory = right;
     pair_assert_works (&pair);
     pair.memory.keys[0] ^= 0x5500;
-    CU_ASSERT_EQUAL (pair_move (&pair, false, pair.announced, 4096, &status, LONG_MS), UMBP_EDENIED);
-    CU_ASSERT_EQUAL (pair_move (&pair, false, pair.announced, 4096, &status, LONG_MS), UMBP_ECLOSED);
+    CU_ASSERT_EQUAL (pair_move (&pair, false, pair.announced, 4096, &status, LONG_MS),
+                     UMBP_EDENIED);
+    CU_ASSERT_EQUAL (pair_move (&pair, false, pair.announced, 4096, &status, LONG_MS),
+                     UMBP_ECLOSED);
     printf ("\n    %s", pair_api->link_why (pair.link));
     owner_ask_t ask = { .what = OWNER_ALIVE };
     CU_ASSERT_EQUAL (owner_ask (&pair.owner, &ask).alive, 0);    //  The owner knows it as well
@@ -420,8 +422,8 @@ static void test_registrations_bound_what_a_key_opens (void)
         pair.memory = answer.memory;
         owner_fill (pair.announced, 2 * PAGE, 3);
         for (int round = 0; round < 4; round++)              //  By each queue pair of both devices
-            CU_ASSERT_EQUAL (
-                pair_move (&pair, write, pair.announced, 2 * PAGE, &status, LONG_MS), 1);
+            CU_ASSERT_EQUAL (pair_move (&pair, write, pair.announced, 2 * PAGE, &status, LONG_MS),
+                             1);
         CU_ASSERT_EQUAL (answer.sum == umbp_sum (pair.announced, 2 * PAGE), !write);
         pair_move (&pair, write, pair.announced, 2 * PAGE + 1, &status, LONG_MS);
         CU_ASSERT_EQUAL (status, UMBP_EDENIED);              //  One byte too many
@@ -451,7 +453,7 @@ static void s_bench (void)
     size_t bytes = s_wanted.bytes, count = s_wanted.count;
     pair_t pair;
     pair_open (&pair, 1, UMBP_VERBS_READ | UMBP_VERBS_WRITE,
-            (umbp_verbs_options_t) { .queues = s_wanted.queues, .silence_ms = 8000 });
+               (umbp_verbs_options_t){ .queues = s_wanted.queues, .silence_ms = 8000 });
     umbp_verbs_io_t *ios = calloc (count, sizeof *ios);
     int *status = calloc (count, sizeof *status);
     assert (ios && status && bytes <= BUFFER);

@@ -18,6 +18,7 @@ struct umbp_verbs {
     uint32_t keys;
     int refuse;                         //  Windows from this one on, 0: none
     int refusal;
+    bool stuck;                         //  Does not say that windows are closed
 };
 
 struct umbp_verbs_link {
@@ -128,7 +129,7 @@ static int s_dev_windows_end (umbp_verbs_window_t **windows, size_t count)
         free (windows[index]);
         windows[index] = NULL;
     }
-    return 0;
+    return s_device.stuck ? UMBP_EIO : 0;
 }
 
 static void s_dev_window_describe (const umbp_verbs_window_t *self, umbp_verbs_memory_t *memory)
@@ -212,8 +213,7 @@ static int s_open_by (const char *user, uint64_t number, uint64_t token, bool wr
     int8_t status = 1;
     uint16_t count = UINT16_MAX;
     const umbp_verbs_ask_t ask = { { &token, 1 }, { &item, 1 }, write };
-    int rc =
-        umbp_verbs_links_expose (s_links, number, user, &ask, s_rows, max, &status, &count);
+    int rc = umbp_verbs_links_expose (s_links, number, user, &ask, s_rows, max, &status, &count);
     if (rc < 0)
         return rc;
     CU_ASSERT (rc == count && (status == 0) == (count > 0));
@@ -350,7 +350,8 @@ static void test_refusals_have_names (void)
                      UMBP_ENOENT);                           //  The link of somebody else
     CU_ASSERT_EQUAL (umbp_verbs_links_queues (s_links, number, "thief"), 0);
     CU_ASSERT_EQUAL (umbp_verbs_links_queues (s_links, number, "user"), 2);
-    CU_ASSERT_EQUAL (s_open (number, TOKEN (2), false), UMBP_EDENIED); //  The lease of somebody else
+    CU_ASSERT_EQUAL (s_open (number, TOKEN (2), false),
+                     UMBP_EDENIED); //  The lease of somebody else
     CU_ASSERT_EQUAL (s_open (number, TOKEN (1), true), UMBP_EDENIED);  //  A lease is not to write
     CU_ASSERT_EQUAL (s_open (number, TOKEN (99), false), UMBP_ESTALE);
     CU_ASSERT_EQUAL (s_open (number, TOKEN (1), false), 3);
@@ -417,6 +418,27 @@ static void test_what_ends_with_a_token (void)
     s_end ();
 }
 
+//  What a device did not close for certain ends with the link, before the pages are free
+static void test_a_device_that_is_stuck (void)
+{
+    uint64_t number;
+    s_begin (60000);
+    s_grant (TOKEN (1), SESSION (1), false, 3);
+    s_grant (TOKEN (2), SESSION (1), false, 3);
+    CU_ASSERT_EQUAL_FATAL (s_join (SESSION (1), &number), 0);
+    CU_ASSERT_EQUAL (s_open (number, TOKEN (1), false), 3);
+    CU_ASSERT_EQUAL (s_open (number, TOKEN (2), false), 3);
+    s_device.stuck = true;
+    CU_ASSERT_EQUAL (umbp_bulk_server_revoke (bulk_server, TOKEN (1)), 1);
+    umbp_verbs_links_cut (s_links);
+    bulk_expect (UMBP_BULK_REVOKED, TOKEN (1));
+    CU_ASSERT (s_device.links == 0 && s_device.windows == 0);
+    CU_ASSERT_EQUAL (s_stats ().fenced, 1);
+    CU_ASSERT_EQUAL (s_open (number, TOKEN (2), false), UMBP_ENOENT);
+    CU_ASSERT_EQUAL (umbp_bulk_server_revoke (bulk_server, TOKEN (2)), 0);
+    s_end ();
+}
+
 static void test_links_of_no_use_end (void)
 {
     uint64_t number, broken;
@@ -445,8 +467,9 @@ static void test_columns_that_cannot_be (void)
     umbp_verbs_description_t from = { .count = 3 }, to;
     umbp_pairs_room_t room;
     for (uint32_t index = 0; index < 3; index++) {
-        from.queues[index] = (umbp_verbs_queue_t) { 10 + index, 20 + index, (uint16_t) index,
-                                                    4096, 16, (uint8_t) index, { 0 } };
+        from.queues[index] =
+            (umbp_verbs_queue_t){ 10 + index,      20 + index, (uint16_t) index, 4096, 16,
+                                  (uint8_t) index, { 0 } };
         memset (from.queues[index].gid, (int) index + 1, 16);
     }
     umbp_pairs_t good = umbp_pairs_write (&from, &room), bad;
@@ -480,6 +503,7 @@ int main (void)
     CU_ADD_TEST (suite, test_refusals_have_names);
     CU_ADD_TEST (suite, test_a_device_without_room);
     CU_ADD_TEST (suite, test_what_ends_with_a_token);
+    CU_ADD_TEST (suite, test_a_device_that_is_stuck);
     CU_ADD_TEST (suite, test_links_of_no_use_end);
     CU_ADD_TEST (suite, test_columns_that_cannot_be);
     CU_basic_run_tests ();
