@@ -190,6 +190,7 @@ static void s_read_rest (umbp_mover_t *self, const umbp_mover_job_t *job,
     for (size_t index = 0; index < self->part_count; index++)
         if (statuses[index] != 0) {
             rest[count] = items[index];
+            ends[count] = UMBP_EUNREACH;
             whose[count++] = index;
         }
     if (count == 0)
@@ -207,7 +208,7 @@ static void s_read_rest (umbp_mover_t *self, const umbp_mover_job_t *job,
 static void s_read (umbp_mover_t *self, const umbp_mover_job_t *job, bool more)
 {
     umbp_bulk_io_t items[PARTS_MAX] = { 0 };
-    int statuses[PARTS_MAX];
+    int statuses[PARTS_MAX] = { 0 };
     for (size_t index = 0; index < self->part_count; index++) {
         const part_t *part = &self->parts[index];
         items[index] = (umbp_bulk_io_t) { .token = job->lease,
