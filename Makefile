@@ -272,7 +272,7 @@ check-rdma: export UMBP_BUILD := $(abspath $(B))
 check-rdma:                                 #  RDMA in a virtual machine: boots, tests, compares; minutes
 	@deploy/setup.sh build rdma
 	@grep -qs VERBS_LIBS $(B)/packages.mk || rm -f $(B)/packages.mk
-	@$(MAKE) $(B)/lib/libumbp-verbs.so $(B)/bin/umbp-node $(GUEST:test/guest/%.c=$(B)/test/guest-%)
+	@$(MAKE) $(B)/lib/libumbp-verbs.so $(B)/bin/umbp-node $(B)/bin/umbp-console $(GUEST:test/guest/%.c=$(B)/test/guest-%)
 	@test/guest/run.sh
 
 $(B)/venv/.done: test/requirements.txt

@@ -173,6 +173,8 @@ static const umbp_metric_t s_metrics[] = {
     { "migrator", "rounds", C, "rounds of at most 256 keys" },
     { "migrator", "copies", C, "blocks copied" },
     { "migrator", "bytes", C, "bytes of these" },
+    { "migrator", "read_rdma_bytes", C, "bytes read from other nodes by RDMA" },
+    { "migrator", "read_tcp_bytes", C, "bytes read from other nodes over tcp" },
     { "migrator", "misses", C, "blocks that were not at the node named" },
     { "migrator", "failures", C, "blocks that could not be copied" },
     { "migrator", "busy", C, "copies refused for their number" },

@@ -5,7 +5,7 @@
 //  Rules   A copy goes round by round, a bounded number of keys and bytes at a time, and after each
 //          round to the end of the queue. A round leases blocks at the owner; the small ones come
 //          along and are stored; for the others room is reserved here, the worker moves the bytes
-//          over the bulk servers of both ends, and what arrived whole is committed. The lease ends
+//          by RDMA or the bulk servers of both ends, and what arrived whole is committed. The lease ends
 //          with the move. Whatever fails, fails its keys and nothing else, and in time.
 #include "actors/migrator_self.h"
 #include "cluster/origin.h"
@@ -208,7 +208,7 @@ static void s_lane_start (umbp_migrator_t *self, umbp_lane_t *lane)
     assert (rc != -1);
     umbp_lane_new_session (lane);
     size_t buffer_bytes = self->share_bytes < BUFFER_BYTES ? self->share_bytes : BUFFER_BYTES;
-    lane->worker = umbp_migrator_worker_new (&other, buffer_bytes);
+    lane->worker = umbp_migrator_worker_new (&other, buffer_bytes, self->rdma_api, self->rdma);
     zloop_reader (self->loop, lane->sock, umbp_migrator_on_worker, self);
 }
 
@@ -230,6 +230,8 @@ static void s_stat (void *arg, umbp_gauges_t *stats)
     umbp_gauges_add (stats, "rounds", self->rounds);
     umbp_gauges_add (stats, "copies", self->copies);
     umbp_gauges_add (stats, "bytes", self->bytes);
+    umbp_gauges_add (stats, "read_rdma_bytes", self->rdma_bytes);
+    umbp_gauges_add (stats, "read_tcp_bytes", self->tcp_bytes);
     umbp_gauges_add (stats, "misses", self->misses);
     umbp_gauges_add (stats, "failures", self->failures);
     umbp_gauges_add (stats, "busy", self->busy);
@@ -248,6 +250,8 @@ static void s_destroy (void **self_p)
     }
     while (self->queue_count > 0)
         free (s_pop (self));
+    if (self->rdma)
+        self->rdma_api->close (&self->rdma);
     umbp_topology_destroy (&self->topology);
     freen (*self_p);
 }
@@ -265,6 +269,8 @@ zactor_t *umbp_migrator_new (const umbp_migrator_args_t *args)
     self->home = *args->home;
     self->share_bytes = flight_bytes < UMBP_LANES ? 1 : flight_bytes / UMBP_LANES;
     self->timer = -1;
+    self->rdma_api = args->rdma_api;
+    self->rdma = args->rdma;
     umbp_actor_args_t actor = {
         .name = "migrator",
         .home = args->home,

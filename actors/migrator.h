@@ -4,6 +4,7 @@
 #define UMBP_MIGRATOR_H
 
 #include "actors/actor.h"
+#include "cluster/bulk/verbs.h"
 
 #define UMBP_MIGRATOR_COPIES_MAX 64     //  Requests at a time, under way or waiting
 
@@ -11,6 +12,8 @@ typedef struct {
     const umbp_home_t *home;
     size_t flight_bytes;                //  Room reserved here and not committed yet, at most,
                                         //  unless a single block is larger; 0: 64 MiB
+    const umbp_verbs_api_t *rdma_api;   //  To read by RDMA where the other node serves that
+    umbp_verbs_t *rdma;                 //  Owned from now on, in any case; NULL: over tcp alone
 } umbp_migrator_args_t;
 
 //  Answers copy, by its deadline, with a status for each key: 0 it is here now, UMBP_EEXIST it was,

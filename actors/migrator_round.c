@@ -200,6 +200,30 @@ static void s_commit (umbp_migrator_t *self, umbp_lane_t *lane)
         s_close (self, lane, UMBP_OK);
 }
 
+//  A transfer that is over; or an errand, and its message
+static void s_on_frames (umbp_migrator_t *self, umbp_lane_t *lane)
+{
+    void *sock = zsock_resolve (lane->sock);
+    zmq_msg_t first, second;
+    zmq_msg_init (&first);
+    zmq_msg_init (&second);
+    int size = zmq_msg_recv (&first, sock, ZMQ_DONTWAIT);
+    bool more =
+        size != -1 && zmq_msg_more (&first) && zmq_msg_recv (&second, sock, ZMQ_DONTWAIT) != -1;
+    if (more && size == sizeof (umbp_errand_t)) {
+        umbp_errand_t errand;
+        memcpy (&errand, zmq_msg_data (&first), sizeof errand);
+        umbp_migrator_errand (self, lane, &errand, zmq_msg_data (&second), zmq_msg_size (&second));
+    } else if (size == sizeof lane->transfer) {
+        memcpy (&lane->transfer, zmq_msg_data (&first), sizeof lane->transfer);
+        self->rdma_bytes += lane->transfer.rdma_bytes;
+        self->tcp_bytes += lane->transfer.tcp_bytes;
+        s_commit (self, lane);
+    }
+    zmq_msg_close (&first);
+    zmq_msg_close (&second);
+}
+
 int umbp_migrator_on_worker (zloop_t *loop, zsock_t *sock, void *arg)
 {
     (void) loop;
@@ -208,10 +232,7 @@ int umbp_migrator_on_worker (zloop_t *loop, zsock_t *sock, void *arg)
         umbp_lane_t *lane = &self->lanes[index];
         if (lane->sock != sock)
             continue;
-        int size =
-            zmq_recv (zsock_resolve (sock), &lane->transfer, sizeof lane->transfer, ZMQ_DONTWAIT);
-        if (size == sizeof lane->transfer)
-            s_commit (self, lane);
+        s_on_frames (self, lane);
     }
     return 0;
 }
@@ -228,6 +249,8 @@ static void s_move (umbp_migrator_t *self, umbp_lane_t *lane, const umbp_msg_res
     deadline = round->read_by < deadline ? round->read_by : deadline;
     transfer->job = (umbp_mover_job_t) { .lease = round->lease, .session = lane->session };
     transfer->job.deadline_ms = write_by < deadline ? write_by : deadline;
+    transfer->rdma_bytes = transfer->tcp_bytes = 0;
+    snprintf (transfer->job.node, sizeof transfer->job.node, "%s", lane->copy->node);
     snprintf (transfer->job.from, sizeof transfer->job.from, "%s", round->source);
     umbp_text_copy (ok->bulk, transfer->job.to, sizeof transfer->job.to);
     memcpy (transfer->job.from_key, round->source_key, sizeof round->source_key);

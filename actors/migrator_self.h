@@ -1,6 +1,6 @@
 //  actors/migrator_self.h - the state of a migrator, shared by the files that make it up:
-//  migrator.c (its requests) and migrator_round.c (how the blocks of one are fetched). Nobody else
-//  includes this.
+//  migrator.c (its requests), migrator_round.c (how the blocks of one are fetched) and
+//  migrator_errand.c (what its workers ask). Nobody else includes this.
 #ifndef UMBP_MIGRATOR_SELF_H
 #define UMBP_MIGRATOR_SELF_H
 
@@ -62,6 +62,8 @@ typedef struct {
     umbp_home_t home;
     umbp_topology_t *topology;
     size_t share_bytes;                 //  A round's
+    const umbp_verbs_api_t *rdma_api;
+    umbp_verbs_t *rdma;                 //  Devices of the workers; NULL: there are none
     umbp_lane_t lanes[UMBP_LANES];
     umbp_copy_t *queue[UMBP_MIGRATOR_COPIES_MAX];  //  A ring
     size_t queue_first, queue_count;
@@ -74,7 +76,9 @@ typedef struct {
     uint32_t sizes[UMBP_ROUND_MAX];
     uint64_t sums[UMBP_ROUND_MAX], slots[UMBP_ROUND_MAX], aborted[UMBP_ROUND_MAX];
     uint8_t payload[UMBP_INLINE_MAX];
+    uint8_t errand[UMBP_ERRAND_MAX];    //  An answer for a worker
 
+    uint64_t rdma_bytes, tcp_bytes;     //  Read from other nodes, whatever became of them
     uint64_t requests, rounds, copies, bytes, misses, failures, busy;
 } umbp_migrator_t;
 
@@ -85,6 +89,10 @@ void umbp_migrator_round_over (umbp_migrator_t *self, umbp_lane_t *lane, int res
 //  migrator_round.c: begin a round of a copy in an idle lane; the worker has answered
 void umbp_migrator_round (umbp_migrator_t *self, umbp_lane_t *lane, umbp_copy_t *copy);
 int umbp_migrator_on_worker (zloop_t *loop, zsock_t *sock, void *arg);
+
+//  migrator_errand.c: ask or tell another node for a worker
+void umbp_migrator_errand (umbp_migrator_t *self, umbp_lane_t *lane, const umbp_errand_t *errand,
+                           const void *wire, size_t size);
 
 //  migrator_round.c: read and write as somebody else from now on
 void umbp_lane_new_session (umbp_lane_t *lane);

@@ -1,5 +1,5 @@
-//  actors/mover.h - moves blocks from the pages of one bulk server to those of another, through a
-//  buffer of its own, and compares the checksum of every block on the way. A block in a slot whose
+//  actors/mover.h - moves blocks from the pages of one node to those of another, by RDMA or from and to
+//  their bulk servers, through a buffer of its own, and compares the checksum of every block on the way. A block in a slot whose
 //  row ended well has the bytes that its sum says; of one whose row failed, nothing is known.
 //
 //  For one thread. umbp_mover_run blocks, until its deadline at most, and no longer than a few
@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "cluster/bulk/far.h"
 #include "cluster/bulk/tcp_wire.h"
 #include "proto/types.h"
 
@@ -31,6 +32,7 @@ typedef struct {
 
 typedef struct {
     char from[UMBP_TEXT_MAX + 1], to[UMBP_TEXT_MAX + 1];     //  "host:port"
+    char node[UMBP_NAME_MAX + 1];       //  That has them
     uint64_t session;                   //  To read and write as; another one than before closes all
                                         //  connections
     uint8_t from_key[UMBP_BULK_KEY_BYTES], to_key[UMBP_BULK_KEY_BYTES];     //  Of the session, there
@@ -40,6 +42,13 @@ typedef struct {
 
 umbp_mover_t *umbp_mover_new (size_t buffer_bytes, umbp_mover_stop_fn *stop, void *arg);
 void umbp_mover_destroy (umbp_mover_t **self_p);
+
+//  Read by RDMA where that node serves it, from now on. What RDMA does not read is read over tcp in the
+//  same run.
+void umbp_mover_use_rdma (umbp_mover_t *self, const umbp_far_ops_t *ops);
+
+//  How many bytes the last run read by either
+void umbp_mover_bytes (const umbp_mover_t *self, uint64_t *rdma_p, uint64_t *tcp_p);
 
 //  Move the rows, in their order, and set the status of each. Returns true if no connection broke.
 //  If one did, a server may hear of it late and end what the session was granted meanwhile: take

@@ -50,6 +50,7 @@ struct umbp_node {
     const char *names[ACTORS_MAX + 3];  //  Who can be asked for stat; ends with NULL
     const umbp_verbs_api_t *rdma_api;
     umbp_verbs_t *rdma;                 //  Devices, until their actor has them; NULL: none
+    bool serves_rdma;                   //  That actor is there
     int stop_fd;                        //  Readable once a drain wants us to end; 0: none
 };
 
@@ -229,6 +230,17 @@ static uint64_t s_seed (const umbp_node_options_t *options)
     return umbp_key_seed (*options->secret ? options->secret : options->cluster);
 }
 
+static umbp_verbs_t *s_open_rdma (umbp_node_t *self, bool quiet)
+{
+    const umbp_node_options_t *o = &self->options;
+    umbp_verbs_how_t how = { .plugin = o->rdma_plugin,
+                             .devices = o->rdma_devices,
+                             .gid_index = o->rdma_gid,
+                             .no_windows = streq (o->rdma_windows, "off"),
+                             .quiet = quiet };
+    return umbp_verbs_actor_open (&how, &self->rdma_api);
+}
+
 //  RDMA beside tcp, where there is some. None is no failure.
 static void s_start_verbs (umbp_node_t *self, umbp_region_t **regions, size_t count,
                            umbp_bulk_server_t *bulk)
@@ -248,6 +260,7 @@ static void s_start_verbs (umbp_node_t *self, umbp_region_t **regions, size_t co
     while (self->names[row])
         row++;
     self->names[row] = "verbs";
+    self->serves_rdma = true;
 }
 
 //  *err is set if this fails for want of memory or a port, and else stays as it is
@@ -363,6 +376,16 @@ static bool s_start_gateway (umbp_node_t *self)
            || s_add (self, umbp_gateway_new (&args, self->gateway, sizeof self->gateway));
 }
 
+//  It has devices of its own, to read from other nodes, where ours serve
+static bool s_start_migrator (umbp_node_t *self)
+{
+    umbp_migrator_args_t args = { .home = &self->home };
+    if (self->serves_rdma)
+        args.rdma = s_open_rdma (self, true);
+    args.rdma_api = self->rdma_api;
+    return s_add (self, umbp_migrator_new (&args));
+}
+
 static bool s_start_actors (umbp_node_t *self, int *err)
 {
     const umbp_node_options_t *o = &self->options;
@@ -374,11 +397,10 @@ static bool s_start_actors (umbp_node_t *self, int *err)
                                   .strategy = umbp_place_strategy (o->strategy),
                                   .evict_high = o->evict_high, .evict_low = o->evict_low,
                                   .page_bytes = o->page_bytes };
-    umbp_migrator_args_t migrator = { .home = &self->home };
     s_name_actors (self);
     return s_add (self, umbp_index_new (&index)) && s_add (self, umbp_eviction_new (&eviction))
            && s_start_limited_tier (self, seed, err) && s_add (self, umbp_extkv_new (&extkv))
-           && s_add (self, umbp_router_new (&router)) && s_add (self, umbp_migrator_new (&migrator))
+           && s_add (self, umbp_router_new (&router)) && s_start_migrator (self)
            && s_start_gateway (self) && s_start_registry (self) && s_start_discovery (self);
 }
 
@@ -418,8 +440,7 @@ static bool s_start_link (umbp_node_t *self)
                               .node = self->home.node,
                               .listen = self->options.listen };
     if (streq (self->options.rdma, "auto"))
-        self->rdma = umbp_verbs_actor_open (self->options.rdma_plugin, self->options.rdma_devices,
-                                            self->options.rdma_gid, &self->rdma_api);
+        self->rdma = s_open_rdma (self, false);
     if (self->rdma)                     //  Else who asks for it is told at once that it is not there
         args.actors = UMBP_LINK_ACTORS ",verbs";
     if (self->options.insecure)

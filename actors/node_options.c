@@ -31,7 +31,7 @@ void umbp_node_options_init (umbp_node_options_t *options)
         .replicate = "off", .replicate_rate = (uint64_t) 256 << 20, .resyncs = 12,
         .index_keys = (uint64_t) 64 << 20, .kv_hashes = 4 << 20,
         .log_level = 2,
-        .rdma = "auto",
+        .rdma = "auto", .rdma_windows = "auto",
     };
 }
 
@@ -113,6 +113,8 @@ static int s_check_network (const umbp_node_options_t *o, char *why, size_t size
         return s_refuse (why, size, "bulk_idle_ms: must be 100 or more");
     if (strneq (o->rdma, "auto") && strneq (o->rdma, "off"))
         return s_refuse (why, size, "rdma: allowed are auto and off");
+    if (strneq (o->rdma_windows, "auto") && strneq (o->rdma_windows, "off"))
+        return s_refuse (why, size, "rdma_windows: allowed are auto and off");
     if (o->rdma_gid > 255)
         return s_refuse (why, size, "rdma_gid: allowed are 0 to 255");
     if (o->bulk_port > 65535)

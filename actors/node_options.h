@@ -5,7 +5,6 @@
 #include "actors/etcd_actor.h"
 #include "actors/umbp_node.h"
 
-#define UMBP_REGIONS_MAX 64             //  Of memory
 #define UMBP_DOOR_PATH_MAX 107          //  What the name of a UNIX socket may have
 
 //  What a node of these options is called: its id, or the host's name and port; where the port is

@@ -65,6 +65,7 @@ typedef struct {
                                         //  the ports can read, write and remove everything
 
     char rdma[8];                       //  auto: serve blocks by RDMA too if there are devices; off
+    char rdma_windows[8];               //  auto: memory windows where a device has them; off: as if none
     char rdma_devices[256];             //  "name,name:port"; empty: all that are active
     unsigned rdma_gid;                  //  Index of the GID of all of them; 0: chosen
     char rdma_plugin[256];              //  File; empty: libumbp-verbs.so where libraries lie

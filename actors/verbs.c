@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "actors/verbs_links.h"
+#include "cluster/bulk/pairs.h"
 #include "cluster/bulk/tcp_auth.h"
 #include "cluster/origin.h"
 
@@ -15,6 +16,7 @@ typedef struct {
     umbp_bulk_server_t *bulk;
     umbp_verbs_links_t *links;
     umbp_post_t *post;
+    umbp_verbs_row_t rows[UMBP_WINDOWS_MAX];
     uint32_t keys[UMBP_WINDOWS_MAX * UMBP_QUEUE_PAIRS_MAX];
     uint32_t pages[UMBP_WINDOWS_MAX], page_counts[UMBP_WINDOWS_MAX];
     uint16_t regions[UMBP_WINDOWS_MAX], counts[UMBP_BATCH_MAX];
@@ -32,56 +34,18 @@ static void s_user (const umbp_mail_t *mail, char *out)
 //  --------------------------------------------------------------------------------------------------
 //  join
 
-//  Queue pairs as the message has them; what they say is looked at by link_connect
-static bool s_read_peer (const umbp_msg_join_t *ask, umbp_verbs_description_t *peer)
-{
-    *peer = (umbp_verbs_description_t) { .count = ask->numbers.count };
-    if (peer->count == 0 || peer->count > UMBP_VERBS_QUEUES_MAX
-        || ask->gids.size != 16 * (size_t) peer->count)
-        return false;
-    for (size_t index = 0; index < peer->count; index++) {
-        umbp_verbs_queue_t *queue = &peer->queues[index];
-        *queue = (umbp_verbs_queue_t) { .number = umbp_u32s_at (ask->numbers, index),
-                                        .psn = umbp_u32s_at (ask->psns, index),
-                                        .lid = umbp_u16s_at (ask->lids, index),
-                                        .mtu = umbp_u16s_at (ask->mtus, index),
-                                        .reads = umbp_u8s_at (ask->reads, index),
-                                        .device = umbp_u8s_at (ask->devices, index) };
-        memcpy (queue->gid, ask->gids.data + 16 * index, 16);
-    }
-    return true;
-}
-
 static void s_answer_join (self_t *self, const umbp_mail_t *mail, uint64_t number,
                            const umbp_verbs_description_t *own)
 {
-    uint32_t numbers[UMBP_VERBS_QUEUES_MAX], psns[UMBP_VERBS_QUEUES_MAX], count = own->count;
-    uint16_t lids[UMBP_VERBS_QUEUES_MAX], mtus[UMBP_VERBS_QUEUES_MAX];
-    uint8_t reads[UMBP_VERBS_QUEUES_MAX], devices[UMBP_VERBS_QUEUES_MAX];
-    uint8_t gids[16 * UMBP_VERBS_QUEUES_MAX];
-    uint64_t bases[64], sizes[64];
-    for (size_t index = 0; index < count; index++) {
-        const umbp_verbs_queue_t *queue = &own->queues[index];
-        numbers[index] = queue->number;
-        psns[index] = queue->psn;
-        lids[index] = queue->lid;
-        mtus[index] = queue->mtu;
-        reads[index] = queue->reads;
-        devices[index] = queue->device;
-        memcpy (gids + 16 * index, queue->gid, 16);
-    }
+    umbp_pairs_room_t room;
+    umbp_pairs_t pairs = umbp_pairs_write (own, &room);
+    uint64_t bases[UMBP_REGIONS_MAX], sizes[UMBP_REGIONS_MAX];
     uint32_t regions = (uint32_t) umbp_verbs_links_regions (self->links, bases, sizes);
     umbp_msg_t answer;
     umbp_msg_init (&answer, UMBP_MSG_join_ok, 0);
     umbp_msg_join_ok_t *ok = &answer.join_ok;
     ok->link = number;
-    ok->numbers = (umbp_u32s_t) { numbers, count };
-    ok->psns = (umbp_u32s_t) { psns, count };
-    ok->lids = (umbp_u16s_t) { lids, count };
-    ok->mtus = (umbp_u16s_t) { mtus, count };
-    ok->reads = (umbp_u8s_t) { reads, count };
-    ok->devices = (umbp_u8s_t) { devices, count };
-    ok->gids = (umbp_bytes_t) { gids, 16 * count };
+    UMBP_PAIRS_INTO (ok, pairs);
     ok->page_size = self->page_size;
     ok->bases = (umbp_u64s_t) { bases, regions };
     ok->sizes = (umbp_u64s_t) { sizes, regions };
@@ -95,8 +59,9 @@ static void s_on_join (void *owner, const umbp_mail_t *mail)
     char user[USER_MAX];
     uint64_t number = 0;
     s_user (mail, user);
+    umbp_pairs_t pairs = UMBP_PAIRS_OF (&mail->msg->join);
     int rc = UMBP_EPROTO;
-    if (s_read_peer (&mail->msg->join, &peer))
+    if (umbp_pairs_read (&pairs, &peer))
         rc = umbp_verbs_links_join (self->links, umbp_bulk_alias (mail->msg->join.session), user,
                                     &peer, &number, &own);
     if (rc == 0)
@@ -111,28 +76,6 @@ static void s_on_join (void *owner, const umbp_mail_t *mail)
 //  --------------------------------------------------------------------------------------------------
 //  expose, conceal
 
-//  One block. Returns how many rows it took; its status is set.
-static uint32_t s_expose (self_t *self, const umbp_msg_expose_t *ask, const char *user,
-                          size_t index, uint32_t used, size_t queues)
-{
-    umbp_verbs_row_t rows[UMBP_VERBS_SPANS_MAX];
-    size_t room = UMBP_WINDOWS_MAX - used;
-    int rc =
-        umbp_verbs_links_expose (self->links, ask->link, user, umbp_u64s_at (ask->tokens, index),
-                                 umbp_u32s_at (ask->items, index), ask->write, rows,
-                                 room < UMBP_VERBS_SPANS_MAX ? room : UMBP_VERBS_SPANS_MAX);
-    self->statuses[index] = (int8_t) (rc < 0 ? rc : 0);
-    self->counts[index] = (uint16_t) (rc < 0 ? 0 : rc);
-    for (uint32_t row = 0; row < self->counts[index]; row++) {
-        uint32_t at = used + row;
-        self->regions[at] = rows[row].extent.region;
-        self->pages[at] = rows[row].extent.page;
-        self->page_counts[at] = rows[row].extent.count;
-        memcpy (self->keys + at * queues, rows[row].keys, queues * sizeof *self->keys);
-    }
-    return self->counts[index];
-}
-
 static void s_on_expose (void *owner, const umbp_mail_t *mail)
 {
     self_t *self = owner;
@@ -145,9 +88,17 @@ static void s_on_expose (void *owner, const umbp_mail_t *mail)
                           "there is none of that number any more: join again");
         return;
     }
-    uint32_t used = 0, count = ask->tokens.count;
-    for (uint32_t index = 0; index < count; index++)
-        used += s_expose (self, ask, user, index, used, queues);
+    uint32_t count = ask->tokens.count;
+    const umbp_verbs_ask_t blocks = { ask->tokens, ask->items, ask->write };
+    int rc = umbp_verbs_links_expose (self->links, ask->link, user, &blocks, self->rows,
+                                      UMBP_WINDOWS_MAX, self->statuses, self->counts);
+    uint32_t used = rc < 0 ? 0 : (uint32_t) rc;
+    for (uint32_t row = 0; row < used; row++) {
+        self->regions[row] = self->rows[row].extent.region;
+        self->pages[row] = self->rows[row].extent.page;
+        self->page_counts[row] = self->rows[row].extent.count;
+        memcpy (self->keys + row * queues, self->rows[row].keys, queues * sizeof *self->keys);
+    }
     umbp_msg_t answer;
     umbp_msg_init (&answer, UMBP_MSG_expose_ok, 0);
     umbp_msg_expose_ok_t *ok = &answer.expose_ok;
@@ -222,19 +173,21 @@ static void s_destroy (void **self_p)
     freen (*self_p);
 }
 
-umbp_verbs_t *umbp_verbs_actor_open (const char *plugin, const char *devices, unsigned gid_index,
-                                     const umbp_verbs_api_t **api_p)
+umbp_verbs_t *umbp_verbs_actor_open (const umbp_verbs_how_t *how, const umbp_verbs_api_t **api_p)
 {
     char text[1024], why[UMBP_VERBS_WHY_MAX];
-    umbp_verbs_options_t options = { .devices = devices, .gid_index = (int) gid_index };
-    const umbp_verbs_api_t *api = umbp_verbs_load (plugin, why);
+    umbp_verbs_options_t options = { .devices = how->devices,
+                                     .gid_index = (int) how->gid_index,
+                                     .no_windows = how->no_windows };
+    const umbp_verbs_api_t *api = umbp_verbs_load (how->plugin, why);
     umbp_verbs_t *verbs = api ? api->open (&options, NULL, why) : NULL;
     if (!verbs) {
-        zsys_info ("verbs: %s", why);
+        if (!how->quiet)
+            zsys_info ("verbs: %s", why);
         return NULL;
     }
     api->print (verbs, text, sizeof text);
-    for (char *rest = NULL, *line = strtok_r (text, "\n", &rest); line;
+    for (char *rest = NULL, *line = how->quiet ? NULL : strtok_r (text, "\n", &rest); line;
          line = strtok_r (NULL, "\n", &rest))
         zsys_info ("verbs: serving by %s", line);
     *api_p = api;

@@ -14,8 +14,13 @@
 //  there is nothing, is said in the log. plugin: its file, empty: libumbp-verbs.so where libraries lie;
 //  devices: names by comma, "name" or "name:port", empty: all that are active; gid_index 0: chosen.
 //  Returns NULL if there is no RDMA here, which is no failure: bulk bytes go over tcp then.
-umbp_verbs_t *umbp_verbs_actor_open (const char *plugin, const char *devices, unsigned gid_index,
-                                     const umbp_verbs_api_t **api_p);
+typedef struct {
+    const char *plugin, *devices;
+    unsigned gid_index;
+    bool no_windows;                    //  Use none, although a device may have them
+    bool quiet;                         //  Say nothing: it was said before
+} umbp_verbs_how_t;
+umbp_verbs_t *umbp_verbs_actor_open (const umbp_verbs_how_t *how, const umbp_verbs_api_t **api_p);
 
 typedef struct {
     const umbp_home_t *home;

@@ -10,14 +10,15 @@
 #include "cluster/bulk/tcp_auth.h"
 #include "proto/error.h"
 
-#define REGIONS_MAX 64
-
 //  A block that is open to a link
 typedef struct opening {
     struct opening *next;
     uint64_t token;
     uint32_t item;
     bool write;
+    bool marked;                        //  To be ended
+    int rc;                             //  While it is opened
+    size_t first;                       //  Its first part, then
     umbp_card_t *card;                  //  Held at the bulk server until all is closed
     size_t count;
     umbp_verbs_window_t *windows[];
@@ -34,41 +35,52 @@ typedef struct {
 
 struct umbp_verbs_links {
     umbp_verbs_links_args_t args;
-    umbp_piece_t memory[REGIONS_MAX];
-    umbp_verbs_region_t *regions[REGIONS_MAX];
+    umbp_piece_t memory[UMBP_REGIONS_MAX];
+    umbp_verbs_region_t *regions[UMBP_REGIONS_MAX];
     seat_t seats[UMBP_VERBS_LINKS_MAX];
+    umbp_verbs_window_t *closing[UMBP_VERBS_WINDOWS_MAX];
+    umbp_verbs_part_t parts[UMBP_WINDOWS_MAX];     //  Of a message
+    size_t part_count;
+    opening_t *asked[UMBP_BATCH_MAX];   //  By block; NULL: it was refused
     umbp_verbs_links_stats_t stats;
 };
 
 //  --------------------------------------------------------------------------------------------------
 //  Closing
 
-static void s_close (umbp_verbs_links_t *self, seat_t *seat, opening_t *opening)
+//  Close the windows of all blocks of a list. Returns false if the device did not say that it did: then
+//  only the end of the link is a fence.
+static bool s_close (umbp_verbs_links_t *self, seat_t *seat, opening_t *list)
 {
-    for (size_t index = 0; index < opening->count; index++)
-        self->args.api->window_destroy (&opening->windows[index]);
-    seat->windows -= opening->count;
-    self->stats.windows -= opening->count;
-    opening->count = 0;
+    umbp_verbs_window_t **windows = self->closing;
+    size_t count = 0;
+    for (opening_t *opening = list; opening; opening = opening->next) {
+        assert (count + opening->count <= UMBP_VERBS_WINDOWS_MAX);
+        memcpy (windows + count, opening->windows, opening->count * sizeof *windows);
+        count += opening->count;
+        opening->count = 0;
+    }
+    seat->windows -= count;
+    self->stats.windows -= count;
+    return count == 0 || self->args.api->windows_destroy (windows, count) == 0;
 }
 
-static void s_free (umbp_verbs_links_t *self, opening_t *opening)
+static void s_free (umbp_verbs_links_t *self, opening_t *list)
 {
-    umbp_bulk_server_let_go (self->args.bulk, &opening->card);
-    free (opening);
+    while (list) {
+        opening_t *opening = list;
+        list = opening->next;
+        umbp_bulk_server_let_go (self->args.bulk, &opening->card);
+        free (opening);
+    }
 }
 
 //  The fence: windows, then the link, and only then what is held is let go of
 static void s_end (umbp_verbs_links_t *self, seat_t *seat)
 {
-    for (opening_t *opening = seat->openings; opening; opening = opening->next)
-        s_close (self, seat, opening);
+    s_close (self, seat, seat->openings);
     self->args.api->link_destroy (&seat->link);
-    while (seat->openings) {
-        opening_t *opening = seat->openings;
-        seat->openings = opening->next;
-        s_free (self, opening);
-    }
+    s_free (self, seat->openings);
     self->stats.links--;
     *seat = (seat_t) { 0 };
 }
@@ -78,34 +90,50 @@ static bool s_is_whole (umbp_verbs_links_t *self, seat_t *seat)
     return self->args.api->link_alive (seat->link) == seat->queues;
 }
 
-//  Close one, or end the link where only that is a fence. Returns false if the link is gone.
-static bool s_end_opening (umbp_verbs_links_t *self, seat_t *seat, opening_t **at, bool clean)
+//  Close what is marked, or end the link where only that is a fence. Returns false if the link is gone.
+static bool s_end_marked (umbp_verbs_links_t *self, seat_t *seat, bool clean)
 {
-    opening_t *opening = *at;
-    if (opening->write && !(clean && s_is_whole (self, seat))) {
+    opening_t *ended = NULL;
+    bool fence = false;
+    clean = clean && s_is_whole (self, seat);
+    for (opening_t *opening = seat->openings; opening; opening = opening->next)
+        fence |= opening->marked && opening->write && !clean;
+    if (fence) {
         self->stats.fenced++;
         s_end (self, seat);
         return false;
     }
-    *at = opening->next;
-    s_close (self, seat, opening);
-    s_free (self, opening);
-    return true;
+    for (opening_t **at = &seat->openings; *at;) {
+        opening_t *opening = *at;
+        if (!opening->marked) {
+            at = &opening->next;
+            continue;
+        }
+        *at = opening->next;
+        opening->next = ended;
+        ended = opening;
+    }
+    bool closed = s_close (self, seat, ended);
+    if (!closed) {
+        self->stats.fenced++;
+        s_end (self, seat);
+    }
+    s_free (self, ended);
+    return closed;
 }
 
 void umbp_verbs_links_cut (umbp_verbs_links_t *self)
 {
     for (size_t index = 0; index < UMBP_VERBS_LINKS_MAX; index++) {
         seat_t *seat = &self->seats[index];
-        opening_t **at = &seat->openings;
-        while (*at)
-            if (!umbp_bulk_server_is_cut (self->args.bulk, (*at)->card))
-                at = &(*at)->next;
-            else {
-                self->stats.revoked++;
-                if (!s_end_opening (self, seat, at, false))
-                    break;
-            }
+        size_t cut = 0;
+        for (opening_t *opening = seat->openings; opening; opening = opening->next) {
+            opening->marked = umbp_bulk_server_is_cut (self->args.bulk, opening->card);
+            cut += opening->marked;
+        }
+        self->stats.revoked += cut;
+        if (cut)
+            s_end_marked (self, seat, false);
     }
 }
 
@@ -168,8 +196,8 @@ int umbp_verbs_links_join (umbp_verbs_links_t *self, uint64_t session, const cha
     if (!seat)
         return UMBP_EAGAIN;
     int rc = 0;
-    umbp_verbs_link_t *link =
-        api->link_new (self->args.verbs, peer->count, UMBP_VERBS_READ | UMBP_VERBS_WRITE, &rc);
+    umbp_verbs_link_t *link = api->link_new (
+        self->args.verbs, peer->count, UMBP_VERBS_READ | UMBP_VERBS_WRITE | UMBP_VERBS_ALONE, &rc);
     if (!link)
         return rc;
     rc = api->link_connect (link, peer);
@@ -219,37 +247,6 @@ static size_t s_region (const umbp_verbs_links_t *self, const umbp_piece_t *span
     return index;
 }
 
-//  One window for each span. Returns 0 or an error; what was opened stays in the opening.
-static int s_open (umbp_verbs_links_t *self, seat_t *seat, opening_t *opening,
-                   const umbp_piece_t *spans, size_t count, umbp_verbs_row_t *rows)
-{
-    const umbp_verbs_api_t *api = self->args.api;
-    for (size_t index = 0; index < count; index++) {
-        size_t region = s_region (self, &spans[index]);
-        uint64_t offset = (uint64_t) ((const char *) spans[index].base
-                                      - (const char *) self->memory[region].base);
-        int rc = 0;
-        umbp_verbs_window_t *window =
-            api->window_new (seat->link, self->regions[region], offset, spans[index].size,
-                             opening->write ? UMBP_VERBS_WRITE : UMBP_VERBS_READ, &rc);
-        if (!window)
-            return rc;
-        opening->windows[opening->count++] = window;
-        seat->windows++;
-        self->stats.windows++;
-        self->stats.exposed_bytes += spans[index].size;
-        umbp_verbs_memory_t memory;
-        api->window_describe (window, &memory);
-        rows[index].extent = (umbp_extent_t) {
-            .region = (uint16_t) region,
-            .page = (uint32_t) (offset / self->args.page_size),
-            .count = (uint32_t) (spans[index].size / self->args.page_size),
-        };
-        memcpy (rows[index].keys, memory.keys, sizeof rows[index].keys);
-    }
-    return 0;
-}
-
 static bool s_is_open (const seat_t *seat, uint64_t token, uint32_t item)
 {
     const opening_t *opening = seat->openings;
@@ -258,13 +255,14 @@ static bool s_is_open (const seat_t *seat, uint64_t token, uint32_t item)
     return opening != NULL;
 }
 
-static int s_expose (umbp_verbs_links_t *self, seat_t *seat, uint64_t token, uint32_t item,
-                     bool write, umbp_verbs_row_t *rows, size_t max)
+//  Hold a block, and list its parts. Returns 0 or an error.
+static int s_hold (umbp_verbs_links_t *self, seat_t *seat, uint64_t token, uint32_t item,
+                   bool write, size_t max, opening_t **opening_p)
 {
     umbp_piece_t spans[UMBP_VERBS_SPANS_MAX];
     umbp_card_t *card = NULL;
-    size_t room = UMBP_VERBS_WINDOWS_MAX - seat->windows;
-    room = room < max ? room : max;
+    size_t room = UMBP_VERBS_WINDOWS_MAX - seat->windows - self->part_count;
+    room = room < max - self->part_count ? room : max - self->part_count;
     if (s_is_open (seat, token, item))
         return UMBP_EAGAIN;
     int count =
@@ -274,42 +272,123 @@ static int s_expose (umbp_verbs_links_t *self, seat_t *seat, uint64_t token, uin
         return count == UMBP_ETOOBIG ? UMBP_EAGAIN : count;
     opening_t *opening = calloc (1, sizeof *opening + (size_t) count * sizeof *opening->windows);
     assert (opening);
-    *opening = (opening_t){ .token = token,
-                            .item = item,
-                            .write = write,
-                            .card = card,
-                             .next = seat->openings };
-    seat->openings = opening;
-    int rc = s_open (self, seat, opening, spans, (size_t) count, rows);
-    if (rc != 0)
-        s_end_opening (self, seat, &seat->openings, true);   //  Nobody was told its keys
-    return rc != 0 ? rc : count;
+    *opening = (opening_t) { .next = seat->openings,
+                             .token = token,
+                             .item = item,
+                             .write = write,
+                             .first = self->part_count,
+                             .card = card };
+    seat->openings = *opening_p = opening;
+    for (int index = 0; index < count; index++) {
+        size_t region = s_region (self, &spans[index]);
+        self->parts[self->part_count++] = (umbp_verbs_part_t) {
+            .region = self->regions[region],
+            .offset = (uint64_t) ((const char *) spans[index].base
+                                  - (const char *) self->memory[region].base),
+            .bytes = spans[index].size,
+            .right = write ? UMBP_VERBS_WRITE : UMBP_VERBS_READ,
+        };
+        opening->count++;
+    }
+    return 0;
+}
+
+//  Take the windows that were made; one that lacks some is to be ended
+static void s_take (umbp_verbs_links_t *self, seat_t *seat, opening_t *opening)
+{
+    size_t count = opening->count;
+    opening->count = 0;
+    for (size_t index = opening->first; index < opening->first + count; index++) {
+        const umbp_verbs_part_t *part = &self->parts[index];
+        if (part->window) {
+            opening->windows[opening->count++] = part->window;
+            self->stats.exposed_bytes += part->bytes;
+        } else
+            opening->rc = part->rc;
+    }
+    seat->windows += opening->count;
+    self->stats.windows += opening->count;
+    opening->marked = opening->rc != 0;
+}
+
+static void s_row (umbp_verbs_links_t *self, const opening_t *opening, size_t index,
+                   umbp_verbs_row_t *row)
+{
+    const umbp_verbs_part_t *part = &self->parts[opening->first + index];
+    umbp_verbs_memory_t memory;
+    size_t region = 0;
+    while (self->regions[region] != part->region)
+        region++;
+    self->args.api->window_describe (part->window, &memory);
+    row->extent = (umbp_extent_t) {
+        .region = (uint16_t) region,
+        .page = (uint32_t) (part->offset / self->args.page_size),
+        .count = (uint32_t) (part->bytes / self->args.page_size),
+    };
+    memcpy (row->keys, memory.keys, sizeof row->keys);
+}
+
+//  Windows for all that is held. Returns false if the link is gone with that.
+static bool s_open (umbp_verbs_links_t *self, seat_t *seat, int8_t *statuses, size_t count)
+{
+    bool whole = true;
+    self->args.api->windows_new (seat->link, self->parts, self->part_count);
+    for (size_t index = 0; index < count; index++) {
+        opening_t *opening = self->asked[index];
+        if (!opening)
+            continue;
+        s_take (self, seat, opening);
+        statuses[index] = (int8_t) opening->rc;
+        if (opening->rc != 0)
+            self->asked[index] = NULL;
+        whole &= opening->rc == 0;
+    }
+    return whole || s_end_marked (self, seat, true);         //  Nobody was told their keys
 }
 
 int umbp_verbs_links_expose (umbp_verbs_links_t *self, uint64_t number, const char *user,
-                             uint64_t token, uint32_t item, bool write, umbp_verbs_row_t *rows,
-                             size_t max)
+                             const umbp_verbs_ask_t *ask, umbp_verbs_row_t *rows, size_t max,
+                             int8_t *statuses, uint16_t *counts)
 {
     seat_t *seat = s_find (self, number, user);
+    size_t count = ask->tokens.count;
+    int used = 0;
     if (!seat)
         return UMBP_ENOENT;
+    assert (count <= UMBP_BATCH_MAX && max <= UMBP_WINDOWS_MAX);
     seat->used_ms = umbp_clock_ms ();
-    int rc = s_expose (self, seat, token, item, write, rows, max);
-    self->stats.exposed += rc > 0;
-    self->stats.refused += rc <= 0;
-    return rc;
+    self->part_count = 0;
+    for (size_t index = 0; index < count; index++) {
+        self->asked[index] = NULL;
+        statuses[index] = (int8_t) s_hold (self, seat, umbp_u64s_at (ask->tokens, index),
+                                           umbp_u32s_at (ask->items, index), ask->write, max,
+                                           &self->asked[index]);
+    }
+    bool there = s_open (self, seat, statuses, count);
+    for (size_t index = 0; index < count; index++) {
+        const opening_t *opening = there ? self->asked[index] : NULL;
+        if (!there && statuses[index] == 0)
+            statuses[index] = UMBP_ECLOSED;
+        counts[index] = opening ? (uint16_t) opening->count : 0;
+        for (size_t row = 0; row < counts[index]; row++)
+            s_row (self, opening, row, &rows[used++]);
+        self->stats.exposed += opening != NULL;
+        self->stats.refused += opening == NULL;
+    }
+    return used;
 }
 
 void umbp_verbs_links_conceal (umbp_verbs_links_t *self, uint64_t number, const char *user,
                                uint64_t token, bool clean)
 {
     seat_t *seat = s_find (self, number, user);
-    opening_t **at = seat ? &seat->openings : NULL;
-    while (at && *at)
-        if ((*at)->token != token)
-            at = &(*at)->next;
-        else if (!s_end_opening (self, seat, at, clean))
-            break;
+    size_t count = 0;
+    for (opening_t *opening = seat ? seat->openings : NULL; opening; opening = opening->next) {
+        opening->marked = opening->token == token;
+        count += opening->marked;
+    }
+    if (count)
+        s_end_marked (self, seat, clean);
 }
 
 //  --------------------------------------------------------------------------------------------------
@@ -317,7 +396,7 @@ void umbp_verbs_links_conceal (umbp_verbs_links_t *self, uint64_t number, const 
 
 umbp_verbs_links_t *umbp_verbs_links_new (const umbp_verbs_links_args_t *args, int *rc_p)
 {
-    assert (args->region_count <= REGIONS_MAX);
+    assert (args->region_count <= UMBP_REGIONS_MAX);
     umbp_verbs_links_t *self = calloc (1, sizeof *self);
     assert (self);
     self->args = *args;
@@ -342,7 +421,7 @@ void umbp_verbs_links_destroy (umbp_verbs_links_t **self_p)
     for (size_t index = 0; index < UMBP_VERBS_LINKS_MAX; index++)
         if (self->seats[index].number)
             s_end (self, &self->seats[index]);
-    for (size_t index = 0; index < REGIONS_MAX; index++)
+    for (size_t index = 0; index < UMBP_REGIONS_MAX; index++)
         if (self->regions[index])
             self->args.api->region_destroy (&self->regions[index]);
     self->args.api->close (&self->args.verbs);

@@ -55,12 +55,20 @@ typedef struct {
     uint32_t keys[UMBP_VERBS_QUEUES_MAX];
 } umbp_verbs_row_t;
 
-//  Open a block to a link. Writes at most max rows. Returns how many, or UMBP_ENOENT (no such link of
-//  that user), UMBP_ESTALE, UMBP_EDENIED (another session's token), UMBP_EAGAIN (too many windows, or
-//  it is open already), UMBP_EIO.
+//  What is to be opened: a lease or slot and the number of the block in it, each
+typedef struct {
+    umbp_u64s_t tokens;
+    umbp_u32s_t items;
+    bool write;
+} umbp_verbs_ask_t;
+
+//  Open blocks to a link. Writes at most max rows, up to UMBP_WINDOWS_MAX; of each block how many of them
+//  are its, and its status: 0, or UMBP_ESTALE, UMBP_EDENIED (another session's token), UMBP_EAGAIN (too
+//  many windows, or it is open already), UMBP_ENOSPC (memory that may be locked), UMBP_ECLOSED, UMBP_EIO.
+//  Returns the rows, or UMBP_ENOENT (no such link of that user).
 int umbp_verbs_links_expose (umbp_verbs_links_t *self, uint64_t number, const char *user,
-                             uint64_t token, uint32_t item, bool write, umbp_verbs_row_t *rows,
-                             size_t max);
+                             const umbp_verbs_ask_t *ask, umbp_verbs_row_t *rows, size_t max,
+                             int8_t *statuses, uint16_t *counts);
 
 //  Queue pairs of a link, 0 if there is none of that number and user
 size_t umbp_verbs_links_queues (const umbp_verbs_links_t *self, uint64_t number, const char *user);

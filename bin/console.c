@@ -23,7 +23,8 @@ const umbp_command_t umbp_commands[] = {
     { "ring", "[KEY]", 0, 1, UMBP_OPTION_HEX, umbp_console_ring,
       "each member's share of the ring; with a key, who keeps its index entry" },
     { "where", "KEY", 1, 1, UMBP_OPTION_HEX, umbp_console_where,
-      "on which nodes and tiers a block is" },
+      "on which nodes and tiers a block is, and by which way its bytes would come to a client here and on "
+      "another host: shm, rdma, tcp, or in the message itself" },
     { "put", "KEY (FILE | - | --text TEXT) [--replicas N]", 1, 2,
       UMBP_OPTION_HEX | UMBP_OPTION_TEXT | UMBP_OPTION_REPLICAS, umbp_console_put,
       "store a block: of a file, of stdin, or the text; on so many nodes, 1 to 4" },

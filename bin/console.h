@@ -117,6 +117,12 @@ size_t umbp_console_actors (const umbp_member_t *member, char (*names)[UMBP_NAME
 //  0 if it is of a version that does not say.
 size_t umbp_console_said_actors (const umbp_msg_who_ok_t *who, char (*names)[UMBP_NAME_MAX + 1]);
 
+//  Add to each row, which has the node and the bytes of a copy, by which way its bytes would come: "here" to a
+//  client of this host, "elsewhere" to one of another host with RDMA devices if the node serves by RDMA.
+//  Returns how it ended, and has said why.
+#define UMBP_CONSOLE_PLACES_MAX 16
+int umbp_console_add_paths (umbp_console_t *self, json_t *rows);
+
 //  The commands, each in the file of its kind
 int umbp_console_status (umbp_console_t *self, int argc, char **argv);
 int umbp_console_nodes (umbp_console_t *self, int argc, char **argv);

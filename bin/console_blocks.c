@@ -57,7 +57,8 @@ int umbp_console_where (umbp_console_t *self, int argc, char **argv)
 {
     static const umbp_view_column_t columns[] = {
         { "NODE", "node", UMBP_VIEW_TEXT }, { "TIER", "tier", UMBP_VIEW_TEXT },
-        { "SIZE", "bytes", UMBP_VIEW_BYTES },
+        { "SIZE", "bytes", UMBP_VIEW_BYTES }, { "HERE", "here", UMBP_VIEW_TEXT },
+        { "ELSEWHERE", "elsewhere", UMBP_VIEW_TEXT },
     };
     (void) argc;
     int end;
@@ -66,13 +67,18 @@ int umbp_console_where (umbp_console_t *self, int argc, char **argv)
     json_t *rows = size ? s_places (self, key, (uint16_t) size, &end) : NULL;
     if (!rows)
         return size ? end : UMBP_CONSOLE_USAGE;
+    end = umbp_console_add_paths (self, rows);
+    if (end != UMBP_CONSOLE_OK) {
+        json_decref (rows);
+        return end;
+    }
     json_t *doc = json_pack ("{s:o, s:o}", "key", umbp_view_text (key, size), "places", rows);
     bool none = json_array_size (rows) == 0;
     if (!umbp_console_json (self, doc)) {
         if (none)
             printf ("%s is nowhere\n", json_string_value (json_object_get (doc, "key")));
         else
-            umbp_view_table (stdout, rows, columns, 3, self->colour);
+            umbp_view_table (stdout, rows, columns, sizeof columns / sizeof *columns, self->colour);
     }
     json_decref (doc);
     return none ? UMBP_CONSOLE_NO : UMBP_CONSOLE_OK;

@@ -74,6 +74,9 @@ static const umbp_setting_t s_settings[] = {
       "nothing: all that are active" },
     { "rdma/gid", UMBP_SETTING_COUNT, MEMBER (rdma_gid), 0, 255, NULL,
       "index of the address in the table of each device; 0: chosen, RoCE v2 first" },
+    { "rdma/windows", UMBP_SETTING_NAME, MEMBER (rdma_windows), 0, 7, "auto|off",
+      "keys of leases and slots are memory windows where a device has them; off, and where it has none: "
+      "registrations, which take longer and count as locked memory" },
     { "rdma/plugin", UMBP_SETTING_TEXT, MEMBER (rdma_plugin), 0, 255, NULL,
       "file of the plug-in; nothing: libumbp-verbs.so where libraries lie" },
 

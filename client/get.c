@@ -277,12 +277,13 @@ typedef struct {
 } reads_t;
 
 static void s_add_read (reads_t *reads, const umbp_owner_t *owner, const job_t *job, size_t whose,
-                        uint64_t offset, const umbp_piece_t *pieces, size_t piece_count)
+                        uint64_t offset, const umbp_piece_t *pieces, size_t piece_count,
+                        bool want_sum)
 {
     reads->ios[reads->count] = (umbp_bulk_io_t){ .token = owner->lease,
                                                  .item = job->number,
                                                   .offset = offset, .pieces = pieces,
-                                                  .piece_count = piece_count, .want_sum = true };
+                                                  .piece_count = piece_count, .want_sum = want_sum };
     reads->whose[reads->count++] = whose;
 }
 
@@ -324,7 +325,7 @@ static void s_read_aside (call_t *call, job_t *job, umbp_owner_t *owner)
     }
     umbp_piece_t piece = { aside, job->size };
     reads_t reads = s_reads (call->lane, 1);
-    s_add_read (&reads, owner, job, 0, 0, &piece, 1);
+    s_add_read (&reads, owner, job, 0, 0, &piece, 1, false);       //  Summed as it is copied
     s_run_reads (call, &reads, owner);
     *job->status = reads.statuses[0] != 0 ? reads.statuses[0] : s_deliver (call, job, &piece, 1);
     free (aside);
@@ -338,7 +339,7 @@ static void s_read_parts (call_t *call, job_t *job, umbp_owner_t *owner)
     umbp_piece_t *pieces = umbp_lane_take (lane, job->range_count, sizeof *pieces);
     for (size_t index = 0; index < job->range_count; index++) {
         pieces[index] = (umbp_piece_t) { job->ranges[index].base, job->ranges[index].size };
-        s_add_read (&reads, owner, job, 0, job->ranges[index].offset, &pieces[index], 1);
+        s_add_read (&reads, owner, job, 0, job->ranges[index].offset, &pieces[index], 1, false);
     }
     s_run_reads (call, &reads, owner);
     int status = 0;
@@ -360,7 +361,7 @@ static void s_read_there (call_t *call, job_t *jobs, size_t count, umbp_owner_t 
         umbp_piece_t *to;
         int rc = s_room (lane, job, &to);
         if (rc > 0)
-            s_add_read (&reads, owner, job, index, 0, to, (size_t) rc);
+            s_add_read (&reads, owner, job, index, 0, to, (size_t) rc, lane->pool->verify);
         else if (rc < 0)
             *job->status = rc;
         else if (lane->pool->verify)

@@ -11,6 +11,7 @@
 
 #include "client/pool.h"
 #include "cluster/bulk/board.h"
+#include "cluster/bulk/far.h"
 #include "cluster/bulk/spin.h"
 #include "cluster/bulk/tcp_client.h"
 #include "proto/message.h"
@@ -60,7 +61,6 @@ typedef struct {
 } umbp_answer_t;
 
 typedef struct umbp_chunk umbp_chunk_t;
-typedef struct umbp_rdma_peers umbp_rdma_peers_t;             //  rdma.c
 
 struct umbp_lane {
     umbp_t *pool;
@@ -84,7 +84,7 @@ struct umbp_lane {
     size_t door_count;
     umbp_bulk_t bulks[UMBP_BULKS_MAX];
     uint64_t bulk_clock;
-    umbp_rdma_peers_t *rdma;            //  Links to nodes; NULL: none was made yet
+    umbp_far_t *rdma;                   //  Links to nodes; NULL: none was made yet
 
     uint32_t touches[UMBP_TOUCHES_MAX]; //  Read from the board of our node, and not told of yet
     size_t touch_count;

@@ -1,9 +1,5 @@
-//  client/rdma.h - blocks of other hosts by RDMA: devices of the client, and links of a lane to nodes.
-//  Private to client/.
-//
-//  A link is made (join) when a lane first reads or writes much at a node, and kept. A lease or slot
-//  is opened to it (expose), moved by the devices without that node's processor, and closed: what was
-//  read with the lease, what was written before its commit (conceal), or the node ends the link.
+//  client/rdma.h - blocks of other hosts by RDMA: devices of the client, and links of a lane to nodes
+//  (cluster/bulk/far.h). Private to client/.
 #ifndef UMBP_CLIENT_RDMA_H
 #define UMBP_CLIENT_RDMA_H
 

@@ -372,7 +372,7 @@
     F (m, 5, board, BOOL, MAY, 0, 0, 1, "and the board: where blocks lie, read without a message")
 #define UMBP_FIELDS_attach_ok(F, m) \
     F (m, 4, page_size, U64, MUST, 0, 1, UINT32_MAX, "bytes in a page") \
-    F (m, 5, regions, U64S, MUST, 0, 0, 64, "bytes of each region") \
+    F (m, 5, regions, U64S, MUST, 0, 0, UMBP_REGIONS_MAX, "bytes of each region") \
     F (m, 6, node, TEXT, MUST, 0, 1, UMBP_NAME_MAX, "whose memory") \
     F (m, 7, node_epoch, U64, MUST, 0, 1, UINT64_MAX, "in which incarnation") \
     F (m, 8, board, U64, MAY, 0, 0, UINT64_MAX, \
@@ -567,8 +567,8 @@
     F (m, 4, link, U64, MUST, 0, 1, UINT64_MAX, "number of the link") \
     UMBP_FIELDS_queue_pairs (F, m, 5) \
     F (m, 12, page_size, U64, MUST, 0, 1, UINT32_MAX, "bytes in a page") \
-    F (m, 13, bases, U64S, MUST, 2, 0, 64, "address of each region there") \
-    F (m, 14, sizes, U64S, MUST, 2, 0, 64, "bytes of each region")
+    F (m, 13, bases, U64S, MUST, 2, 0, UMBP_REGIONS_MAX, "address of each region there") \
+    F (m, 14, sizes, U64S, MUST, 2, 0, UMBP_REGIONS_MAX, "bytes of each region")
 #define UMBP_FIELDS_expose(F, m) \
     F (m, 4, link, U64, MUST, 0, 1, UINT64_MAX, "by which link") \
     F (m, 5, tokens, U64S, MUST, 1, 0, UMBP_BATCH_MAX, "lease or slot of each block") \

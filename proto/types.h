@@ -23,6 +23,7 @@
 #define UMBP_TENANTS_MAX 256            //  Tenants that a tier tells apart
 #define UMBP_REPLICAS_MAX 4             //  Wanted copies of a block
 #define UMBP_NODES_MAX 1024             //  Nodes in a topology
+#define UMBP_REGIONS_MAX 64             //  Memory of a tier, in pieces
 #define UMBP_QUEUE_PAIRS_MAX 16         //  Of an RDMA link
 #define UMBP_WINDOWS_MAX 1024           //  Into memory, opened with one message
 #define UMBP_DIGEST_MAX 256             //  Numbers in the digest of a beat

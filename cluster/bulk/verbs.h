@@ -23,7 +23,7 @@
 extern "C" {
 #endif
 
-#define UMBP_VERBS_VERSION 1            //  Of the table; a plug-in of another one is refused
+#define UMBP_VERBS_VERSION 2            //  Of the table; a plug-in of another one is refused
 #define UMBP_VERBS_DEVICES_MAX 8
 #define UMBP_VERBS_QUEUES_MAX 16        //  Queue pairs of a link
 #define UMBP_VERBS_WHY_MAX 256          //  Bytes of a sentence on what went wrong
@@ -48,6 +48,7 @@ typedef struct {
     uint32_t cache_count;               //  Registrations for that (1024)
     uint32_t spin_us;                   //  Poll so long, at most, before sleeping (50)
     uint32_t silence_ms;                //  Resend for about so long before a peer is gone (2000)
+    bool no_windows;                    //  Do as devices do that have no windows, see windows_new
 } umbp_verbs_options_t;
 
 //  A queue pair, as its peer has to know it
@@ -89,7 +90,23 @@ typedef struct {
     uint64_t sum;                       //  Out, if wanted: umbp_sum (copy.h) of what moved
 } umbp_verbs_io_t;
 
-typedef enum { UMBP_VERBS_KEEP = 0, UMBP_VERBS_READ = 1, UMBP_VERBS_WRITE = 2 } umbp_verbs_right_t;
+//  What a peer may do. UMBP_VERBS_ALONE, of a link that only answers: nothing but the windows of this
+//  link opens anything by it, whatever the device has for windows.
+typedef enum {
+    UMBP_VERBS_KEEP = 0,
+    UMBP_VERBS_READ = 1,
+    UMBP_VERBS_WRITE = 2,
+    UMBP_VERBS_ALONE = 4
+} umbp_verbs_right_t;
+
+//  A part of a region that is to be opened
+typedef struct {
+    umbp_verbs_region_t *region;
+    uint64_t offset, bytes;
+    umbp_verbs_right_t right;
+    umbp_verbs_window_t *window;        //  Out
+    int rc;                             //  Out
+} umbp_verbs_part_t;
 
 typedef struct {
     uint64_t bytes_read, bytes_written, requests;
@@ -98,6 +115,7 @@ typedef struct {
     uint64_t resent;                    //  Requests given to another queue pair after theirs failed
     uint64_t queues_lost;               //  Queue pairs that failed
     uint64_t sleeps;                    //  Waits in which polling found nothing
+    uint64_t busiest;                   //  Most requests that a queue pair had under way
     uint64_t cache_hits, cache_misses, cache_evictions, cache_refusals;
     uint64_t cache_bytes;               //  Registered now
 } umbp_verbs_stats_t;
@@ -149,7 +167,8 @@ typedef struct {
     //  Read or write a batch. Each item has its own outcome in status[]: 0, UMBP_EINVAL (extents
     //  outside their region or too short), UMBP_EDENIED (the key is not or no longer good),
     //  UMBP_EUNREACH (peer silent), UMBP_EAGAIN (receiver not ready), UMBP_ETIMEDOUT, UMBP_ECLOSED,
-    //  UMBP_EIO. Returns how many succeeded, or, once no queue pair is left, why the last one
+    //  UMBP_EIO; all UMBP_ENOTSUP by a link that is UMBP_VERBS_ALONE. Returns how many succeeded,
+    //  or, once no queue pair is left, why the last one
     //  failed. No device uses the buffers any more when it returns. Of what failed, buffers or the
     //  pages hold anything.
     int (*read) (umbp_verbs_link_t *self, umbp_verbs_io_t *items, size_t count, int *status,
@@ -157,15 +176,17 @@ typedef struct {
     int (*write) (umbp_verbs_link_t *self, umbp_verbs_io_t *items, size_t count, int *status,
                   int64_t deadline_ms);
 
-    //  Let the peer of this link, and nobody else, read or write a part of a region, until the
-    //  window is destroyed: the keys of a lease, or a slot. Returns NULL and UMBP_ENOTSUP (devices
-    //  without windows: share the region, and fence by the link), UMBP_EINVAL (outside the region),
-    //  UMBP_ECLOSED, UMBP_EIO.
-    umbp_verbs_window_t *(*window_new) (umbp_verbs_link_t *link, umbp_verbs_region_t *region,
-                                        uint64_t offset, uint64_t bytes, int right, int *rc_p);
-    //  Returns 0 once no new request is let in by its keys; requests that had begun are only ended
-    //  by link_destroy. Before its link and its region.
-    int (*window_destroy) (umbp_verbs_window_t **self_p);
+    //  Let the peer of this link, and nobody else, read or write parts of regions, until their windows
+    //  are destroyed: the keys of leases, or slots. Many at once cost little more than one. A device
+    //  without windows of type 2 knows each part as a registration of its own, in a protection
+    //  domain that belongs to the link: that takes longer, and counts as locked memory. Each part
+    //  gets its window, or NULL and why in rc: UMBP_ENOTSUP (such a device, and the link is not
+    //  UMBP_VERBS_ALONE), UMBP_EINVAL (outside the region), UMBP_ENOSPC (memory that may be locked),
+    //  UMBP_ECLOSED, UMBP_EIO. Returns how many windows there are.
+    size_t (*windows_new) (umbp_verbs_link_t *link, umbp_verbs_part_t *parts, size_t count);
+    //  All of one link, before it and their regions; NULLs among them are fine. Returns 0 once no new
+    //  request is let in by their keys; requests that had begun are only ended by link_destroy.
+    int (*windows_destroy) (umbp_verbs_window_t **windows, size_t count);
     void (*window_describe) (const umbp_verbs_window_t *self, umbp_verbs_memory_t *memory);
 } umbp_verbs_api_t;
 

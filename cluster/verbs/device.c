@@ -103,13 +103,13 @@ static void s_device_drop (umbp_device_t *self)
 }
 
 static bool s_device_init (umbp_device_t *self, struct ibv_device *device, uint8_t port,
-                           int gid_index)
+                           const umbp_verbs_options_t *options)
 {
     *self = (umbp_device_t) { .context = ibv_open_device (device), .up = true };
     snprintf (self->name, sizeof self->name, "%s", ibv_get_device_name (device));
     struct ibv_device_attr attr = { .phys_port_cnt = 0 };
     if (self->context && ibv_query_device (self->context, &attr) == 0
-        && s_choose_port (self, port, attr.phys_port_cnt, gid_index))
+        && s_choose_port (self, port, attr.phys_port_cnt, options->gid_index))
         self->pd = ibv_alloc_pd (self->context);
     if (!self->context || !self->pd) {
         s_device_drop (self);
@@ -119,7 +119,8 @@ static bool s_device_init (umbp_device_t *self, struct ibv_device *device, uint8
     self->depth = (uint32_t) attr.max_qp_wr;
     self->reads = (uint32_t) s_least (attr.max_qp_rd_atom, attr.max_qp_init_rd_atom);
     self->windows =
-        attr.device_cap_flags & (IBV_DEVICE_MEM_WINDOW_TYPE_2A | IBV_DEVICE_MEM_WINDOW_TYPE_2B);
+        !options->no_windows
+        && attr.device_cap_flags & (IBV_DEVICE_MEM_WINDOW_TYPE_2A | IBV_DEVICE_MEM_WINDOW_TYPE_2B);
     fcntl (self->context->async_fd, F_SETFL, fcntl (self->context->async_fd, F_GETFL) | O_NONBLOCK);
     return true;
 }
@@ -128,8 +129,7 @@ static bool s_device_init (umbp_device_t *self, struct ibv_device *device, uint8
 static void s_take (umbp_verbs_t *self, struct ibv_device *device, uint8_t port)
 {
     if (self->device_count == UMBP_VERBS_DEVICES_MAX
-        || !s_device_init (&self->devices[self->device_count], device, port,
-                           self->options.gid_index))
+        || !s_device_init (&self->devices[self->device_count], device, port, &self->options))
         return;
     self->devices[self->device_count].number = (uint8_t) self->device_count;
     self->device_count++;
@@ -226,7 +226,7 @@ size_t umbp_verbs_print (const umbp_verbs_t *self, char *text, size_t size)
         at += (size_t) snprintf (text + at, size - at, "%s:%u gid %u %s mtu %u%s\n", device->name,
                                  device->port, device->gid_index,
                                  umbp_gid_print (device->gid, gid, sizeof gid), device->mtu,
-                                 device->windows ? " windows" : "");
+                                 device->windows ? " windows" : " registrations");
     }
     return self->device_count;
 }

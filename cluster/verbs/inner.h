@@ -23,7 +23,7 @@ typedef struct {
     uint8_t number, port, gid_index, gid[16];
     uint16_t lid;
     uint32_t mtu, sges, depth, reads;   //  Bytes; the most that it takes
-    bool windows;                       //  Of type 2
+    bool windows;                       //  Of type 2, and to be used
     _Atomic bool up;                    //  As the last event of the port said
 } umbp_device_t;
 
@@ -69,6 +69,8 @@ struct umbp_op {
     umbp_queue_t *queue;                //  That has it, or NULL
     umbp_chunk_t chunk;
     size_t item;
+    uint64_t at;                        //  Its first byte in the item
+    bool live;                          //  In use
     char *stage;                        //  Where its bytes lie meanwhile, or NULL
     uint32_t held_count;
     const umbp_cache_part_t *held[UMBP_VERBS_SGE_MAX];       //  By vector
@@ -78,6 +80,8 @@ struct umbp_verbs_link {
     umbp_verbs_t *verbs;
     int rights;
     bool connected;
+    struct ibv_pd
+        *pds[UMBP_VERBS_DEVICES_MAX]; //  Of this link alone, by device; NULL: the device's
     umbp_queue_t queues[UMBP_VERBS_QUEUES_MAX];
     size_t queue_count, turn;           //  turn: where to look first for a queue with room
     size_t alive, busy;                 //  Sums over the queues
@@ -115,8 +119,8 @@ int umbp_verbs_forget (umbp_verbs_t *self, void *base, size_t bytes);
 void umbp_verbs_stats (umbp_verbs_t *self, umbp_verbs_stats_t *stats);
 
 //  queue.c. They return 0 or an error.
-int umbp_queue_init (umbp_queue_t *self, umbp_device_t *device, const umbp_verbs_options_t *options,
-                     int rights);
+int umbp_queue_init (umbp_queue_t *self, umbp_device_t *device, struct ibv_pd *pd,
+                     const umbp_verbs_options_t *options, int rights);
 void umbp_queue_drop (umbp_queue_t *self);
 void umbp_queue_describe (const umbp_queue_t *self, umbp_verbs_queue_t *description);
 int umbp_queue_connect (umbp_queue_t *self, const umbp_verbs_queue_t *peer,
@@ -163,9 +167,8 @@ int umbp_verbs_write (umbp_verbs_link_t *self, umbp_verbs_io_t *items, size_t co
                       int64_t deadline_ms);
 
 //  window.c
-umbp_verbs_window_t *umbp_verbs_window_new (umbp_verbs_link_t *link, umbp_verbs_region_t *region,
-                                            uint64_t offset, uint64_t bytes, int right, int *rc_p);
-int umbp_verbs_window_destroy (umbp_verbs_window_t **self_p);
+size_t umbp_verbs_windows_new (umbp_verbs_link_t *link, umbp_verbs_part_t *parts, size_t count);
+int umbp_verbs_windows_destroy (umbp_verbs_window_t **windows, size_t count);
 void umbp_verbs_window_describe (const umbp_verbs_window_t *self, umbp_verbs_memory_t *memory);
 
 #endif

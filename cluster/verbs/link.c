@@ -23,6 +23,18 @@ void umbp_link_give_op (umbp_verbs_link_t *self, umbp_op_t *op)
     self->free = op;
 }
 
+//  Where the queue pairs of a device belong to. Without windows the keys of a lease are registrations,
+//  which are good for all of a domain: then the link has one to itself.
+static struct ibv_pd *s_domain (umbp_verbs_link_t *self, umbp_device_t *device)
+{
+    if (!(self->rights & UMBP_VERBS_ALONE) || device->windows)
+        return device->pd;
+    struct ibv_pd **own = &self->pds[device->number];
+    if (!*own)
+        *own = ibv_alloc_pd (device->context);
+    return *own;
+}
+
 //  Queue pairs go over the devices in turn, those whose port is down left out if others are up
 static int s_make_queues (umbp_verbs_link_t *self, uint32_t count)
 {
@@ -39,8 +51,10 @@ static int s_make_queues (umbp_verbs_link_t *self, uint32_t count)
     int rc = 0;
     while (rc == 0 && self->queue_count < count) {
         umbp_device_t *device = devices[self->queue_count % device_count];
-        rc = umbp_queue_init (&self->queues[self->queue_count], device, &self->verbs->options,
-                              self->rights);
+        struct ibv_pd *pd = s_domain (self, device);
+        rc = pd ? umbp_queue_init (&self->queues[self->queue_count], device, pd,
+                                   &self->verbs->options, self->rights)
+                : UMBP_EIO;
         if (rc == 0)
             self->queue_count++;
     }
@@ -109,6 +123,9 @@ void umbp_verbs_link_destroy (umbp_verbs_link_t **self_p)
         umbp_device_events (self->queues[index].device);     //  Or destroying one waits for them
         umbp_queue_drop (&self->queues[index]);
     }
+    for (size_t index = 0; index < UMBP_VERBS_DEVICES_MAX; index++)
+        if (self->pds[index])
+            ibv_dealloc_pd (self->pds[index]);
     umbp_mrs_drop (&self->staging_mrs);
     free (self->staging);
     free (self->stages);

@@ -19,7 +19,12 @@ int umbp_mrs_add (umbp_verbs_t *verbs, void *base, size_t bytes, int access, umb
 {
     *mrs = (umbp_mrs_t) { 0 };
     for (size_t index = 0; index < verbs->device_count; index++) {
-        int allowed = verbs->devices[index].windows ? access : access & ~IBV_ACCESS_MW_BIND;
+        int allowed = access;
+        if (!verbs->devices[index].windows && allowed & IBV_ACCESS_MW_BIND) {
+            allowed &= ~IBV_ACCESS_MW_BIND;
+            if (!(allowed & (IBV_ACCESS_REMOTE_READ | IBV_ACCESS_REMOTE_WRITE)))
+                continue;               //  Each part is registered while it is open, see window.c
+        }
         mrs->mrs[index] = ibv_reg_mr (verbs->devices[index].pd, base, bytes, allowed);
         if (!mrs->mrs[index]) {
             int rc = errno == ENOMEM || errno == EAGAIN ? UMBP_ENOSPC : UMBP_EIO;
@@ -85,7 +90,7 @@ void umbp_verbs_region_describe (const umbp_verbs_region_t *self, umbp_verbs_mem
 {
     *memory = (umbp_verbs_memory_t) { .base = (uintptr_t) self->base, .bytes = self->bytes };
     for (size_t index = 0; index < self->verbs->device_count; index++)
-        memory->keys[index] = self->mrs.mrs[index]->rkey;
+        memory->keys[index] = self->mrs.mrs[index] ? self->mrs.mrs[index]->rkey : 0;
 }
 
 int umbp_verbs_announce (umbp_verbs_t *self, void *base, size_t bytes)

@@ -23,7 +23,7 @@ const umbp_verbs_api_t umbp_verbs_plugin = {
     .link_why = umbp_verbs_link_why,
     .read = umbp_verbs_read,
     .write = umbp_verbs_write,
-    .window_new = umbp_verbs_window_new,
-    .window_destroy = umbp_verbs_window_destroy,
+    .windows_new = umbp_verbs_windows_new,
+    .windows_destroy = umbp_verbs_windows_destroy,
     .window_describe = umbp_verbs_window_describe,
 };

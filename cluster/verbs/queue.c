@@ -32,7 +32,7 @@ static unsigned s_access (int rights)
 }
 
 //  Make the queue pair. A device that has no room for inline bytes gets none.
-static int s_make (umbp_queue_t *self, const umbp_verbs_options_t *options)
+static int s_make (umbp_queue_t *self, struct ibv_pd *pd, const umbp_verbs_options_t *options)
 {
     umbp_device_t *device = self->device;
     self->depth = s_least (options->depth, device->depth);
@@ -55,18 +55,18 @@ static int s_make (umbp_queue_t *self, const umbp_verbs_options_t *options)
         },
     };
     if (self->cq)
-        self->qp = ibv_create_qp (device->pd, &attr);
+        self->qp = ibv_create_qp (pd, &attr);
     if (!self->qp && self->cq && self->inline_bytes) {
         self->inline_bytes = attr.cap.max_inline_data = 0;
-        self->qp = ibv_create_qp (device->pd, &attr);
+        self->qp = ibv_create_qp (pd, &attr);
     }
     if (self->qp)
         return 0;
     return errno == ENOMEM ? UMBP_ENOSPC : UMBP_EIO;
 }
 
-int umbp_queue_init (umbp_queue_t *self, umbp_device_t *device, const umbp_verbs_options_t *options,
-                     int rights)
+int umbp_queue_init (umbp_queue_t *self, umbp_device_t *device, struct ibv_pd *pd,
+                     const umbp_verbs_options_t *options, int rights)
 {
     *self = (umbp_queue_t) { .device = device };
     self->mtu = umbp_verbs_mtu (options->mtu, device->mtu, 4096);
@@ -74,7 +74,7 @@ int umbp_queue_init (umbp_queue_t *self, umbp_device_t *device, const umbp_verbs
     if (getrandom (&self->psn, sizeof self->psn, 0) != sizeof self->psn)
         return UMBP_EIO;
     self->psn &= 0xffffff;
-    int rc = s_make (self, options);
+    int rc = s_make (self, pd, options);
     struct ibv_qp_attr attr = {
         .qp_state = IBV_QPS_INIT,
         .port_num = device->port,

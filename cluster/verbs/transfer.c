@@ -11,6 +11,8 @@
 
 #define CHAIN_MAX 16                    //  Requests handed to a queue pair at once
 #define CHAIN_BYTES (64 * 1024)         //  and no more of them once they have so many bytes
+#define SUM_BYTES (256u * 1024)         //  Summed at once, while the devices have something to do
+#define SUM_OPS 1024                    //  Looked at for that; of more requests the sum comes last
 
 //  One call
 typedef struct {
@@ -20,6 +22,11 @@ typedef struct {
     int *status;
     bool write, cutting;
     umbp_cut_t cut;
+    uint64_t total;                     //  Bytes of the item that is being cut
+    size_t summing;                     //  The item whose checksum is under way
+    bool begun;
+    umbp_sum_t sum;
+    umbp_cursor_t unsummed;
 } s_job_t;
 
 //  Requests for one queue pair
@@ -46,6 +53,7 @@ static void s_let_go (umbp_verbs_link_t *link, umbp_op_t *op)
     if (op->stage)
         link->stages[link->stage_count++] = op->stage;
     op->stage = NULL;
+    op->live = false;
     umbp_link_give_op (link, op);
 }
 
@@ -147,6 +155,7 @@ static bool s_open_item (s_job_t *job)
             *status = umbp_cut_init (&job->cut, io->extents, io->extent_count, io->page_size,
                                      io->offset, io->pieces, io->piece_count);
             job->cutting = true;
+            job->total = umbp_piece_total (io->pieces, io->piece_count);
         }
         if (*status == 0 && job->cut.local.left)
             return true;
@@ -172,12 +181,14 @@ static umbp_op_t *s_next (s_job_t *job)
         umbp_op_t *op = umbp_link_take_op (link);
         umbp_cut_t before = job->cut;
         op->item = job->item;
+        op->at = job->total - job->cut.local.left;
         umbp_cut_next (&job->cut, link->verbs->options.chunk_bytes, &op->chunk);
         int rc = UMBP_EINVAL;
         if (s_inside (&job->items[op->item], &op->chunk))
             rc = s_inlined (job, &link->queues[0], &op->chunk) || s_hold (link, op)
                      ? 1
                      : s_stage (job, op, &before);
+        op->live = rc == 1;
         if (rc == 1)
             return op;
         umbp_link_give_op (link, op);
@@ -301,29 +312,63 @@ static void s_feed_all (s_job_t *job)
     }
 }
 
-static uint64_t s_sum (const umbp_verbs_io_t *io)
+//  How many bytes of an item can be summed: of a write all, of a read those in front of the first one
+//  that is still on its way
+static uint64_t s_summable (const s_job_t *job, size_t item, uint64_t total)
 {
-    umbp_sum_t sum;
-    umbp_sum_init (&sum, umbp_piece_total (io->pieces, io->piece_count));
-    for (size_t index = 0; index < io->piece_count; index++)
-        umbp_sum_update (&sum, io->pieces[index].base, io->pieces[index].size);
-    return umbp_sum_final (&sum);
+    const umbp_verbs_link_t *link = job->link;
+    if (item > job->item || (item == job->item && !job->cutting))
+        return 0;
+    if (job->write)
+        return total;
+    uint64_t upto = item == job->item ? total - job->cut.local.left : total;
+    for (size_t index = 0; index < link->op_count; index++) {
+        const umbp_op_t *op = &link->ops[index];
+        if (op->live && op->item == item && op->at < upto)
+            upto = op->at;
+    }
+    return upto;
 }
 
-//  While the devices are busy with a write there is time for its checksums
-static void s_sum_all (s_job_t *job)
+//  Sum some more, so that it is not left for the end. Returns false if there is nothing to be summed.
+static bool s_sum_some (s_job_t *job)
 {
-    for (size_t index = 0; index < job->count; index++)
-        if (job->items[index].want_sum && job->status[index] == 0)
-            job->items[index].sum = s_sum (&job->items[index]);
+    while (job->summing < job->count) {
+        umbp_verbs_io_t *io = &job->items[job->summing];
+        if (!io->want_sum || job->status[job->summing] != 0) {
+            job->summing++;
+            job->begun = false;
+            continue;
+        }
+        uint64_t total = umbp_piece_total (io->pieces, io->piece_count);
+        if (!job->begun) {
+            umbp_sum_init (&job->sum, total);
+            umbp_cursor_set (&job->unsummed, io->pieces, 0, total);
+            job->begun = true;
+        }
+        uint64_t ready = s_summable (job, job->summing, total) - (total - job->unsummed.left);
+        struct iovec vectors[UMBP_CUT_VECTORS_MAX];
+        size_t bytes = 0, max = ready < SUM_BYTES ? ready : SUM_BYTES;
+        size_t count =
+            max ? umbp_cursor_vectors (&job->unsummed, vectors, UMBP_CUT_VECTORS_MAX, max, &bytes)
+                : 0;
+        for (size_t index = 0; index < count; index++)
+            umbp_sum_update (&job->sum, vectors[index].iov_base, vectors[index].iov_len);
+        umbp_cursor_skip (&job->unsummed, bytes);
+        if (job->unsummed.left || job->summing == job->item)
+            return bytes > 0;
+        io->sum = umbp_sum_final (&job->sum);
+        job->summing++;
+        job->begun = false;
+    }
+    return false;
 }
 
+//  The devices are busy meanwhile: there is time for checksums
 static void s_run (s_job_t *job, int64_t deadline_ms)
 {
     umbp_verbs_link_t *link = job->link;
-    s_feed_all (job);
-    if (job->write)
-        s_sum_all (job);
+    bool early = job->write || link->op_count <= SUM_OPS;
     for (;;) {
         umbp_link_poll (link, s_finish, job);
         s_feed_all (job);
@@ -331,11 +376,9 @@ static void s_run (s_job_t *job, int64_t deadline_ms)
             break;
         if (umbp_clock_ms () >= deadline_ms)
             umbp_link_abandon (link, UMBP_ETIMEDOUT, "the deadline passed", s_finish, job);
-        else if (link->busy)
+        else if (link->busy && !(early && s_sum_some (job)))
             umbp_link_wait (link, s_finish, job, deadline_ms);
     }
-    if (!job->write)
-        s_sum_all (job);
 }
 
 //  What was not sent before the last queue pair failed
@@ -365,6 +408,8 @@ static void s_add_stats (umbp_verbs_link_t *link)
     sum->resent += link->stats.resent;
     sum->queues_lost += link->stats.queues_lost;
     sum->sleeps += link->stats.sleeps;
+    if (sum->busiest < link->stats.busiest)
+        sum->busiest = link->stats.busiest;
     pthread_mutex_unlock (&link->verbs->lock);
     link->stats = (umbp_verbs_stats_t) { 0 };
 }
@@ -375,13 +420,16 @@ static int s_transfer (s_job_t *job, int64_t deadline_ms)
     int result = 0;
     memset (job->status, 0, job->count * sizeof *job->status);
     umbp_link_check (link);
-    if (link->alive == 0) {
+    if (link->alive == 0 || link->rights & UMBP_VERBS_ALONE) {
+        int rc = link->alive == 0 ? UMBP_ECLOSED : UMBP_ENOTSUP;
         for (size_t index = 0; index < job->count; index++)
-            job->status[index] = UMBP_ECLOSED;
-        return UMBP_ECLOSED;
+            job->status[index] = rc;
+        return rc;
     }
     s_run (job, deadline_ms);
     s_fail_rest (job);
+    while (s_sum_some (job))
+        continue;
     s_add_stats (link);
     for (size_t index = 0; index < job->count; index++)
         result += job->status[index] == 0;

@@ -36,6 +36,8 @@ void umbp_link_post (umbp_verbs_link_t *self, umbp_queue_t *queue, struct ibv_se
         self->busy++;
         self->stats.requests++;
     }
+    if (self->stats.busiest < queue->busy)
+        self->stats.busiest = queue->busy;
     int error = ibv_post_send (queue->qp, chain, &refused);
     if (error == 0)
         return;

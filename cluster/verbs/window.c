@@ -1,125 +1,237 @@
-//  cluster/verbs/window.c - a part of a region for one link: memory windows of type 2, one for each
-//  queue pair, bound and taken back by a request of its own. See inner.h.
+//  cluster/verbs/window.c - parts of regions for one link: memory windows of type 2, one for each queue
+//  pair, bound and taken back by requests, a few of them at once. Where a device has none: a registration
+//  of that part alone, in the domain of the link, which has no other queue pairs. See inner.h.
 #include "cluster/bulk/clock.h"
 #include "cluster/verbs/inner.h"
 #include "proto/error.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 
 #define BIND_MS 5000                    //  A bind only concerns our own device
+#define ROUND_MAX 16                    //  Requests for each queue pair at once
 
 struct umbp_verbs_window {
     umbp_verbs_link_t *link;
     umbp_verbs_region_t *region;
     uint64_t offset, bytes;
     struct ibv_mw *windows[UMBP_VERBS_QUEUES_MAX];
+    struct ibv_mr *mrs[UMBP_VERBS_DEVICES_MAX];    //  Of devices without windows
     uint32_t keys[UMBP_VERBS_QUEUES_MAX];
 };
 
-//  A request of a window: arg of s_finish
+//  Requests of some windows: arg of s_finish
 typedef struct {
     umbp_verbs_link_t *link;
-    size_t failed;
+    bool failed[ROUND_MAX];             //  By window
 } s_round_t;
+
+//  Writes the request of a window for a queue pair
+typedef void (s_write_t) (const umbp_verbs_window_t *self, size_t queue, int right,
+                          struct ibv_send_wr *wr);
+
+static void s_write_bind (const umbp_verbs_window_t *self, size_t queue, int right,
+                          struct ibv_send_wr *wr)
+{
+    wr->opcode = IBV_WR_BIND_MW;
+    wr->bind_mw.mw = self->windows[queue];
+    wr->bind_mw.rkey = self->keys[queue];
+    wr->bind_mw.bind_info = (struct ibv_mw_bind_info) {
+        .mr = self->region->mrs.mrs[self->link->queues[queue].device->number],
+        .addr = (uintptr_t) self->region->base + self->offset,
+        .length = self->bytes,
+        .mw_access_flags = right == UMBP_VERBS_WRITE ? IBV_ACCESS_REMOTE_WRITE
+                                                     : IBV_ACCESS_REMOTE_READ,
+    };
+}
+
+static void s_write_end (const umbp_verbs_window_t *self, size_t queue, int right,
+                         struct ibv_send_wr *wr)
+{
+    (void) right;
+    wr->opcode = IBV_WR_LOCAL_INV;
+    wr->invalidate_rkey = self->keys[queue];
+}
 
 static void s_finish (void *arg, umbp_op_t *op, enum ibv_wc_status status)
 {
     s_round_t *round = arg;
-    round->failed += status != IBV_WC_SUCCESS;
+    round->failed[op->item] |= status != IBV_WC_SUCCESS;
     umbp_link_give_op (round->link, op);
 }
 
-//  Send a request to each working queue pair that has a window, and wait for all
-static bool s_round (umbp_verbs_window_t *self, struct ibv_send_wr *wrs)
+//  Hand a queue pair a chain of requests, one for each window that it has
+static void s_post (s_round_t *round, size_t queue, umbp_verbs_window_t **windows, size_t count,
+                    s_write_t *write, int right)
 {
-    umbp_verbs_link_t *link = self->link;
-    s_round_t round = { .link = link };
-    for (size_t index = 0; index < link->queue_count; index++) {
-        umbp_queue_t *queue = &link->queues[index];
-        umbp_op_t *op = queue->broken || !self->windows[index] ? NULL : umbp_link_take_op (link);
+    struct ibv_send_wr wrs[ROUND_MAX];
+    size_t used = 0;
+    for (size_t index = 0; index < count; index++) {
+        umbp_op_t *op = windows[index] && windows[index]->windows[queue]
+                            ? umbp_link_take_op (round->link)
+                            : NULL;
         if (!op)
             continue;
-        wrs[index].wr_id = (uintptr_t) op;
-        wrs[index].send_flags = IBV_SEND_SIGNALED;
-        umbp_link_post (link, queue, &wrs[index], s_finish, &round);
+        op->item = index;
+        wrs[used] = (struct ibv_send_wr) { .wr_id = (uintptr_t) op,
+                                           .send_flags = IBV_SEND_SIGNALED };
+        write (windows[index], queue, right, &wrs[used]);
+        if (used)
+            wrs[used - 1].next = &wrs[used];
+        used++;
     }
+    if (used)
+        umbp_link_post (round->link, &round->link->queues[queue], wrs, s_finish, round);
+}
+
+//  Send a request of each window to each working queue pair, and wait for all
+static void s_round (s_round_t *round, umbp_verbs_window_t **windows, size_t count,
+                     s_write_t *write, int right)
+{
+    umbp_verbs_link_t *link = round->link;
+    for (size_t queue = 0; queue < link->queue_count; queue++)
+        if (!link->queues[queue].broken)
+            s_post (round, queue, windows, count, write, right);
     int64_t deadline_ms = umbp_clock_ms () + BIND_MS;
     while (link->busy && umbp_clock_ms () < deadline_ms)
-        umbp_link_wait (link, s_finish, &round, deadline_ms);
+        umbp_link_wait (link, s_finish, round, deadline_ms);
     if (link->busy)
-        umbp_link_abandon (link, UMBP_EIO, "a window was not bound in time", s_finish, &round);
-    return round.failed == 0;
+        umbp_link_abandon (link, UMBP_EIO, "a window was not bound in time", s_finish, round);
 }
 
-static bool s_bind (umbp_verbs_window_t *self, int right)
+//  How many requests all queue pairs have room for
+static size_t s_share (const umbp_verbs_link_t *link)
 {
-    umbp_verbs_link_t *link = self->link;
-    struct ibv_send_wr wrs[UMBP_VERBS_QUEUES_MAX] = { 0 };
-    for (size_t index = 0; index < link->queue_count; index++) {
-        umbp_device_t *device = link->queues[index].device;
-        if (link->queues[index].broken)
-            continue;
-        self->windows[index] = ibv_alloc_mw (device->pd, IBV_MW_TYPE_2);
-        if (!self->windows[index])
-            return false;
-        self->keys[index] = ibv_inc_rkey (self->windows[index]->rkey);
-        wrs[index].opcode = IBV_WR_BIND_MW;
-        wrs[index].bind_mw.mw = self->windows[index];
-        wrs[index].bind_mw.rkey = self->keys[index];
-        wrs[index].bind_mw.bind_info = (struct ibv_mw_bind_info) {
-            .mr = self->region->mrs.mrs[device->number],
-            .addr = (uintptr_t) self->region->base + self->offset,
-            .length = self->bytes,
-            .mw_access_flags = right == UMBP_VERBS_WRITE ? IBV_ACCESS_REMOTE_WRITE
-                                                         : IBV_ACCESS_REMOTE_READ,
-        };
-    }
-    return s_round (self, wrs);
+    size_t least = ROUND_MAX;
+    for (size_t queue = 0; queue < link->queue_count; queue++)
+        if (link->queues[queue].depth < least)
+            least = link->queues[queue].depth;
+    return least;
 }
 
-umbp_verbs_window_t *umbp_verbs_window_new (umbp_verbs_link_t *link, umbp_verbs_region_t *region,
-                                            uint64_t offset, uint64_t bytes, int right, int *rc_p)
+//  The part as a registration. One for all queue pairs of a device. Returns 0 or an error.
+static int s_register (umbp_verbs_window_t *self, size_t queue, int right)
 {
-    umbp_verbs_window_t *self = calloc (1, sizeof (umbp_verbs_window_t));
+    umbp_device_t *device = self->link->queues[queue].device;
+    struct ibv_mr **mr = &self->mrs[device->number];
+    unsigned access = right == UMBP_VERBS_WRITE ? IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE
+                                                : IBV_ACCESS_REMOTE_READ;
+    if (!*mr)
+        *mr = ibv_reg_mr (self->link->pds[device->number], self->region->base + self->offset,
+                          self->bytes, (int) access);
+    if (!*mr)
+        return errno == ENOMEM || errno == EAGAIN ? UMBP_ENOSPC : UMBP_EIO;
+    self->keys[queue] = (*mr)->rkey;
+    return 0;
+}
+
+static int s_allocate (umbp_verbs_window_t *self, size_t queue)
+{
+    self->windows[queue] = ibv_alloc_mw (self->link->queues[queue].device->pd, IBV_MW_TYPE_2);
+    if (!self->windows[queue])
+        return UMBP_EIO;
+    self->keys[queue] = ibv_inc_rkey (self->windows[queue]->rkey);
+    return 0;
+}
+
+static int s_judge (const umbp_verbs_link_t *link, const umbp_verbs_part_t *part)
+{
+    for (size_t queue = 0; queue < link->queue_count; queue++)
+        if (!link->queues[queue].device->windows && !(link->rights & UMBP_VERBS_ALONE))
+            return UMBP_ENOTSUP;
+    if (part->bytes == 0 || part->offset > part->region->bytes
+        || part->bytes > part->region->bytes - part->offset)
+        return UMBP_EINVAL;
+    return link->alive == 0 ? UMBP_ECLOSED : 0;
+}
+
+//  All but the binding. Sets the part's window and rc.
+static void s_make (umbp_verbs_link_t *link, umbp_verbs_part_t *part)
+{
+    part->window = NULL;
+    part->rc = s_judge (link, part);
+    if (part->rc != 0)
+        return;
+    umbp_verbs_window_t *self = part->window = calloc (1, sizeof (umbp_verbs_window_t));
     assert (self);
     *self = (umbp_verbs_window_t) {
-        .link = link, .region = region, .offset = offset, .bytes = bytes,
+        .link = link, .region = part->region, .offset = part->offset, .bytes = part->bytes,
     };
-    int rc = 0;
-    for (size_t index = 0; index < link->queue_count; index++)
-        if (!link->queues[index].device->windows)
-            rc = UMBP_ENOTSUP;
-    if (rc == 0 && (bytes == 0 || offset > region->bytes || bytes > region->bytes - offset))
-        rc = UMBP_EINVAL;
-    if (rc == 0 && link->alive == 0)
-        rc = UMBP_ECLOSED;
-    if (rc == 0 && !s_bind (self, right))
-        rc = UMBP_EIO;
-    if (rc != 0)
-        umbp_verbs_window_destroy (&self);
-    if (rc_p)
-        *rc_p = rc;
-    return self;
+    for (size_t queue = 0; queue < link->queue_count && part->rc == 0; queue++)
+        if (!link->queues[queue].broken)
+            part->rc = link->queues[queue].device->windows ? s_allocate (self, queue)
+                                                           : s_register (self, queue, part->right);
 }
 
-int umbp_verbs_window_destroy (umbp_verbs_window_t **self_p)
+//  Nobody reaches it any more
+static int s_free (umbp_verbs_window_t **self_p)
 {
     umbp_verbs_window_t *self = *self_p;
+    int rc = 0;
     if (!self)
         return 0;
-    struct ibv_send_wr wrs[UMBP_VERBS_QUEUES_MAX] = { 0 };
-    for (size_t index = 0; index < self->link->queue_count; index++) {
-        wrs[index].opcode = IBV_WR_LOCAL_INV;
-        wrs[index].invalidate_rkey = self->keys[index];
-    }
-    s_round (self, wrs);                //  What fails here ends with its queue pair
-    int rc = 0;
-    for (size_t index = 0; index < self->link->queue_count; index++)
-        if (self->windows[index] && ibv_dealloc_mw (self->windows[index]) != 0)
+    for (size_t queue = 0; queue < self->link->queue_count; queue++)
+        if (self->windows[queue] && ibv_dealloc_mw (self->windows[queue]) != 0)
+            rc = UMBP_EIO;
+    for (size_t index = 0; index < UMBP_VERBS_DEVICES_MAX; index++)
+        if (self->mrs[index] && ibv_dereg_mr (self->mrs[index]) != 0)
             rc = UMBP_EIO;
     free (self);
     *self_p = NULL;
+    return rc;
+}
+
+//  A few parts of one right
+static size_t s_open (umbp_verbs_link_t *link, umbp_verbs_part_t *parts, size_t count)
+{
+    s_round_t round = { .link = link };
+    umbp_verbs_window_t *windows[ROUND_MAX] = { NULL };
+    size_t done = 0;
+    for (size_t index = 0; index < count; index++) {
+        s_make (link, &parts[index]);
+        windows[index] = parts[index].rc == 0 ? parts[index].window : NULL;
+    }
+    s_round (&round, windows, count, s_write_bind, parts->right);
+    for (size_t index = 0; index < count; index++) {
+        if (parts[index].rc == 0 && round.failed[index])
+            parts[index].rc = UMBP_EIO;
+        if (parts[index].rc != 0)
+            umbp_verbs_windows_destroy (&parts[index].window, 1);
+        done += parts[index].rc == 0;
+    }
+    return done;
+}
+
+size_t umbp_verbs_windows_new (umbp_verbs_link_t *link, umbp_verbs_part_t *parts, size_t count)
+{
+    size_t done = 0, share = s_share (link);
+    for (size_t at = 0; at < count;) {
+        size_t some = 1;
+        while (some < share && at + some < count && parts[at + some].right == parts[at].right)
+            some++;
+        done += s_open (link, parts + at, some);
+        at += some;
+    }
+    return done;
+}
+
+int umbp_verbs_windows_destroy (umbp_verbs_window_t **windows, size_t count)
+{
+    umbp_verbs_link_t *link = NULL;
+    for (size_t index = 0; index < count && !link; index++)
+        link = windows[index] ? windows[index]->link : NULL;
+    int rc = 0;
+    size_t share = link ? s_share (link) : 0;
+    for (size_t at = 0; link && at < count; at += share) {
+        s_round_t round = { .link = link };
+        size_t some = count - at < share ? count - at : share;
+        s_round (&round, windows + at, some, s_write_end,
+                 0); //  What fails ends with its queue pair
+        for (size_t index = at; index < at + some; index++)
+            if (s_free (&windows[index]) != 0)
+                rc = UMBP_EIO;
+    }
     return rc;
 }
 
@@ -130,6 +242,6 @@ void umbp_verbs_window_describe (const umbp_verbs_window_t *self, umbp_verbs_mem
         .bytes = self->region->bytes,
         .per_queue = true,
     };
-    for (size_t index = 0; index < self->link->queue_count; index++)
-        memory->keys[index] = self->keys[index];
+    for (size_t queue = 0; queue < self->link->queue_count; queue++)
+        memory->keys[queue] = self->keys[queue];
 }

@@ -248,9 +248,10 @@ ask 1 exists hello nothing --json
 holds '.exists == 1 and .keys[0].exists and (.keys[1].exists | not)'
 
 ask 0 where hello
-says '^node-0 +dram +12 B$'
+says '^node-0 +dram +12 B +shm +message$'
 ask 0 where hello --json
-holds '.places == [{ "node": "node-0", "tier": "dram", "bytes": 12 }]'
+holds '.places == [{ "node": "node-0", "tier": "dram", "bytes": 12, "here": "shm",
+    "elsewhere": "message" }]'
 ask 1 where nothing
 says 'nowhere'
 ask 1 where nothing --json

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "cluster/bulk/pairs.h"
 #include "proto/message.h"
 #include "proto/splitmix.h"
 
@@ -30,6 +31,25 @@ static void s_printed (const umbp_msg_t *msg)
     }
 }
 
+//  Queue pairs of a peer: refused, or what a link is connected to, and said again they are the same
+static void s_linked (umbp_pairs_t pairs)
+{
+    umbp_verbs_description_t peer, again;
+    umbp_pairs_room_t room;
+    if (!umbp_pairs_read (&pairs, &peer))
+        return;
+    FUZZ_CHECK (peer.count > 0 && peer.count <= UMBP_VERBS_QUEUES_MAX);
+    pairs = umbp_pairs_write (&peer, &room);
+    FUZZ_CHECK (umbp_pairs_read (&pairs, &again));
+    FUZZ_CHECK (peer.count == again.count);
+    for (size_t index = 0; index < peer.count; index++) {
+        const umbp_verbs_queue_t *one = &peer.queues[index], *other = &again.queues[index];
+        FUZZ_CHECK (one->number == other->number && one->psn == other->psn);
+        FUZZ_CHECK (one->lid == other->lid && one->mtu == other->mtu && one->reads == other->reads);
+        FUZZ_CHECK (one->device == other->device && memcmp (one->gid, other->gid, 16) == 0);
+    }
+}
+
 int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
 {
     static umbp_msg_t msg, again;
@@ -45,6 +65,10 @@ int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
     FUZZ_CHECK (wrote > 0);
     FUZZ_CHECK (umbp_msg_decode (&again, s_wire, (size_t) wrote) == wrote);
     FUZZ_CHECK (umbp_msg_equal (&msg, &again));
+    if (msg.type == UMBP_MSG_join)
+        s_linked (UMBP_PAIRS_OF (&msg.join));
+    else if (msg.type == UMBP_MSG_join_ok)
+        s_linked (UMBP_PAIRS_OF (&msg.join_ok));
     return 0;
 }
 

@@ -4,8 +4,16 @@
 #  queue pair: of the transport; then of whole calls of a client, get and put of 16 blocks, with
 #  messages, windows and checksums, and two queue pairs. Of these only the ratio means something.
 plugin=/lib/libumbp-verbs.so
+TESTS='guest-verbs guest-faults guest-blocks guest-leases guest-migrate'
 if [ "$1" != bench ]; then
-    guest-verbs $plugin "$1" && guest-blocks $plugin "$1" || exit 1
+    for program in $TESTS; do
+        echo "--- $program"
+        $program $plugin "$1" || exit 1
+    done
+    export GUEST_WINDOWS=off            #  As on devices without memory windows
+    echo "--- without windows"
+    guest-blocks $plugin "$1" forced && guest-leases $plugin "$1" || exit 1
+    unset GUEST_WINDOWS
 fi
 
 median () {

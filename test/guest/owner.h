@@ -73,18 +73,22 @@ typedef struct {
     umbp_verbs_region_t *region;
     umbp_verbs_link_t *link;
     umbp_verbs_window_t *window;
+    bool alone;                         //  Nothing opens memory but windows
 } owner_self_t;
 
 static inline void owner_do (owner_self_t *self, const owner_ask_t *ask, owner_answer_t *answer)
 {
     const umbp_verbs_api_t *api = self->api;
     char *base = umbp_region_base (self->memory);
+    umbp_verbs_part_t part;
     poll (NULL, 0, (int) ask->delay_ms);
     switch (ask->what) {
     case OWNER_LINK:
-        api->window_destroy (&self->window);
+        api->windows_destroy (&self->window, 1);
         api->link_destroy (&self->link);
-        self->link = api->link_new (self->verbs, ask->peer.count, ask->rights, &answer->rc);
+        self->link =
+            api->link_new (self->verbs, ask->peer.count,
+                           ask->rights | (self->alone ? UMBP_VERBS_ALONE : 0), &answer->rc);
         if (!self->link)
             break;
         api->link_describe (self->link, &answer->link);
@@ -94,12 +98,16 @@ static inline void owner_do (owner_self_t *self, const owner_ask_t *ask, owner_a
         break;
     case OWNER_CONNECT: answer->rc = api->link_connect (self->link, &ask->peer); break;
     case OWNER_OPEN:
-        self->window = api->window_new (self->link, self->region, ask->offset, ask->bytes,
-                                        ask->rights, &answer->rc);
+        part = (umbp_verbs_part_t){ self->region, ask->offset,
+                                    ask->bytes,   (umbp_verbs_right_t) ask->rights,
+                                    NULL,         0 };
+        api->windows_new (self->link, &part, 1);
+        self->window = part.window;
+        answer->rc = part.rc;
         if (self->window)
             api->window_describe (self->window, &answer->memory);
         break;
-    case OWNER_CLOSE: answer->rc = api->window_destroy (&self->window); break;
+    case OWNER_CLOSE: answer->rc = api->windows_destroy (&self->window, 1); break;
     case OWNER_FENCE: api->link_destroy (&self->link); break;
     case OWNER_ALIVE: answer->alive = self->link ? api->link_alive (self->link) : 0; break;
     case OWNER_FILL: owner_fill (base + ask->offset, ask->bytes, ask->seed); break;
@@ -110,11 +118,11 @@ static inline void owner_do (owner_self_t *self, const owner_ask_t *ask, owner_a
 }
 
 static inline void owner_serve (int fd, const char *plugin, const char *devices, int region_rights,
-                                size_t bytes)
+                                size_t bytes, bool no_windows)
 {
     char why[UMBP_VERBS_WHY_MAX];
-    owner_self_t self = { .api = umbp_verbs_load (plugin, why) };
-    umbp_verbs_options_t options = { .devices = devices };
+    owner_self_t self = { .api = umbp_verbs_load (plugin, why), .alone = no_windows };
+    umbp_verbs_options_t options = { .devices = devices, .no_windows = no_windows };
     if (self.api)
         self.verbs = self.api->open (&options, NULL, why);
     if (!self.verbs) {
@@ -133,7 +141,7 @@ static inline void owner_serve (int fd, const char *plugin, const char *devices,
         if (send (fd, &answer, sizeof answer, MSG_NOSIGNAL) != sizeof answer)
             break;
     }
-    self.api->window_destroy (&self.window);
+    self.api->windows_destroy (&self.window, 1);
     self.api->link_destroy (&self.link);
     self.api->region_destroy (&self.region);
     self.api->close (&self.verbs);
@@ -142,7 +150,7 @@ static inline void owner_serve (int fd, const char *plugin, const char *devices,
 }
 
 static inline owner_t owner_start (const char *plugin, const char *devices, int region_rights,
-                                   size_t bytes)
+                                   size_t bytes, bool no_windows)
 {
     int fds[2];
     int rc = socketpair (AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds);
@@ -152,7 +160,7 @@ static inline owner_t owner_start (const char *plugin, const char *devices, int 
     if (self.pid == 0) {
         prctl (PR_SET_PDEATHSIG, SIGKILL);
         close (fds[0]);
-        owner_serve (fds[1], plugin, devices, region_rights, bytes);
+        owner_serve (fds[1], plugin, devices, region_rights, bytes, no_windows);
     }
     close (fds[1]);
     return self;

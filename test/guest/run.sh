@@ -12,8 +12,12 @@ log=$UMBP_BUILD/test/guest.log
 mkdir -p "${log%/*}"
 PATH=$PATH:/usr/sbin:/sbin
 status=0
-./guest.sh -t "${LIMIT_S:-900}" -b "$UMBP_BUILD/test/guest-verbs" \
-    -b "$UMBP_BUILD/test/guest-blocks" -b "$UMBP_BUILD/bin/umbp-node" -b ib_write_bw -b ib_read_bw \
+programs=()
+for program in verbs faults blocks leases migrate; do
+    programs+=(-b "$UMBP_BUILD/test/guest-$program")
+done
+./guest.sh -t "${LIMIT_S:-900}" "${programs[@]}" \
+    -b "$UMBP_BUILD/bin/umbp-node" -b "$UMBP_BUILD/bin/umbp-console" -b ib_write_bw -b ib_read_bw \
     -f "$UMBP_BUILD/lib/libumbp-verbs.so:/lib/libumbp-verbs.so" \
     -f "$PWD/inside.sh:/bin/inside" -- inside "${SEED:-$RANDOM}" | tee "$log" || status=$?
 echo "check-rdma took $((SECONDS - start_s)) s"

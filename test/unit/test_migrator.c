@@ -135,7 +135,7 @@ static void test_between_nodes (void)
     s_node_start (&a, "mig-1a", "a", 32 << 20);
     s_node_start (&b, "mig-1b", "b", 32 << 20);
     s_introduce (&a, &b);
-    umbp_migrator_args_t args = { &a.home, 4 << 20 };
+    umbp_migrator_args_t args = { .home = &a.home, .flight_bytes = 4 << 20 };
     zactor_t *migrator = umbp_migrator_new (&args);
     CU_ASSERT_FATAL (migrator != NULL);
     asker_t peer;
@@ -190,7 +190,7 @@ static void test_many_and_full (void)
     s_node_start (&a, "mig-2a", "a", 10 << 20);
     s_node_start (&b, "mig-2b", "b", 32 << 20);
     s_introduce (&a, &b);
-    umbp_migrator_args_t args = { &a.home, 1 << 20 };
+    umbp_migrator_args_t args = { .home = &a.home, .flight_bytes = 1 << 20 };
     zactor_t *migrator = umbp_migrator_new (&args);
     asker_t peer;
     asker_start (&peer, "mig-2a", "migrator");

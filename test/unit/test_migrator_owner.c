@@ -32,7 +32,7 @@ static void s_open (stage_t *self, const char *instance, bool real_tier)
     lender_start (&self->pages, 256);
     if (real_tier)
         self->manager = real_tier_new (&self->home, 4 << 20, 100);
-    umbp_migrator_args_t args = { &self->home, 0 };
+    umbp_migrator_args_t args = { .home = &self->home, .flight_bytes = 0 };
     self->migrator = umbp_migrator_new (&args);
     CU_ASSERT_FATAL (self->migrator && (self->manager || !real_tier));
     asker_start (&self->peer, instance, "migrator");
@@ -265,7 +265,7 @@ static void test_bounds (void)
 {
     stage_t stage;
     s_open (&stage, "mig-7", true);
-    CU_ASSERT_PTR_NULL (umbp_migrator_new (&(umbp_migrator_args_t) { &stage.home, 0 }));
+    CU_ASSERT_PTR_NULL (umbp_migrator_new (&(umbp_migrator_args_t) { .home = &stage.home }));
     CU_ASSERT_EQUAL (copies_make (&stage.peer, words (&copies_keys, "x"), "a", PEER_MS),
                      UMBP_EINVAL);
     asker_push (&stage.peer, "a b", "a", NULL, 1, 0);
