@@ -163,7 +163,8 @@ static int s_send_step (batch_t *batch)
     if (batch->out_cursor.left)
         count += s_chunk (batch, vectors + count, VECTORS_MAX - count);
     struct msghdr message = { .msg_iov = vectors, .msg_iovlen = count };
-    ssize_t rc = sendmsg (batch->client->sock, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    int more = batch->op == UMBP_BULK_WRITE && batch->next < batch->count ? MSG_MORE : 0;
+    ssize_t rc = sendmsg (batch->client->sock, &message, MSG_NOSIGNAL | MSG_DONTWAIT | more);
     if (rc <= 0)
         return s_blocked (rc);
     size_t size = (size_t) rc < header ? (size_t) rc : header;
