@@ -339,7 +339,7 @@ static const kind_t s_kinds[] = {
     { "exists x 128", &s_asked, EXISTS, false, 31, 256 },
     { "get 4 KiB x 32, shared memory", &s_some, GET, false, 32, 256 },
     { "get 4 KiB x 32, tcp", &s_some, GET, true, 33, 8 },
-    { "get 2 MiB x 8, tcp", &s_many_bytes, GET, true, 34, 6 },
+    { "get 2 MiB x 8, tcp", &s_many_bytes, GET, true, 34, 12 },
 };
 
 #define KINDS (sizeof s_kinds / sizeof *s_kinds)

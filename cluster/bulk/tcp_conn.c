@@ -18,7 +18,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define TURN_BYTES ((size_t) 1024 * 1024)
 #define TURN_STEPS 64                   //  For small requests
 #define VECTORS_MAX 64
 
@@ -62,6 +61,11 @@ bool umbp_conn_retire (umbp_conn_t *self, int64_t now_ms)
 bool umbp_conn_is_idle (const umbp_conn_t *self)
 {
     return self->phase == PHASE_REQUEST && self->in_at == self->in_size;
+}
+
+bool umbp_conn_is_moving (const umbp_conn_t *self, size_t size)
+{
+    return self->card && self->cursor.left > size;
 }
 
 //  ---- Sockets
@@ -384,9 +388,8 @@ static umbp_conn_rc_t (*const s_steps[]) (umbp_conn_t *, size_t *) = {
     [PHASE_SKIP] = s_skip,
 };
 
-umbp_conn_rc_t umbp_conn_turn (umbp_conn_t *self)
+umbp_conn_rc_t umbp_conn_turn (umbp_conn_t *self, size_t budget)
 {
-    size_t budget = TURN_BYTES;
     umbp_conn_rc_t rc = UMBP_CONN_MORE;
     for (int step = 0; rc == UMBP_CONN_MORE && budget > 0 && step < TURN_STEPS; step++) {
         rc = s_steps[self->phase] (self, &budget);

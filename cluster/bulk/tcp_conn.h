@@ -93,8 +93,11 @@ void umbp_conn_close (umbp_conn_t *self);
 //  Returns false if some are live at that time, and the connection should stay. Close it next.
 bool umbp_conn_retire (umbp_conn_t *self, int64_t now_ms);
 
-//  Move what can be moved, at most about a megabyte, so that every connection gets its turn.
-umbp_conn_rc_t umbp_conn_turn (umbp_conn_t *self);
+//  Move what can be moved, at most about so many bytes, so that every connection gets its turn.
+umbp_conn_rc_t umbp_conn_turn (umbp_conn_t *self, size_t budget);
+
+//  True if a block is under way with more than so many bytes to come
+bool umbp_conn_is_moving (const umbp_conn_t *self, size_t size);
 
 //  True if it is between requests
 bool umbp_conn_is_idle (const umbp_conn_t *self);
