@@ -31,6 +31,7 @@ typedef struct {
     int fd;                             //  -1: closed
     int64_t retry_ms;                   //  Not to be opened again before that
     unsigned open;                      //  Questions
+    unsigned asked;                     //  By exists, since we last tried to borrow its node's memory
     umbp_memory_t *memory;              //  Lent to our session for as long as it is open; or NULL
     umbp_memory_t *parked;              //  Was lent until just now: somebody may still look at it
 } umbp_door_t;
@@ -218,6 +219,9 @@ void umbp_door_close (umbp_lane_t *lane, int number);
 
 //  Ask a node to lend us its memory, if it may and did not refuse just now
 void umbp_memory_attach (umbp_lane_t *lane, const char *node);
+
+//  The same for who wants its board: pages of blocks are put in place only once they are used
+void umbp_memory_borrow (umbp_lane_t *lane, const char *node);
 
 //  The memory that a node lends us now, so that extents which it named to our session can be used
 //  in it; NULL if it does not. What it lent before is given back at the first sign that it is gone.
