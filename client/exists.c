@@ -7,15 +7,15 @@
 //
 //  Before anybody is asked we look at the boards of the nodes of this host (board.h) that lend us their
 //  memory: what one shows is there, whatever others say, and costs no message. Only what none of them
-//  shows is asked of the index, which alone can say that there is no block. A node of this host that was
-//  asked often is asked to lend us its memory.
+//  shows is asked of the index, which alone can say that there is no block. Who had to ask often has the
+//  nodes of this host lend him their memory, one after the other.
 #include "client/batch.h"
 #include "cluster/bulk/clock.h"
 
 #define OPEN INT8_MAX                   //  No outcome yet
 #define NOBODY UINT16_MAX
 #define PASSES_MAX 2                    //  With our ring, and with the one after it
-#define LEND_AFTER 32                   //  Batches that were asked of a node of this host, until then it need not lend us its memory
+#define LEND_AFTER 32                   //  Questions until one more node of this host is to lend us its memory
 #define ANOTHER_MS 500                  //  Who is silent for so long is left for the next owner, or the router
 
 //  Whom to ask first
@@ -177,10 +177,7 @@ static void s_send (look_t *look, group_t *group, int64_t deadline_ms)
     group->question = rc == 0 ? msg.id : 0;
     if (rc != 0)
         look->ranks[group->member] = FAILED;
-    int door = look->ranks[group->member] == NEAR ? umbp_door_find (lane, "index", member->node)
-                                                   : UMBP_NO_DOOR;
-    if (door != UMBP_NO_DOOR)
-        lane->doors[door].asked++;
+    lane->asked += rc == 0;
 }
 
 //  What one shard said. Its absent counts only if it works with the ring that led us to it, and
@@ -330,14 +327,24 @@ static void s_look_here (look_t *look)
     umbp_lane_rewind (lane, mark);
 }
 
-//  Behind a call: nodes of this host that were asked often may lend us their memory
+//  Behind a call: if many had to ask, one more node of this host may lend us its memory. What is asked
+//  of one may lie at any.
 static void s_borrow (umbp_lane_t *lane)
 {
-    for (size_t number = 0; number < lane->door_count; number++)
-        if (lane->doors[number].asked >= LEND_AFTER) {
-            lane->doors[number].asked = 0;
-            umbp_memory_borrow (lane, lane->doors[number].node);
-        }
+    if (lane->asked < LEND_AFTER || lane->pool->ask_router)
+        return;
+    const umbp_topology_t *topology = lane->cluster->topology;
+    size_t members = umbp_topology_count (topology);
+    lane->asked = 0;
+    for (size_t turn = 0; turn < members; turn++) {
+        size_t number = lane->lender++ % members;
+        const umbp_member_t *member = umbp_topology_member (topology, number);
+        if (!lane->cluster->here[number] || member->state != UMBP_MEMBER_ALIVE
+            || umbp_memory_of (lane, member->node))
+            continue;
+        umbp_memory_borrow (lane, member->node);
+        return;
+    }
 }
 
 static bool s_is_open (const look_t *look)

@@ -31,7 +31,6 @@ typedef struct {
     int fd;                             //  -1: closed
     int64_t retry_ms;                   //  Not to be opened again before that
     unsigned open;                      //  Questions
-    unsigned asked;                     //  By exists, since we last tried to borrow its node's memory
     umbp_memory_t *memory;              //  Lent to our session for as long as it is open; or NULL
     umbp_memory_t *parked;              //  Was lent until just now: somebody may still look at it
 } umbp_door_t;
@@ -90,6 +89,9 @@ struct umbp_lane {
     uint32_t touches[UMBP_TOUCHES_MAX]; //  Read from the board of our node, and not told of yet
     size_t touch_count;
     int64_t touched_ms;                 //  When it was told last
+
+    unsigned asked;                     //  Questions of exists since a node was asked for its memory
+    size_t lender;                      //  The member that may be asked for it next
 
     umbp_spin_t spin;                   //  Of whoever waits for answers
     zmq_msg_t frames[4];                //  Of the last answer over ZeroMQ
