@@ -140,8 +140,7 @@ static umbp_bench_probe_t s_redis_exists_of (self_t *self, const char **keys, lo
 {
     uint64_t start_ns = umbp_bench_now_ns ();
     for (int call = 0; call < CALLS; call++) {
-        long got =
-            umbp_bench_redis_exists (self->redis, keys + s_next (self), BATCH, pipelined);
+        long got = umbp_bench_redis_exists (self->redis, keys + s_next (self), BATCH, pipelined);
         if (got != want)
             return s_failed ("redis EXISTS", got);
     }

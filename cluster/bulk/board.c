@@ -364,9 +364,8 @@ static void s_find_some (const void *base, umbp_board_probe_t *probes, size_t co
     for (size_t index = 0; index < count; index++) {
         umbp_board_probe_t *probe = &probes[index];
         if (probe->there)               //  So its tag says
-            probe->there =
-                s_shows (s_notice (base, probe->place), probe->key, probe->key_size)
-                || s_has (base, probe);
+            probe->there = s_shows (s_notice (base, probe->place), probe->key, probe->key_size)
+                           || s_has (base, probe);
     }
 }
 

@@ -23,7 +23,8 @@
 #define CHUNK_BYTES ((size_t) 512 * 1024)   //  Moved at once, and summed while in cache
 #define VECTORS_MAX 64
 #define REQUESTS_MAX 64                     //  Headers sent at once
-#define AHEAD_BYTES ((size_t) 32 * 1024)    //  Received behind a reply, so that small blocks come together
+#define AHEAD_BYTES                                                                                \
+    ((size_t) 32 * 1024) //  Received behind a reply, so that small blocks come together
 #define RUNS_MAX 5                      //  Connections that one batch is tried on
 #define UNKNOWN INT_MAX                     //  Status of an item without an outcome
 

@@ -399,5 +399,8 @@ umbp_conn_rc_t umbp_conn_turn (umbp_conn_t *self, size_t budget)
             rc = UMBP_CONN_MORE;        //  Before we wait, so that nobody waits for us
         }
     }
+    if (rc == UMBP_CONN_END && self->phase != PHASE_SEND && s_has_output (self))
+        send (self->sock, self->out + self->out_at, self->out_size - self->out_at,
+              MSG_NOSIGNAL | MSG_DONTWAIT);          //  What was done before counts, if it gets there
     return rc;
 }

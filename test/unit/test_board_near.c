@@ -118,7 +118,8 @@ static void test_a_board_ends_with_its_node (void)
     s_warm (pool);
     umbp_node_destroy (&s_nodes.nodes[NODES - 1]);
     int got = BLOCKS;
-    for (int64_t end = umbp_clock_ms () + GAUGE_MS; got != BLOCKS - EACH && umbp_clock_ms () < end;) {
+    for (int64_t end = umbp_clock_ms () + GAUGE_MS;
+         got != BLOCKS - EACH && umbp_clock_ms () < end;) {
         got = s_exists (pool);
         for (size_t index = 0; index < BLOCKS - EACH; index++)
             CU_ASSERT_EQUAL (s_found[index], 1);

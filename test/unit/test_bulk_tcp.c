@@ -213,8 +213,10 @@ static void test_small_blocks_come_together (void)
             const char *there = bulk_block (0, 0) + ios[index].offset;
             bool mine = ios[index].token != 77;
             CU_ASSERT_EQUAL (status[index], mine ? 0 : UMBP_ESTALE);
-            CU_ASSERT_EQUAL (memcmp (there, mine && write ? room + index * SIZE
-                                                          : image + ios[index].offset, size), 0);
+            CU_ASSERT_EQUAL (
+                memcmp (there, mine && write ? room + index * SIZE : image + ios[index].offset,
+                        size),
+                0);
             if (!mine)
                 continue;
             CU_ASSERT_EQUAL (memcmp (there, room + index * SIZE, size), 0);
@@ -231,7 +233,9 @@ static void test_answers_what_is_done (void)
 {
     enum { SIZE = 100 };
     uint8_t wire[UMBP_BULK_REQUEST_BYTES + SIZE] = { 0 };
-    const umbp_bulk_request_t request = { .op = UMBP_BULK_WRITE, .tag = 77, .token = 1,
+    const umbp_bulk_request_t request = { .op = UMBP_BULK_WRITE,
+                                          .tag = 77,
+                                          .token = 1,
                                           .size = SIZE };
     bulk_start ((umbp_bulk_server_config_t) { 0 });
     bulk_grant_block (1, true, 0, 0, MIB);
