@@ -32,6 +32,7 @@
 #define RUN_TINY 1                      //  Which keys: tiny blocks, small ones here, and spread
 #define RUN_HERE 2
 #define RUN_SPREAD 3
+#define RUN_ABSENT 4
 #define TIMEOUT_MS 30000
 #define SPIN "100us"                    //  Of the nodes and the client, before they sleep
 
@@ -48,6 +49,9 @@ typedef struct {
     name_t *names;                      //  Of DRAWN batches
     const char **texts;                 //  The same
     umbp_key_t *asked;                  //  The same
+    name_t *absent_names;               //  As many that nobody has, and likewise
+    const char **absent_texts;
+    umbp_key_t *absent;
     name_t *small;                      //  Of small blocks here
     uint64_t random;
     size_t at;                          //  The next batch, or key
@@ -75,13 +79,13 @@ static umbp_bench_probe_t s_rate (uint64_t start_ns, uint64_t items)
     return (umbp_bench_probe_t) { .value = (double) items / seconds };
 }
 
-static umbp_bench_probe_t s_exists_of (self_t *self, umbp_t *pool)
+static umbp_bench_probe_t s_exists_of (self_t *self, umbp_t *pool, const umbp_key_t *keys, int want)
 {
     int8_t found[BATCH];
     uint64_t start_ns = umbp_bench_now_ns ();
     for (int call = 0; call < CALLS; call++) {
-        int got = umbp_exists_batch (pool, self->asked + s_next (self), BATCH, found, TIMEOUT_MS);
-        if (got != BATCH)
+        int got = umbp_exists_batch (pool, keys + s_next (self), BATCH, found, TIMEOUT_MS);
+        if (got != want)
             return s_failed ("exists", got);
     }
     return s_rate (start_ns, (uint64_t) CALLS * BATCH);
@@ -90,13 +94,20 @@ static umbp_bench_probe_t s_exists_of (self_t *self, umbp_t *pool)
 static umbp_bench_probe_t s_exists (void *arg)
 {
     self_t *self = arg;
-    return s_exists_of (self, self->near);
+    return s_exists_of (self, self->near, self->asked, BATCH);
 }
 
 static umbp_bench_probe_t s_exists_far (void *arg)
 {
     self_t *self = arg;
-    return s_exists_of (self, self->far);
+    return s_exists_of (self, self->far, self->asked, BATCH);
+}
+
+//  Of these no board can tell: the shards are asked
+static umbp_bench_probe_t s_exists_absent (void *arg)
+{
+    self_t *self = arg;
+    return s_exists_of (self, self->near, self->absent, 0);
 }
 
 //  As a client in another language would, which knows nothing but one endpoint
@@ -124,26 +135,38 @@ static umbp_bench_probe_t s_exists_router (void *arg)
     return s_rate (start_ns, (uint64_t) CALLS * BATCH);
 }
 
-static umbp_bench_probe_t s_redis_exists_of (self_t *self, bool pipelined)
+static umbp_bench_probe_t s_redis_exists_of (self_t *self, const char **keys, long want,
+                                             bool pipelined)
 {
     uint64_t start_ns = umbp_bench_now_ns ();
     for (int call = 0; call < CALLS; call++) {
-        long got =
-            umbp_bench_redis_exists (self->redis, self->texts + s_next (self), BATCH, pipelined);
-        if (got != BATCH)
+        long got = umbp_bench_redis_exists (self->redis, keys + s_next (self), BATCH, pipelined);
+        if (got != want)
             return s_failed ("redis EXISTS", got);
     }
     return s_rate (start_ns, (uint64_t) CALLS * BATCH);
 }
 
 //  The better of its two ways
-static umbp_bench_probe_t s_redis_exists (void *arg)
+static umbp_bench_probe_t s_redis_better (self_t *self, const char **keys, long want)
 {
-    umbp_bench_probe_t pipelined = s_redis_exists_of (arg, true);
-    umbp_bench_probe_t at_once = s_redis_exists_of (arg, false);
+    umbp_bench_probe_t pipelined = s_redis_exists_of (self, keys, want, true);
+    umbp_bench_probe_t at_once = s_redis_exists_of (self, keys, want, false);
     if (pipelined.value < 0)
         return pipelined;
     return at_once.value < 0 || at_once.value > pipelined.value ? at_once : pipelined;
+}
+
+static umbp_bench_probe_t s_redis_exists (void *arg)
+{
+    self_t *self = arg;
+    return s_redis_better (self, self->texts, BATCH);
+}
+
+static umbp_bench_probe_t s_redis_absent (void *arg)
+{
+    self_t *self = arg;
+    return s_redis_better (self, self->absent_texts, 0);
 }
 
 //  ------------------------------------------------------------------------------------------------
@@ -353,6 +376,9 @@ static void s_draw_keys (self_t *self)
         umbp_bench_key (RUN_TINY, umbp_splitmix (&self->random) % self->keys, self->names[index]);
         self->texts[index] = self->names[index];
         self->asked[index] = (umbp_key_t) { self->names[index], UMBP_BENCH_KEY_SIZE - 1 };
+        umbp_bench_key (RUN_ABSENT, index, self->absent_names[index]);
+        self->absent_texts[index] = self->absent_names[index];
+        self->absent[index] = (umbp_key_t) { self->absent_names[index], UMBP_BENCH_KEY_SIZE - 1 };
     }
     for (uint64_t index = 0; index < SMALL_BLOCKS; index++)
         umbp_bench_key (RUN_HERE, index, self->small[index]);
@@ -364,9 +390,13 @@ static bool s_make_room (self_t *self)
     self->names = calloc (drawn, sizeof *self->names);
     self->texts = calloc (drawn, sizeof *self->texts);
     self->asked = calloc (drawn, sizeof *self->asked);
+    self->absent_names = calloc (drawn, sizeof *self->absent_names);
+    self->absent_texts = calloc (drawn, sizeof *self->absent_texts);
+    self->absent = calloc (drawn, sizeof *self->absent);
     self->small = calloc (SMALL_BLOCKS, sizeof *self->small);
     self->room = calloc (LOAD_BATCH, SMALL);
-    return self->small && self->names && self->texts && self->asked && self->room;
+    return self->small && self->names && self->texts && self->asked && self->absent_names
+           && self->absent_texts && self->absent && self->room;
 }
 
 static umbp_t *s_connect (const self_t *self, bool no_shm)
@@ -424,6 +454,9 @@ static void s_stop (umbp_bench_suite_t *suite, self_t *self)
     free (self->small);
     free (self->texts);
     free (self->asked);
+    free (self->absent_names);
+    free (self->absent_texts);
+    free (self->absent);
     free (self->room);
     free (self);
 }
@@ -432,8 +465,10 @@ static void s_stop (umbp_bench_suite_t *suite, self_t *self)
 //  The part
 
 static const umbp_bench_row_t s_rows[] = {
-    { "exists x 128, 3 nodes", "keys/s", "redis EXISTS x 128, better way", 1.5, false, s_exists,
+    { "exists x 128, 3 nodes", "keys/s", "redis EXISTS x 128, better way", 3, false, s_exists,
       s_redis_exists },
+    { "exists x 128, 3 nodes, none is there", "keys/s", "redis EXISTS x 128, better way", 0, false,
+      s_exists_absent, s_redis_absent },
     { "exists x 128, 3 nodes, no doors", "keys/s", "redis EXISTS x 128, better way", 0, false,
       s_exists_far, s_redis_exists },
     { "exists x 128, by the router alone", "keys/s", "redis EXISTS x 128, better way", 0, false,
@@ -501,9 +536,7 @@ static void s_measure (umbp_bench_suite_t *suite, self_t *self)
 
 void umbp_bench_keys_rows (umbp_bench_suite_t *suite)
 {
-    bool any = s_wants_memory (suite);
-    for (size_t index = 0; index < ROWS; index++)
-        any |= umbp_bench_suite_wants (suite, s_rows[index].name);
+    bool any = s_wants_memory (suite) || umbp_bench_suite_wants_any (suite, s_rows, ROWS);
     self_t *self = any ? calloc (1, sizeof *self) : NULL;
     if (!self)
         return;

@@ -42,6 +42,8 @@ typedef struct {
     const shape_t *shape;
     op_t op;
     uint64_t run, number;               //  Of the lane
+    uint64_t first;                     //  Of its calls, among those of all lanes
+    size_t calls, rooms;                //  Rooms are taken in turn by its calls
     size_t rounds;                      //  Times that each call is made
     uint8_t *room;
     bool fine;
@@ -62,23 +64,24 @@ struct self {
 //  ------------------------------------------------------------------------------------------------
 //  One lane
 
-//  Equal places of a lane hold equal bytes, whichever call
-static uint64_t s_seed (const lane_t *lane, size_t place)
+//  Equal places of a room hold equal bytes, whichever call
+static uint64_t s_seed (const lane_t *lane, size_t at)
 {
-    return lane->number * BATCH_MAX + place + 1;
+    uint64_t room = lane->rooms == 1 ? lane->number : lane->first + at / lane->shape->batch;
+    return room * BATCH_MAX + at % lane->shape->batch + 1;
 }
 
 static void s_fill (const lane_t *lane)
 {
-    for (size_t place = 0; place < lane->shape->batch; place++)
-        umbp_workload_fill (s_seed (lane, place), lane->room + place * lane->shape->size,
+    for (size_t at = 0; at < lane->rooms * lane->shape->batch; at++)
+        umbp_workload_fill (s_seed (lane, at), lane->room + at * lane->shape->size,
                             lane->shape->size);
 }
 
 static bool s_bytes_right (const lane_t *lane)
 {
-    for (size_t place = 0; place < lane->shape->batch; place++)
-        if (!umbp_workload_verify (s_seed (lane, place), lane->room + place * lane->shape->size,
+    for (size_t at = 0; at < lane->rooms * lane->shape->batch; at++)
+        if (!umbp_workload_verify (s_seed (lane, at), lane->room + at * lane->shape->size,
                                    lane->shape->size))
             return false;
     return true;
@@ -92,12 +95,13 @@ static int s_call (lane_t *lane, size_t call)
     umbp_key_t keys[BATCH_MAX];
     int8_t found[BATCH_MAX];
     umbp_put_options_t how = { .strategy = UMBP_STRATEGY_LOCAL };
+    uint8_t *room = lane->room + call % lane->rooms * shape->batch * shape->size;
     for (size_t place = 0; place < shape->batch; place++) {
-        uint64_t block = (lane->number * shape->calls + call) * shape->batch + place;
+        uint64_t block = (lane->first + call) * shape->batch + place;
         umbp_bench_key (lane->run, block, names[place]);
         keys[place] = (umbp_key_t) { names[place], UMBP_BENCH_KEY_SIZE - 1 };
         items[place] = (umbp_item_t) { .key = keys[place],
-                                       .data = lane->room + place * shape->size,
+                                       .data = room + place * shape->size,
                                        .size = shape->size };
     }
     switch (lane->op) {
@@ -113,8 +117,8 @@ static void *s_lane (void *arg)
     lane_t *lane = arg;
     pthread_barrier_wait (&lane->self->start);
     lane->fine = true;
-    for (size_t call = 0; call < lane->rounds * lane->shape->calls && lane->fine; call++) {
-        int got = s_call (lane, call % lane->shape->calls);
+    for (size_t call = 0; call < lane->rounds * lane->calls && lane->fine; call++) {
+        int got = s_call (lane, call % lane->calls);
         lane->fine = got == (int) lane->shape->batch;
         if (!lane->fine)
             fprintf (stderr, "umbp-bench: lane %d: %d of %d\n", (int) lane->number, got,
@@ -136,22 +140,26 @@ static umbp_bench_probe_t s_failed (void)
     return (umbp_bench_probe_t) { .value = -1 };
 }
 
-//  count lanes of a shape, the n-th with the n-th of the pools, or all with the one that there is.
-//  value is blocks a second.
+//  All calls of a shape, rounds times, by count lanes: the n-th with the n-th of the pools, or all
+//  with the one that there is. rooms: of a lane; 0: one for each call, so that fewer lanes do not
+//  mean fewer bytes in the caches. value is blocks a second.
 static umbp_bench_probe_t s_crowd (self_t *self, umbp_t *const *pools, bool shared, size_t count,
-                                   const shape_t *shape, op_t op, uint64_t run, size_t rounds)
+                                   size_t rooms, const shape_t *shape, op_t op, uint64_t run,
+                                   size_t rounds)
 {
+    size_t calls = shape->lanes * shape->calls / count;
+    rooms = rooms ? rooms : calls;
     for (size_t number = 0; number < count; number++) {
         lane_t *lane = &self->lanes[number];
         *lane = (lane_t){ .self = self,
                           .pool = pools[shared ? 0 : number],
-                          .shape = shape,
-                           .op = op, .run = run, .number = number, .rounds = rounds,
-                           .room = self->room + number * shape->batch * shape->size };
+                          .shape = shape, .op = op, .run = run, .number = number,
+                          .first = number * calls, .calls = calls, .rooms = rooms, .rounds = rounds,
+                          .room = self->room + number * rooms * shape->batch * shape->size };
         if (op == PUT)
             s_fill (lane);
         else if (op == GET)
-            memset (lane->room, 0, shape->batch * shape->size);
+            memset (lane->room, 0, rooms * shape->batch * shape->size);
     }
     pthread_barrier_init (&self->start, NULL, (unsigned) count + 1);
     for (size_t number = 0; number < count; number++)
@@ -173,7 +181,7 @@ static umbp_bench_probe_t s_crowd (self_t *self, umbp_t *const *pools, bool shar
             fprintf (stderr, "umbp-bench: lane %d: WRONG BYTES\n", (int) number);
             fine = false;
         }
-    double blocks = (double) (count * rounds * shape->calls * shape->batch);
+    double blocks = (double) (count * rounds * calls * shape->batch);
     return fine
                ? (umbp_bench_probe_t){ .value = blocks / seconds,
                                          .gb = op == EXISTS ? 0 : blocks * (double) shape->size / 1e9,
@@ -202,7 +210,7 @@ static umbp_bench_probe_t s_put (self_t *self, umbp_t *pool, const shape_t *shap
     if (*run)
         s_remove (self, shape, *run);
     *run = 100 + self->runs++;
-    return s_crowd (self, &pool, true, shape->lanes, shape, PUT, *run, 1);
+    return s_crowd (self, &pool, true, shape->lanes, 1, shape, PUT, *run, 1);
 }
 
 static umbp_bench_probe_t s_get (self_t *self, umbp_t *pool, const shape_t *shape)
@@ -210,8 +218,8 @@ static umbp_bench_probe_t s_get (self_t *self, umbp_t *pool, const shape_t *shap
     uint64_t run = self->put_run[shape == &s_large];
     if (run == 0 && s_put (self, self->near, shape).value < 0)
         return s_failed ();
-    return s_crowd (self, &pool, true, shape->lanes, shape, GET, self->put_run[shape == &s_large],
-                    1);
+    return s_crowd (self, &pool, true, shape->lanes, 1, shape, GET,
+                    self->put_run[shape == &s_large], 1);
 }
 
 //  ------------------------------------------------------------------------------------------------
@@ -324,14 +332,14 @@ typedef struct {
     op_t op;
     bool far;
     uint64_t run;
-    size_t rounds;                      //  Of one client alone; shared among more
+    size_t rounds;                      //  Times that all calls are made
 } kind_t;
 
 static const kind_t s_kinds[] = {
-    { "exists x 128", &s_asked, EXISTS, false, 31, 2048 },
-    { "get 4 KiB x 32, shared memory", &s_some, GET, false, 32, 2048 },
-    { "get 4 KiB x 32, tcp", &s_some, GET, true, 33, 64 },
-    { "get 2 MiB x 8, tcp", &s_many_bytes, GET, true, 34, 48 },
+    { "exists x 128", &s_asked, EXISTS, false, 31, 256 },
+    { "get 4 KiB x 32, shared memory", &s_some, GET, false, 32, 256 },
+    { "get 4 KiB x 32, tcp", &s_some, GET, true, 33, 8 },
+    { "get 2 MiB x 8, tcp", &s_many_bytes, GET, true, 34, 12 },
 };
 
 #define KINDS (sizeof s_kinds / sizeof *s_kinds)
@@ -347,8 +355,7 @@ static umbp_bench_probe_t s_clients (const scale_t *scale, size_t count)
     self_t *self = scale->self;
     const kind_t *kind = scale->kind;
     umbp_t *const *pools = kind->far ? self->far_clients : self->clients;
-    return s_crowd (self, pools, false, count, kind->shape, kind->op, kind->run,
-                    kind->rounds / count);
+    return s_crowd (self, pools, false, count, 0, kind->shape, kind->op, kind->run, kind->rounds);
 }
 
 static umbp_bench_probe_t s_all_clients (void *arg)
@@ -380,7 +387,7 @@ static void s_clients_rows (umbp_bench_suite_t *suite, self_t *self)
             if (!s_wants_clients (suite, kind, clients, name, sizeof name))
                 continue;
             if (!there)
-                s_crowd (self, &self->near, true, CLIENTS_MAX, kind->shape, PUT, kind->run, 1);
+                s_crowd (self, &self->near, true, CLIENTS_MAX, 0, kind->shape, PUT, kind->run, 1);
             there = true;
             snprintf (half, sizeof half, "%zu client%s", clients / 2, clients > 2 ? "s" : "");
             scale_t scale = { self, kind, clients };

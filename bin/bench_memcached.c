@@ -8,14 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/time.h>
-#include <sys/un.h>
-#include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "bin/bench_nodes.h"
-#include "cluster/bulk/clock.h"
 
 #define START_MS 10000
 #define END_MS 10000
@@ -26,25 +21,6 @@ struct umbp_bench_memcached {
     pid_t pid;
     int sock;                           //  -1: none
 };
-
-static int s_connect (pid_t pid, const char *path)
-{
-    struct sockaddr_un address = { .sun_family = AF_UNIX };
-    snprintf (address.sun_path, sizeof address.sun_path, "%s", path);
-    int64_t until_ms = umbp_clock_ms () + START_MS;
-    int sock = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct timeval limit = { .tv_sec = CALL_S };
-    setsockopt (sock, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    setsockopt (sock, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
-    while (sock >= 0 && umbp_clock_ms () < until_ms && waitpid (pid, NULL, WNOHANG) == 0) {
-        if (connect (sock, (struct sockaddr *) &address, sizeof address) == 0)
-            return sock;
-        nanosleep (&(struct timespec) { .tv_nsec = 5000000 }, NULL);
-    }
-    if (sock >= 0)
-        close (sock);
-    return -1;
-}
 
 umbp_bench_memcached_t *umbp_bench_memcached_new (const char *folder, const char **why)
 {
@@ -57,7 +33,7 @@ umbp_bench_memcached_t *umbp_bench_memcached_new (const char *folder, const char
     umbp_bench_memcached_t *self = calloc (1, sizeof *self);
     assert (self);
     self->pid = umbp_bench_start_process (argv, log, NULL);
-    self->sock = self->pid > 0 ? s_connect (self->pid, path) : -1;
+    self->sock = self->pid > 0 ? umbp_bench_dial (self->pid, path, START_MS, CALL_S) : -1;
     if (self->sock == -1) {
         *why = "there is no memcached, or it does not start";
         umbp_bench_memcached_destroy (&self);

@@ -8,14 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/time.h>
-#include <sys/un.h>
-#include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "bin/bench_nodes.h"
-#include "cluster/bulk/clock.h"
 
 #define DRIVER "deploy/bench-mooncake.py"           //  From the root of the project
 #define START_MS 60000
@@ -27,24 +22,6 @@ struct umbp_bench_mooncake {
     FILE *talk;                         //  NULL: none
 };
 
-static FILE *s_connect (pid_t pid, const char *folder)
-{
-    struct sockaddr_un address = { .sun_family = AF_UNIX };
-    snprintf (address.sun_path, sizeof address.sun_path, "%s/mooncake.sock", folder);
-    int64_t until_ms = umbp_clock_ms () + START_MS;
-    int sock = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct timeval limit = { .tv_sec = CALL_S };
-    setsockopt (sock, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    while (sock >= 0 && umbp_clock_ms () < until_ms && waitpid (pid, NULL, WNOHANG) == 0) {
-        if (connect (sock, (struct sockaddr *) &address, sizeof address) == 0)
-            return fdopen (sock, "r");
-        nanosleep (&(struct timespec) { .tv_nsec = 20000000 }, NULL);
-    }
-    if (sock >= 0)
-        close (sock);
-    return NULL;
-}
-
 umbp_bench_mooncake_t *umbp_bench_mooncake_new (const char *folder, const char **why)
 {
     const char *python = getenv ("UMBP_MOONCAKE");
@@ -53,13 +30,15 @@ umbp_bench_mooncake_t *umbp_bench_mooncake_new (const char *folder, const char *
             "$UMBP_MOONCAKE names no python that has it, or this is not the root of umbp: try make bench";
         return NULL;
     }
-    char log[100];
+    char log[100], path[100];
     snprintf (log, sizeof log, "%s/mooncake.log", folder);
+    snprintf (path, sizeof path, "%s/mooncake.sock", folder);
     char *argv[] = { (char *) python, DRIVER, (char *) folder, NULL };
     umbp_bench_mooncake_t *self = calloc (1, sizeof *self);
     assert (self);
     self->pid = umbp_bench_start_process (argv, log, NULL);
-    self->talk = self->pid > 0 ? s_connect (self->pid, folder) : NULL;
+    int sock = self->pid > 0 ? umbp_bench_dial (self->pid, path, START_MS, CALL_S) : -1;
+    self->talk = sock >= 0 ? fdopen (sock, "r") : NULL;
     if (!self->talk) {
         *why = "it does not start";
         umbp_bench_mooncake_destroy (&self);

@@ -10,6 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -85,6 +88,25 @@ int umbp_bench_end_process (pid_t pid, int signal, int timeout_ms)
         kill (pid, SIGKILL);
         waitpid (pid, &status, 0);
     }
+    return -1;
+}
+
+int umbp_bench_dial (pid_t pid, const char *path, int timeout_ms, int call_s)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    snprintf (address.sun_path, sizeof address.sun_path, "%s", path);
+    int64_t until_ms = umbp_clock_ms () + timeout_ms;
+    int sock = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct timeval limit = { .tv_sec = call_s };
+    setsockopt (sock, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    setsockopt (sock, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+    while (sock >= 0 && umbp_clock_ms () < until_ms && waitpid (pid, NULL, WNOHANG) == 0) {
+        if (connect (sock, (struct sockaddr *) &address, sizeof address) == 0)
+            return sock;
+        s_pause ();
+    }
+    if (sock >= 0)
+        close (sock);
     return -1;
 }
 

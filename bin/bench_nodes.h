@@ -22,6 +22,10 @@ pid_t umbp_bench_start_process (char *const *argv, const char *log, int *out);
 //  and the signal that ended it, or -1 if it had to be killed.
 int umbp_bench_end_process (pid_t pid, int signal, int timeout_ms);
 
+//  Connect to the UNIX socket at path once the process listens there, at most so long; each send and
+//  receive may take call_s. Returns a blocking socket, or -1.
+int umbp_bench_dial (pid_t pid, const char *path, int timeout_ms, int call_s);
+
 //  CPU seconds that a process has used; 0 if there is none
 double umbp_bench_cpu (pid_t pid);
 

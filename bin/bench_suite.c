@@ -29,6 +29,15 @@ bool umbp_bench_suite_wants (const umbp_bench_suite_t *self, const char *name)
     return strstr (name, self->options->rows) != NULL;
 }
 
+bool umbp_bench_suite_wants_any (const umbp_bench_suite_t *self, const umbp_bench_row_t *rows,
+                                 size_t count)
+{
+    bool any = false;
+    for (size_t index = 0; index < count; index++)
+        any |= umbp_bench_suite_wants (self, rows[index].name);
+    return any;
+}
+
 void umbp_bench_suite_miss (umbp_bench_suite_t *self, const char *part, const char *why)
 {
     fprintf (stderr, "umbp-bench: %s: %s\n", part, why);

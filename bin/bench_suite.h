@@ -39,6 +39,10 @@ typedef struct {
 //  Whether the row was asked for
 bool umbp_bench_suite_wants (const umbp_bench_suite_t *self, const char *name);
 
+//  Whether one of them was
+bool umbp_bench_suite_wants_any (const umbp_bench_suite_t *self, const umbp_bench_row_t *rows,
+                                 size_t count);
+
 //  Measure both in turns after one of each for nothing, and print and keep the medians. arg goes to
 //  the probes. Nothing if the row was not asked for.
 void umbp_bench_suite_row (umbp_bench_suite_t *self, const umbp_bench_row_t *row, void *arg);

@@ -184,9 +184,7 @@ static bool s_start (self_t *self)
 
 void umbp_bench_values_rows (umbp_bench_suite_t *suite)
 {
-    bool any = false;
-    for (size_t index = 0; index < ROWS; index++)
-        any |= umbp_bench_suite_wants (suite, s_rows[index].name);
+    bool any = umbp_bench_suite_wants_any (suite, s_rows, ROWS);
     self_t *self = any ? calloc (1, sizeof *self) : NULL;
     if (!self)
         return;

@@ -4,12 +4,18 @@
 //  key, like who does not answer, leaves the word to the next owner. The router is asked in the
 //  end, if no owner answers, or works with another ring than we do. Who let us wait is asked after the
 //  others for a while: a node that has just died delays few calls, not each of them.
+//
+//  Before anybody is asked we look at the boards of the nodes of this host (board.h) that lend us their
+//  memory: what one shows is there, whatever others say, and costs no message. Only what none of them
+//  shows is asked of the index, which alone can say that there is no block. Who had to ask often has the
+//  nodes of this host lend him their memory, one after the other.
 #include "client/batch.h"
 #include "cluster/bulk/clock.h"
 
 #define OPEN INT8_MAX                   //  No outcome yet
 #define NOBODY UINT16_MAX
 #define PASSES_MAX 2                    //  With our ring, and with the one after it
+#define LEND_AFTER 32                   //  Questions until one more node of this host is to lend us its memory
 #define ANOTHER_MS 500                  //  Who is silent for so long is left for the next owner, or the router
 
 //  Whom to ask first
@@ -171,6 +177,7 @@ static void s_send (look_t *look, group_t *group, int64_t deadline_ms)
     group->question = rc == 0 ? msg.id : 0;
     if (rc != 0)
         look->ranks[group->member] = FAILED;
+    lane->asked += rc == 0;
 }
 
 //  What one shard said. Its absent counts only if it works with the ring that led us to it, and
@@ -264,16 +271,80 @@ static void s_ask_router (look_t *look)
     }
 }
 
-//  What our node shows on its board is there, whatever others say
+//  Keys that are open, without those that a board shows
+typedef struct {
+    umbp_board_probe_t *probes;
+    uint32_t *which;
+    size_t count;
+} probes_t;
+
+static void s_look_at_board (look_t *look, probes_t *open, const void *board)
+{
+    umbp_board_find (board, open->probes, open->count);
+    size_t left = 0;
+    for (size_t index = 0; index < open->count; index++) {
+        if (open->probes[index].there) {
+            look->found[open->which[index]] = 1;
+            continue;
+        }
+        open->probes[left] = open->probes[index];
+        open->which[left++] = open->which[index];
+    }
+    open->count = left;
+}
+
+//  Whether a door lends us the board of another node. One that does not answer may be gone with its
+//  blocks; and who has to ask his router may be of another tenant.
+static bool s_has_board (const umbp_lane_t *lane, const umbp_door_t *door)
+{
+    if (!door->memory || !door->memory->board || door->memory == lane->near)
+        return false;
+    const umbp_topology_t *topology = lane->cluster->topology;
+    int member = umbp_topology_find (topology, umbp_text (door->node));
+    return member >= 0 && !lane->pool->ask_router
+           && umbp_topology_member (topology, (size_t) member)->state == UMBP_MEMBER_ALIVE;
+}
+
+//  The board of our own node first. The doors were looked at as the call began.
 static void s_look_here (look_t *look)
 {
-    const umbp_memory_t *memory = look->lane->near;
-    umbp_notice_t notice;
-    for (size_t index = 0; memory && memory->board && index < look->count; index++)
-        if (look->found[index] == OPEN
-            && umbp_board_look (memory->board, look->keys[index].key, look->keys[index].key_size,
-                                &notice))
-            look->found[index] = 1;
+    umbp_lane_t *lane = look->lane;
+    umbp_mark_t mark = umbp_lane_mark (lane);
+    probes_t open = { .probes = umbp_lane_take (lane, look->count, sizeof *open.probes),
+                      .which = umbp_lane_take (lane, look->count, sizeof *open.which) };
+    for (size_t index = 0; index < look->count; index++)
+        if (look->found[index] == OPEN) {
+            open.probes[open.count] =
+                (umbp_board_probe_t) { .key = look->keys[index].key,
+                                       .key_size = look->keys[index].key_size };
+            open.which[open.count++] = (uint32_t) index;
+        }
+    if (lane->near && lane->near->board)
+        s_look_at_board (look, &open, lane->near->board);
+    for (size_t number = 0; number < lane->door_count && open.count > 0; number++)
+        if (s_has_board (lane, &lane->doors[number]))
+            s_look_at_board (look, &open, lane->doors[number].memory->board);
+    umbp_lane_rewind (lane, mark);
+}
+
+//  Behind a call: if many had to ask, one more node of this host may lend us its memory. What is asked
+//  of one may lie at any.
+static void s_borrow (umbp_lane_t *lane)
+{
+    if (lane->asked < LEND_AFTER || lane->pool->ask_router)
+        return;
+    const umbp_topology_t *topology = lane->cluster->topology;
+    size_t members = umbp_topology_count (topology);
+    lane->asked = 0;
+    for (size_t turn = 0; turn < members; turn++) {
+        size_t number = lane->lender++ % members;
+        const umbp_member_t *member = umbp_topology_member (topology, number);
+        if (!lane->cluster->here[number] || member->state != UMBP_MEMBER_ALIVE
+            || umbp_memory_of (lane, member->node))
+            continue;
+        umbp_memory_borrow (lane, member->node);
+        return;
+    }
 }
 
 static bool s_is_open (const look_t *look)
@@ -356,6 +427,7 @@ static size_t s_look_all (umbp_lane_t *lane, const umbp_key_t *keys, size_t coun
         at += window;
         umbp_lane_rewind (lane, mark);
     }
+    s_borrow (lane);
     lane->stats.exists += at;
     return at;
 }

@@ -90,6 +90,9 @@ struct umbp_lane {
     size_t touch_count;
     int64_t touched_ms;                 //  When it was told last
 
+    unsigned asked;                     //  Questions of exists since a node was asked for its memory
+    size_t lender;                      //  The member that may be asked for it next
+
     umbp_spin_t spin;                   //  Of whoever waits for answers
     zmq_msg_t frames[4];                //  Of the last answer over ZeroMQ
     size_t frame_count;
@@ -218,6 +221,9 @@ void umbp_door_close (umbp_lane_t *lane, int number);
 
 //  Ask a node to lend us its memory, if it may and did not refuse just now
 void umbp_memory_attach (umbp_lane_t *lane, const char *node);
+
+//  The same for who wants its board: pages of blocks are put in place only once they are used
+void umbp_memory_borrow (umbp_lane_t *lane, const char *node);
 
 //  The memory that a node lends us now, so that extents which it named to our session can be used
 //  in it; NULL if it does not. What it lent before is given back at the first sign that it is gone.

@@ -68,9 +68,7 @@ static void s_map_board (umbp_memory_t *self, const int *fd)
         self->board = umbp_shm_map_base (self->board_map, 0);
 }
 
-//  Pages are put in place within the deadline, those to be written first: they may not exist yet
-static umbp_memory_t *s_map (const umbp_msg_attach_ok_t *msg, const char *node, const int *fds,
-                             int64_t deadline_ms)
+static umbp_memory_t *s_map (const umbp_msg_attach_ok_t *msg, const char *node, const int *fds)
 {
     size_t count = msg->regions.count;
     umbp_memory_t *self = zmalloc (sizeof (umbp_memory_t));
@@ -86,12 +84,17 @@ static umbp_memory_t *s_map (const umbp_msg_attach_ok_t *msg, const char *node, 
     }
     if (msg->board > 0)
         s_map_board (self, &fds[count]);
-    umbp_shm_map_populate (self->writes, deadline_ms);
-    umbp_shm_map_populate (self->reads, deadline_ms);
     return self;
 }
 
-static umbp_memory_t *s_borrow (umbp_lane_t *lane, int number, int64_t deadline_ms)
+//  Pages are put in place within the deadline, those to be written first: they may not exist yet
+static void s_populate (umbp_memory_t *self, int64_t deadline_ms)
+{
+    umbp_shm_map_populate (self->writes, deadline_ms);
+    umbp_shm_map_populate (self->reads, deadline_ms);
+}
+
+static umbp_memory_t *s_borrow (umbp_lane_t *lane, int number, bool populate, int64_t deadline_ms)
 {
     umbp_msg_t msg;
     int fds[UMBP_SHM_FDS_MAX];
@@ -103,7 +106,9 @@ static umbp_memory_t *s_borrow (umbp_lane_t *lane, int number, int64_t deadline_
     if (umbp_text_is (msg.attach_ok.node, door->node)) {
         memory = umbp_pool_memory (lane->pool, door->node, msg.attach_ok.node_epoch);
         if (!memory) {
-            memory = s_map (&msg.attach_ok, door->node, fds, deadline_ms);
+            memory = s_map (&msg.attach_ok, door->node, fds);
+            if (memory && populate)
+                s_populate (memory, deadline_ms);
             if (memory)
                 memory = umbp_pool_add_memory (lane->pool, memory);
         }
@@ -112,17 +117,27 @@ static umbp_memory_t *s_borrow (umbp_lane_t *lane, int number, int64_t deadline_
     return memory;
 }
 
-void umbp_memory_attach (umbp_lane_t *lane, const char *node)
+static void s_attach (umbp_lane_t *lane, const char *node, bool populate)
 {
     if (umbp_memory_of (lane, node))
         return;
     int number = umbp_door_open (lane, UMBP_SHARED_ACTOR, node);
     if (number == UMBP_NO_DOOR)
         return;
-    umbp_memory_t *memory = s_borrow (lane, number, umbp_lane_slice (lane, 0));
+    umbp_memory_t *memory = s_borrow (lane, number, populate, umbp_lane_slice (lane, 0));
     lane->doors[number].memory = memory;
     if (!memory)
         umbp_door_close (lane, number);
+}
+
+void umbp_memory_attach (umbp_lane_t *lane, const char *node)
+{
+    s_attach (lane, node, true);
+}
+
+void umbp_memory_borrow (umbp_lane_t *lane, const char *node)
+{
+    s_attach (lane, node, false);
 }
 
 umbp_memory_t *umbp_memory_of (umbp_lane_t *lane, const char *node)

@@ -22,6 +22,7 @@
 #define NOTICES_MIN 1024
 #define NOTICES_MAX (UINT32_C (1) << 22)
 #define LOOKS_MAX 4                     //  Tries to see a notice that does not change meanwhile
+#define AT_ONCE 32                      //  Keys whose lines are fetched together
 
 typedef _Atomic uint64_t word_t;
 
@@ -96,10 +97,14 @@ static uint64_t s_bucket (const void *base, uint64_t tag, int choice)
 //  may be in. Returns false if there is none.
 static bool s_next (const void *base, uint64_t tag, size_t *from, uint32_t *notice)
 {
-    for (; *from < CHOICES * WAYS; (*from)++) {
+    while (*from < CHOICES * WAYS) {
         uint64_t bucket = s_bucket (base, tag, (int) (*from / WAYS));
+        const word_t *tags = s_tags (base, bucket);
         size_t way = *from % WAYS;
-        if (s_load (&s_tags (base, bucket)[way]) != tag)
+        while (way < WAYS && s_load (&tags[way]) != tag)
+            way++;
+        *from += way - *from % WAYS;
+        if (way == WAYS)
             continue;
         *notice = (uint32_t) (bucket * WAYS + way);
         (*from)++;
@@ -311,6 +316,63 @@ bool umbp_board_look (const void *base, const void *key, size_t key_size, umbp_n
                 return true;
     }
     return false;
+}
+
+//  Whether a notice is up, and about the key. One that changes just now is as none.
+static bool s_shows (const word_t *notice, const void *key, size_t key_size)
+{
+    uint64_t version = atomic_load_explicit (&notice[VERSION], memory_order_acquire);
+    bool same = s_is_key (notice, key, key_size) && (uint16_t) s_load (&notice[SHAPE]) > 0;
+    atomic_thread_fence (memory_order_acquire);
+    return same && version % 2 == 0 && s_load (&notice[VERSION]) == version;
+}
+
+//  What will be read of a notice, for a key of that size
+static void s_fetch_notice (const void *base, uint32_t place, size_t key_size)
+{
+    const word_t *notice = s_notice (base, place);
+    for (size_t word = 0; word < KEY + key_size / sizeof (word_t); word += WAYS)
+        __builtin_prefetch ((const void *) &notice[word]);
+}
+
+//  By its whole key, among all notices that may be about it
+static bool s_has (const void *base, const umbp_board_probe_t *probe)
+{
+    uint32_t place;
+    bool there = false;
+    for (size_t from = 0; !there && s_next (base, probe->tag, &from, &place);)
+        there = s_shows (s_notice (base, place), probe->key, probe->key_size);
+    return there;
+}
+
+static void s_find_some (const void *base, umbp_board_probe_t *probes, size_t count)
+{
+    for (size_t index = 0; index < count; index++) {
+        umbp_board_probe_t *probe = &probes[index];
+        probe->tag = s_tag (base, probe->key, probe->key_size);
+        for (int choice = 0; choice < CHOICES; choice++)
+            __builtin_prefetch ((const void *) s_tags (base, s_bucket (base, probe->tag, choice)));
+    }
+    for (size_t index = 0; index < count; index++) {
+        umbp_board_probe_t *probe = &probes[index];
+        size_t from = 0;
+        probe->there = probe->key_size > 0 && probe->key_size <= UMBP_BOARD_KEY_MAX
+                       && s_next (base, probe->tag, &from, &probe->place);
+        if (probe->there)
+            s_fetch_notice (base, probe->place, probe->key_size);
+    }
+    for (size_t index = 0; index < count; index++) {
+        umbp_board_probe_t *probe = &probes[index];
+        if (probe->there)               //  So its tag says
+            probe->there = s_shows (s_notice (base, probe->place), probe->key, probe->key_size)
+                           || s_has (base, probe);
+    }
+}
+
+void umbp_board_find (const void *base, umbp_board_probe_t *probes, size_t count)
+{
+    for (size_t at = 0; at < count; at += AT_ONCE)
+        s_find_some (base, probes + at, count - at < AT_ONCE ? count - at : AT_ONCE);
 }
 
 bool umbp_board_still (const void *base, const umbp_notice_t *found)

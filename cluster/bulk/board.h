@@ -73,6 +73,19 @@ bool umbp_board_check (const void *base, size_t bytes);
 //  just now.
 bool umbp_board_look (const void *base, const void *key, size_t key_size, umbp_notice_t *found);
 
+//  One of many keys that are looked for at once
+typedef struct {
+    const void *key;
+    size_t key_size;
+    uint64_t tag;                       //  The board's own, like place
+    uint32_t place;
+    bool there;                         //  A notice about it was up; set by umbp_board_find
+} umbp_board_probe_t;
+
+//  Look for keys on a board that was checked. What many lie behind in memory is fetched at once, so that
+//  one key costs a fraction of a look for it alone.
+void umbp_board_find (const void *base, umbp_board_probe_t *probes, size_t count);
+
 //  Whether the notice is still up: then all that was read since the look is of that block
 bool umbp_board_still (const void *base, const umbp_notice_t *found);
 

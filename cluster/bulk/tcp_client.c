@@ -23,6 +23,8 @@
 #define CHUNK_BYTES ((size_t) 512 * 1024)   //  Moved at once, and summed while in cache
 #define VECTORS_MAX 64
 #define REQUESTS_MAX 64                     //  Headers sent at once
+#define AHEAD_BYTES                                                                                \
+    ((size_t) 32 * 1024) //  Received behind a reply, so that small blocks come together
 #define RUNS_MAX 5                      //  Connections that one batch is tried on
 #define UNKNOWN INT_MAX                     //  Status of an item without an outcome
 
@@ -31,6 +33,8 @@ struct umbp_bulk_client {
     uint64_t size_max;
     uint32_t tag;                       //  Of the next batch's first item
     umbp_bulk_seal_t requests, replies;
+    size_t ahead_at, ahead_size;        //  Of what came behind a reply, and has its turn next
+    uint8_t ahead[AHEAD_BYTES];
 };
 
 typedef struct {
@@ -163,7 +167,8 @@ static int s_send_step (batch_t *batch)
     if (batch->out_cursor.left)
         count += s_chunk (batch, vectors + count, VECTORS_MAX - count);
     struct msghdr message = { .msg_iov = vectors, .msg_iovlen = count };
-    ssize_t rc = sendmsg (batch->client->sock, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    int more = batch->op == UMBP_BULK_WRITE && batch->next < batch->count ? MSG_MORE : 0;
+    ssize_t rc = sendmsg (batch->client->sock, &message, MSG_NOSIGNAL | MSG_DONTWAIT | more);
     if (rc <= 0)
         return s_blocked (rc);
     size_t size = (size_t) rc < header ? (size_t) rc : header;
@@ -221,8 +226,8 @@ static int s_take_reply (batch_t *batch)
     return 1;
 }
 
-//  Name where the next bytes go: the rest of the body, up to a chunk, and the reply header after it
-//  if one more is to come. body_p receives how many bytes of body that is.
+//  Name where the next bytes go: the rest of the body, up to a chunk, the reply header after it if
+//  one more is to come, and what comes behind that. body_p receives how many bytes of body that is.
 static size_t s_room (batch_t *batch, struct iovec *vectors, size_t *body_p)
 {
     size_t count = 0;
@@ -230,26 +235,57 @@ static size_t s_room (batch_t *batch, struct iovec *vectors, size_t *body_p)
     bool more = true;
     if (batch->in_body) {
         count =
-            umbp_cursor_vectors (&batch->in_cursor, vectors, VECTORS_MAX - 1, CHUNK_BYTES, body_p);
+            umbp_cursor_vectors (&batch->in_cursor, vectors, VECTORS_MAX - 2, CHUNK_BYTES, body_p);
         more = *body_p == batch->in_cursor.left && s_skip (batch, batch->at + 1) < batch->count;
     }
-    if (more)
+    if (more) {
         vectors[count++] =
             (struct iovec){ batch->in + batch->in_size, sizeof batch->in - batch->in_size };
+        vectors[count++] = (struct iovec) { batch->client->ahead, AHEAD_BYTES };
+    }
     return count;
+}
+
+//  Take what came behind a reply: of one body, or of one header
+static int s_take_ahead (batch_t *batch)
+{
+    umbp_bulk_client_t *client = batch->client;
+    uint8_t *from = client->ahead + client->ahead_at;
+    size_t size = client->ahead_size - client->ahead_at;
+    if (batch->in_body) {
+        size = umbp_cursor_put (&batch->in_cursor, from, size);
+        if (batch->items[batch->at].want_sum)
+            umbp_sum_update (&batch->in_sum, from, size);
+        if (batch->in_cursor.left == 0)
+            s_finish (batch, 0);
+    } else {
+        size_t room = sizeof batch->in - batch->in_size;
+        size = size < room ? size : room;
+        memcpy (batch->in + batch->in_size, from, size);
+        batch->in_size += size;
+    }
+    client->ahead_at += size;
+    return batch->in_size == sizeof batch->in ? s_take_reply (batch) : 1;
 }
 
 static int s_recv_step (batch_t *batch)
 {
+    umbp_bulk_client_t *client = batch->client;
+    if (client->ahead_at < client->ahead_size)
+        return s_take_ahead (batch);
     struct iovec vectors[VECTORS_MAX];
     size_t body;
     struct msghdr message = { .msg_iov = vectors };
     message.msg_iovlen = s_room (batch, vectors, &body);
-    ssize_t rc = recvmsg (batch->client->sock, &message, MSG_DONTWAIT);
+    ssize_t rc = recvmsg (client->sock, &message, MSG_DONTWAIT);
     if (rc <= 0)
         return s_blocked (rc);
-    size_t size = (size_t) rc < body ? (size_t) rc : body;
-    batch->in_size += rc - size;
+    size_t size = (size_t) rc < body ? (size_t) rc : body, rest = (size_t) rc - size;
+    size_t head = sizeof batch->in - batch->in_size;
+    head = rest < head ? rest : head;
+    batch->in_size += head;
+    client->ahead_at = 0;
+    client->ahead_size = rest - head;
     if (size) {
         if (batch->items[batch->at].want_sum)
             s_sum_vectors (&batch->in_sum, vectors, size);

@@ -4,6 +4,10 @@
 //  4.2 GB/s, 64 MiB, cubic), and it is what makes revoking exact: sendfile hands the pages
 //  themselves to the network stack, which may read them long after the call, when they hold another
 //  block.
+//
+//  A peer that is woken for each small block costs more than the block. So what is sent is kept
+//  together: answers to WRITEs wait in the output until nothing more has come, and a READ that
+//  another one follows is sent with the word that more comes.
 #include "cluster/bulk/tcp_conn.h"
 
 #include "cluster/bulk/clock.h"
@@ -14,7 +18,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define TURN_BYTES ((size_t) 1024 * 1024)
 #define TURN_STEPS 64                   //  For small requests
 #define VECTORS_MAX 64
 
@@ -60,6 +63,11 @@ bool umbp_conn_is_idle (const umbp_conn_t *self)
     return self->phase == PHASE_REQUEST && self->in_at == self->in_size;
 }
 
+bool umbp_conn_is_moving (const umbp_conn_t *self, size_t size)
+{
+    return self->card && self->cursor.left > size;
+}
+
 //  ---- Sockets
 
 //  The outcome of a call that moved no bytes
@@ -73,6 +81,12 @@ static umbp_conn_rc_t s_blocked (ssize_t rc, umbp_conn_rc_t wait)
 static size_t s_input (const umbp_conn_t *self)
 {
     return self->in_size - self->in_at;
+}
+
+//  Answers wait to be sent
+static bool s_has_output (const umbp_conn_t *self)
+{
+    return self->out_at < self->out_size;
 }
 
 //  Have a whole header in the input. Returns MORE if it is there.
@@ -105,6 +119,7 @@ static umbp_conn_rc_t s_malformed (umbp_conn_t *self)
     return s_end (&self->env->stats->malformed);
 }
 
+//  Put a reply behind those that wait. It is sent at once if it is a READ's, or no other would fit.
 static void s_reply (umbp_conn_t *self, int status, uint64_t size)
 {
     const umbp_bulk_reply_t reply = {
@@ -113,11 +128,15 @@ static void s_reply (umbp_conn_t *self, int status, uint64_t size)
         .status = status,
         .size = size,
     };
-    umbp_bulk_reply_pack (&reply, self->out);
-    umbp_bulk_seal (&self->auth.replies, self->out, UMBP_BULK_REPLY_BYTES);
-    self->out_at = 0;
-    self->out_size = UMBP_BULK_REPLY_BYTES;
-    self->phase = PHASE_SEND;
+    if (!s_has_output (self))
+        self->out_at = self->out_size = 0;
+    uint8_t *wire = self->out + self->out_size;
+    umbp_bulk_reply_pack (&reply, wire);
+    umbp_bulk_seal (&self->auth.replies, wire, UMBP_BULK_REPLY_BYTES);
+    self->out_size += UMBP_BULK_REPLY_BYTES;
+    bool full = self->out_size + UMBP_BULK_REPLY_BYTES > sizeof self->out;
+    self->after = self->skip ? PHASE_SKIP : PHASE_REQUEST;
+    self->phase = self->card || full ? PHASE_SEND : self->after;
 }
 
 //  ---- Steps, one for each phase. Each returns MORE if the next can be taken at once.
@@ -129,7 +148,7 @@ static umbp_conn_rc_t s_welcome (umbp_conn_t *self, int status, size_t size)
     umbp_bulk_welcome_pack (&welcome, self->out);
     self->out_at = 0;
     self->out_size = size;
-    self->cursor.left = 0;
+    self->after = PHASE_PROOF;
     self->phase = PHASE_SEND;
     return UMBP_CONN_MORE;
 }
@@ -200,7 +219,6 @@ static umbp_conn_rc_t s_proof (umbp_conn_t *self, size_t *budget)
 static umbp_conn_rc_t s_refuse (umbp_conn_t *self, int status)
 {
     umbp_bulk_count (&self->env->stats->refused, 1);
-    self->cursor.left = 0;
     if (self->request.op == UMBP_BULK_WRITE) {
         self->skip = self->request.size;
         self->skipped += self->skip;
@@ -239,37 +257,58 @@ static umbp_conn_rc_t s_request (umbp_conn_t *self, size_t *budget)
     return UMBP_CONN_MORE;
 }
 
+//  Bytes of a block follow the output
+static bool s_is_reading (const umbp_conn_t *self)
+{
+    return self->card && self->request.op == UMBP_BULK_READ;
+}
+
 //  The output is out, and so are the bytes of a READ
 static umbp_conn_rc_t s_sent (umbp_conn_t *self)
 {
-    if (self->card) {
+    if (s_is_reading (self)) {
         umbp_desk_release (self->env->desk, &self->card);
         umbp_bulk_count (&self->env->stats->reads, 1);
         self->used_ms = self->env->now_ms;
     }
-    self->phase = !self->proven ? PHASE_PROOF : self->skip ? PHASE_SKIP : PHASE_REQUEST;
+    self->phase = self->after;
     return self->last ? UMBP_CONN_END : UMBP_CONN_MORE;
+}
+
+//  The next request is here, and is a READ: its answer follows at once
+static bool s_is_followed (const umbp_conn_t *self)
+{
+    umbp_bulk_request_t next;
+    return s_input (self) >= UMBP_BULK_REQUEST_BYTES
+           && umbp_bulk_request_unpack (&next, self->in + self->in_at) == 0
+           && next.op == UMBP_BULK_READ;
 }
 
 static umbp_conn_rc_t s_send (umbp_conn_t *self, size_t *budget)
 {
     struct iovec vectors[VECTORS_MAX];
-    size_t header = self->out_size - self->out_at, count = 0;
+    size_t header = self->out_size - self->out_at, count = 0, size = 0;
+    bool reading = s_is_reading (self);
     if (header)
         vectors[count++] = (struct iovec) { self->out + self->out_at, header };
-    count +=
-        umbp_cursor_vectors (&self->cursor, vectors + count, VECTORS_MAX - count, *budget, NULL);
+    if (reading)
+        count += umbp_cursor_vectors (&self->cursor, vectors + count, VECTORS_MAX - count, *budget,
+                                      &size);
+    bool more = reading && size == self->cursor.left && s_is_followed (self);
     struct msghdr message = { .msg_iov = vectors, .msg_iovlen = count };
-    ssize_t rc = sendmsg (self->sock, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    ssize_t rc =
+        sendmsg (self->sock, &message, MSG_NOSIGNAL | MSG_DONTWAIT | (more ? MSG_MORE : 0));
     if (rc <= 0)
         return s_blocked (rc, UMBP_CONN_OUT);
     self->moved_ms = self->env->now_ms;
-    size_t size = rc;
+    size = rc;
     if (size < header) {
         self->out_at += size;
         return UMBP_CONN_MORE;
     }
     self->out_at = self->out_size;
+    if (!reading)
+        return s_sent (self);
     size -= header;
     umbp_cursor_skip (&self->cursor, size);
     umbp_bulk_count (&self->env->stats->bytes_out, size);
@@ -277,20 +316,35 @@ static umbp_conn_rc_t s_send (umbp_conn_t *self, size_t *budget)
     return self->cursor.left ? UMBP_CONN_MORE : s_sent (self);
 }
 
-//  Bytes of a WRITE: first those that came with the header, then straight into the pages
+//  Receive bytes of a WRITE straight into the pages, and what comes behind them into the input.
+//  Returns as recvmsg does; *size_p: how many of them are the pages'.
+static ssize_t s_receive (umbp_conn_t *self, size_t budget, size_t *size_p)
+{
+    struct iovec vectors[VECTORS_MAX];
+    struct msghdr message = { .msg_iov = vectors };
+    size_t room;
+    message.msg_iovlen =
+        umbp_cursor_vectors (&self->cursor, vectors, VECTORS_MAX - 1, budget, &room);
+    if (room == self->cursor.left)
+        vectors[message.msg_iovlen++] = (struct iovec) { self->in, sizeof self->in };
+    ssize_t rc = recvmsg (self->sock, &message, MSG_DONTWAIT);
+    if (rc <= 0)
+        return rc;
+    *size_p = (size_t) rc < room ? (size_t) rc : room;
+    self->in_at = 0;
+    self->in_size = (size_t) rc - *size_p;
+    return rc;
+}
+
+//  Bytes of a WRITE: first those that came with the header
 static umbp_conn_rc_t s_fill (umbp_conn_t *self, size_t *budget)
 {
     size_t size = umbp_cursor_put (&self->cursor, self->in + self->in_at, s_input (self));
     self->in_at += size;
     if (self->cursor.left && size == 0) {
-        struct iovec vectors[VECTORS_MAX];
-        struct msghdr message = { .msg_iov = vectors };
-        message.msg_iovlen =
-            umbp_cursor_vectors (&self->cursor, vectors, VECTORS_MAX, *budget, NULL);
-        ssize_t rc = recvmsg (self->sock, &message, MSG_DONTWAIT);
+        ssize_t rc = s_receive (self, *budget, &size);
         if (rc <= 0)
             return s_blocked (rc, UMBP_CONN_IN);
-        size = rc;
         umbp_cursor_skip (&self->cursor, size);
         self->moved_ms = self->env->now_ms;
     }
@@ -334,11 +388,19 @@ static umbp_conn_rc_t (*const s_steps[]) (umbp_conn_t *, size_t *) = {
     [PHASE_SKIP] = s_skip,
 };
 
-umbp_conn_rc_t umbp_conn_turn (umbp_conn_t *self)
+umbp_conn_rc_t umbp_conn_turn (umbp_conn_t *self, size_t budget)
 {
-    size_t budget = TURN_BYTES;
     umbp_conn_rc_t rc = UMBP_CONN_MORE;
-    for (int step = 0; rc == UMBP_CONN_MORE && budget > 0 && step < TURN_STEPS; step++)
+    for (int step = 0; rc == UMBP_CONN_MORE && budget > 0 && step < TURN_STEPS; step++) {
         rc = s_steps[self->phase] (self, &budget);
+        if (rc == UMBP_CONN_IN && s_has_output (self)) {
+            self->after = self->phase;
+            self->phase = PHASE_SEND;
+            rc = UMBP_CONN_MORE;        //  Before we wait, so that nobody waits for us
+        }
+    }
+    if (rc == UMBP_CONN_END && self->phase != PHASE_SEND && s_has_output (self))
+        send (self->sock, self->out + self->out_at, self->out_size - self->out_at,
+              MSG_NOSIGNAL | MSG_DONTWAIT);          //  What was done before counts, if it gets there
     return rc;
 }

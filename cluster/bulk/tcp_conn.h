@@ -55,11 +55,13 @@ typedef enum {
     UMBP_CONN_END,                      //  To be closed
 } umbp_conn_rc_t;
 
-#define UMBP_CONN_INPUT_BYTES 4096      //  Read ahead: headers, and little of the bytes after them
+#define UMBP_CONN_INPUT_BYTES 16384     //  Read ahead: headers, and little of the bytes after them
+#define UMBP_CONN_OUTPUT_BYTES 2048     //  Answers that wait to be sent together
 
 typedef struct {
     int sock;                           //  -1: not in use
     int phase;                          //  Index of a step in tcp_conn.c
+    int after;                          //  The phase that comes once all output is sent
     const umbp_conn_env_t *env;
     uint64_t session;
     bool proven;                        //  It has the key of its session
@@ -76,7 +78,7 @@ typedef struct {
     uint64_t skipped;                   //  Such bytes since the last accepted request
     size_t out_at, out_size;
     size_t in_at, in_size;
-    uint8_t out[UMBP_BULK_WELCOME_BYTES];
+    uint8_t out[UMBP_CONN_OUTPUT_BYTES];
     uint8_t in[UMBP_CONN_INPUT_BYTES];
 } umbp_conn_t;
 
@@ -91,8 +93,11 @@ void umbp_conn_close (umbp_conn_t *self);
 //  Returns false if some are live at that time, and the connection should stay. Close it next.
 bool umbp_conn_retire (umbp_conn_t *self, int64_t now_ms);
 
-//  Move what can be moved, at most about a megabyte, so that every connection gets its turn.
-umbp_conn_rc_t umbp_conn_turn (umbp_conn_t *self);
+//  Move what can be moved, at most about so many bytes, so that every connection gets its turn.
+umbp_conn_rc_t umbp_conn_turn (umbp_conn_t *self, size_t budget);
+
+//  True if a block is under way with more than so many bytes to come
+bool umbp_conn_is_moving (const umbp_conn_t *self, size_t size);
 
 //  True if it is between requests
 bool umbp_conn_is_idle (const umbp_conn_t *self);

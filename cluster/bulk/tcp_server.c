@@ -1,4 +1,10 @@
 //  cluster/bulk/tcp_server.c - serves the bytes of a node's regions. See tcp_server.h.
+//
+//  Who has much to move is served best in long turns, one connection after the other: its bytes are
+//  in the caches, and fewer sleepers are woken. Who wants little shall not wait for all of them. So a
+//  connection first gets a short turn, as soon as it is ready; what is left stands in line, of which
+//  the first has a long turn between two looks at all that is ready. (Foreground and background:
+//  L. Kleinrock, "Queueing Systems", volume 2, 1976.)
 #include "cluster/bulk/tcp_server.h"
 
 #include "cluster/bulk/clock.h"
@@ -20,6 +26,8 @@
 #define ACCEPTS_MAX 16                  //  Connections taken per wake-up
 #define STRANGERS_MIN 32                //  A bound on them is no lower unless it is given
 #define TICK_MS 250                     //  How exact the time-outs of connections are
+#define SHORT_TURN ((size_t) 128 * 1024)
+#define LONG_TURN ((size_t) 1024 * 1024)
 
 //  A connection and its place in the loop
 typedef struct seat {
@@ -29,7 +37,9 @@ typedef struct seat {
     bool stranger;                      //  It gave no proof yet
     uint64_t from;                      //  Address of the peer
     uint32_t events;                    //  What epoll waits for
-    bool again;                         //  Has more to do, without waiting
+    struct seat *behind;                //  In line
+    bool in_line;
+    bool again;                         //  Has more to do, without waiting; else its place is void
 } seat_t;
 
 struct umbp_bulk_server {
@@ -46,8 +56,7 @@ struct umbp_bulk_server {
     seat_t *oldest, *newest;            //  Strangers
     size_t stranger_count, strangers_max, strangers_per_address_max;
     size_t seat_count;
-    seat_t **again;                     //  Those with more to do, or that had
-    size_t again_count;
+    seat_t *first, *last;               //  In line for a long turn
     int64_t tick_ms;
     pthread_t thread;
     bool running;
@@ -98,25 +107,46 @@ static void s_close (umbp_bulk_server_t *self, seat_t *seat)
     self->free_seats = seat;
 }
 
-//  Give a connection its turn, and arrange for the next one
-static void s_turn (umbp_bulk_server_t *self, seat_t *seat)
+static void s_line_up (umbp_bulk_server_t *self, seat_t *seat)
 {
-    umbp_conn_rc_t rc = umbp_conn_turn (&seat->conn);
+    seat->again = true;
+    if (seat->in_line)
+        return;
+    seat->in_line = true;
+    seat->behind = NULL;
+    *(self->first ? &self->last->behind : &self->first) = seat;
+    self->last = seat;
+}
+
+//  Give a connection its turn, and arrange for the next one
+static void s_turn (umbp_bulk_server_t *self, seat_t *seat, size_t bytes)
+{
+    umbp_conn_rc_t rc = umbp_conn_turn (&seat->conn, bytes);
     if (rc == UMBP_CONN_END) {
         s_close (self, seat);
         return;
     }
     if (seat->stranger && seat->conn.proven)
         s_leave_strangers (self, seat);
-    seat->again = rc == UMBP_CONN_MORE;
-    if (seat->again) {
-        self->again[self->again_count++] = seat;
+    if (rc == UMBP_CONN_MORE) {
+        s_line_up (self, seat);
         return;
     }
     uint32_t events = rc == UMBP_CONN_OUT ? EPOLLOUT : EPOLLIN;
     if (events != seat->events)
         s_watch (self, EPOLL_CTL_MOD, seat->conn.sock, events, seat);
     seat->events = events;
+}
+
+//  A socket is ready. A long transfer that had to wait for it stands in line like others.
+static void s_ready (umbp_bulk_server_t *self, seat_t *seat)
+{
+    if (seat->conn.sock == -1 || seat->again)
+        return;
+    if (umbp_conn_is_moving (&seat->conn, SHORT_TURN))
+        s_line_up (self, seat);
+    else
+        s_turn (self, seat, SHORT_TURN);
 }
 
 //  Too many strangers in all, or from one address, or no seat left: the one that had most time has
@@ -243,24 +273,24 @@ static void s_tick (umbp_bulk_server_t *self)
     s_listen (self, true);
 }
 
-//  Turns for those that need not wait. They may come into the same list again, behind us.
+//  A long turn for the first in line. It may have to stand behind the others again.
 static void s_go_on (umbp_bulk_server_t *self)
 {
-    size_t count = self->again_count;
-    self->again_count = 0;
-    for (size_t index = 0; index < count; index++) {
-        seat_t *seat = self->again[index];
-        if (seat->again) {
-            seat->again = false;
-            s_turn (self, seat);
-        }
+    seat_t *seat = self->first;
+    if (!seat)
+        return;
+    self->first = seat->behind;
+    seat->in_line = false;
+    if (seat->again) {
+        seat->again = false;
+        s_turn (self, seat, LONG_TURN);
     }
 }
 
 //  Connections are looked after every tick; without any the thread sleeps
 static int s_timeout_ms (const umbp_bulk_server_t *self)
 {
-    if (self->again_count)
+    if (self->first)
         return 0;
     return self->stats.connections > 0 || !self->listening ? TICK_MS : -1;
 }
@@ -270,7 +300,6 @@ static void s_round (umbp_bulk_server_t *self)
     struct epoll_event events[EVENTS_MAX];
     int count = epoll_wait (self->epoll, events, EVENTS_MAX, s_timeout_ms (self));
     self->env.now_ms = umbp_clock_ms ();
-    s_go_on (self);
     bool cut = false, accept = false;
     for (int index = 0; index < count; index++) {
         void *data = events[index].data.ptr;
@@ -278,14 +307,12 @@ static void s_round (umbp_bulk_server_t *self)
             cut = true;
         else if (data == &self->listener)
             accept = true;
-        else {
-            seat_t *seat = data;
-            if (seat->conn.sock != -1 && !seat->again)
-                s_turn (self, seat);
-        }
+        else
+            s_ready (self, data);
     }
     if (cut)
         s_cut (self);
+    s_go_on (self);
     if (accept)
         s_accept (self);
     if (self->env.now_ms - self->tick_ms >= TICK_MS) {
@@ -318,8 +345,7 @@ static size_t s_quarter (size_t count)
 static void s_make_seats (umbp_bulk_server_t *self, size_t count)
 {
     self->seats = calloc (count, sizeof (seat_t));
-    self->again = calloc (count, sizeof (seat_t *));
-    assert (self->seats && self->again);
+    assert (self->seats);
     self->seat_count = count;
     for (size_t index = count; index-- > 0;) {
         self->seats[index].conn.sock = -1;
@@ -424,7 +450,6 @@ void umbp_bulk_server_destroy (umbp_bulk_server_t **self_p)
             close (fds[index]);
     umbp_desk_destroy (&self->desk);
     free (self->seats);
-    free (self->again);
     free (self);
     *self_p = NULL;
 }

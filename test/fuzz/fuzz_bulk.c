@@ -194,7 +194,7 @@ static bool s_turn (umbp_conn_t *conn, umbp_desk_t *desk, int peer, size_t *used
     while (rc == UMBP_CONN_MORE || rc == UMBP_CONN_OUT) {
         if (conn->card && umbp_desk_is_cut (desk, conn->card))
             return false;
-        rc = umbp_conn_turn (conn);
+        rc = umbp_conn_turn (conn, (size_t) 1 << 20);
         *used = s_drain (peer, *used);
         if (*used == OUTPUT_MAX)
             return false;

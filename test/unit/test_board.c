@@ -68,7 +68,31 @@ static void test_finds_what_is_up (void)
     }
     CU_ASSERT_EQUAL (umbp_board_count (board), 0);
     CU_ASSERT_FALSE (umbp_board_look (s_base (board), key, UMBP_BOARD_KEY_MAX + 1, &found));
+    umbp_board_probe_t probes[] = { { .key = key, .there = true },
+                                    { .key = key, .key_size = sizeof key, .there = true } };
+    umbp_board_find (s_base (board), probes, 2);
+    CU_ASSERT_FALSE (probes[0].there || probes[1].there);
     umbp_board_destroy (&board);
+}
+
+//  All keys at once: the same answers as one by one. Returns how many are wrong.
+static size_t s_find_all (const umbp_board_t *board, const uint32_t *items, size_t count)
+{
+    umbp_board_probe_t *probes = calloc (count, sizeof *probes);
+    char (*keys)[32] = calloc (count, sizeof *keys);
+    size_t wrong = 0;
+    for (size_t number = 0; number < count; number++)
+        probes[number] = (umbp_board_probe_t) {
+            .key = keys[number],
+            .key_size = (size_t) snprintf (keys[number], sizeof keys[number], "block-%zu", number),
+            .there = number % 2,
+        };
+    umbp_board_find (s_base (board), probes, count);
+    for (size_t number = 0; number < count; number++)
+        wrong += probes[number].there != (items[number] != 0);
+    free (keys);
+    free (probes);
+    return wrong;
 }
 
 //  A model beside it: what the board says is always right, and most of what there is it has
@@ -96,6 +120,8 @@ static void test_agrees_with_a_model (void)
             up++;
         } else
             refused++;
+        if (turn % 10000 == 0)
+            wrong += s_find_all (board, items, KEYS);
     }
     CU_ASSERT_EQUAL (wrong, 0);
     CU_ASSERT_EQUAL (umbp_board_count (board), up);

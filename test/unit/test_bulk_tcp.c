@@ -171,6 +171,92 @@ static void test_refuses_what_was_not_granted (void)
     }
 }
 
+//  Small blocks in pieces of all sizes, some of them refused, in one batch: they come together, and
+//  each has its own bytes
+static void test_small_blocks_come_together (void)
+{
+    enum { COUNT = 300, ROUNDS = 10, SIZE = 9000 };
+    static umbp_piece_t pieces[COUNT][3];
+    static umbp_bulk_io_t ios[COUNT];
+    static int status[COUNT];
+    char *room = bulk_buffer + 8 * MIB, *image = bulk_buffer;
+    bulk_start ((umbp_bulk_server_config_t) { 0 });
+    bulk_grant_block (1, false, 0, 0, 2 * MIB);
+    bulk_grant_block (2, true, 0, 0, 2 * MIB);
+    umbp_bulk_client_t *client = bulk_connect (1);
+    for (uint64_t round = 0; round < ROUNDS; round++) {
+        uint64_t seed = bulk_seed + round, write = round % 2, good = 0;
+        memcpy (image, bulk_block (0, 0), 2 * MIB);
+        bulk_fill (room, COUNT * SIZE / 8 * 8, seed);
+        for (size_t index = 0; index < COUNT; index++) {
+            uint64_t size = umbp_splitmix (&seed) % SIZE, wrong = umbp_splitmix (&seed) % 4 == 0;
+            size_t first = size / 3, at = index * SIZE;
+            pieces[index][0] = (umbp_piece_t) { room + at, first };
+            pieces[index][1] = (umbp_piece_t) { room + at + first, 0 };
+            pieces[index][2] = (umbp_piece_t) { room + at + first, size - first };
+            ios[index] = (umbp_bulk_io_t){ .token = wrong ? 77 : 1 + write,
+                                           .offset = index * (2 * MIB / COUNT),
+                                           .pieces = pieces[index], .piece_count = 3,
+                                           .want_sum = true };
+            size = ios[index].offset + size > 2 * MIB ? 0 : size;
+            if (size == 0)
+                pieces[index][0].size = pieces[index][2].size = 0;
+            if (write && size > 2 * MIB / COUNT)     //  They do not overlap
+                pieces[index][2].size = 2 * MIB / COUNT - first;
+            good += !wrong;
+        }
+        int done = write ? umbp_bulk_client_write (client, ios, COUNT, status, bulk_soon ())
+                         : umbp_bulk_client_read (client, ios, COUNT, status, bulk_soon ());
+        CU_ASSERT_EQUAL (done, (int) good);
+        for (size_t index = 0; index < COUNT; index++) {
+            size_t size = pieces[index][0].size + pieces[index][2].size;
+            const char *there = bulk_block (0, 0) + ios[index].offset;
+            bool mine = ios[index].token != 77;
+            CU_ASSERT_EQUAL (status[index], mine ? 0 : UMBP_ESTALE);
+            CU_ASSERT_EQUAL (
+                memcmp (there, mine && write ? room + index * SIZE : image + ios[index].offset,
+                        size),
+                0);
+            if (!mine)
+                continue;
+            CU_ASSERT_EQUAL (memcmp (there, room + index * SIZE, size), 0);
+            CU_ASSERT_EQUAL (ios[index].sum, umbp_sum (room + index * SIZE, size));
+        }
+    }
+    umbp_bulk_client_destroy (&client);
+    bulk_stop ();
+}
+
+//  Answers that were kept back to be sent together are sent before the server waits for more, wherever
+//  in the next request that is
+static void test_answers_what_is_done (void)
+{
+    enum { SIZE = 100 };
+    uint8_t wire[UMBP_BULK_REQUEST_BYTES + SIZE] = { 0 };
+    const umbp_bulk_request_t request = { .op = UMBP_BULK_WRITE,
+                                          .tag = 77,
+                                          .token = 1,
+                                          .size = SIZE };
+    bulk_start ((umbp_bulk_server_config_t) { 0 });
+    bulk_grant_block (1, true, 0, 0, MIB);
+    int sock = raw_connect (1);
+    size_t left = 0;
+    for (size_t cut = 0; cut < sizeof wire; cut += 7) {
+        raw_send (sock, (const char *) wire + sizeof wire - left, left);
+        for (int count = 0; count < 3; count++) {
+            raw_seal (sock, &request, wire);
+            raw_send (sock, (const char *) wire, sizeof wire);
+        }
+        raw_seal (sock, &request, wire);
+        raw_send (sock, (const char *) wire, cut);
+        for (int count = 0; count < (left ? 4 : 3); count++)
+            CU_ASSERT_EQUAL (raw_hear (sock), 0);
+        left = sizeof wire - cut;
+    }
+    close (sock);
+    bulk_stop ();
+}
+
 //  One of the threads of the next test: 16 connections. Returns its argument if all went well. What
 //  CUnit asserts is for the main thread.
 static void *s_many (void *arg)
@@ -400,6 +486,8 @@ int main (int argc, char **argv)
     CU_ADD_TEST (suite, test_moves_scattered_blocks);
     CU_ADD_TEST (suite, test_moves_batches);
     CU_ADD_TEST (suite, test_refuses_what_was_not_granted);
+    CU_ADD_TEST (suite, test_small_blocks_come_together);
+    CU_ADD_TEST (suite, test_answers_what_is_done);
     CU_ADD_TEST (suite, test_serves_64_connections);
     CU_ADD_TEST (suite, test_slow_readers_block_nobody);
     CU_ADD_TEST (suite, test_reports_closed_sessions);
