@@ -15,8 +15,6 @@ static const char *const s_tiers[UMBP_TIERS] = {
     [UMBP_TIER_SHARED] = "tier:shared",
 };
 
-#define OWN_TIER "tier:dram"
-
 //  How long to wait for a tier's answer
 static uint32_t s_patience_ms (const umbp_copy_t *copy)
 {
@@ -122,7 +120,7 @@ static void s_store (umbp_migrator_t *self, umbp_lane_t *lane, size_t payload_si
     msg.store.replicas = lane->copy->replicas;
     msg.store.calm = lane->copy->calm;
     int rc =
-        umbp_post_ask (self->post, OWN_TIER, NULL, &msg, self->payload, payload_size,
+        umbp_post_ask (self->post, s_tiers[lane->copy->to], NULL, &msg, self->payload, payload_size,
                        s_patience_ms (lane->copy), s_on_stored, (uint64_t) (lane - self->lanes));
     if (rc < 0) {
         s_set (round, round->small, round->small_count, rc);
@@ -143,13 +141,14 @@ static void s_on_committed (void *arg, uint64_t number, int status, const umbp_m
     s_close (self, lane, UMBP_OK);
 }
 
-static void s_abort (umbp_migrator_t *self, const uint64_t *slots, uint32_t count)
+static void s_abort (umbp_migrator_t *self, const umbp_lane_t *lane, const uint64_t *slots,
+                     uint32_t count)
 {
     umbp_msg_t msg;
     umbp_msg_init (&msg, UMBP_MSG_abort, 0);
     msg.abort.slots = (umbp_u64s_t) { slots, count };
     if (count)
-        umbp_post_tell (self->post, OWN_TIER, NULL, &msg);
+        umbp_post_tell (self->post, s_tiers[lane->copy->to], NULL, &msg);
 }
 
 void umbp_lane_new_session (umbp_lane_t *lane)
@@ -180,7 +179,7 @@ static void s_commit (umbp_migrator_t *self, umbp_lane_t *lane)
             round->statuses[row->key] = (int8_t) row->status;
         }
     }
-    s_abort (self, self->aborted, aborted);
+    s_abort (self, lane, self->aborted, aborted);
     s_release (self, lane);
     umbp_msg_t msg;
     umbp_msg_init (&msg, UMBP_MSG_commit, 0);
@@ -190,10 +189,10 @@ static void s_commit (umbp_migrator_t *self, umbp_lane_t *lane)
     msg.commit.keep = true;
     int rc = 0;
     if (round->large_count)
-        rc = umbp_post_ask (self->post, OWN_TIER, NULL, &msg, NULL, 0, s_patience_ms (lane->copy),
+        rc = umbp_post_ask (self->post, s_tiers[lane->copy->to], NULL, &msg, NULL, 0, s_patience_ms (lane->copy),
                             s_on_committed, (uint64_t) (lane - self->lanes));
     if (rc < 0) {
-        s_abort (self, self->slots, round->large_count);
+        s_abort (self, lane, self->slots, round->large_count);
         s_set (round, round->large, round->large_count, rc);
     }
     if (rc < 0 || round->large_count == 0)
@@ -282,7 +281,7 @@ static void s_reserve (umbp_migrator_t *self, umbp_lane_t *lane)
     msg.reserve.calm = lane->copy->calm;
     msg.reserve.keys = s_gather (self, round, round->large, round->large_count);
     msg.reserve.sizes = (umbp_u32s_t) { self->sizes, round->large_count };
-    int rc = umbp_post_ask (self->post, OWN_TIER, NULL, &msg, NULL, 0, s_patience_ms (lane->copy),
+    int rc = umbp_post_ask (self->post, s_tiers[lane->copy->to], NULL, &msg, NULL, 0, s_patience_ms (lane->copy),
                             s_on_reserved, (uint64_t) (lane - self->lanes));
     if (rc < 0) {
         s_set (round, round->large, round->large_count, rc);
@@ -403,6 +402,7 @@ void umbp_migrator_round (umbp_migrator_t *self, umbp_lane_t *lane, umbp_copy_t 
     msg.lease.session = lane->session;
     msg.lease.keys = round->keys;
     msg.lease.inline_max = UMBP_INLINE_MAX;
+    msg.lease.calm = true;
     int rc = umbp_post_ask (self->post, s_tiers[copy->tier], copy->node, &msg, NULL, 0,
                             s_patience_ms (copy), s_on_leased, (uint64_t) (lane - self->lanes));
     if (rc < 0) {

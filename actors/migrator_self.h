@@ -18,7 +18,7 @@ typedef struct {
     umbp_origin_t origin;
     int64_t answer_by;
     char node[UMBP_NAME_MAX + 1];
-    unsigned tier;
+    unsigned tier, to;                  //  Of that node, of ours
     uint8_t replicas;                   //  What the copies here shall remember
     bool calm;                          //  Nothing here shall leave for them
     uint32_t count, done;               //  Keys, and those that have their status
