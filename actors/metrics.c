@@ -135,6 +135,7 @@ static const umbp_metric_t s_metrics[] = {
     { "tier", "leases_waiting", G, "requests of readers that wait for the disk" },
     { "tier", "disk_state", G, "0, or the error that the disk is in: see umbp-console errors" },
     { "tier", "disk_jobs", G, "blocks on their way from or to disk" },
+    { "tier", "disk_stuck", G, "of these, such that the disk says nothing of, though their time is over" },
     { "tier", "disk_fetches", C, "blocks read from disk" },
     { "tier", "disk_fetches_shared", C, "times that a block was wanted while it was being read" },
     { "tier", "disk_failures", C, "blocks that could not be written, or not be read" },

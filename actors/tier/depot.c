@@ -10,7 +10,7 @@
 
 #define NONE UINT32_MAX
 
-typedef enum { FREE, SAVE, FETCH } job_kind_t;
+typedef enum { FREE, SAVE, FETCH, STUCK } job_kind_t;    //  STUCK: it was given up, but the disk has its pages
 
 //  A block on its way: it waits for the log to take it, or the log has it
 typedef struct {
@@ -84,16 +84,17 @@ umbp_depot_t *umbp_depot_new (const umbp_depot_args_t *args, umbp_log_t **log_p,
     return self;
 }
 
-void umbp_depot_destroy (umbp_depot_t **self_p)
+bool umbp_depot_destroy (umbp_depot_t **self_p)
 {
     umbp_depot_t *self = *self_p;
     if (!self)
-        return;
-    umbp_log_close (&self->log);
+        return true;
+    bool clean = umbp_log_close (&self->log);
     free (self->jobs);
     free (self->regions);
     free (self);
     *self_p = NULL;
+    return clean;
 }
 
 //  --------------------------------------------------------------------------------------------------
@@ -111,19 +112,39 @@ static uint32_t s_job_new (umbp_depot_t *self, job_kind_t kind, uint32_t item, u
     return job;
 }
 
-//  It is over: say so, and let go of the block
-static void s_job_end (umbp_depot_t *self, uint32_t number, int status)
+static void s_say (umbp_depot_t *self, const job_t *job, int status)
 {
-    job_t *job = &self->jobs[number];
     umbp_depot_word_t word = { .what = job->kind == SAVE ? UMBP_DEPOT_SAVED : UMBP_DEPOT_FETCHED,
                                .item = job->item, .tag = job->tag, .status = status };
+    self->stats.failed += status < 0;
+    self->fn (self->owner, &word);
+}
+
+//  Its pages are free of the disk: let go of the block
+static void s_job_free (umbp_depot_t *self, uint32_t number)
+{
+    job_t *job = &self->jobs[number];
     job->kind = FREE;
     job->next = self->free_head;
     self->free_head = number;
     self->stats.jobs--;
-    self->stats.failed += status < 0;
-    self->fn (self->owner, &word);
-    umbp_store_unhold (self->store, word.item);
+    umbp_store_unhold (self->store, job->item);
+}
+
+static void s_job_end (umbp_depot_t *self, uint32_t number, int status)
+{
+    job_t job = self->jobs[number];
+    s_say (self, &job, status);
+    s_job_free (self, number);
+}
+
+//  The log gave up what the disk may still work on
+static void s_job_stuck (umbp_depot_t *self, uint32_t number)
+{
+    job_t *job = &self->jobs[number];
+    self->stats.stuck++;
+    s_say (self, job, UMBP_ETIMEDOUT);
+    job->kind = STUCK;
 }
 
 //  The bytes of a block, where its pages are. Returns the number of vectors.
@@ -252,7 +273,10 @@ static void s_written (umbp_depot_t *self, const umbp_log_event_t *event)
         umbp_store_rest (self->store, item, event->at);
     else if (event->status == 0)
         umbp_log_remove (self->log, event->at);
-    s_job_end (self, (uint32_t) event->tag, event->status);
+    if (event->status == UMBP_ETIMEDOUT)
+        s_job_stuck (self, (uint32_t) event->tag);
+    else
+        s_job_end (self, (uint32_t) event->tag, event->status);
 }
 
 static bool s_is_sound (const umbp_depot_t *self, const umbp_block_t *block)
@@ -270,6 +294,10 @@ static void s_read (umbp_depot_t *self, const umbp_log_event_t *event)
 {
     umbp_block_t *block = umbp_store_block (self->store, self->jobs[event->tag].item);
     int status = event->status;
+    if (status == UMBP_ETIMEDOUT) {     //  Nobody else may read into its pages
+        s_job_stuck (self, (uint32_t) event->tag);
+        return;
+    }
     if (status == 0 && !s_is_sound (self, block)) {
         self->stats.rotten++;
         status = UMBP_ECHECKSUM;
@@ -277,6 +305,14 @@ static void s_read (umbp_depot_t *self, const umbp_log_event_t *event)
     block->filling = false;
     block->filled = status == 0;
     s_job_end (self, (uint32_t) event->tag, status);
+}
+
+//  The disk let go of the pages of a job that was given up
+static void s_released (umbp_depot_t *self, uint32_t number)
+{
+    umbp_store_block (self->store, self->jobs[number].item)->filling = false;
+    self->stats.stuck--;
+    s_job_free (self, number);
 }
 
 static void s_left (umbp_depot_t *self, uint32_t item)
@@ -298,7 +334,8 @@ void umbp_depot_work (umbp_depot_t *self)
         switch (event.type) {
         case UMBP_LOG_WRITTEN: s_written (self, &event); break;
         case UMBP_LOG_READ: s_read (self, &event); break;
-        case UMBP_LOG_MOVED: umbp_store_block (self->store, event.item)->place = event.at; break;
+        case UMBP_LOG_MOVED: break;     //  Its place is called as before
+        case UMBP_LOG_RELEASED: s_released (self, (uint32_t) event.tag); break;
         case UMBP_LOG_LEFT: s_left (self, event.item); break;
         }
     s_pump (self);

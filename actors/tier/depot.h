@@ -44,7 +44,10 @@ typedef struct {
 
 //  Takes the log. What that has from before is in the store then; what the store will not have is removed.
 umbp_depot_t *umbp_depot_new (const umbp_depot_args_t *args, umbp_log_t **log_p, uint64_t tick);
-void umbp_depot_destroy (umbp_depot_t **self_p);
+
+//  Blocks until all is written, at most 5 s. False: the disk still has some of the pages, and will have them for as
+//  long as the process lives.
+bool umbp_depot_destroy (umbp_depot_t **self_p);
 
 //  Of a log, so many bytes of blocks; the rest is what it needs to clean itself
 uint64_t umbp_depot_room (const umbp_log_t *log);
@@ -72,6 +75,7 @@ typedef struct {
     uint64_t rotten;                    //  Read, and not what they were
     uint64_t failed;                    //  Not written, or not read
     uint64_t jobs;                      //  Blocks on their way
+    uint64_t stuck;                     //  ... of which the disk says nothing, though their time is over
 } umbp_depot_stats_t;
 
 umbp_depot_stats_t umbp_depot_stats (const umbp_depot_t *self);

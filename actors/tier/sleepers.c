@@ -190,6 +190,7 @@ void umbp_manager_stat_depot (const umbp_manager_t *self, umbp_gauges_t *gauges)
     umbp_gauges_add (gauges, "leases_waiting", self->asleep);
     umbp_gauges_add (gauges, "disk_state", (uint64_t) -stats.log.state);
     umbp_gauges_add (gauges, "disk_jobs", stats.jobs);
+    umbp_gauges_add (gauges, "disk_stuck", stats.stuck);
     umbp_gauges_add (gauges, "disk_fetches", stats.fetches);
     umbp_gauges_add (gauges, "disk_fetches_shared", stats.shared);
     umbp_gauges_add (gauges, "disk_failures", stats.failed);
@@ -208,12 +209,14 @@ void umbp_manager_stat_depot (const umbp_manager_t *self, umbp_gauges_t *gauges)
     umbp_gauges_add (gauges, "disk_recover_us", stats.log.recover_us);
 }
 
+//  Regions that the disk still works on stay where they are
 void umbp_manager_end_depot (umbp_manager_t *self)
 {
     for (size_t place = 0; place < UMBP_SLEEPERS_MAX; place++)
         if (self->sleepers[place].used)
             free (self->sleepers[place].reader.items);
-    umbp_depot_destroy (&self->depot);
+    if (!umbp_depot_destroy (&self->depot))
+        self->args.region_count = 0;
     if (self->args.log)
         umbp_log_close (&self->args.log);
 }
