@@ -74,7 +74,7 @@ static void s_take (umbp_round_t *round, const uint16_t *keys, uint32_t count, i
             round->statuses[keys[index]] = s_status (*statuses, index);
 }
 
-//  Put keys of the round, with the sizes and sums of their blocks, into the columns of a question
+//  Put keys of the round, with the sizes, sums and depths of their blocks, into the columns of a question
 static umbp_column_t s_gather (umbp_migrator_t *self, const umbp_round_t *round,
                                const uint16_t *keys, uint32_t count)
 {
@@ -89,6 +89,7 @@ static umbp_column_t s_gather (umbp_migrator_t *self, const umbp_round_t *round,
         self->key_sizes[index] = sizes[key];
         self->sizes[index] = round->sizes[key];
         self->sums[index] = round->sums[key];
+        self->depths[index] = round->depths[key];
     }
     return (umbp_column_t) { self->keys, self->key_sizes, used, count };
 }
@@ -116,6 +117,7 @@ static void s_store (umbp_migrator_t *self, umbp_lane_t *lane, size_t payload_si
     msg.store.keys = s_gather (self, round, round->small, round->small_count);
     msg.store.sizes = (umbp_u32s_t) { self->sizes, round->small_count };
     msg.store.sums = (umbp_u64s_t) { self->sums, round->small_count };
+    msg.store.depths = (umbp_u16s_t) { self->depths, round->small_count };
     msg.store.keep = true;
     msg.store.replicas = lane->copy->replicas;
     msg.store.calm = lane->copy->calm;
@@ -281,6 +283,7 @@ static void s_reserve (umbp_migrator_t *self, umbp_lane_t *lane)
     msg.reserve.calm = lane->copy->calm;
     msg.reserve.keys = s_gather (self, round, round->large, round->large_count);
     msg.reserve.sizes = (umbp_u32s_t) { self->sizes, round->large_count };
+    msg.reserve.depths = (umbp_u16s_t) { self->depths, round->large_count };
     int rc = umbp_post_ask (self->post, s_tiers[lane->copy->to], NULL, &msg, NULL, 0, s_patience_ms (lane->copy),
                             s_on_reserved, (uint64_t) (lane - self->lanes));
     if (rc < 0) {
@@ -326,6 +329,7 @@ static size_t s_sort (umbp_migrator_t *self, umbp_round_t *round, const umbp_mai
     for (uint32_t index = 0; index < round->count; index++) {
         uint32_t size = round->sizes[index] = umbp_u32s_at (ok->sizes, index);
         round->sums[index] = umbp_u64s_at (ok->sums, index);
+        round->depths[index] = ok->depths.count ? umbp_u16s_at (ok->depths, index) : 0;
         round->statuses[index] = s_status (ok->statuses, index);
         if (round->statuses[index] == 0 && size == 0)
             round->statuses[index] = UMBP_EPROTO;

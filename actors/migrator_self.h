@@ -36,6 +36,7 @@ typedef struct {
     int8_t statuses[UMBP_ROUND_MAX];
     uint32_t sizes[UMBP_ROUND_MAX];     //  Of the blocks
     uint64_t sums[UMBP_ROUND_MAX];
+    uint16_t depths[UMBP_ROUND_MAX];
     uint16_t small[UMBP_ROUND_MAX];     //  Keys whose blocks came along
     uint32_t small_count;
     uint16_t large[UMBP_ROUND_MAX];     //  Keys whose blocks are leased, or some that got a slot
@@ -70,7 +71,7 @@ typedef struct {
 
     //  Columns of a question, while it is put together
     uint8_t keys[UMBP_ROUND_MAX * (UMBP_SCOPED_KEY_MAX + UMBP_SCOPE_MAX)];
-    uint16_t key_sizes[UMBP_ROUND_MAX];
+    uint16_t key_sizes[UMBP_ROUND_MAX], depths[UMBP_ROUND_MAX];
     uint32_t sizes[UMBP_ROUND_MAX];
     uint64_t sums[UMBP_ROUND_MAX], slots[UMBP_ROUND_MAX], aborted[UMBP_ROUND_MAX];
     uint8_t payload[UMBP_INLINE_MAX];

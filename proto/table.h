@@ -425,7 +425,8 @@
     F (m, 15, ttl_ms, U64, MUST, 0, 1, UINT32_MAX, \
        "how long the lease lasts for a reader over tcp") \
     F (m, 16, bulk, TEXT, MAY, 0, 0, UMBP_TEXT_MAX, "host:port of the bulk server") \
-    F (m, 19, bulk_key, BYTES, MAY, 0, 0, 32, "key of the session there")
+    F (m, 19, bulk_key, BYTES, MAY, 0, 0, 32, "key of the session there") \
+    F (m, 20, depths, U16S, MAY, 1, 0, UMBP_BATCH_MAX, "of each block, if it was asked for calmly")
 #define UMBP_FIELDS_release(F, m) \
     F (m, 4, leases, U64S, MUST, 0, 0, UMBP_BATCH_MAX, "leases that end")
 #define UMBP_FIELDS_touch(F, m) \

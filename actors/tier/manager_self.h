@@ -68,6 +68,7 @@ typedef struct {
 typedef struct {
     umbp_origin_t origin;
     uint64_t session, inline_max;       //  session: its alias; 0: there is none, and all must be inlined
+    bool calm;                          //  For a copy
     uint32_t count;
     uint32_t *items;                    //  Per key; UMBP_STORE_NONE: it is not here
     int8_t *statuses;                   //  Per key
@@ -159,6 +160,7 @@ typedef struct {
     uint8_t inlined[UMBP_BATCH_MAX], tiers[UMBP_BATCH_MAX];
     uint32_t sizes[UMBP_BATCH_MAX], items[UMBP_BATCH_MAX];
     uint64_t sums[UMBP_BATCH_MAX], slots[UMBP_BATCH_MAX];
+    uint16_t depths[UMBP_BATCH_MAX];
     uint16_t extent_counts[UMBP_BATCH_MAX], regions[UMBP_EXTENTS_MAX];
     uint32_t pages[UMBP_EXTENTS_MAX], page_counts[UMBP_EXTENTS_MAX], generations[UMBP_EXTENTS_MAX];
     uint32_t extents;                   //  Rows used of the last four

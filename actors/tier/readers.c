@@ -28,6 +28,7 @@ static bool s_row (umbp_manager_t *self, uint32_t item, size_t index, const umbp
     const umbp_block_t *block = umbp_store_block (self->store, item);
     self->sizes[index] = block->size;
     self->sums[index] = block->sum;
+    self->depths[index] = block->depth;
     self->hit_bytes += block->size;
     if (*used + (uint64_t) block->size <= reader->inline_max) {
         s_inline (self, block, used);
@@ -89,6 +90,7 @@ static uint32_t s_rows (umbp_manager_t *self, const umbp_reader_t *reader, uint3
         self->inlined[index] = 0;
         self->sizes[index] = 0;
         self->sums[index] = 0;
+        self->depths[index] = 0;
         self->extent_counts[index] = 0;
         if (reader->statuses[index] == 0 && s_row (self, item, index, reader, used))
             self->items[held++] = item;
@@ -137,6 +139,7 @@ void umbp_manager_answer_lease (umbp_manager_t *self, const umbp_reader_t *reade
     ok->inlined = (umbp_u8s_t) { self->inlined, count };
     ok->sizes = (umbp_u32s_t) { self->sizes, count };
     ok->sums = (umbp_u64s_t) { self->sums, count };
+    ok->depths = (umbp_u16s_t) { self->depths, reader->calm ? count : 0 };
     ok->extent_counts = (umbp_u16s_t) { self->extent_counts, count };
     ok->regions = (umbp_u16s_t) { self->regions, self->extents };
     ok->pages = (umbp_u32s_t) { self->pages, self->extents };
@@ -159,7 +162,7 @@ void umbp_manager_on_lease (void *owner, const umbp_mail_t *mail)
     int8_t statuses[UMBP_BATCH_MAX];
     umbp_reader_t reader = { .origin = *mail->origin,
                              .session = ask->session ? umbp_bulk_alias (ask->session) : 0,
-                             .inline_max = ask->inline_max,
+                             .inline_max = ask->inline_max, .calm = ask->calm,
                              .count = ask->keys.count, .items = found, .statuses = statuses };
     self->tick++;
     size_t offset = 0;
