@@ -316,6 +316,7 @@ static void s_evict (umbp_manager_t *self, const umbp_mail_t *mail)
     uint64_t before = umbp_store_counts (self->store).used_bytes, freed = 0;
     for (size_t index = 0; index < count && freed < mail->msg->evict.bytes; index++) {
         umbp_manager_drop (self, victims[index]);
+        self->evicted++;
         freed = before - umbp_store_counts (self->store).used_bytes;
     }
 }
@@ -337,7 +338,6 @@ static void s_on_evict (void *owner, const umbp_mail_t *mail)
     umbp_store_counts_t after = umbp_store_counts (self->store);
     answer.evict_ok.bytes = before.used_bytes - after.used_bytes;
     answer.evict_ok.blocks = before.live - after.live;
-    self->evicted += answer.evict_ok.blocks;
     umbp_post_answer (self->post, mail->origin, &answer, NULL, 0);
 }
 

@@ -9,10 +9,18 @@
 #define BATCH_BYTES (32u << 20)         //  ... and their bytes, unless it is one
 #define MOVE_MS 5000
 #define BURST_MS 100                    //  So long a budget may be saved
+#define AGAIN_MS 10                     //  What found no room there is asked about again after so long
 #define NONE UINT32_MAX
+
+//  So long a block is asked about that finds no room there
+static const int64_t s_patience_ms[UMBP_SHIFT_REASONS] = {
+    [UMBP_SHIFT_PRESSED] = 400,
+    [UMBP_SHIFT_COPY] = 10000,
+};
 
 typedef struct {
     uint64_t token;
+    int64_t until;                      //  It is asked about
     uint32_t item, next;
     uint8_t why;
 } job_t;
@@ -28,6 +36,7 @@ typedef struct {
 
 typedef struct {
     uint32_t head, tail;
+    int64_t again_at;                   //  Nothing of it is asked for before
 } list_t;
 
 struct umbp_shift {
@@ -62,7 +71,7 @@ umbp_shift_t *umbp_shift_new (umbp_post_t *post, umbp_store_t *store, const umbp
     for (uint32_t number = 0; number < UMBP_SHIFT_JOBS_MAX; number++)
         self->jobs[number].next = number + 1 < UMBP_SHIFT_JOBS_MAX ? number + 1 : NONE;
     for (int why = 0; why < UMBP_SHIFT_REASONS; why++)
-        self->waiting[why] = (list_t) { NONE, NONE };
+        self->waiting[why] = (list_t) { NONE, NONE, 0 };
     self->budget_at = zclock_mono ();
     return self;
 }
@@ -142,6 +151,7 @@ bool umbp_shift_add (umbp_shift_t *self, umbp_shift_why_t why, uint32_t item)
             self->open[job->why]--;     //  In a list of the others still, but it is one of these now
             self->open[why]++;
             job->why = (uint8_t) why;
+            job->until = zclock_mono () + s_patience_ms[why];
         }
         return true;
     }
@@ -149,7 +159,8 @@ bool umbp_shift_add (umbp_shift_t *self, umbp_shift_why_t why, uint32_t item)
     if (number == NONE)
         return false;
     self->free_head = self->jobs[number].next;
-    self->jobs[number] = (job_t) { block->token, item, NONE, (uint8_t) why };
+    self->jobs[number] =
+        (job_t) { block->token, zclock_mono () + s_patience_ms[why], item, NONE, (uint8_t) why };
     block->shifting = number + 1;
     self->open[why]++;
     s_push (self, number);
@@ -201,6 +212,13 @@ static void s_count (umbp_shift_t *self, const job_t *job, int status)
                             && status != UMBP_EQUOTA && status != UMBP_ENOENT;
 }
 
+//  What makes room there takes a moment
+static void s_again (umbp_shift_t *self, uint32_t number)
+{
+    s_push (self, number);
+    self->waiting[self->jobs[number].why].again_at = zclock_mono () + AGAIN_MS;
+}
+
 static void s_on_copied (void *part, uint64_t turn, int status, const umbp_mail_t *mail)
 {
     umbp_shift_t *self = part;
@@ -217,8 +235,12 @@ static void s_on_copied (void *part, uint64_t turn, int status, const umbp_mail_
         int said = ok ? umbp_s8s_at (ok->statuses, index) : status < 0 ? status : UMBP_EPROTO;
         if (!s_is_live (self, &self->jobs[number]))
             said = UMBP_ENOENT;
-        s_count (self, &self->jobs[number], said);
-        s_end (self, number, said);
+        if (said == UMBP_EAGAIN && zclock_mono () < self->jobs[number].until)
+            s_again (self, number);
+        else {
+            s_count (self, &self->jobs[number], said);
+            s_end (self, number, said);
+        }
     }
     freen (flight->keys);
     flight->turn = 0;
@@ -238,9 +260,11 @@ static void s_refill (umbp_shift_t *self)
 static uint32_t s_fill (umbp_shift_t *self, flight_t *flight)
 {
     uint64_t bytes = 0;
+    int64_t now = zclock_mono ();
     flight->count = 0;
     for (int why = 0; why < UMBP_SHIFT_REASONS; why++)
-        while (flight->count < BATCH_MAX && self->waiting[why].head != NONE) {
+        while (flight->count < BATCH_MAX && self->waiting[why].head != NONE
+               && self->waiting[why].again_at <= now) {
             uint32_t number = self->waiting[why].head;
             const job_t *job = &self->jobs[number];
             bool live = s_is_live (self, job);

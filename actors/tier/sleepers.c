@@ -131,8 +131,10 @@ static void s_on_depot (void *owner, const umbp_depot_word_t *word)
         zsys_error ("%s: a block cannot be read back, and is given up: size=%u: %s",
                     self->args.name, umbp_store_block (self->store, word->item)->size,
                     umbp_strerror (word->status));
-    if (lost && live)
+    if (lost && live) {
         umbp_manager_drop (self, word->item);
+        self->evicted += word->what == UMBP_DEPOT_LEFT;
+    }
     if (word->what == UMBP_DEPOT_SAVED)
         umbp_manager_saved (self, word);
 }
@@ -181,9 +183,9 @@ void umbp_manager_start_depot (umbp_manager_t *self)
 void umbp_manager_stat_depot (const umbp_manager_t *self, umbp_gauges_t *gauges)
 {
     umbp_store_counts_t counts = umbp_store_counts (self->store);
-    umbp_depot_stats_t stats = { 0 };
-    if (self->depot)
-        stats = umbp_depot_stats (self->depot);
+    if (!self->depot)
+        return;
+    umbp_depot_stats_t stats = umbp_depot_stats (self->depot);
     umbp_gauges_add (gauges, "page_bytes", counts.page_bytes);
     umbp_gauges_add (gauges, "paged_bytes", counts.paged_bytes);
     umbp_gauges_add (gauges, "paged_blocks", counts.raised);

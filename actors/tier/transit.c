@@ -173,6 +173,8 @@ void umbp_manager_go_on_transit (umbp_manager_t *self, int64_t now)
 void umbp_manager_stat_transit (const umbp_manager_t *self, umbp_gauges_t *gauges)
 {
     umbp_shift_stats_t down = { 0 }, up = { 0 };
+    if (!self->transit.down && !self->transit.up)
+        return;
     if (self->transit.down)
         down = umbp_shift_stats (self->transit.down);
     if (self->transit.up)

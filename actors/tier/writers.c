@@ -41,6 +41,14 @@ static bool s_is_calm (const umbp_manager_t *self, uint32_t size)
            <= counts.total_bytes / 100 * self->args.evict_high;
 }
 
+//  Whether blocks have to leave for it. Else all pages of a tier whose blocks rest on disk are on their way there.
+static bool s_is_full (const umbp_manager_t *self, uint32_t size)
+{
+    umbp_store_counts_t counts = umbp_store_counts (self->store);
+    return !self->depot
+           || counts.used_bytes + umbp_store_bytes (self->store, size) > counts.total_bytes;
+}
+
 static int s_make_slot (umbp_manager_t *self, const wish_t *wish, uint32_t *item_p)
 {
     return umbp_store_reserve (self->store, wish->key.data, wish->key.size, wish->size, wish->depth,
@@ -67,7 +75,7 @@ static int s_reserve (umbp_manager_t *self, const wish_t *wish, uint32_t *item_p
         umbp_store_touch (self->store, *item_p, self->tick);
     if (rc == UMBP_EAGAIN) {
         self->full++;
-        if (!wish->calm)
+        if (!wish->calm && s_is_full (self, wish->size))
             umbp_manager_press (self, wish->size);
     }
     if (rc < 0)
