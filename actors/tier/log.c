@@ -690,14 +690,24 @@ umbp_log_t *umbp_log_open (const umbp_log_args_t *args, char *why, size_t why_si
 //  ------------------------------------------------------------------------------------------------
 //  Closing
 
-static bool s_quiet (const umbp_log_t *self)
+//  Nothing is under way, and there is nothing that could be written
+static bool s_idle (const umbp_log_t *self)
 {
-    bool quiet = umbp_log_io_pending (self->io) == 0 && !(self->pack && self->pack->count);
+    bool idle = umbp_log_io_pending (self->io) == 0 && !(self->pack && self->pack->count);
     for (size_t index = 0; index < self->drive_count; index++) {
         const umbp_log_drive_t *drive = &self->drives[index];
-        bool fine = !drive->read_only && !drive->state;
-        quiet = quiet && !drive->waiting && (!fine || (!drive->open && !drive->closing))
-                && drive->sync_started == drive->sync_ended;
+        bool cleans = drive->tomb_count > 0 && drive->phase != UMBP_LOG_CLEAN_IDLE;
+        idle = idle && !drive->waiting && (drive->read_only || drive->state || !cleans);
+    }
+    return idle;
+}
+
+static bool s_quiet (const umbp_log_t *self)
+{
+    bool quiet = s_idle (self);
+    for (size_t index = 0; index < self->drive_count; index++) {
+        const umbp_log_drive_t *drive = &self->drives[index];
+        quiet = quiet && (drive->state || (!drive->open && !drive->closing));
     }
     return quiet;
 }
@@ -712,7 +722,7 @@ static void s_wait (umbp_log_t *self)
     s_reap (self);
     for (size_t index = 0; index < self->drive_count; index++)
         umbp_log_settle (self, &self->drives[index]);
-    umbp_log_flush (self);
+    umbp_log_clean (self);
     umbp_log_io_kick (self->io);
 }
 
@@ -723,17 +733,14 @@ bool umbp_log_close (umbp_log_t **self_p)
         return true;
     int64_t until = umbp_clock_ms () + UMBP_LOG_DEADLINE_MS;
     self->closing = true;
-    umbp_log_flush (self);
-    for (size_t index = 0; index < self->drive_count; index++)
-        umbp_log_flush_tombs (self, &self->drives[index]);
-    umbp_log_io_kick (self->io);
     do {
-        for (size_t index = 0; index < self->drive_count; index++) {
-            umbp_log_drive_t *drive = &self->drives[index];
-            bool more = self->pack && self->pack->count;
-            if (drive->open && !more && drive->open->writing == 0)
-                umbp_log_close_open (self, drive);
-        }
+        umbp_log_flush (self);
+        for (size_t index = 0; index < self->drive_count; index++)
+            umbp_log_flush_tombs (self, &self->drives[index]);
+        if (s_idle (self))
+            for (size_t index = 0; index < self->drive_count; index++)
+                umbp_log_close_open (self, &self->drives[index]);
+        umbp_log_io_kick (self->io);
         s_wait (self);
     } while (!s_quiet (self) && umbp_clock_ms () < until);
     for (size_t index = 0; index < self->drive_count; index++)

@@ -271,7 +271,7 @@ void umbp_log_moved (umbp_log_t *self, uint32_t record, uint32_t segment, uint64
         umbp_log_say (self, UMBP_LOG_MOVED, 0, slot->item, 0, umbp_log_at (self, record));
     else if (status == UMBP_ECHECKSUM || status == UMBP_EIO)
         s_let_go (self, record, status);
-    else if (status == UMBP_ENOSPC && drive->evicts)
+    else if (status == UMBP_ENOSPC && drive->evicts && !self->closing)
         s_let_go (self, record, 0);
     else
         drive->clean_mark = UINT64_MAX;             //  Give this segment up for now
@@ -416,7 +416,8 @@ static void s_empty (umbp_log_t *self, umbp_log_drive_t *drive)
          steps++) {
         uint32_t record = segment->first;
         uint32_t item = umbp_log_slot (self, record)->item;
-        if (drive->evicts && (!self->keep || !self->keep (self->keep_arg, item)))
+        if (drive->evicts && !self->closing             //  Nobody would hear of it
+            && (!self->keep || !self->keep (self->keep_arg, item)))
             s_let_go (self, record, 0);
         else if ((self->clean_rate && self->budget <= 0) || !(copy = s_free_copy (self))
                  || (drive->state && self->now < drive->retry_at))
@@ -518,15 +519,16 @@ static void s_step (umbp_log_t *self, umbp_log_drive_t *drive)
 
 void umbp_log_clean (umbp_log_t *self)
 {
-    if (self->recovering || self->closing)
+    if (self->recovering)
         return;
     for (size_t index = 0; index < self->drive_count; index++) {
         umbp_log_drive_t *drive = &self->drives[index];
-        if (drive->read_only)
-            continue;
+        bool idle = drive->phase == UMBP_LOG_CLEAN_IDLE;
+        if (drive->read_only || (self->closing && (idle || drive->tomb_count == 0)))
+            continue;                   //  At the end, for the room that tombstones need
         umbp_log_clean_phase_t before = drive->phase;
         s_step (self, drive);
-        if (drive->phase != before)
+        if (drive->phase != before && !self->closing)
             s_step (self, drive);
     }
 }

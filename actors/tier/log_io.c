@@ -11,6 +11,7 @@ struct umbp_log_io {
     int event;
     size_t pending;
     umbp_log_job_t *failed, **failed_end;       //  By a test
+    umbp_log_job_t *held;               //  ... which keeps them back
 };
 
 umbp_log_io_t *umbp_log_io_new (const char *engine, const umbp_log_io_args_t *args)
@@ -83,10 +84,8 @@ static size_t s_length (const umbp_log_job_t *job)
     return length;
 }
 
-void umbp_log_io_submit (umbp_log_io_t *self, umbp_log_job_t *job)
+static void s_start (umbp_log_io_t *self, umbp_log_job_t *job)
 {
-    self->pending++;
-    job->error = 0;
     job->next = NULL;
     int fault = umbp_log_fault ? umbp_log_fault (job->op, job->drive, job->offset, s_length (job)) : 0;
     if (fault > 0) {
@@ -94,8 +93,18 @@ void umbp_log_io_submit (umbp_log_io_t *self, umbp_log_job_t *job)
         *self->failed_end = job;
         self->failed_end = &job->next;
         umbp_log_io_wake (self);
+    } else if (fault < 0) {
+        job->next = self->held;
+        self->held = job;
     } else
         self->engine->submit (self->value, job);
+}
+
+void umbp_log_io_submit (umbp_log_io_t *self, umbp_log_job_t *job)
+{
+    self->pending++;
+    job->error = 0;
+    s_start (self, job);
 }
 
 void umbp_log_io_kick (umbp_log_io_t *self)
@@ -105,7 +114,13 @@ void umbp_log_io_kick (umbp_log_io_t *self)
 
 umbp_log_job_t *umbp_log_io_reap (umbp_log_io_t *self)
 {
-    umbp_log_job_t *job = self->failed;
+    umbp_log_job_t *job = self->held;
+    for (self->held = NULL; job;) {     //  Perhaps it lets go of them now
+        umbp_log_job_t *next = job->next;
+        s_start (self, job);
+        job = next;
+    }
+    job = self->failed;
     if (job) {
         self->failed = job->next;
         if (!self->failed)

@@ -81,8 +81,8 @@ size_t umbp_log_io_pending (const umbp_log_io_t *self);
 //  something was left, goes to *error_p; false with 0 there: submit the rest.
 bool umbp_log_io_went (umbp_log_part_t *part, umbp_log_op_t op, ssize_t result, int *error_p);
 
-//  Tests define these; nobody else does. A named point was passed; and what comes of a job: 0 as it is, or an errno
-//  with which it fails, though nothing of it is done.
+//  Tests define these; nobody else does. A named point was passed; and what comes of a job: 0 as it is, an errno
+//  with which it fails, though nothing of it is done, or -1: it hangs, until asked again.
 void umbp_log_point (const char *name) __attribute__ ((weak));
 int umbp_log_fault (umbp_log_op_t op, int drive, uint64_t offset, size_t length)
     __attribute__ ((weak));
