@@ -145,7 +145,7 @@ static const umbp_metric_t s_metrics[] = {
     { "tier", "disk_written_bytes", C, "bytes written, with what cleaning copies" },
     { "tier", "disk_read_bytes", C, "bytes read" },
     { "tier", "disk_cleaned_bytes", C, "bytes copied to win back space" },
-    { "tier", "disk_segments", G, "files" },
+    { "tier", "disk_segments", G, "segments of the files on disk" },
     { "tier", "disk_free_segments", G, "of these, such that are empty" },
     { "tier", "disk_torn", C, "records that were cut short by a crash, found at the start" },
     { "tier", "disk_errors", C, "errors of the disk" },

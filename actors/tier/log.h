@@ -22,7 +22,7 @@
 typedef struct umbp_log umbp_log_t;
 
 #define UMBP_LOG_DIRECTORIES_MAX 16
-#define UMBP_LOG_KEY_MAX 512
+#define UMBP_LOG_KEY_MAX 640            //  With its tenant
 #define UMBP_LOG_SIZE_MAX (UINT32_C (1) << 30)
 #define UMBP_LOG_PIECES_MAX 128         //  iovecs of a call
 #define UMBP_LOG_SEGMENT_BYTES (UINT64_C (256) << 20)
@@ -47,7 +47,7 @@ typedef struct {
 
 typedef struct {                        //  What a record says of its block
     const void *key;
-    size_t key_size;                    //  1..512 bytes
+    size_t key_size;                    //  1..UMBP_LOG_KEY_MAX bytes
     uint32_t size;                      //  Bytes of data, > 0, up to 1 GiB
     uint64_t sum;                       //  XXH3-64 of the data
     uint16_t depth;

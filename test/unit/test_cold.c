@@ -144,6 +144,16 @@ static bool s_until (const cold_t *self, const char *tier, const char *name, uin
     return is >= value;
 }
 
+//  All are there, but those that left memory since the disk was too slow for them
+static void s_check_all (const cold_t *cold, umbp_t *pool)
+{
+    size_t found = s_get (pool, "a", BLOCKS);
+    size_t lost = s_gauge (cold, "tier:dram", "evicted_without_copy");
+    if (lost > 0)
+        printf ("\n    the disk was too slow for %zu blocks\n", lost);
+    CU_ASSERT (found + lost >= BLOCKS);
+}
+
 //  Four times what fits memory
 static void test_overflow (doors_t doors)
 {
@@ -152,11 +162,10 @@ static void test_overflow (doors_t doors)
     umbp_t *pool = nodes_connect (&cold.nodes, 0, (umbp_options_t) { 0 });
     s_put (pool, "a", BLOCKS, (umbp_put_options_t) { 0 });
     CU_ASSERT (s_gauge (&cold, "tier:dram", "demoted") > BLOCKS / 2);
-    size_t lost = s_gauge (&cold, "tier:dram", "evicted_without_copy");
-    CU_ASSERT (s_get (pool, "a", BLOCKS) + lost >= BLOCKS);
+    s_check_all (&cold, pool);
     CU_ASSERT (s_gauge (&cold, "tier:nvme", "disk_fetches") > 0);
     CU_ASSERT (s_until (&cold, "tier:nvme", "promoted", 10));
-    CU_ASSERT (s_get (pool, "a", BLOCKS) + lost >= BLOCKS);
+    s_check_all (&cold, pool);
     CU_ASSERT (s_gauge (&cold, "tier:nvme", "disk_failures") == 0);
     CU_ASSERT (s_gauge (&cold, "tier:nvme", "disk_rotten") == 0);
     umbp_close (&pool);

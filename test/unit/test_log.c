@@ -189,7 +189,7 @@ static void test_refusals (void)
     umbp_log_record_t record = { .key = "k", .key_size = 1, .size = 4096 };
     struct iovec data = { s_out, 4096 };
     CU_ASSERT (umbp_log_append (log, &record, &data, 0, 0, 0) == UMBP_EINVAL);
-    record.key_size = 513;
+    record.key_size = UMBP_LOG_KEY_MAX + 1;
     CU_ASSERT (umbp_log_append (log, &record, &data, 1, 0, 0) == UMBP_EINVAL);
     record.key_size = 1;
     record.size = MIB;
