@@ -10,7 +10,7 @@ SOVERSION := 0
 B ?= build
 PREFIX ?= /usr/local
 CFLAGS ?= -O2 -g -Wall -Wextra -Werror
-PACKAGES := libczmq libzmq libcbor libxxhash jansson libsodium libedit libcurl libmicrohttpd
+PACKAGES := libczmq libzmq libcbor libxxhash jansson libsodium libedit libcurl libmicrohttpd liburing
 FUZZ_S ?= 10
 TEST_JOBS ?= $(shell expr 2 \* $$(nproc))    #  Tests mostly wait
 SCRIPT_JOBS ?= 3
@@ -37,7 +37,7 @@ CHAOS := $(wildcard test/chaos/*.c)
 GUEST := $(wildcard test/guest/*.c)
 PLUGIN := $(wildcard cluster/verbs/*.c)          #  Built where libibverbs-dev is
 FUZZED := $(COMMON) bin/config.c bin/config_value.c bin/node_settings.c bin/suggest.c bin/units.c \
-          bin/workload.c cluster/quotas.c
+          bin/workload.c cluster/quotas.c actors/tier/log_format.c
 SOURCES := $(sort $(CLIENT) $(NODE) $(MAINS) $(HELPERS) $(UNIT) $(FUZZ) $(CHAOS))
 HEADERS := $(wildcard proto/*.h cluster/*.h cluster/*/*.h actors/*.h actors/*/*.h client/*.h \
              bin/*.h test/*.h test/*/*.h)

@@ -12,8 +12,7 @@ typedef struct {
 
 void umbp_gauges_add (umbp_gauges_t *stats, const char *name, uint64_t value)
 {
-    if (stats->count == UMBP_GAUGES_MAX)
-        return;
+    assert (stats->count < UMBP_GAUGES_MAX);
     stats->names[stats->count] = name;
     stats->values[stats->count++] = value;
 }

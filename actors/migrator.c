@@ -112,9 +112,9 @@ void umbp_migrator_round_over (umbp_migrator_t *self, umbp_lane_t *lane, int res
 //  0 if a copy can be tried; else the error, and why
 static int s_judge (const umbp_migrator_t *self, const umbp_msg_copy_t *ask, const char **why)
 {
-    *why = "it is this node itself";
+    *why = "it is this node itself, and the same tier";
     if (umbp_text_is (ask->node, self->home.node))
-        return UMBP_EINVAL;
+        return ask->tier == (ask->to ? ask->to : UMBP_TIER_DRAM) ? UMBP_EINVAL : 0;
     *why = "no such node is in the cluster";
     return self->topology && umbp_topology_find (self->topology, ask->node) < 0 ? UMBP_EUNREACH : 0;
 }
@@ -132,6 +132,7 @@ static umbp_copy_t *s_copy_new (const umbp_mail_t *mail, const char *tenant)
         now + left - (left / 8 > UMBP_ANSWER_MARGIN_MS ? left / 8 : UMBP_ANSWER_MARGIN_MS);
     umbp_text_copy (ask->node, copy->node, sizeof copy->node);
     copy->tier = (unsigned) ask->tier;
+    copy->to = ask->to ? (unsigned) ask->to : UMBP_TIER_DRAM;
     copy->replicas = (uint8_t) ask->replicas;
     copy->calm = ask->calm;
     copy->count = count;

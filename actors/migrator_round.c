@@ -15,8 +15,6 @@ static const char *const s_tiers[UMBP_TIERS] = {
     [UMBP_TIER_SHARED] = "tier:shared",
 };
 
-#define OWN_TIER "tier:dram"
-
 //  How long to wait for a tier's answer
 static uint32_t s_patience_ms (const umbp_copy_t *copy)
 {
@@ -76,7 +74,7 @@ static void s_take (umbp_round_t *round, const uint16_t *keys, uint32_t count, i
             round->statuses[keys[index]] = s_status (*statuses, index);
 }
 
-//  Put keys of the round, with the sizes and sums of their blocks, into the columns of a question
+//  Put keys of the round, with the sizes, sums and depths of their blocks, into the columns of a question
 static umbp_column_t s_gather (umbp_migrator_t *self, const umbp_round_t *round,
                                const uint16_t *keys, uint32_t count)
 {
@@ -91,6 +89,7 @@ static umbp_column_t s_gather (umbp_migrator_t *self, const umbp_round_t *round,
         self->key_sizes[index] = sizes[key];
         self->sizes[index] = round->sizes[key];
         self->sums[index] = round->sums[key];
+        self->depths[index] = round->depths[key];
     }
     return (umbp_column_t) { self->keys, self->key_sizes, used, count };
 }
@@ -118,11 +117,12 @@ static void s_store (umbp_migrator_t *self, umbp_lane_t *lane, size_t payload_si
     msg.store.keys = s_gather (self, round, round->small, round->small_count);
     msg.store.sizes = (umbp_u32s_t) { self->sizes, round->small_count };
     msg.store.sums = (umbp_u64s_t) { self->sums, round->small_count };
+    msg.store.depths = (umbp_u16s_t) { self->depths, round->small_count };
     msg.store.keep = true;
     msg.store.replicas = lane->copy->replicas;
     msg.store.calm = lane->copy->calm;
     int rc =
-        umbp_post_ask (self->post, OWN_TIER, NULL, &msg, self->payload, payload_size,
+        umbp_post_ask (self->post, s_tiers[lane->copy->to], NULL, &msg, self->payload, payload_size,
                        s_patience_ms (lane->copy), s_on_stored, (uint64_t) (lane - self->lanes));
     if (rc < 0) {
         s_set (round, round->small, round->small_count, rc);
@@ -143,13 +143,14 @@ static void s_on_committed (void *arg, uint64_t number, int status, const umbp_m
     s_close (self, lane, UMBP_OK);
 }
 
-static void s_abort (umbp_migrator_t *self, const uint64_t *slots, uint32_t count)
+static void s_abort (umbp_migrator_t *self, const umbp_lane_t *lane, const uint64_t *slots,
+                     uint32_t count)
 {
     umbp_msg_t msg;
     umbp_msg_init (&msg, UMBP_MSG_abort, 0);
     msg.abort.slots = (umbp_u64s_t) { slots, count };
     if (count)
-        umbp_post_tell (self->post, OWN_TIER, NULL, &msg);
+        umbp_post_tell (self->post, s_tiers[lane->copy->to], NULL, &msg);
 }
 
 void umbp_lane_new_session (umbp_lane_t *lane)
@@ -180,7 +181,7 @@ static void s_commit (umbp_migrator_t *self, umbp_lane_t *lane)
             round->statuses[row->key] = (int8_t) row->status;
         }
     }
-    s_abort (self, self->aborted, aborted);
+    s_abort (self, lane, self->aborted, aborted);
     s_release (self, lane);
     umbp_msg_t msg;
     umbp_msg_init (&msg, UMBP_MSG_commit, 0);
@@ -190,10 +191,10 @@ static void s_commit (umbp_migrator_t *self, umbp_lane_t *lane)
     msg.commit.keep = true;
     int rc = 0;
     if (round->large_count)
-        rc = umbp_post_ask (self->post, OWN_TIER, NULL, &msg, NULL, 0, s_patience_ms (lane->copy),
+        rc = umbp_post_ask (self->post, s_tiers[lane->copy->to], NULL, &msg, NULL, 0, s_patience_ms (lane->copy),
                             s_on_committed, (uint64_t) (lane - self->lanes));
     if (rc < 0) {
-        s_abort (self, self->slots, round->large_count);
+        s_abort (self, lane, self->slots, round->large_count);
         s_set (round, round->large, round->large_count, rc);
     }
     if (rc < 0 || round->large_count == 0)
@@ -305,7 +306,8 @@ static void s_reserve (umbp_migrator_t *self, umbp_lane_t *lane)
     msg.reserve.calm = lane->copy->calm;
     msg.reserve.keys = s_gather (self, round, round->large, round->large_count);
     msg.reserve.sizes = (umbp_u32s_t) { self->sizes, round->large_count };
-    int rc = umbp_post_ask (self->post, OWN_TIER, NULL, &msg, NULL, 0, s_patience_ms (lane->copy),
+    msg.reserve.depths = (umbp_u16s_t) { self->depths, round->large_count };
+    int rc = umbp_post_ask (self->post, s_tiers[lane->copy->to], NULL, &msg, NULL, 0, s_patience_ms (lane->copy),
                             s_on_reserved, (uint64_t) (lane - self->lanes));
     if (rc < 0) {
         s_set (round, round->large, round->large_count, rc);
@@ -350,6 +352,7 @@ static size_t s_sort (umbp_migrator_t *self, umbp_round_t *round, const umbp_mai
     for (uint32_t index = 0; index < round->count; index++) {
         uint32_t size = round->sizes[index] = umbp_u32s_at (ok->sizes, index);
         round->sums[index] = umbp_u64s_at (ok->sums, index);
+        round->depths[index] = ok->depths.count ? umbp_u16s_at (ok->depths, index) : 0;
         round->statuses[index] = s_status (ok->statuses, index);
         if (round->statuses[index] == 0 && size == 0)
             round->statuses[index] = UMBP_EPROTO;
@@ -426,6 +429,7 @@ void umbp_migrator_round (umbp_migrator_t *self, umbp_lane_t *lane, umbp_copy_t 
     msg.lease.session = lane->session;
     msg.lease.keys = round->keys;
     msg.lease.inline_max = UMBP_INLINE_MAX;
+    msg.lease.calm = true;
     int rc = umbp_post_ask (self->post, s_tiers[copy->tier], copy->node, &msg, NULL, 0,
                             s_patience_ms (copy), s_on_leased, (uint64_t) (lane - self->lanes));
     if (rc < 0) {

@@ -18,7 +18,7 @@ typedef struct {
     umbp_origin_t origin;
     int64_t answer_by;
     char node[UMBP_NAME_MAX + 1];
-    unsigned tier;
+    unsigned tier, to;                  //  Of that node, of ours
     uint8_t replicas;                   //  What the copies here shall remember
     bool calm;                          //  Nothing here shall leave for them
     uint32_t count, done;               //  Keys, and those that have their status
@@ -36,6 +36,7 @@ typedef struct {
     int8_t statuses[UMBP_ROUND_MAX];
     uint32_t sizes[UMBP_ROUND_MAX];     //  Of the blocks
     uint64_t sums[UMBP_ROUND_MAX];
+    uint16_t depths[UMBP_ROUND_MAX];
     uint16_t small[UMBP_ROUND_MAX];     //  Keys whose blocks came along
     uint32_t small_count;
     uint16_t large[UMBP_ROUND_MAX];     //  Keys whose blocks are leased, or some that got a slot
@@ -72,7 +73,7 @@ typedef struct {
 
     //  Columns of a question, while it is put together
     uint8_t keys[UMBP_ROUND_MAX * (UMBP_SCOPED_KEY_MAX + UMBP_SCOPE_MAX)];
-    uint16_t key_sizes[UMBP_ROUND_MAX];
+    uint16_t key_sizes[UMBP_ROUND_MAX], depths[UMBP_ROUND_MAX];
     uint32_t sizes[UMBP_ROUND_MAX];
     uint64_t sums[UMBP_ROUND_MAX], slots[UMBP_ROUND_MAX], aborted[UMBP_ROUND_MAX];
     uint8_t payload[UMBP_INLINE_MAX];

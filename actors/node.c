@@ -1,6 +1,6 @@
 //  actors/node.c - a whole node: makes its memory, starts its actors in the order in which they
 //  need each other, and ends them in the reverse one. Behind umbp_node.h.
-#include "actors/umbp_node.h"
+#include "actors/node_self.h"
 
 #include <inttypes.h>
 #include <stdatomic.h>
@@ -8,7 +8,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "actors/actor.h"
 #include "actors/etcd_actor.h"
 #include "actors/eviction.h"
 #include "actors/extkv.h"
@@ -21,9 +20,7 @@
 #include "actors/node_options.h"
 #include "actors/registry.h"
 #include "actors/router.h"
-#include "actors/tier/manager.h"
 #include "actors/tier/pace.h"
-#include "actors/verbs.h"
 #include "cluster/bulk/host.h"
 #include "cluster/discovery/beacon.h"
 #include "cluster/discovery/gossip.h"
@@ -33,40 +30,11 @@
 #include "cluster/topology.h"
 #include "proto/key.h"
 
-#define ACTORS_MAX 16
 #define EPOCH_PATH_MAX 320
 
-struct umbp_node {
-    umbp_node_options_t options;
-    umbp_home_t home;
-    char bound[UMBP_TEXT_MAX];          //  Where we listen, as an address: listen may name an interface
-    char endpoint[UMBP_TEXT_MAX], inproc[UMBP_TEXT_MAX + UMBP_NAME_MAX], bulk[UMBP_TEXT_MAX];
-    zactor_t *actors[ACTORS_MAX];       //  In the order of their start
-    size_t actor_count;
-    zactor_t *registry, *link;          //  First and last to go
-    zactor_t *gate;                     //  NULL: links are plain. Outlives the link
-    void *context;                      //  Of the sockets that the gate looks after
-    char gateway[UMBP_TEXT_MAX];        //  Its URL, empty: there is none
-    const char *names[ACTORS_MAX + 3];  //  Who can be asked for stat; ends with NULL
-    const umbp_verbs_api_t *rdma_api;
-    umbp_verbs_t *rdma;                 //  Devices, until their actor has them; NULL: none
-    bool serves_rdma;                   //  That actor is there
-    int stop_fd;                        //  Readable once a drain wants us to end; 0: none
-};
-
-//  Who is told of the topology
-static const char *const s_listeners[] = { "index", "tier:dram", "router",   "eviction",
-                                           "extkv", "migrator",  NULL };
 
 //  --------------------------------------------------------------------------------------------------
 //  Who and where we are
-
-//  "tcp://host:port" -> host
-static void s_host_of (const char *endpoint, char *out, size_t size)
-{
-    const char *host = endpoint + strlen ("tcp://"), *colon = strrchr (host, ':');
-    snprintf (out, size, "%.*s", (int) (colon - host), host);
-}
 
 //  The folder of the doors also has the number of our last incarnation, so that the next one is higher even if the
 //  clock was set back meanwhile. What cannot be read or written is no reason not to start: others then refuse us
@@ -145,80 +113,11 @@ static bool s_make_doors (umbp_node_t *self)
 }
 
 //  --------------------------------------------------------------------------------------------------
-//  Memory
-
-static void s_regions_destroy (umbp_region_t ***regions_p, size_t count)
-{
-    for (size_t index = 0; index < count; index++)
-        umbp_region_destroy (&(*regions_p)[index]);
-    freen (*regions_p);
-}
-
-//  Returns how many, or an error
-static int s_make_regions (umbp_node_t *self, umbp_region_t ***regions_p)
-{
-    umbp_region_t **regions = zmalloc (UMBP_REGIONS_MAX * sizeof (umbp_region_t *));
-    uint64_t left = self->options.dram_bytes;
-    size_t count = 0;
-    int rc = 0;
-    while (left > 0 && rc == 0) {
-        uint64_t bytes = left < self->options.region_bytes ? left : self->options.region_bytes;
-        char name[64];
-        snprintf (name, sizeof name, "umbp-dram-%zu", count);
-        regions[count] =
-            umbp_region_new (name, bytes, self->options.huge_pages, self->options.prefault, &rc);
-        if (regions[count] && self->options.huge_pages && !umbp_region_huge (regions[count]))
-            zsys_warning (
-                "node: no huge pages for region %zu, small ones serve: see vm.nr_hugepages", count);
-        count += regions[count] != NULL;
-        left -= bytes;
-    }
-    if (rc == 0) {
-        *regions_p = regions;
-        return (int) count;
-    }
-    zsys_error ("node: cannot make %" PRIu64 " bytes of memory: %s", self->options.dram_bytes,
-                umbp_strerror (rc));
-    s_regions_destroy (&regions, count);
-    return rc;
-}
-
-static umbp_bulk_server_t *s_make_bulk (umbp_node_t *self, umbp_region_t **regions, size_t count,
-                                        int *err)
-{
-    umbp_piece_t pieces[UMBP_REGIONS_MAX];
-    for (size_t index = 0; index < count; index++)
-        pieces[index] =
-            (umbp_piece_t){ umbp_region_base (regions[index]), umbp_region_bytes (regions[index]) };
-    char host[UMBP_TEXT_MAX], where[UMBP_TEXT_MAX + 16];
-    s_host_of (self->bound, host, sizeof host);
-    if (*self->options.bulk_host)
-        snprintf (host, sizeof host, "%s", self->options.bulk_host);
-    snprintf (where, sizeof where, "%s:%u", streq (host, "*") ? "0.0.0.0" : host,
-              self->options.bulk_port);
-    umbp_bulk_server_config_t config = { .endpoint = where,
-                                         .regions = pieces,
-                                         .region_count = count,
-                                         .page_size = self->options.page_bytes, .tokens_max = 1 << 17,
-                                         .connections_max = 4096,
-                                         .idle_ms = (int) self->options.bulk_idle_ms };
-    umbp_bulk_server_t *bulk = umbp_bulk_server_new (&config, err);
-    if (!bulk) {
-        zsys_error ("node: cannot serve bulk bytes at %s: %s", where, umbp_strerror (*err));
-        return NULL;
-    }
-    s_host_of (self->endpoint, host, sizeof host);
-    snprintf (self->bulk, sizeof self->bulk, "%.200s:%.5s", host,
-              strrchr (umbp_bulk_server_endpoint (bulk), ':') + 1);
-    return bulk;
-}
-
-//  --------------------------------------------------------------------------------------------------
 //  Actors
 
-static bool s_add (umbp_node_t *self, zactor_t *actor)
+bool umbp_node_add (umbp_node_t *self, zactor_t *actor)
 {
-    assert (self->actor_count < ACTORS_MAX);
+    assert (self->actor_count < UMBP_NODE_ACTORS_MAX);
     if (actor)
         self->actors[self->actor_count++] = actor;
     return actor != NULL;
@@ -241,75 +140,6 @@ static umbp_verbs_t *s_open_rdma (umbp_node_t *self, bool quiet)
     return umbp_verbs_actor_open (&how, &self->rdma_api);
 }
 
-//  RDMA beside tcp, where there is some. None is no failure.
-static void s_start_verbs (umbp_node_t *self, umbp_region_t **regions, size_t count,
-                           umbp_bulk_server_t *bulk)
-{
-    umbp_piece_t pieces[UMBP_REGIONS_MAX];
-    for (size_t index = 0; index < count; index++)
-        pieces[index] =
-            (umbp_piece_t){ umbp_region_base (regions[index]), umbp_region_bytes (regions[index]) };
-    umbp_verbs_args_t args = { .home = &self->home,
-                               .api = self->rdma_api, .verbs = self->rdma, .regions = pieces,
-                               .region_count = count, .page_size = self->options.page_bytes,
-                               .bulk = bulk, .idle_ms = self->options.bulk_idle_ms };
-    self->rdma = NULL;
-    if (!args.verbs || !s_add (self, umbp_verbs_actor_new (&args)))
-        return;
-    size_t row = 0;
-    while (self->names[row])
-        row++;
-    self->names[row] = "verbs";
-    self->serves_rdma = true;
-}
-
-//  *err is set if this fails for want of memory or a port, and else stays as it is
-static bool s_start_tier (umbp_node_t *self, uint64_t seed, const umbp_quotas_t *quotas, int *err)
-{
-    umbp_region_t **regions = NULL;
-    int rc = 0, count = s_make_regions (self, &regions);
-    if (count < 0) {
-        *err = count;
-        return false;
-    }
-    umbp_bulk_server_t *bulk = s_make_bulk (self, regions, (size_t) count, &rc);
-    if (!bulk) {
-        *err = rc;
-        s_regions_destroy (&regions, (size_t) count);
-        return false;
-    }
-    umbp_manager_args_t args = { .home = &self->home,
-                                 .quotas = quotas,
-                                 .name = "tier:dram",
-                                 .tier = UMBP_TIER_DRAM,
-                                 .regions = regions, .region_count = (size_t) count, .bulk = bulk,
-                                 .bulk_endpoint = self->bulk, .page_size = self->options.page_bytes,
-                                 .seed = seed, .slot_ttl_ms = self->options.slot_ttl_ms,
-                                 .lease_ttl_ms = self->options.lease_ttl_ms,
-                                 .evict_high = self->options.evict_high,
-                                 .resyncs = self->options.resyncs,
-                                 .replicate_last = streq (self->options.replicate, "last"),
-                                 .replicate_rate = self->options.replicate_rate };
-    if (!s_add (self, umbp_manager_new (&args)))
-        return false;
-    s_start_verbs (self, regions, (size_t) count, bulk);
-    return true;
-}
-
-//  With what tenants may use. The file was fine when it was checked, but it is a file.
-static bool s_start_limited_tier (umbp_node_t *self, uint64_t seed, int *err)
-{
-    char why[768] = "";
-    umbp_quotas_t *quotas = *self->options.tenants_file
-                                ? umbp_quotas_read (self->options.tenants_file, why, sizeof why)
-                                : umbp_quotas_new ();
-    if (!quotas)
-        zsys_error ("node: tenants: %s", why);
-    bool fine = quotas && s_start_tier (self, seed, quotas, err);
-    umbp_quotas_destroy (&quotas);
-    return fine;
-}
-
 static bool s_start_registry (umbp_node_t *self)
 {
     char host[UMBP_TEXT_MAX];
@@ -321,9 +151,9 @@ static bool s_start_registry (umbp_node_t *self)
                                   .suspect_ms = self->options.suspect_ms, .gone_ms = self->options.gone_ms,
                                   .copies = self->options.copies, .vnodes = self->options.vnodes,
                                   .ring_plain = self->options.ring_plain,
-                                  .seed = s_seed (&self->options), .tiers = 1,
+                                  .seed = s_seed (&self->options), .tiers = umbp_node_tier_count (self),
                                   .stop_fd = self->options.may_stop ? self->stop_fd : 0,
-                                  .actors = s_listeners, .all = self->names };
+                                  .actors = self->listeners, .all = self->names };
     self->registry = umbp_registry_new (&args);
     return self->registry != NULL;
 }
@@ -346,20 +176,26 @@ static bool s_start_discovery (umbp_node_t *self)
     etcd.instance = instance;
     etcd.node = self->home.node;
     etcd.endpoint = self->endpoint;
-    return (!*o->seeds || s_add (self, umbp_seeds_new (&seeds)))
+    return (!*o->seeds || umbp_node_add (self, umbp_seeds_new (&seeds)))
            && ((!*o->gossip_bind && !*o->gossip_connect)
-               || s_add (self, umbp_gossip_new (&gossip, NULL)))
-           && (!o->beacon_port || s_add (self, umbp_beacon_new (&beacon)))
-           && (!*o->etcd_endpoints || s_add (self, umbp_etcd_actor_new (&self->home, &etcd)));
+               || umbp_node_add (self, umbp_gossip_new (&gossip, NULL)))
+           && (!o->beacon_port || umbp_node_add (self, umbp_beacon_new (&beacon)))
+           && (!*o->etcd_endpoints || umbp_node_add (self, umbp_etcd_actor_new (&self->home, &etcd)));
 }
 
 //  The registry, who is told of the topology, and those that not all nodes have
 static void s_name_actors (umbp_node_t *self)
 {
+    static const char *const listeners[] = { "index", "tier:dram", "router", "eviction",
+                                             "extkv", "migrator" };
     size_t count = 0;
+    for (; count < sizeof listeners / sizeof *listeners; count++)
+        self->listeners[count] = listeners[count];
+    if (*self->options.nvme_dirs)
+        self->listeners[count++] = "tier:nvme";
+    for (size_t index = 0; index < count; index++)
+        self->names[index] = self->listeners[index];
     self->names[count++] = "registry";
-    for (size_t index = 0; s_listeners[index]; index++)
-        self->names[count++] = s_listeners[index];
     if (self->gate)
         self->names[count++] = "gate";
     if (*self->options.etcd_endpoints)
@@ -373,7 +209,7 @@ static bool s_start_gateway (umbp_node_t *self)
     umbp_gateway_args_t args = { .home = &self->home,
                                  .listen = self->options.gateway_listen, .actors = self->names };
     return !*self->options.gateway_listen
-           || s_add (self, umbp_gateway_new (&args, self->gateway, sizeof self->gateway));
+           || umbp_node_add (self, umbp_gateway_new (&args, self->gateway, sizeof self->gateway));
 }
 
 //  It has devices of its own, to read from other nodes, where ours serve
@@ -383,7 +219,7 @@ static bool s_start_migrator (umbp_node_t *self)
     if (self->serves_rdma)
         args.rdma = s_open_rdma (self, true);
     args.rdma_api = self->rdma_api;
-    return s_add (self, umbp_migrator_new (&args));
+    return umbp_node_add (self, umbp_migrator_new (&args));
 }
 
 static bool s_start_actors (umbp_node_t *self, int *err)
@@ -398,9 +234,11 @@ static bool s_start_actors (umbp_node_t *self, int *err)
                                   .evict_high = o->evict_high, .evict_low = o->evict_low,
                                   .page_bytes = o->page_bytes };
     s_name_actors (self);
-    return s_add (self, umbp_index_new (&index)) && s_add (self, umbp_eviction_new (&eviction))
-           && s_start_limited_tier (self, seed, err) && s_add (self, umbp_extkv_new (&extkv))
-           && s_add (self, umbp_router_new (&router)) && s_start_migrator (self)
+    return umbp_node_add (self, umbp_index_new (&index))
+           && umbp_node_add (self, umbp_eviction_new (&eviction))
+           && umbp_node_start_tiers (self, seed, err)
+           && umbp_node_add (self, umbp_extkv_new (&extkv))
+           && umbp_node_add (self, umbp_router_new (&router)) && s_start_migrator (self)
            && s_start_gateway (self) && s_start_registry (self) && s_start_discovery (self);
 }
 

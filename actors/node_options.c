@@ -16,6 +16,9 @@
 
 #define PAGES_MAX 0xffff0000            //  32 bits; a region may be rounded up by some
 #define SPIN_MAX_US 1000000             //  As who_ok can say
+#define SEGMENT_MIN (UINT64_C (1) << 20)
+#define SEGMENT_MAX (UINT64_C (4) << 30)
+#define SEGMENTS_MIN 8                  //  One is written, one is emptied
 #define DOOR_LONGEST "/tier:dram.sock"  //  Of all our actors' doors, behind the folder
 
 void umbp_node_options_init (umbp_node_options_t *options)
@@ -26,6 +29,10 @@ void umbp_node_options_init (umbp_node_options_t *options)
         .heartbeat_ms = 1000, .suspect_ms = 3000, .gone_ms = 30000,
         .copies = 2, .vnodes = 150,
         .dram_bytes = (uint64_t) 1 << 30, .region_bytes = (uint64_t) 1 << 30, .page_bytes = 64 << 10,
+        .nvme_bytes = (uint64_t) 64 << 30, .nvme_segment_bytes = (uint64_t) 256 << 20,
+        .nvme_staging_bytes = (uint64_t) 256 << 20, .nvme_clean_rate = (uint64_t) 256 << 20,
+        .nvme_write = "back", .nvme_down_rate = (uint64_t) 256 << 20,
+        .nvme_up_rate = (uint64_t) 512 << 20, .nvme_durability = "relaxed", .nvme_engine = "auto",
         .prefault = true, .evict_high = 90, .evict_low = 70, .strategy = "local",
         .slot_ttl_ms = 30000, .lease_ttl_ms = 10000, .bulk_idle_ms = 60000,
         .replicate = "off", .replicate_rate = (uint64_t) 256 << 20, .resyncs = 12,
@@ -267,6 +274,29 @@ static int s_check_memory (const umbp_node_options_t *o, char *why, size_t size)
     return UMBP_OK;
 }
 
+static int s_check_disks (const umbp_node_options_t *o, char *why, size_t size)
+{
+    if (!*o->nvme_dirs)
+        return UMBP_OK;
+    if (o->nvme_segment_bytes < SEGMENT_MIN || o->nvme_segment_bytes > SEGMENT_MAX)
+        return s_refuse (why, size, "nvme_segment_bytes: allowed are 1 MiB to 4 GiB");
+    if (o->nvme_bytes / o->nvme_segment_bytes < SEGMENTS_MIN)
+        return s_refuse (why, size, "nvme_bytes: must hold %d segments at least", SEGMENTS_MIN);
+    if (o->nvme_staging_bytes < o->page_bytes
+        || (o->nvme_staging_bytes - 1) / o->region_bytes >= UMBP_REGIONS_MAX)
+        return s_refuse (why, size,
+                         "nvme_staging_bytes: must hold one page at least, in at most %d regions",
+                         UMBP_REGIONS_MAX);
+    if (strneq (o->nvme_write, "back") && strneq (o->nvme_write, "through"))
+        return s_refuse (why, size, "nvme_write: allowed are back, through");
+    if (strneq (o->nvme_durability, "strict") && strneq (o->nvme_durability, "relaxed"))
+        return s_refuse (why, size, "nvme_durability: allowed are strict, relaxed");
+    if (strneq (o->nvme_engine, "auto") && strneq (o->nvme_engine, "io_uring")
+        && strneq (o->nvme_engine, "posix"))
+        return s_refuse (why, size, "nvme_engine: allowed are auto, io_uring, posix");
+    return UMBP_OK;
+}
+
 static int s_check_blocks (const umbp_node_options_t *o, char *why, size_t size)
 {
     if (o->evict_low < 1 || o->evict_low >= o->evict_high || o->evict_high > 100)
@@ -299,7 +329,7 @@ int umbp_node_options_check (const umbp_node_options_t *options, char *why, size
 {
     static int (*const checks[]) (const umbp_node_options_t *, char *, size_t) = {
         s_check_network, s_check_names, s_check_etcd, s_check_members,
-        s_check_memory, s_check_blocks, s_check_running, s_check_security,
+        s_check_memory, s_check_disks, s_check_blocks, s_check_running, s_check_security,
     };
     int rc = UMBP_OK;
     for (size_t index = 0; index < sizeof checks / sizeof *checks && rc == UMBP_OK; index++)

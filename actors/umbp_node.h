@@ -79,6 +79,18 @@ typedef struct {
     uint64_t region_bytes;              //  ... in regions of at most this
     uint32_t page_bytes;
     bool huge_pages, prefault;
+
+    char nvme_dirs[1024];               //  "folder,folder" on as many disks; empty: no NVMe tier
+    uint64_t nvme_bytes;                //  Files there take at most this, all together
+    uint64_t nvme_segment_bytes;        //  ... in segments of this
+    uint64_t nvme_staging_bytes;        //  Memory through which blocks come and go
+    uint64_t nvme_clean_rate;           //  Bytes a second copied to win back space; 0: no bound
+    char nvme_write[8];                 //  back: what leaves memory goes to disk; through: all does at once
+    uint64_t nvme_down_rate;            //  ... with so many bytes a second; 0: no bound
+    uint64_t nvme_up_rate;              //  What is read there comes to memory, with so many; 0: no bound
+    char nvme_durability[8];            //  strict: a put is done once it is on disk; or relaxed
+    char nvme_engine[12];               //  auto, io_uring, posix
+
     unsigned evict_high, evict_low;     //  Percent of a tier: over high, evict down to low
     char strategy[16];                  //  local, most_free, weighted, same
     unsigned slot_ttl_ms, lease_ttl_ms;

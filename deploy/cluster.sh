@@ -3,6 +3,7 @@
 #
 #      B            build folder                    room         folder for sockets and logs
 #      cluster      name of the cluster             node_args    array: more flags for all nodes
+#      disks        not empty: each node has a disk tier, in a folder of its own in $room
 #
 #  and calls cluster_cleanup in its EXIT trap. Then
 #
@@ -38,6 +39,7 @@ start_node () {
     # shellcheck disable=SC2086
     setsid env -u UMBP_CONFIG $prefix "$B/bin/umbp-node" --node-id "$name" --cluster-name "$cluster" \
         --node-run-dir "$room" --network-listen "$listen" --cluster-heartbeat 200ms \
+        ${disks:+--nvme-directories "$room/disk-$name"} \
         ${node_args[@]+"${node_args[@]}"} "$@" >"$room/$name.log" 2>&1 </dev/null &
     pids+=($!)
 }

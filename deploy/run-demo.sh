@@ -8,6 +8,7 @@
 #      TRACE=FILE                       replay a trace in Mooncake's JSONL format instead
 #      REQUESTS=N                       1500 by default; all of a trace
 #      KEEP=1                           leave the cluster running until Ctrl-C
+#      TIERS=all                        little memory, and disks under it, a folder of each node in $TMPDIR
 #      B=FOLDER                         build folder, default build
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -17,7 +18,12 @@ DISCOVERY=${DISCOVERY:-gossip}
 node_count=3
 cluster=demo-$$
 node_args=(--node-log warning --dram-capacity 256MiB --blocks-strategy most_free)
-room=$(mktemp -d /tmp/umbp-demo-XXXXXX)
+room=$(mktemp -d "${TMPDIR:-/tmp}/umbp-demo-XXXXXX")
+if [[ ${TIERS:-} == all ]]; then
+    disks=yes
+    node_args=(--node-log warning --dram-capacity 80MiB --blocks-strategy most_free
+               --nvme-capacity 448MiB --nvme-segment 16MiB --nvme-staging 64MiB)
+fi
 . deploy/cluster.sh
 
 finish () {

@@ -19,14 +19,15 @@ for part in "${@:-build}"; do
         tools+=(gcc:gcc make:make pkg-config:pkg-config)
         packages+=(libc6-dev libzmq3-dev libczmq-dev libcbor-dev libxxhash-dev libjansson-dev
                    libsodium-dev libedit-dev libcurl4-openssl-dev libmicrohttpd-dev
-                   libibverbs-dev) ;;
+                   libibverbs-dev liburing-dev) ;;
     check)
         tools+=(g++:g++ node:nodejs npm:npm python3:python3 redis-server:redis-server ip:iproute2
                 ps:procps setarch:util-linux jq:jq curl:curl etcd:etcd-server etcdctl:etcd-client)
         packages+=(libcunit1-dev libhiredis-dev python3-venv)
         promtool=("${0%/*}/promtool.sh" "${B:-build}/tools") ;;
     bench)
-        tools+=(redis-server:redis-server memcached:memcached iperf3:iperf3 python3:python3)
+        tools+=(redis-server:redis-server memcached:memcached iperf3:iperf3 python3:python3
+                fio:fio)
         packages+=(libhiredis-dev python3-venv) ;;
     lint)
         tools+=(clang:clang clang-format:clang-format clang-tidy:clang-tidy cppcheck:cppcheck

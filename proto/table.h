@@ -411,7 +411,8 @@
     F (m, 4, session, U64, MAY, 0, 0, UINT64_MAX, "who will read") \
     F (m, 5, keys, COLUMN, MUST, 1, 1, UMBP_SCOPED_KEY_MAX, "blocks to hold") \
     F (m, 6, inline_max, U64, MAY, 0, 0, UMBP_INLINE_MAX, \
-       "send up to so many bytes of values as payload")
+       "send up to so many bytes of values as payload") \
+    F (m, 7, calm, BOOL, MAY, 0, 0, 1, "for a copy: that is no use of the blocks")
 #define UMBP_FIELDS_lease_ok(F, m) \
     F (m, 4, statuses, S8S, MUST, 1, 0, UMBP_BATCH_MAX, "0 held (or sent), ENOENT not here") \
     F (m, 5, inlined, U8S, MUST, 1, 0, UMBP_BATCH_MAX, \
@@ -424,7 +425,8 @@
     F (m, 15, ttl_ms, U64, MUST, 0, 1, UINT32_MAX, \
        "how long the lease lasts for a reader over tcp") \
     F (m, 16, bulk, TEXT, MAY, 0, 0, UMBP_TEXT_MAX, "host:port of the bulk server") \
-    F (m, 19, bulk_key, BYTES, MAY, 0, 0, 32, "key of the session there")
+    F (m, 19, bulk_key, BYTES, MAY, 0, 0, 32, "key of the session there") \
+    F (m, 20, depths, U16S, MAY, 1, 0, UMBP_BATCH_MAX, "of each block, if it was asked for calmly")
 #define UMBP_FIELDS_release(F, m) \
     F (m, 4, leases, U64S, MUST, 0, 0, UMBP_BATCH_MAX, "leases that end")
 #define UMBP_FIELDS_touch(F, m) \
@@ -481,7 +483,8 @@
        "copies that these blocks were put with, to be remembered here") \
     F (m, 8, scoped, BOOL, MAY, 0, 0, 1, \
        "keys are as tiers keep them, with their tenants; not for clients") \
-    F (m, 9, calm, BOOL, MAY, 0, 0, 1, "as in reserve")
+    F (m, 9, calm, BOOL, MAY, 0, 0, 1, "as in reserve") \
+    F (m, 10, to, U64, MAY, 0, 0, 4, "into which tier here; 0: memory")
 #define UMBP_FIELDS_copy_ok(F, m) \
     F (m, 4, statuses, S8S, MUST, 1, 0, UMBP_BATCH_MAX, \
        "0 here now, EEXIST was here, ENOENT not there") \

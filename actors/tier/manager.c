@@ -80,6 +80,8 @@ void umbp_manager_press (umbp_manager_t *self, uint64_t need)
 void umbp_manager_drop (umbp_manager_t *self, uint32_t item)
 {
     umbp_announce_drop (self->announce, item);
+    if (self->depot)
+        umbp_depot_drop (self->depot, item);
     umbp_store_drop (self->store, item);
 }
 
@@ -258,7 +260,7 @@ static void s_on_drop (void *owner, const umbp_mail_t *mail)
             continue;
         pause.bytes += umbp_store_block (self->store, item)->size;
         self->dropped++;
-        umbp_spread_removed (self->spread, item);
+        umbp_manager_removed (self, item);
         umbp_manager_drop (self, item);
     }
     s_pause (self, pause);
@@ -275,7 +277,7 @@ static void s_wipe (umbp_manager_t *self, const umbp_mail_t *mail, umbp_text_t t
             continue;
         pause.blocks++;
         pause.bytes += block->size;
-        umbp_spread_removed (self->spread, item);
+        umbp_manager_removed (self, item);
         umbp_manager_drop (self, item);
     }
     self->dropped += pause.blocks;
@@ -307,22 +309,35 @@ static size_t s_victims (umbp_manager_t *self, const umbp_mail_t *mail, uint32_t
                : umbp_store_own_victims (self->store, row, EVICT_BATCH, victims);
 }
 
-static void s_on_evict (void *owner, const umbp_mail_t *mail)
+static void s_evict (umbp_manager_t *self, const umbp_mail_t *mail)
 {
-    umbp_manager_t *self = owner;
-    umbp_msg_t answer;
-    umbp_msg_init (&answer, UMBP_MSG_evict_ok, 0);
     uint32_t victims[EVICT_BATCH];
     size_t count = s_victims (self, mail, victims);
     uint64_t before = umbp_store_counts (self->store).used_bytes, freed = 0;
     for (size_t index = 0; index < count && freed < mail->msg->evict.bytes; index++) {
         umbp_manager_drop (self, victims[index]);
+        self->evicted++;
         freed = before - umbp_store_counts (self->store).used_bytes;
-        answer.evict_ok.blocks++;
     }
+}
+
+static void s_on_evict (void *owner, const umbp_mail_t *mail)
+{
+    umbp_manager_t *self = owner;
+    umbp_msg_t answer;
+    umbp_msg_init (&answer, UMBP_MSG_evict_ok, 0);
+    bool any = !mail->msg->evict.own && umbp_manager_sight (self, mail->origin).all;
+    if (any && umbp_manager_yield (self, mail))
+        return;
+    umbp_store_counts_t before = umbp_store_counts (self->store);
+    if (any && self->depot)
+        umbp_depot_evict (self->depot, mail->msg->evict.bytes);
+    else
+        s_evict (self, mail);
     umbp_announce_send (self->announce);
-    answer.evict_ok.bytes = freed;
-    self->evicted += answer.evict_ok.blocks;
+    umbp_store_counts_t after = umbp_store_counts (self->store);
+    answer.evict_ok.bytes = before.used_bytes - after.used_bytes;
+    answer.evict_ok.blocks = before.live - after.live;
     umbp_post_answer (self->post, mail->origin, &answer, NULL, 0);
 }
 
@@ -377,6 +392,9 @@ static void s_tick (void *owner)
     umbp_manager_expire_slots (self, now);
     umbp_manager_expire_leases (self, now);
     umbp_manager_expire_waiters (self, now);
+    if (self->depot)
+        umbp_manager_work_depot (self, now);
+    umbp_manager_go_on_transit (self, now);
     umbp_announce_pump (self->announce);
     s_resume (self, now);
     umbp_manager_trim_tenants (self);
@@ -399,6 +417,9 @@ static void s_start (void *owner, umbp_post_t *post, zloop_t *loop)
     self->spread = umbp_spread_new (post, self->store, &spread, self, umbp_manager_on_spread);
     zmq_pollitem_t item = { .fd = umbp_bulk_server_fd (self->args.bulk), .events = ZMQ_POLLIN };
     zloop_poller (loop, &item, s_on_bulk, self);
+    umbp_manager_start_transit (self);
+    if (self->depot)
+        umbp_manager_start_depot (self);
     s_report (self, zclock_mono ());
 }
 
@@ -455,6 +476,8 @@ static void s_stat (void *owner, umbp_gauges_t *gauges)
     umbp_gauges_add (gauges, "draining", self->keeper.draining);
     umbp_gauges_add (gauges, "moved_blocks", self->keeper.all_moved);
     umbp_gauges_add (gauges, "moved_bytes", self->keeper.all_moved_bytes);
+    umbp_manager_stat_transit (self, gauges);
+    umbp_manager_stat_depot (self, gauges);
     umbp_gauges_add (gauges, "bulk_in_bytes", bulk.bytes_in);
     umbp_gauges_add (gauges, "bulk_out_bytes", bulk.bytes_out);
     umbp_gauges_add (gauges, "bulk_connections", bulk.connections);
@@ -480,9 +503,11 @@ static void s_destroy (void **self_p)
         if (self->pauses[index].used)
             free (self->pauses[index].statuses);
     umbp_manager_keep_nothing (self);
+    umbp_manager_end_transit (self);
     umbp_spread_destroy (&self->spread);
     umbp_announce_destroy (&self->announce);
     umbp_leases_destroy (&self->leases);
+    umbp_manager_end_depot (self);
     umbp_store_destroy (&self->store);
     umbp_board_destroy (&self->board);
     umbp_bulk_server_destroy (&self->args.bulk);
@@ -535,12 +560,14 @@ zactor_t *umbp_manager_new (const umbp_manager_args_t *args)
         s_destroy (&value);
         return NULL;
     }
+    if (self->args.log)
+        umbp_manager_make_depot (self);
     if (args->quotas) {
         umbp_quotas_t *quotas = umbp_quotas_copy (args->quotas);
         umbp_store_set_quotas (self->store, &quotas, args->tier);
         self->args.quotas = NULL;
     }
-    if (*args->home->doors && !(self->board = umbp_board_new (all_pages)))
+    if (*args->home->doors && !self->depot && !(self->board = umbp_board_new (all_pages)))
         zsys_warning ("%s: no memory for a board: clients of this host ask for each block",
                       args->name);
     umbp_store_set_board (self->store, self->board, self->tenant);

@@ -4,6 +4,7 @@
 #define UMBP_MANAGER_H
 
 #include "actors/actor.h"
+#include "actors/tier/log.h"
 #include "cluster/bulk/region.h"
 #include "cluster/bulk/tcp_server.h"
 #include "cluster/quotas.h"
@@ -24,6 +25,12 @@ typedef struct {
     unsigned resyncs, resync_ms;        //  Full accounts begun in so much time, at most; 0: no bound; 30 s
     bool replicate_last;                //  After a loss: new copies of blocks that were put with more than one
     uint64_t replicate_rate;            //  ... so many bytes a second; 0: no bound
+    unsigned below;                     //  Tier of this node to which blocks go that have to leave; 0: none
+    unsigned above;                     //  ... to which those go that are read; 0: none
+    bool write_through;                 //  Down also at once
+    uint64_t down_rate, up_rate;        //  Bytes a second to these that nothing presses; 0: no bound
+    umbp_log_t *log;                    //  Where the blocks rest, and the regions are only where they come and go; NULL: they
+                                        //  live in the regions. Owned from now on, in any case
 } umbp_manager_args_t;
 
 //  Has a door. NULL if it cannot start.

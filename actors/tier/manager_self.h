@@ -4,8 +4,10 @@
 #define UMBP_MANAGER_SELF_H
 
 #include "actors/tier/announce.h"
+#include "actors/tier/depot.h"
 #include "actors/tier/leases.h"
 #include "actors/tier/manager.h"
+#include "actors/tier/shift.h"
 #include "actors/tier/spread.h"
 #include "actors/tier/store.h"
 #include "cluster/bulk/tcp_auth.h"
@@ -15,6 +17,10 @@
 #define UMBP_PAUSES_MAX 256             //  Answers that wait for the shards
 
 #define UMBP_NEEDS_PRIMARY 128
+#define UMBP_NEEDS_DISK 256
+
+#define UMBP_YIELDS_MAX 8               //  Evictions under way
+#define UMBP_SLEEPERS_MAX 256           //  Requests for leases that wait for the disk
 
 //  Sessions of clients are known here by their aliases (tcp_auth.h) alone.
 
@@ -40,7 +46,7 @@ typedef struct {
     uint32_t outstanding;               //  Words still to come
     int64_t expires, patient_until;     //  patient_until: the first owner is waited for
     int8_t *statuses;                   //  Per item
-    uint8_t *needs;                     //  Rings (rings.h) and UMBP_NEEDS_PRIMARY: who has to hear of it
+    uint16_t *needs;                    //  Rings (rings.h), UMBP_NEEDS_PRIMARY: who has to hear of it; UMBP_NEEDS_DISK
     umbp_wanted_t *wanted;              //  Per item; NULL: none wants copies
     uint8_t *missing;                   //  Per item, of those: copies that were not made
 } umbp_waiter_t;
@@ -57,6 +63,40 @@ typedef struct {
     uint32_t count;
     uint64_t blocks, bytes;
 } umbp_pause_t;
+
+//  A request for a lease, while it is answered
+typedef struct {
+    umbp_origin_t origin;
+    uint64_t session, inline_max;       //  session: its alias; 0: there is none, and all must be inlined
+    bool calm;                          //  For a copy
+    uint32_t count;
+    uint32_t *items;                    //  Per key; UMBP_STORE_NONE: it is not here
+    int8_t *statuses;                   //  Per key
+} umbp_reader_t;
+
+//  ... that waits for the disk, see sleepers.c. Its blocks are held, its columns its own.
+typedef struct {
+    umbp_reader_t reader;
+    bool used;
+    int64_t expires;
+    uint8_t *stages;                    //  Per key
+} umbp_sleeper_t;
+
+//  An eviction that waits for the tier below
+typedef struct {
+    umbp_origin_t origin;
+    bool used;
+    int64_t expires;
+    uint64_t wanted, bytes, blocks;     //  Bytes to be freed; freed so far
+} umbp_yield_t;
+
+//  Blocks that go to other tiers of this node, see transit.c
+typedef struct {
+    umbp_shift_t *down, *up;            //  NULL: there is no such tier
+    umbp_yield_t yields[UMBP_YIELDS_MAX];
+    int64_t alone_until;                //  The tier below is not asked until then
+    uint64_t shed, promoted;
+} umbp_transit_t;
 
 //  Blocks that go elsewhere, see keeper.c. A pass looks at all blocks once.
 #define UMBP_MOVED_MAX 16384            //  Blocks that are elsewhere and about to go from here
@@ -92,11 +132,15 @@ typedef struct {
     umbp_post_t *post;
     zloop_t *loop;
     umbp_store_t *store;
+    umbp_depot_t *depot;                //  NULL: blocks are in pages alone
+    umbp_sleeper_t sleepers[UMBP_SLEEPERS_MAX];
+    size_t asleep;
     umbp_board_t *board;                //  NULL: nobody could read it
     umbp_leases_t *leases;
     umbp_announce_t *announce;
     umbp_spread_t *spread;
     umbp_keeper_t keeper;
+    umbp_transit_t transit;
     umbp_session_t sessions[UMBP_SESSIONS_MAX];
     umbp_waiter_t waiters[UMBP_WAITERS_MAX];
     umbp_pause_t pauses[UMBP_PAUSES_MAX];
@@ -116,6 +160,7 @@ typedef struct {
     uint8_t inlined[UMBP_BATCH_MAX], tiers[UMBP_BATCH_MAX];
     uint32_t sizes[UMBP_BATCH_MAX], items[UMBP_BATCH_MAX];
     uint64_t sums[UMBP_BATCH_MAX], slots[UMBP_BATCH_MAX];
+    uint16_t depths[UMBP_BATCH_MAX];
     uint16_t extent_counts[UMBP_BATCH_MAX], regions[UMBP_EXTENTS_MAX];
     uint32_t pages[UMBP_EXTENTS_MAX], page_counts[UMBP_EXTENTS_MAX], generations[UMBP_EXTENTS_MAX];
     uint32_t extents;                   //  Rows used of the last four
@@ -144,6 +189,8 @@ void umbp_manager_expire_slots (umbp_manager_t *self, int64_t now);
 void umbp_manager_expire_waiters (umbp_manager_t *self, int64_t now);
 void umbp_manager_on_copies (umbp_manager_t *self, const umbp_spread_end_t *end);
 void umbp_manager_free_waiter (umbp_waiter_t *waiter);
+
+void umbp_manager_saved (umbp_manager_t *self, const umbp_depot_word_t *word);
 
 //  landlord.c
 //  What a request may touch: all, or what one tenant has
@@ -178,5 +225,27 @@ void umbp_manager_end_leases_of (umbp_manager_t *self, uint64_t session);
 void umbp_manager_on_touch (void *owner, const umbp_mail_t *mail);
 void umbp_manager_expire_leases (umbp_manager_t *self, int64_t now);
 void umbp_manager_lease_fenced (umbp_manager_t *self, umbp_lease_t *lease);
+void umbp_manager_answer_lease (umbp_manager_t *self, const umbp_reader_t *reader);
+
+//  transit.c
+//  What an eviction asked for goes down first. Returns false if there is nowhere to go: then the caller sees to it.
+bool umbp_manager_yield (umbp_manager_t *self, const umbp_mail_t *mail);
+void umbp_manager_write_through (umbp_manager_t *self, uint32_t item);
+void umbp_manager_promote (umbp_manager_t *self, uint32_t item);     //  It was read here
+//  A live block is about to be removed for good: so are copies that are on their way
+void umbp_manager_removed (umbp_manager_t *self, uint32_t item);
+void umbp_manager_start_transit (umbp_manager_t *self);
+void umbp_manager_go_on_transit (umbp_manager_t *self, int64_t now); //  Every tick
+void umbp_manager_stat_transit (const umbp_manager_t *self, umbp_gauges_t *gauges);
+void umbp_manager_end_transit (umbp_manager_t *self);
+
+//  sleepers.c
+//  Answer a request for a lease, once all its blocks are in pages
+void umbp_manager_wake (umbp_manager_t *self, const umbp_reader_t *reader, int64_t expires);
+void umbp_manager_make_depot (umbp_manager_t *self); //  Takes the log that came with the arguments
+void umbp_manager_start_depot (umbp_manager_t *self);
+void umbp_manager_work_depot (umbp_manager_t *self, int64_t now);    //  Every tick
+void umbp_manager_stat_depot (const umbp_manager_t *self, umbp_gauges_t *gauges);
+void umbp_manager_end_depot (umbp_manager_t *self);
 
 #endif

@@ -22,20 +22,21 @@ static void s_inline (umbp_manager_t *self, const umbp_block_t *block, uint32_t 
 }
 
 //  A row of the answer: the block's bytes if they fit, else its extents. Returns true if it must be held.
-static bool s_row (umbp_manager_t *self, uint32_t item, size_t index, uint64_t session,
-                   uint64_t inline_max, uint32_t *used)
+static bool s_row (umbp_manager_t *self, uint32_t item, size_t index, const umbp_reader_t *reader,
+                   uint32_t *used)
 {
     const umbp_block_t *block = umbp_store_block (self->store, item);
     self->sizes[index] = block->size;
     self->sums[index] = block->sum;
+    self->depths[index] = block->depth;
     self->hit_bytes += block->size;
-    if (*used + (uint64_t) block->size <= inline_max) {
+    if (*used + (uint64_t) block->size <= reader->inline_max) {
         s_inline (self, block, used);
         self->inlined[index] = 1;
         return false;
     }
     self->statuses[index] =
-        (int8_t) (session == 0                                    ? UMBP_ETOOBIG
+        (int8_t) (reader->session == 0                            ? UMBP_ETOOBIG
                   : umbp_manager_add_extents (self, block, index) ? 0
                                                                   : UMBP_EAGAIN);
     return self->statuses[index] == 0;
@@ -79,30 +80,21 @@ static uint64_t s_hold (umbp_manager_t *self, uint64_t session, const uint32_t *
     return 0;
 }
 
-//  Find what is there: a status for each key, and the items that must be held. Returns how many these are.
-static uint32_t s_look (umbp_manager_t *self, const umbp_msg_lease_t *ask, uint32_t *used)
+//  Rows for what is there. Returns how many items must be held.
+static uint32_t s_rows (umbp_manager_t *self, const umbp_reader_t *reader, uint32_t *used)
 {
     uint32_t held = 0;
-    size_t offset = 0;
-    uint32_t found[UMBP_BATCH_MAX];
-    for (size_t index = 0; index < ask->keys.count; index++) {
-        umbp_bytes_t key = umbp_column_next (&ask->keys, index, &offset);
-        uint32_t item = found[index] = umbp_store_find (self->store, key.data, key.size);
-        self->statuses[index] = (int8_t) (item == UMBP_STORE_NONE ? UMBP_ENOENT : 0);
+    for (size_t index = 0; index < reader->count; index++) {
+        uint32_t item = reader->items[index];
+        self->statuses[index] = reader->statuses[index];
         self->inlined[index] = 0;
         self->sizes[index] = 0;
         self->sums[index] = 0;
+        self->depths[index] = 0;
         self->extent_counts[index] = 0;
-        self->misses += item == UMBP_STORE_NONE;
-        self->hits += item != UMBP_STORE_NONE;
-        if (item != UMBP_STORE_NONE
-            && s_row (self, item, index, ask->session, ask->inline_max, used))
+        if (reader->statuses[index] == 0 && s_row (self, item, index, reader, used))
             self->items[held++] = item;
     }
-    for (size_t index = ask->keys.count;
-         index-- > 0;) //  Tail before head: a prefix outlives its suffix
-        if (found[index] != UMBP_STORE_NONE)
-            umbp_store_touch (self->store, found[index], self->tick);
     return held;
 }
 
@@ -126,16 +118,12 @@ void umbp_manager_on_touch (void *owner, const umbp_mail_t *mail)
     }
 }
 
-void umbp_manager_on_lease (void *owner, const umbp_mail_t *mail)
+void umbp_manager_answer_lease (umbp_manager_t *self, const umbp_reader_t *reader)
 {
-    umbp_manager_t *self = owner;
-    const umbp_msg_lease_t *ask = &mail->msg->lease;
-    uint32_t count = ask->keys.count, used = 0;
-    self->tick++;
+    uint32_t count = reader->count, used = 0;
     self->extents = 0;
-    uint32_t held = s_look (self, ask, &used);
-    uint64_t session = umbp_bulk_alias (ask->session);
-    uint64_t lease = held ? s_hold (self, session, self->items, held) : 0;
+    uint32_t held = s_rows (self, reader, &used);
+    uint64_t lease = held ? s_hold (self, reader->session, self->items, held) : 0;
     if (held && !lease)
         for (uint32_t index = 0; index < count; index++)
             if (self->statuses[index] == 0 && !self->inlined[index]) {
@@ -151,6 +139,7 @@ void umbp_manager_on_lease (void *owner, const umbp_mail_t *mail)
     ok->inlined = (umbp_u8s_t) { self->inlined, count };
     ok->sizes = (umbp_u32s_t) { self->sizes, count };
     ok->sums = (umbp_u64s_t) { self->sums, count };
+    ok->depths = (umbp_u16s_t) { self->depths, reader->calm ? count : 0 };
     ok->extent_counts = (umbp_u16s_t) { self->extent_counts, count };
     ok->regions = (umbp_u16s_t) { self->regions, self->extents };
     ok->pages = (umbp_u32s_t) { self->pages, self->extents };
@@ -161,8 +150,38 @@ void umbp_manager_on_lease (void *owner, const umbp_mail_t *mail)
     ok->ttl_ms = self->args.lease_ttl_ms;
     ok->bulk = umbp_text (self->bulk);
     if (lease)
-        ok->bulk_key = umbp_manager_bulk_key (self, session);
-    umbp_post_answer (self->post, mail->origin, &answer, self->payload, used);
+        ok->bulk_key = umbp_manager_bulk_key (self, reader->session);
+    umbp_post_answer (self->post, &reader->origin, &answer, self->payload, used);
+}
+
+void umbp_manager_on_lease (void *owner, const umbp_mail_t *mail)
+{
+    umbp_manager_t *self = owner;
+    const umbp_msg_lease_t *ask = &mail->msg->lease;
+    uint32_t found[UMBP_BATCH_MAX];
+    int8_t statuses[UMBP_BATCH_MAX];
+    umbp_reader_t reader = { .origin = *mail->origin,
+                             .session = ask->session ? umbp_bulk_alias (ask->session) : 0,
+                             .inline_max = ask->inline_max, .calm = ask->calm,
+                             .count = ask->keys.count, .items = found, .statuses = statuses };
+    self->tick++;
+    size_t offset = 0;
+    for (size_t index = 0; index < reader.count; index++) {
+        umbp_bytes_t key = umbp_column_next (&ask->keys, index, &offset);
+        found[index] = umbp_store_find (self->store, key.data, key.size);
+        statuses[index] = (int8_t) (found[index] == UMBP_STORE_NONE ? UMBP_ENOENT : 0);
+        self->misses += found[index] == UMBP_STORE_NONE;
+        self->hits += found[index] != UMBP_STORE_NONE;
+    }
+    for (size_t index = reader.count; index-- > 0 && !ask->calm;)   //  Tail before head: a prefix outlives its suffix
+        if (found[index] != UMBP_STORE_NONE) {
+            umbp_store_touch (self->store, found[index], self->tick);
+            umbp_manager_promote (self, found[index]);
+        }
+    if (self->depot)
+        umbp_manager_wake (self, &reader, mail->expires);
+    else
+        umbp_manager_answer_lease (self, &reader);
 }
 
 //  --------------------------------------------------------------------------------------------------

@@ -32,6 +32,8 @@ struct umbp_store {
     char home[UMBP_NAME_MAX + 1];       //  The tenant whose blocks it shows
     uint64_t seed, token_state;
     uint64_t live, slots, doomed;
+    umbp_order_t *raised;               //  Blocks with a place and pages; NULL: there is no depot
+    uint64_t room, used;                //  Of the depot
 };
 
 umbp_store_t *umbp_store_new (uint32_t page_size, const uint32_t *pages_per_region, size_t regions,
@@ -62,6 +64,21 @@ umbp_store_t *umbp_store_new (uint32_t page_size, const uint32_t *pages_per_regi
 }
 
 //  Key and extents lie together
+static void s_take_names (umbp_store_t *self, umbp_block_t *block, const void *key,
+                          size_t key_size, const umbp_extent_t *extents, size_t count)
+{
+    size_t extent_bytes = count * sizeof *extents;
+    uint8_t *memory = umbp_slab_take (self->slab, extent_bytes + key_size);
+    assert (memory);
+    if (count)
+        memcpy (memory, extents, extent_bytes);
+    memcpy (memory + extent_bytes, key, key_size);
+    block->extents = (umbp_extent_t *) memory;
+    block->extent_count = (uint16_t) count;
+    block->key = memory + extent_bytes;
+    block->key_size = (uint16_t) key_size;
+}
+
 static void s_give_names (umbp_store_t *self, const umbp_block_t *block)
 {
     umbp_slab_give (self->slab, block->extents,
@@ -79,6 +96,7 @@ void umbp_store_destroy (umbp_store_t **self_p)
     free (self->blocks);
     free (self->buckets);
     umbp_order_destroy (&self->order);
+    umbp_order_destroy (&self->raised);
     umbp_tenants_destroy (&self->tenants);
     umbp_pages_destroy (&self->pages);
     free (self);
@@ -106,6 +124,8 @@ static uint32_t s_item_new (umbp_store_t *self)
         self->blocks = realloc (self->blocks, self->capacity * sizeof (umbp_block_t));
         assert (self->blocks);
         umbp_order_resize (self->order, self->capacity);
+        if (self->raised)
+            umbp_order_resize (self->raised, self->capacity);
     }
     return self->reach++;
 }
@@ -152,18 +172,61 @@ static void s_unlink_key (umbp_store_t *self, uint32_t item)
     *link = self->blocks[item].next;
 }
 
+static void s_give_pages (umbp_store_t *self, const umbp_block_t *block)
+{
+    for (size_t index = 0; index < block->extent_count; index++) {
+        int rc = umbp_pages_give (self->pages, &block->extents[index]);
+        assert (rc == 0);               //  They are ours, by their generation
+    }
+}
+
 //  Give the pages back; the item may be used again
 static void s_free (umbp_store_t *self, uint32_t item)
 {
     umbp_block_t *block = &self->blocks[item];
     umbp_tenants_refund (self->tenants, block->tenant, umbp_store_bytes (self, block->size));
-    for (size_t index = 0; index < block->extent_count; index++) {
-        int rc = umbp_pages_give (self->pages, &block->extents[index]);
-        assert (rc == 0);               //  They are ours, by their generation
-    }
+    self->used -= umbp_store_bytes (self, block->size);
+    s_give_pages (self, block);
     s_give_names (self, block);
     *block = (umbp_block_t) { .next = self->free_head };
     self->free_head = item;
+}
+
+//  --------------------------------------------------------------------------------------------------
+//  Pages
+
+static bool s_may_go (void *arg, uint32_t item)
+{
+    const umbp_block_t *block = &((umbp_store_t *) arg)->blocks[item];
+    return block->holds == 0 && !block->leaving;
+}
+
+static uint64_t s_page_count (const umbp_store_t *self, uint32_t size)
+{
+    return umbp_extent_page_count (size, umbp_pages_page_size (self->pages));
+}
+
+//  A block at rest does without its pages
+static void s_lower (umbp_store_t *self, uint32_t item)
+{
+    umbp_block_t *block = &self->blocks[item], before = *block;
+    s_give_pages (self, block);
+    s_take_names (self, block, before.key, before.key_size, NULL, 0);
+    s_give_names (self, &before);
+    block->filled = false;
+    umbp_order_remove (self->raised, item);
+}
+
+//  Pages for so many bytes, if need be those of blocks that rest. Returns the number of extents, or an error.
+static int s_take_pages (umbp_store_t *self, uint32_t size, umbp_extent_t *extents)
+{
+    uint32_t pages = (uint32_t) s_page_count (self, size), item;
+    int count;
+    while ((count = umbp_pages_take (self->pages, pages, extents, UMBP_STORE_EXTENTS_MAX))
+               == UMBP_EAGAIN
+           && self->raised && umbp_order_victims (self->raised, 1, s_may_go, self, &item) == 1)
+        s_lower (self, item);
+    return count;
 }
 
 //  --------------------------------------------------------------------------------------------------
@@ -187,6 +250,28 @@ uint32_t umbp_store_find (const umbp_store_t *self, const void *key, size_t key_
     return s_find (self, &print, key, key_size);
 }
 
+//  Whether a new block may take so much. Returns 0 and its tenant's row.
+static int s_admit (umbp_store_t *self, const void *key, size_t key_size, uint32_t size,
+                    uint16_t *tenant_p)
+{
+    uint64_t bytes = umbp_store_bytes (self, size);
+    if (s_page_count (self, size) > umbp_pages_total_count (self->pages)
+        || (self->raised && bytes > self->room))
+        return UMBP_ENOSPC;
+    *tenant_p = umbp_tenants_row (self->tenants, umbp_scope_tenant (key, key_size));
+    if (*tenant_p == UMBP_TENANT_NONE
+        || umbp_tenants_excess (self->tenants, *tenant_p, bytes) > 0)
+        return UMBP_EQUOTA;
+    return self->raised && self->used + bytes > self->room ? UMBP_EAGAIN : 0;
+}
+
+static void s_charge (umbp_store_t *self, const umbp_block_t *block)
+{
+    uint64_t bytes = umbp_store_bytes (self, block->size);
+    umbp_tenants_charge (self->tenants, block->tenant, bytes);
+    self->used += bytes;
+}
+
 int umbp_store_reserve (umbp_store_t *self, const void *key, size_t key_size, uint32_t size,
                         uint16_t depth, uint32_t *item_p)
 {
@@ -199,31 +284,20 @@ int umbp_store_reserve (umbp_store_t *self, const void *key, size_t key_size, ui
         return UMBP_EEXIST;
     }
     umbp_extent_t extents[UMBP_STORE_EXTENTS_MAX];
-    uint64_t pages = umbp_extent_page_count (size, umbp_pages_page_size (self->pages));
-    if (pages > umbp_pages_total_count (self->pages))
-        return UMBP_ENOSPC;
-    uint64_t bytes = umbp_store_bytes (self, size);
-    uint16_t tenant = umbp_tenants_row (self->tenants, umbp_scope_tenant (key, key_size));
-    if (tenant == UMBP_TENANT_NONE || umbp_tenants_excess (self->tenants, tenant, bytes) > 0)
-        return UMBP_EQUOTA;
-    int count = umbp_pages_take (self->pages, (uint32_t) pages, extents, UMBP_STORE_EXTENTS_MAX);
+    uint16_t tenant;
+    int rc = s_admit (self, key, key_size, size, &tenant);
+    if (rc < 0)
+        return rc;
+    int count = s_take_pages (self, size, extents);
     if (count < 0)
         return count;
-    umbp_tenants_charge (self->tenants, tenant, bytes);
-
     uint32_t item = s_item_new (self);
     umbp_block_t *block = &self->blocks[item];
-    size_t extent_bytes = (size_t) count * sizeof *extents;
-    uint8_t *memory = umbp_slab_take (self->slab, extent_bytes + key_size);
-    assert (memory);
-    memcpy (memory, extents, extent_bytes);
-    memcpy (memory + extent_bytes, key, key_size);
-    *block = (umbp_block_t){ .key = memory + extent_bytes,
-                             .extents = (umbp_extent_t *) memory,
-                              .extent_count = (uint16_t) count, .key_size = (uint16_t) key_size,
-                              .print = print, .size = size, .depth = depth, .next = NONE,
-                              .tenant = tenant,
-                              .token = s_token (self, item), .state = UMBP_BLOCK_SLOT };
+    *block = (umbp_block_t){ .print = print, .size = size, .depth = depth, .next = NONE,
+                             .tenant = tenant, .place = UMBP_STORE_NOWHERE, .filled = true,
+                             .token = s_token (self, item), .state = UMBP_BLOCK_SLOT };
+    s_take_names (self, block, key, key_size, extents, (size_t) count);
+    s_charge (self, block);
     s_slot_link (self, item);
     *item_p = item;
     return 0;
@@ -263,6 +337,19 @@ static void s_show (umbp_store_t *self, uint32_t item)
     umbp_board_add (self->board, key.data, key.size, &notice);
 }
 
+//  A block that everybody may find from now on, as the newest
+static void s_enter (umbp_store_t *self, uint32_t item, uint64_t tick)
+{
+    umbp_block_t *block = &self->blocks[item];
+    uint32_t *bucket = s_bucket (self, &block->print);
+    block->next = *bucket;
+    *bucket = item;
+    block->state = UMBP_BLOCK_LIVE;
+    self->live++;
+    umbp_order_touch (self->order, item, block->depth, tick);
+    umbp_tenants_touch (self->tenants, block->tenant, item, block->depth, tick);
+}
+
 int umbp_store_commit (umbp_store_t *self, uint32_t item, uint64_t sum, uint64_t tick)
 {
     umbp_block_t *block = &self->blocks[item];
@@ -272,14 +359,8 @@ int umbp_store_commit (umbp_store_t *self, uint32_t item, uint64_t sum, uint64_t
         return UMBP_EEXIST;
     }
     s_slot_unlink (self, item);
-    uint32_t *bucket = s_bucket (self, &block->print);
-    block->next = *bucket;
-    *bucket = item;
     block->sum = sum;
-    block->state = UMBP_BLOCK_LIVE;
-    self->live++;
-    umbp_order_touch (self->order, item, block->depth, tick);
-    umbp_tenants_touch (self->tenants, block->tenant, item, block->depth, tick);
+    s_enter (self, item, tick);
     s_show (self, item);
     return 0;
 }
@@ -296,6 +377,8 @@ bool umbp_store_drop (umbp_store_t *self, uint32_t item)
             umbp_board_drop (self->board, key.data, key.size);
         s_unlink_key (self, item);
         umbp_order_remove (self->order, item);
+        if (self->raised)
+            umbp_order_remove (self->raised, item);
         umbp_tenants_leave (self->tenants, block->tenant, item);
         self->live--;
     }
@@ -329,6 +412,76 @@ bool umbp_store_unhold (umbp_store_t *self, uint32_t item)
 }
 
 //  --------------------------------------------------------------------------------------------------
+//  The depot
+
+void umbp_store_set_depot (umbp_store_t *self, uint64_t bytes)
+{
+    assert (self->reach == 0);
+    self->raised = umbp_order_new (0);
+    self->room = bytes;
+    uint64_t blocks = bytes / umbp_store_bytes (self, umbp_pages_page_size (self->pages));
+    uint32_t buckets = self->bucket_mask + 1;
+    while (buckets < blocks && buckets < 1u << 31)
+        buckets *= 2;
+    self->bucket_mask = buckets - 1;
+    self->buckets = realloc (self->buckets, buckets * sizeof (uint32_t));
+    assert (self->raised && self->buckets);
+    memset (self->buckets, 0xff, buckets * sizeof (uint32_t));
+}
+
+static void s_touch_raised (umbp_store_t *self, uint32_t item, uint64_t tick)
+{
+    const umbp_block_t *block = &self->blocks[item];
+    if (self->raised && block->extent_count > 0 && block->place != UMBP_STORE_NOWHERE)
+        umbp_order_touch (self->raised, item, block->depth, tick);
+}
+
+void umbp_store_rest (umbp_store_t *self, uint32_t item, uint64_t place)
+{
+    assert (self->blocks[item].state == UMBP_BLOCK_LIVE);
+    self->blocks[item].place = place;
+    s_touch_raised (self, item, 0);
+}
+
+int umbp_store_raise (umbp_store_t *self, uint32_t item)
+{
+    umbp_block_t before = self->blocks[item];
+    umbp_extent_t extents[UMBP_STORE_EXTENTS_MAX];
+    if (before.extent_count > 0)
+        return 0;
+    assert (before.state == UMBP_BLOCK_LIVE);
+    int count = s_take_pages (self, before.size, extents);
+    if (count < 0)
+        return count;
+    s_take_names (self, &self->blocks[item], before.key, before.key_size, extents, (size_t) count);
+    s_give_names (self, &before);
+    s_touch_raised (self, item, 0);
+    return 0;
+}
+
+int umbp_store_adopt (umbp_store_t *self, const umbp_block_t *known, uint64_t tick,
+                      uint32_t *item_p)
+{
+    umbp_fingerprint_t print = umbp_fingerprint (known->key, known->key_size, self->seed);
+    if (s_find (self, &print, known->key, known->key_size) != NONE)
+        return UMBP_EEXIST;
+    uint16_t tenant;
+    int rc = s_admit (self, known->key, known->key_size, known->size, &tenant);
+    if (rc < 0)
+        return rc;
+    uint32_t item = *item_p = s_item_new (self);
+    umbp_block_t *block = &self->blocks[item];
+    *block = (umbp_block_t){ .print = print, .sum = known->sum, .size = known->size,
+                             .depth = known->depth, .replicas = known->replicas,
+                             .place = known->place, .next = NONE, .tenant = tenant,
+                             .token = s_token (self, item) };
+    s_take_names (self, block, known->key, known->key_size, NULL, 0);
+    s_charge (self, block);
+    s_enter (self, item, tick);
+    return 0;
+}
+
+//  --------------------------------------------------------------------------------------------------
 //  Use
 
 void umbp_store_touch (umbp_store_t *self, uint32_t item, uint64_t tick)
@@ -338,11 +491,16 @@ void umbp_store_touch (umbp_store_t *self, uint32_t item, uint64_t tick)
         return;
     umbp_order_touch (self->order, item, block->depth, tick);
     umbp_tenants_touch (self->tenants, block->tenant, item, block->depth, tick);
+    s_touch_raised (self, item, tick);
+    self->blocks[item].used = true;
 }
 
-static bool s_may_go (void *arg, uint32_t item)
+bool umbp_store_is_used (umbp_store_t *self, uint32_t item)
 {
-    return ((umbp_store_t *) arg)->blocks[item].holds == 0;
+    umbp_block_t *block = &self->blocks[item];
+    bool used = block->used || block->holds > 0;
+    block->used = false;
+    return used;
 }
 
 size_t umbp_store_victims (umbp_store_t *self, size_t max, uint32_t *items)
@@ -389,8 +547,9 @@ umbp_tenants_t *umbp_store_tenants (umbp_store_t *self)
 
 uint64_t umbp_store_bytes (const umbp_store_t *self, uint32_t size)
 {
-    uint32_t page = umbp_pages_page_size (self->pages);
-    return (uint64_t) umbp_extent_page_count (size, page) * page;
+    uint64_t unit = self->raised ? UMBP_STORE_REST_BYTES : umbp_pages_page_size (self->pages);
+    return umbp_extent_page_count (size, (uint32_t) unit) * unit
+           + (self->raised ? UMBP_STORE_REST_BYTES : 0);
 }
 
 void umbp_store_set_quotas (umbp_store_t *self, umbp_quotas_t **quotas_p, unsigned tier)
@@ -422,10 +581,14 @@ uint32_t umbp_store_reach (const umbp_store_t *self)
 umbp_store_counts_t umbp_store_counts (const umbp_store_t *self)
 {
     uint64_t page = umbp_pages_page_size (self->pages);
+    uint64_t page_bytes = umbp_pages_total_count (self->pages) * page;
+    uint64_t paged_bytes = umbp_pages_used_count (self->pages) * page;
     return (umbp_store_counts_t){ /* clang-format off */
-        .total_bytes = umbp_pages_total_count (self->pages) * page,
-        .used_bytes = umbp_pages_used_count (self->pages) * page,
-        .live = self->live, .slots = self->slots, .doomed = self->doomed };
+        .total_bytes = self->raised ? self->room : page_bytes,
+        .used_bytes = self->raised ? self->used : paged_bytes,
+        .live = self->live, .slots = self->slots, .doomed = self->doomed,
+        .raised = self->raised ? umbp_order_count (self->raised) : self->live,
+        .page_bytes = page_bytes, .paged_bytes = paged_bytes };
 }
 
 uint32_t umbp_store_page_size (const umbp_store_t *self)

@@ -5,8 +5,12 @@
 //  a lease, or a fence that is not up yet. All states count in one number of used pages, so nothing can leak
 //  unseen.
 //
+//  Blocks may also rest elsewhere than in pages: in a depot (depot.h), of which the store knows a place for each and
+//  no more. Then pages are only where blocks come and go. One that has its place can be without pages, and gives
+//  them up when others need some, those first that were not read for longest.
+//
 //  A value: one owner, no thread, no time of its own. Blocks are named by item numbers, which are used again.
-//  Keys and extents lie in a slab; the number of blocks is bounded by that of pages.
+//  Keys and extents lie in a slab; the number of blocks is bounded by that of pages, or by what the depot holds.
 #ifndef UMBP_STORE_H
 #define UMBP_STORE_H
 
@@ -21,6 +25,8 @@
 
 #define UMBP_STORE_NONE UINT32_MAX
 #define UMBP_STORE_EXTENTS_MAX 128      //  Of one block
+#define UMBP_STORE_NOWHERE UINT64_MAX   //  As a place in the depot
+#define UMBP_STORE_REST_BYTES 4096      //  What a block takes in the depot is a multiple of this, and one for its head
 
 typedef enum {
     UMBP_BLOCK_FREE = 0,
@@ -36,16 +42,22 @@ typedef struct {
     uint64_t sum;                       //  XXH3-64 of the bytes, from commit on
     uint64_t token;                     //  Of a slot: names it, and fences its writer
     uint64_t session;                   //  Of a slot: who may write
+    uint64_t place;                     //  In the depot; UMBP_STORE_NOWHERE: not there yet, or there is none
     int64_t expires;                    //  Of a slot
     uint32_t size;
     uint32_t holds;
     uint32_t next;                      //  In the bucket of its key, or in the free list
     uint32_t slot_before, slot_after;   //  In the list of slots
+    uint32_t shifting;                  //  The number of its job in shift.h, from 1 on; 0: none
     uint16_t extent_count, key_size, depth;
     uint16_t tenant;                    //  Its row in the tenants: who pays for the pages
     uint8_t state;
     uint8_t replicas;                   //  Wanted copies on all nodes; 0 as 1
     bool granted;                       //  The bulk server knows its token
+    bool leaving;                       //  Its owner has chosen it: it is no victim
+    bool filled;                        //  Its pages have its bytes, or its writer gives them
+    bool filling;                       //  ... or the depot does
+    bool used;                          //  Since umbp_store_is_used was asked last
 } umbp_block_t;
 
 typedef struct umbp_store umbp_store_t;
@@ -59,6 +71,9 @@ void umbp_store_destroy (umbp_store_t **self_p);
 //  Keep a board of the live blocks from now on, which is the caller's and outlives the store. There are none yet.
 //  home: the tenant whose blocks it shows, under the keys that this tenant's clients say.
 void umbp_store_set_board (umbp_store_t *self, umbp_board_t *board, const char *home);
+
+//  Blocks rest in a depot of so many bytes. There are none yet.
+void umbp_store_set_depot (umbp_store_t *self, uint64_t bytes);
 
 //  A slot for a block. Returns 0 and its item; UMBP_EEXIST if a live block has that key, UMBP_EAGAIN if there is
 //  no room now, UMBP_ENOSPC if there never is, UMBP_EINVAL for a size of 0, UMBP_EQUOTA if the tenant in the key's
@@ -76,6 +91,17 @@ uint32_t umbp_store_slots (const umbp_store_t *self);
 //  then the slot is gone.
 int umbp_store_commit (umbp_store_t *self, uint32_t item, uint64_t sum, uint64_t tick);
 
+//  A live block is at a place in the depot now: its pages may go to others when nobody holds it
+void umbp_store_rest (umbp_store_t *self, uint32_t item, uint64_t place);
+
+//  Give a live block pages, which have to be filled then. Returns 0, also if it has some; UMBP_EAGAIN if all are
+//  held, or the free ones are too scattered.
+int umbp_store_raise (umbp_store_t *self, uint32_t item);
+
+//  A block that the depot had from before: live, without pages. Returns 0 and its item, or as reserve.
+int umbp_store_adopt (umbp_store_t *self, const umbp_block_t *known, uint64_t tick,
+                      uint32_t *item_p);
+
 //  Forget a slot or a live block. Its pages are free when the last hold ends, or now: then true.
 bool umbp_store_drop (umbp_store_t *self, uint32_t item);
 
@@ -89,6 +115,9 @@ uint32_t umbp_store_find (const umbp_store_t *self, const void *key, size_t key_
 //  It was used: the newest in the order, see order.h for ticks
 void umbp_store_touch (umbp_store_t *self, uint32_t item, uint64_t tick);
 
+//  Whether it was found or touched since this was asked last, or is held
+bool umbp_store_is_used (umbp_store_t *self, uint32_t item);
+
 //  The least useful live blocks that nobody holds; see order.h
 size_t umbp_store_victims (umbp_store_t *self, size_t max, uint32_t *items);
 
@@ -98,7 +127,7 @@ umbp_tenants_t *umbp_store_tenants (umbp_store_t *self);
 //  Limits from now on; takes the quotas
 void umbp_store_set_quotas (umbp_store_t *self, umbp_quotas_t **quotas_p, unsigned tier);
 
-//  Bytes of pages that a block of some size takes
+//  Bytes that a block of some size takes, of pages or in the depot
 uint64_t umbp_store_bytes (const umbp_store_t *self, uint32_t size);
 
 //  The same as victims, of one tenant's blocks
@@ -112,8 +141,10 @@ umbp_block_t *umbp_store_block (umbp_store_t *self, uint32_t item);
 uint32_t umbp_store_reach (const umbp_store_t *self);
 
 typedef struct {
-    uint64_t total_bytes, used_bytes;   //  Of pages
+    uint64_t total_bytes, used_bytes;   //  Of pages; of the depot, if there is one
     uint64_t live, slots, doomed;       //  Blocks
+    uint64_t raised;                    //  Live blocks with pages; all of them, if there is no depot
+    uint64_t page_bytes, paged_bytes;   //  Of pages: all, and those in use
 } umbp_store_counts_t;
 
 umbp_store_counts_t umbp_store_counts (const umbp_store_t *self);

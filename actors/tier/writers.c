@@ -41,6 +41,14 @@ static bool s_is_calm (const umbp_manager_t *self, uint32_t size)
            <= counts.total_bytes / 100 * self->args.evict_high;
 }
 
+//  Whether blocks have to leave for it. Else all pages of a tier whose blocks rest on disk are on their way there.
+static bool s_is_full (const umbp_manager_t *self, uint32_t size)
+{
+    umbp_store_counts_t counts = umbp_store_counts (self->store);
+    return !self->depot
+           || counts.used_bytes + umbp_store_bytes (self->store, size) > counts.total_bytes;
+}
+
 static int s_make_slot (umbp_manager_t *self, const wish_t *wish, uint32_t *item_p)
 {
     return umbp_store_reserve (self->store, wish->key.data, wish->key.size, wish->size, wish->depth,
@@ -67,7 +75,7 @@ static int s_reserve (umbp_manager_t *self, const wish_t *wish, uint32_t *item_p
         umbp_store_touch (self->store, *item_p, self->tick);
     if (rc == UMBP_EAGAIN) {
         self->full++;
-        if (!wish->calm)
+        if (!wish->calm && s_is_full (self, wish->size))
             umbp_manager_press (self, wish->size);
     }
     if (rc < 0)
@@ -202,7 +210,7 @@ void umbp_manager_on_abort (void *owner, const umbp_mail_t *mail)
 
 void umbp_manager_free_waiter (umbp_waiter_t *waiter)
 {
-    free (waiter->statuses);           //  One piece of memory with all that is per item,
+    free (waiter->needs);               //  One piece of memory with all that is per item,
     free (waiter->wanted);             //  ... and one for those that want copies
 }
 
@@ -255,8 +263,8 @@ static umbp_waiter_t *s_waiter_new (umbp_manager_t *self, const umbp_mail_t *mai
     int64_t now = zclock_mono (), wait = mail->expires - now;
     waiter->expires = now + wait - wait / 4;         //  Answer before the asker gives up
     waiter->patient_until = now + UMBP_PATIENCE_MS;
-    waiter->statuses = zmalloc (2 * count + 1);
-    waiter->needs = (uint8_t *) (waiter->statuses + count);
+    waiter->needs = zmalloc (count * (sizeof *waiter->needs + 1) + 1);
+    waiter->statuses = (int8_t *) (waiter->needs + count);
     return waiter;
 }
 
@@ -312,15 +320,23 @@ static uint64_t s_tag (const umbp_manager_t *self, const umbp_waiter_t *waiter, 
 static void s_announce (umbp_manager_t *self, umbp_waiter_t *waiter, uint32_t index, uint32_t item)
 {
     uint64_t tag = s_tag (self, waiter, index);
+    int rc = self->depot ? umbp_depot_save (self->depot, item, tag) : 0;
+    if (rc < 0) {
+        waiter->statuses[index] = (int8_t) rc;
+        umbp_store_drop (self->store, item);
+        return;
+    }
     umbp_audience_t audience = umbp_announce_add (self->announce, item, tag);
-    waiter->outstanding += (uint32_t) audience.shards;
-    waiter->unheard += audience.shards > 0;
-    waiter->needs[index] = audience.in | (audience.primary ? UMBP_NEEDS_PRIMARY : 0);
+    waiter->outstanding += (uint32_t) audience.shards + (self->depot != NULL);
+    waiter->needs[index] = (uint16_t) (audience.in | (audience.primary ? UMBP_NEEDS_PRIMARY : 0)
+                                       | (self->depot ? UMBP_NEEDS_DISK : 0));
+    waiter->unheard += audience.shards > 0 || self->depot;
     unsigned replicas = umbp_store_block (self->store, item)->replicas;
     if (replicas > 1 && !waiter->keep)
         s_want (waiter, index, item, replicas);
-    if (audience.shards == 0)
+    if (audience.shards == 0 && !self->depot)
         s_spread (self, waiter, index, tag);
+    umbp_manager_write_through (self, item);
     self->puts++;
     self->put_bytes += umbp_store_block (self->store, item)->size;
 }
@@ -337,9 +353,9 @@ static void s_waiter_seal (umbp_manager_t *self, umbp_waiter_t *waiter, bool now
         s_waiter_free (waiter);
 }
 
-static void s_met (umbp_manager_t *self, umbp_waiter_t *waiter, uint32_t index, uint8_t needs)
+static void s_met (umbp_manager_t *self, umbp_waiter_t *waiter, uint32_t index, uint16_t needs)
 {
-    uint8_t left = waiter->needs[index] & (uint8_t) ~needs;
+    uint16_t left = waiter->needs[index] & (uint16_t) ~needs;
     bool last = waiter->needs[index] != 0 && left == 0;
     waiter->unheard -= last;
     waiter->needs[index] = left;
@@ -387,8 +403,27 @@ void umbp_manager_on_word (void *owner, const umbp_word_t *word)
     if (lost)
         waiter->statuses[index] = UMBP_EEXIST;
     s_met (self, waiter, index,
-           (uint8_t) ((word->verdict == UMBP_EUNREACH ? 0 : word->shard.in)
-                      | (word->shard.primary ? UMBP_NEEDS_PRIMARY : 0)));
+           (uint16_t) ((word->verdict == UMBP_EUNREACH ? 0 : word->shard.in)
+                       | (word->shard.primary ? UMBP_NEEDS_PRIMARY : 0)));
+    if (waiter->unheard == 0 && !waiter->answered)
+        s_waiter_answer (self, waiter);
+    if (waiter->outstanding == 0)
+        s_waiter_free (waiter);
+}
+
+//  A block is on disk, or could not be written there: then it goes
+void umbp_manager_saved (umbp_manager_t *self, const umbp_depot_word_t *word)
+{
+    umbp_waiter_t *waiter = s_waiter_of (self, word->tag);
+    uint32_t index = word->tag >> 32 & 0xffff;
+    if (word->status < 0 && umbp_store_block (self->store, word->item)->state == UMBP_BLOCK_LIVE)
+        umbp_manager_drop (self, word->item);
+    if (!waiter)
+        return;
+    waiter->outstanding--;
+    if (word->status < 0 && waiter->statuses[index] == 0)
+        waiter->statuses[index] = (int8_t) word->status;
+    s_met (self, waiter, index, UMBP_NEEDS_DISK);
     if (waiter->unheard == 0 && !waiter->answered)
         s_waiter_answer (self, waiter);
     if (waiter->outstanding == 0)
@@ -430,8 +465,8 @@ void umbp_manager_expire_waiters (umbp_manager_t *self, int64_t now)
             continue;
         for (uint32_t index = 0; index < waiter->count && !waiter->answered; index++)
             if (waiter->needs[index] && waiter->statuses[index] == 0)
-                waiter->statuses[index] =
-                    UMBP_EUNREACH; //  Stored, and told as soon as a shard listens
+                waiter->statuses[index] =            //  Stored, and told as soon as a shard listens
+                    waiter->needs[index] & UMBP_NEEDS_DISK ? UMBP_ETIMEDOUT : UMBP_EUNREACH;
         if (!waiter->answered)
             s_waiter_answer (self, waiter);
         s_waiter_end (self, waiter);

@@ -1,0 +1,355 @@
+//  actors/tier/depot.c - blocks of a store that rest on disk. See depot.h.
+#include "actors/tier/depot.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "cluster/bulk/clock.h"
+#include "cluster/bulk/copy.h"
+#include "proto/error.h"
+
+#define NONE UINT32_MAX
+
+typedef enum { FREE, SAVE, FETCH, STUCK } job_kind_t;    //  STUCK: it was given up, but the disk has its pages
+
+//  A block on its way: it waits for the log to take it, or the log has it
+typedef struct {
+    uint64_t tag;
+    int64_t expires;                    //  The log must have taken it by then
+    uint32_t item, next;                //  next: in the list of free ones, or of those that wait
+    uint8_t kind;
+} job_t;
+
+struct umbp_depot {
+    umbp_store_t *store;
+    umbp_log_t *log;
+    void *owner;
+    umbp_depot_fn *fn;
+    umbp_piece_t *regions;
+    size_t region_count;
+    job_t *jobs;
+    uint32_t free_head, wait_head, wait_tail;
+    umbp_depot_stats_t stats;
+};
+
+static bool s_keep (void *arg, uint32_t item)
+{
+    return umbp_store_is_used (((umbp_depot_t *) arg)->store, item);
+}
+
+uint64_t umbp_depot_room (const umbp_log_t *log)
+{
+    umbp_log_stats_t stats = umbp_log_stats (log);
+    return stats.capacity / 100 * 85;   //  A log that is full of live records can only copy them
+}
+
+//  What the log has from before
+static void s_adopt (umbp_depot_t *self, uint64_t tick)
+{
+    umbp_log_record_t record;
+    uint64_t place;
+    while (umbp_log_recovered (self->log, &record, &place)) {
+        umbp_block_t known = { .key = record.key,
+                               .key_size = (uint16_t) record.key_size,
+                               .size = record.size, .sum = record.sum, .depth = record.depth,
+                               .replicas = record.replicas, .place = place };
+        uint32_t item;
+        if (umbp_store_adopt (self->store, &known, tick, &item) == 0)
+            umbp_log_set_item (self->log, place, item);
+        else
+            umbp_log_remove (self->log, place);
+    }
+}
+
+umbp_depot_t *umbp_depot_new (const umbp_depot_args_t *args, umbp_log_t **log_p, uint64_t tick)
+{
+    umbp_depot_t *self = calloc (1, sizeof (umbp_depot_t));
+    assert (self);
+    self->store = args->store;
+    self->owner = args->owner;
+    self->fn = args->fn;
+    self->log = *log_p;
+    *log_p = NULL;
+    self->region_count = args->region_count;
+    self->regions = malloc (args->region_count * sizeof *self->regions);
+    self->jobs = calloc (UMBP_DEPOT_JOBS_MAX, sizeof (job_t));
+    assert (self->regions && self->jobs);
+    for (size_t index = 0; index < args->region_count; index++)
+        self->regions[index] = args->regions[index];
+    for (uint32_t job = 0; job < UMBP_DEPOT_JOBS_MAX; job++)
+        self->jobs[job].next = job + 1 < UMBP_DEPOT_JOBS_MAX ? job + 1 : NONE;
+    self->wait_head = self->wait_tail = NONE;
+    umbp_log_set_keep (self->log, s_keep, self);
+    s_adopt (self, tick);
+    return self;
+}
+
+bool umbp_depot_destroy (umbp_depot_t **self_p)
+{
+    umbp_depot_t *self = *self_p;
+    if (!self)
+        return true;
+    bool clean = umbp_log_close (&self->log);
+    free (self->jobs);
+    free (self->regions);
+    free (self);
+    *self_p = NULL;
+    return clean;
+}
+
+//  --------------------------------------------------------------------------------------------------
+//  Jobs
+
+static uint32_t s_job_new (umbp_depot_t *self, job_kind_t kind, uint32_t item, uint64_t tag)
+{
+    uint32_t job = self->free_head;
+    if (job == NONE)
+        return NONE;
+    self->free_head = self->jobs[job].next;
+    self->jobs[job] = (job_t) { tag, umbp_clock_ms () + UMBP_DEPOT_WAIT_MS, item, NONE, kind };
+    self->stats.jobs++;
+    umbp_store_hold (self->store, item);
+    return job;
+}
+
+static void s_say (umbp_depot_t *self, const job_t *job, int status)
+{
+    umbp_depot_word_t word = { .what = job->kind == SAVE ? UMBP_DEPOT_SAVED : UMBP_DEPOT_FETCHED,
+                               .item = job->item, .tag = job->tag, .status = status };
+    self->stats.failed += status < 0;
+    self->fn (self->owner, &word);
+}
+
+//  Its pages are free of the disk: let go of the block
+static void s_job_free (umbp_depot_t *self, uint32_t number)
+{
+    job_t *job = &self->jobs[number];
+    job->kind = FREE;
+    job->next = self->free_head;
+    self->free_head = number;
+    self->stats.jobs--;
+    umbp_store_unhold (self->store, job->item);
+}
+
+static void s_job_end (umbp_depot_t *self, uint32_t number, int status)
+{
+    job_t job = self->jobs[number];
+    s_say (self, &job, status);
+    s_job_free (self, number);
+}
+
+//  The log gave up what the disk may still work on
+static void s_job_stuck (umbp_depot_t *self, uint32_t number)
+{
+    job_t *job = &self->jobs[number];
+    self->stats.stuck++;
+    s_say (self, job, UMBP_ETIMEDOUT);
+    job->kind = STUCK;
+}
+
+//  The bytes of a block, where its pages are. Returns the number of vectors.
+static size_t s_vectors (const umbp_depot_t *self, const umbp_block_t *block,
+                         struct iovec vectors[UMBP_STORE_EXTENTS_MAX])
+{
+    uint32_t page_size = umbp_store_page_size (self->store);
+    uint64_t left = block->size;
+    for (size_t index = 0; index < block->extent_count; index++) {
+        const umbp_extent_t *extent = &block->extents[index];
+        uint8_t *base = self->regions[extent->region].base;
+        vectors[index].iov_base = base + umbp_extent_offset (extent, page_size);
+        vectors[index].iov_len = umbp_extent_bytes (extent, page_size, left);
+        left -= vectors[index].iov_len;
+    }
+    return block->extent_count;
+}
+
+//  Give a job to the log. Returns UMBP_EAGAIN if that has no room for it now.
+static int s_job_start (umbp_depot_t *self, uint32_t number)
+{
+    const job_t *job = &self->jobs[number];
+    const umbp_block_t *block = umbp_store_block (self->store, job->item);
+    struct iovec vectors[UMBP_STORE_EXTENTS_MAX];
+    size_t count = s_vectors (self, block, vectors);
+    if (job->kind == FETCH)
+        return umbp_log_read (self->log, block->place, 0, block->size, vectors, count, number);
+    umbp_log_record_t record = { .key = block->key,
+                                 .key_size = block->key_size, .size = block->size,
+                                 .sum = block->sum, .depth = block->depth,
+                                 .replicas = block->replicas };
+    int rc = umbp_log_append (self->log, &record, vectors, count, job->item, number);
+    if (rc != UMBP_ENOSPC)
+        return rc;
+    umbp_log_evict (self->log, block->size);
+    return UMBP_EAGAIN;
+}
+
+static bool s_is_wanted (const umbp_depot_t *self, const job_t *job)
+{
+    return umbp_store_block (self->store, job->item)->state == UMBP_BLOCK_LIVE;
+}
+
+//  Let the log have what waits, in its order, as long as it takes some. What nobody wants any more, and what waited for
+//  too long, ends.
+static void s_pump (umbp_depot_t *self)
+{
+    int64_t now = umbp_clock_ms ();
+    while (self->wait_head != NONE) {
+        uint32_t number = self->wait_head;
+        const job_t *job = &self->jobs[number];
+        int rc = !s_is_wanted (self, job) ? UMBP_ENOENT : s_job_start (self, number);
+        if (rc == UMBP_EAGAIN && now < job->expires)
+            return;
+        self->wait_head = job->next;
+        if (rc < 0 && job->kind == FETCH)
+            umbp_store_block (self->store, job->item)->filling = false;
+        if (rc < 0)
+            s_job_end (self, number, rc == UMBP_EAGAIN ? UMBP_ETIMEDOUT : rc);
+    }
+}
+
+static void s_wait (umbp_depot_t *self, uint32_t job)
+{
+    if (self->wait_head == NONE)
+        self->wait_head = job;
+    else
+        self->jobs[self->wait_tail].next = job;
+    self->wait_tail = job;
+}
+
+//  --------------------------------------------------------------------------------------------------
+//  What the owner wants
+
+int umbp_depot_save (umbp_depot_t *self, uint32_t item, uint64_t tag)
+{
+    uint32_t job = s_job_new (self, SAVE, item, tag);
+    if (job == NONE)
+        return UMBP_EAGAIN;
+    s_wait (self, job);
+    return 0;
+}
+
+int umbp_depot_fetch (umbp_depot_t *self, uint32_t item)
+{
+    umbp_block_t *block = umbp_store_block (self->store, item);
+    if (block->filled)
+        return 0;
+    self->stats.shared += block->filling;
+    if (block->filling)
+        return 1;
+    uint32_t job = NONE;
+    if (umbp_store_raise (self->store, item) == 0)
+        job = s_job_new (self, FETCH, item, 0);
+    if (job == NONE)
+        return UMBP_EAGAIN;
+    umbp_store_block (self->store, item)->filling = true;
+    self->stats.fetches++;
+    s_wait (self, job);
+    return 1;
+}
+
+void umbp_depot_drop (umbp_depot_t *self, uint32_t item)
+{
+    umbp_block_t *block = umbp_store_block (self->store, item);
+    if (block->place != UMBP_STORE_NOWHERE)
+        umbp_log_remove (self->log, block->place);
+    block->place = UMBP_STORE_NOWHERE;
+}
+
+void umbp_depot_evict (umbp_depot_t *self, uint64_t bytes)
+{
+    umbp_log_evict (self->log, bytes);
+    umbp_depot_work (self);
+}
+
+//  --------------------------------------------------------------------------------------------------
+//  What the log says
+
+//  A block that was dropped while it was written: so goes its record
+static void s_written (umbp_depot_t *self, const umbp_log_event_t *event)
+{
+    uint32_t item = self->jobs[event->tag].item;
+    bool live = umbp_store_block (self->store, item)->state == UMBP_BLOCK_LIVE;
+    if (event->status == 0 && live)
+        umbp_store_rest (self->store, item, event->at);
+    else if (event->status == 0)
+        umbp_log_remove (self->log, event->at);
+    if (event->status == UMBP_ETIMEDOUT)
+        s_job_stuck (self, (uint32_t) event->tag);
+    else
+        s_job_end (self, (uint32_t) event->tag, event->status);
+}
+
+static bool s_is_sound (const umbp_depot_t *self, const umbp_block_t *block)
+{
+    struct iovec vectors[UMBP_STORE_EXTENTS_MAX];
+    size_t count = s_vectors (self, block, vectors);
+    umbp_sum_t sum;
+    umbp_sum_init (&sum, block->size);
+    for (size_t index = 0; index < count; index++)
+        umbp_sum_update (&sum, vectors[index].iov_base, vectors[index].iov_len);
+    return umbp_sum_final (&sum) == block->sum;
+}
+
+static void s_read (umbp_depot_t *self, const umbp_log_event_t *event)
+{
+    umbp_block_t *block = umbp_store_block (self->store, self->jobs[event->tag].item);
+    int status = event->status;
+    if (status == UMBP_ETIMEDOUT) {     //  Nobody else may read into its pages
+        s_job_stuck (self, (uint32_t) event->tag);
+        return;
+    }
+    if (status == 0 && !s_is_sound (self, block)) {
+        self->stats.rotten++;
+        status = UMBP_ECHECKSUM;
+    }
+    block->filling = false;
+    block->filled = status == 0;
+    s_job_end (self, (uint32_t) event->tag, status);
+}
+
+//  The disk let go of the pages of a job that was given up
+static void s_released (umbp_depot_t *self, uint32_t number)
+{
+    umbp_store_block (self->store, self->jobs[number].item)->filling = false;
+    self->stats.stuck--;
+    s_job_free (self, number);
+}
+
+static void s_left (umbp_depot_t *self, uint32_t item)
+{
+    umbp_store_block (self->store, item)->place = UMBP_STORE_NOWHERE;
+    umbp_depot_word_t word = { .what = UMBP_DEPOT_LEFT, .item = item };
+    self->fn (self->owner, &word);
+}
+
+int umbp_depot_fd (umbp_depot_t *self)
+{
+    return umbp_log_fd (self->log);
+}
+
+void umbp_depot_work (umbp_depot_t *self)
+{
+    umbp_log_event_t event;
+    while (umbp_log_event (self->log, &event))
+        switch (event.type) {
+        case UMBP_LOG_WRITTEN: s_written (self, &event); break;
+        case UMBP_LOG_READ: s_read (self, &event); break;
+        case UMBP_LOG_MOVED: break;     //  Its place is called as before
+        case UMBP_LOG_RELEASED: s_released (self, (uint32_t) event.tag); break;
+        case UMBP_LOG_LEFT: s_left (self, event.item); break;
+        }
+    s_pump (self);
+}
+
+void umbp_depot_tick (umbp_depot_t *self, int64_t now_ms)
+{
+    umbp_log_tick (self->log, now_ms);
+    umbp_depot_work (self);
+}
+
+umbp_depot_stats_t umbp_depot_stats (const umbp_depot_t *self)
+{
+    umbp_depot_stats_t stats = self->stats;
+    stats.log = umbp_log_stats (self->log);
+    return stats;
+}
