@@ -65,13 +65,14 @@ void umbp_ghost_resize (umbp_ghost_t *self, uint32_t room)
     if (size <= self->room)
         return;
     umbp_ghost_t old = *self;
-    *self = (umbp_ghost_t) { .room = size };
+    *self = (umbp_ghost_t) { .room = size, .noted = old.noted };
     self->ring = zmalloc (size * sizeof *self->ring);
+    self->notes = old.noted ? zmalloc (size * sizeof *self->notes) : NULL;
     self->table = zmalloc (2 * size * sizeof *self->table);
     for (uint32_t index = 0; index < old.used; index++) {
-        uint64_t print = old.ring[(old.first + index) & (old.room - 1)];
-        if (print)
-            umbp_ghost_add (self, print);
+        uint32_t place = (old.first + index) & (old.room - 1);
+        if (old.ring[place])
+            umbp_ghost_add (self, old.ring[place], old.notes ? old.notes[place] : 0);
     }
     umbp_ghost_free (&old);
 }
@@ -79,11 +80,12 @@ void umbp_ghost_resize (umbp_ghost_t *self, uint32_t room)
 void umbp_ghost_free (umbp_ghost_t *self)
 {
     free (self->ring);
+    free (self->notes);
     free (self->table);
     *self = (umbp_ghost_t) { 0 };
 }
 
-void umbp_ghost_add (umbp_ghost_t *self, uint64_t print)
+void umbp_ghost_add (umbp_ghost_t *self, uint64_t print, uint64_t note)
 {
     if (self->room == 0)
         return;
@@ -95,17 +97,20 @@ void umbp_ghost_add (umbp_ghost_t *self, uint64_t print)
         s_drop_oldest (self);
     uint32_t place = (self->first + self->used++) & (self->room - 1);
     self->ring[place] = print;
+    if (self->notes)
+        self->notes[place] = note;
     self->table[s_seek (self, print)] = place + 1;
     self->count++;
 }
 
-bool umbp_ghost_take (umbp_ghost_t *self, uint64_t print)
+bool umbp_ghost_take (umbp_ghost_t *self, uint64_t print, uint64_t *note)
 {
     if (self->count == 0)
         return false;
     uint32_t at = s_seek (self, print ? print : 1);
     if (!self->table[at])
         return false;
+    *note = self->notes ? self->notes[self->table[at] - 1] : 0;
     s_forget (self, at);
     return true;
 }

@@ -5,7 +5,8 @@
 #include <czmq.h>
 
 static const umbp_policy_ops_t *const s_policies[] = { &umbp_policy_s3fifo, &umbp_policy_lru,
-                                                       &umbp_policy_clock, &umbp_policy_arc };
+                                                       &umbp_policy_clock, &umbp_policy_arc,
+                                                       &umbp_policy_reuse };
 
 #define POLICIES (sizeof s_policies / sizeof *s_policies)
 

@@ -17,7 +17,7 @@
 //  (lru leaves it where it is, and passes over it.) So no number of these can hide those that may go.
 //
 //  A value: one owner, no thread safety, never blocks, no time of its own. umbp_policy_resize alone allocates:
-//  16 bytes an item, and 16 for each fingerprint. hit is O(1), add and remove too; victims is O(1) for each item
+//  16 bytes an item, and 16 for each fingerprint; reuse 24 and 24. hit is O(1), add and remove too; victims is O(1) for each item
 //  it returns, refuses, or reprieves, of which there is one for each hit at most, and UMBP_POLICY_REPRIEVES_MAX
 //  in a call.
 #ifndef UMBP_TIER_POLICY_H
@@ -76,7 +76,7 @@ umbp_policy_t *umbp_policy_new (const char *name);
 void umbp_policy_destroy (umbp_policy_t **self_p);
 
 //  Names of all, by comma; and the n-th, NULL after the last
-#define UMBP_POLICY_NAMES "s3fifo|lru|clock|arc"
+#define UMBP_POLICY_NAMES "s3fifo|lru|clock|arc|reuse"
 const char *umbp_policy_name (size_t number);
 
 //  Make room for higher numbers. Returns 0, or UMBP_EINVAL if capacity is less than now or too high.
@@ -110,6 +110,6 @@ umbp_policy_stats_t umbp_policy_stats (const umbp_policy_t *self);
 
 //  The tables, each in a file of its own
 extern const umbp_policy_ops_t umbp_policy_lru, umbp_policy_clock, umbp_policy_s3fifo,
-    umbp_policy_arc;
+    umbp_policy_arc, umbp_policy_reuse;
 
 #endif

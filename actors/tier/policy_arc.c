@@ -70,8 +70,9 @@ static void s_add (umbp_policy_t *base, uint32_t item, uint64_t print, uint32_t 
     arc_t *self = (arc_t *) base;
     assert (item < self->links.capacity && !umbp_links_has (&self->links, item));
     bool back = false;
+    uint64_t note;
     for (unsigned from = RECENT; from <= FREQUENT && !back; from++)
-        if ((back = umbp_ghost_take (&self->ghosts[from], print)))
+        if ((back = umbp_ghost_take (&self->ghosts[from], print, &note)))
             s_learn (self, from);
     umbp_link_t *link = &self->links.at[item];
     link->depth = depth;
@@ -106,7 +107,7 @@ static void s_remove (umbp_policy_t *base, uint32_t item, const uint64_t *ghost)
     umbp_queue_leave (&self->queues[link->place], item);
     if (!ghost || link->bits & ONCE)
         return;
-    umbp_ghost_add (&self->ghosts[link->place], *ghost);
+    umbp_ghost_add (&self->ghosts[link->place], *ghost, 0);
     uint64_t recent = self->queues[RECENT].count;
     umbp_ghost_trim (&self->ghosts[RECENT], (uint32_t) (size > recent ? size - recent : 0));
     uint64_t all = s_blocks (self) + self->ghosts[RECENT].count;

@@ -59,7 +59,8 @@ static void s_add (umbp_policy_t *base, uint32_t item, uint64_t print, uint32_t 
 {
     s3fifo_t *self = (s3fifo_t *) base;
     assert (item < self->links.capacity && !umbp_links_has (&self->links, item));
-    bool back = umbp_ghost_take (&self->ghost, print);
+    uint64_t note;
+    bool back = umbp_ghost_take (&self->ghost, print, &note);
     self->stats.ghost_hits += back;
     bool proven = (back || hint == UMBP_HINT_KEEP) && hint != UMBP_HINT_ONCE;
     umbp_link_t *link = &self->links.at[item];
@@ -92,7 +93,7 @@ static void s_remove (umbp_policy_t *base, uint32_t item, const uint64_t *ghost)
     umbp_queue_leave (&self->queues[link->place], item);
     if (!ghost || link->place == MAIN || link->bits & ONCE)
         return;
-    umbp_ghost_add (&self->ghost, *ghost);
+    umbp_ghost_add (&self->ghost, *ghost, 0);
     uint64_t count = (uint64_t) self->queues[SMALL].count + self->queues[MAIN].count + 1;
     umbp_ghost_trim (&self->ghost, (uint32_t) (GHOSTS * count));
 }
