@@ -121,6 +121,7 @@ static void s_store (umbp_migrator_t *self, umbp_lane_t *lane, size_t payload_si
     msg.store.keep = true;
     msg.store.replicas = lane->copy->replicas;
     msg.store.calm = lane->copy->calm;
+    msg.store.hint = lane->copy->hint;
     int rc =
         umbp_post_ask (self->post, OWN_TIER, NULL, &msg, self->payload, payload_size,
                        s_patience_ms (lane->copy), s_on_stored, (uint64_t) (lane - self->lanes));
@@ -280,6 +281,7 @@ static void s_reserve (umbp_migrator_t *self, umbp_lane_t *lane)
     msg.reserve.session = lane->session;
     msg.reserve.replicas = lane->copy->replicas;
     msg.reserve.calm = lane->copy->calm;
+    msg.reserve.hint = lane->copy->hint;
     msg.reserve.keys = s_gather (self, round, round->large, round->large_count);
     msg.reserve.sizes = (umbp_u32s_t) { self->sizes, round->large_count };
     int rc = umbp_post_ask (self->post, OWN_TIER, NULL, &msg, NULL, 0, s_patience_ms (lane->copy),

@@ -274,6 +274,7 @@ static bool s_start_tier (umbp_node_t *self, uint64_t seed, const umbp_quotas_t 
                                  .seed = seed, .slot_ttl_ms = self->options.slot_ttl_ms,
                                  .lease_ttl_ms = self->options.lease_ttl_ms,
                                  .evict_high = self->options.evict_high,
+                                 .policy = self->options.policy,
                                  .resyncs = self->options.resyncs,
                                  .replicate_last = streq (self->options.replicate, "last"),
                                  .replicate_rate = self->options.replicate_rate };

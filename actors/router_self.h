@@ -110,6 +110,7 @@ struct umbp_req {
     unsigned tier;
     bool nowait, by_payload;
     uint8_t wanted_replicas;            //  Of a put
+    uint8_t hint;
     const uint8_t *payload;             //  put: the values. get: those that were inlined
     uint32_t payload_size, payload_room;
 

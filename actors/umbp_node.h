@@ -79,6 +79,7 @@ typedef struct {
     uint32_t page_bytes;
     bool huge_pages, prefault;
     unsigned evict_high, evict_low;     //  Percent of a tier: over high, evict down to low
+    char policy[16];                    //  Which blocks leave: s3fifo, lru, clock, arc, reuse
     char strategy[16];                  //  local, most_free, weighted, same
     unsigned slot_ttl_ms, lease_ttl_ms;
     char replicate[8];                  //  Blocks put with replicas whose last copy is here after a

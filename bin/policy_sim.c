@@ -235,7 +235,7 @@ int umbp_sim_run (const umbp_sim_t *self, const char *name, uint32_t capacity,
             s_make_room (&cache, policy);
             uint64_t state = self->ids[block], print = umbp_splitmix (&state);
             umbp_policy_add (policy, block, print, self->depths[block], request + 1,
-                             UMBP_HINT_NONE);
+                             UMBP_POLICY_HINT_NONE);
             s_enter (&cache, block);
         }
     }
@@ -341,7 +341,7 @@ double umbp_sim_hit_ns (const char *name, uint32_t items, uint64_t hits)
         return 0;
     for (uint32_t item = 0; item < items; item++)
         umbp_policy_add (policy, item, item + 1, item % HITS_PER_TICK, item / HITS_PER_TICK + 1,
-                         UMBP_HINT_NONE);
+                         UMBP_POLICY_HINT_NONE);
     struct timespec begin, end;
     uint64_t state = 1, tick = items;
     clock_gettime (CLOCK_MONOTONIC, &begin);

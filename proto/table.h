@@ -262,7 +262,9 @@
     F (m, 10, tier, U64, MAY, 0, 0, 4, "wanted tier, 0 any") \
     F (m, 11, nowait, BOOL, MAY, 0, 0, 1, "with payload: answer before the index has heard") \
     F (m, 12, replicas, U64, MAY, 0, 0, UMBP_REPLICAS_MAX, \
-       "wanted copies of each block, on so many nodes; 0 as 1")
+       "wanted copies of each block, on so many nodes; 0 as 1") \
+    F (m, 13, hint, U64, MAY, 0, 0, 2, \
+       "what will become of these blocks: 0 unknown, 1 read once, 2 read often")
 #define UMBP_FIELDS_put_ok(F, m) \
     F (m, 4, statuses, S8S, MUST, 1, 0, UMBP_BATCH_MAX, \
        "0: write it (or stored, if it came as payload)") \
@@ -385,7 +387,9 @@
     F (m, 8, replicas, U64, MAY, 0, 0, UMBP_REPLICAS_MAX, \
        "wanted copies, this one included; 0 as 1. Made after a commit without keep") \
     F (m, 9, calm, BOOL, MAY, 0, 0, 1, \
-       "only if nothing has to leave for it: EAGAIN beyond the mark at which evictions begin")
+       "only if nothing has to leave for it: EAGAIN beyond the mark at which evictions begin") \
+    F (m, 10, hint, U64, MAY, 0, 0, UMBP_HINT_COPY, \
+       "0 unknown, 1 read once, 2 read often, 3 another node has it and keeps it")
 #define UMBP_FIELDS_reserve_ok(F, m) \
     F (m, 4, statuses, S8S, MUST, 1, 0, UMBP_BATCH_MAX, \
        "0 reserved, EEXIST held already, EAGAIN full, ENOSPC") \
@@ -441,7 +445,8 @@
     F (m, 9, keep, BOOL, MAY, 0, 0, 1, "keep the copy even if another node has one") \
     F (m, 10, replicas, U64, MAY, 0, 0, UMBP_REPLICAS_MAX, \
        "wanted copies, this one included; 0 as 1. Made unless keep is set") \
-    F (m, 11, calm, BOOL, MAY, 0, 0, 1, "as in reserve")
+    F (m, 11, calm, BOOL, MAY, 0, 0, 1, "as in reserve") \
+    F (m, 12, hint, U64, MAY, 0, 0, UMBP_HINT_COPY, "as in reserve")
 #define UMBP_FIELDS_store_ok(F, m) \
     F (m, 4, statuses, S8S, MUST, 1, 0, UMBP_BATCH_MAX, \
        "0 visible, EEXIST held already, EAGAIN full, ...") \
@@ -481,7 +486,8 @@
        "copies that these blocks were put with, to be remembered here") \
     F (m, 8, scoped, BOOL, MAY, 0, 0, 1, \
        "keys are as tiers keep them, with their tenants; not for clients") \
-    F (m, 9, calm, BOOL, MAY, 0, 0, 1, "as in reserve")
+    F (m, 9, calm, BOOL, MAY, 0, 0, 1, "as in reserve") \
+    F (m, 10, hint, U64, MAY, 0, 0, UMBP_HINT_COPY, "as in reserve: of the copies")
 #define UMBP_FIELDS_copy_ok(F, m) \
     F (m, 4, statuses, S8S, MUST, 1, 0, UMBP_BATCH_MAX, \
        "0 here now, EEXIST was here, ENOENT not there") \

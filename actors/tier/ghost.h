@@ -14,7 +14,8 @@ typedef struct {
     uint64_t *ring;                     //  0: nothing, or found again meanwhile
     uint64_t *notes;                    //  By place in the ring; NULL: none are kept
     uint32_t *table;                    //  Place in the ring + 1; 0: free
-    uint32_t room, first, used;         //  Places of the ring, a power of two; its oldest; from there to the newest
+    uint32_t room, first,
+        used; //  Places of the ring, a power of two; its oldest; from there to the newest
     uint32_t count;                     //  Fingerprints
     bool noted;                         //  Set before the first resize: notes are kept
 } umbp_ghost_t;

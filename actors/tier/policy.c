@@ -40,7 +40,7 @@ int umbp_policy_resize (umbp_policy_t *self, uint32_t capacity)
 }
 
 void umbp_policy_add (umbp_policy_t *self, uint32_t item, uint64_t print, uint32_t depth,
-                      uint64_t tick, umbp_hint_t hint)
+                      uint64_t tick, umbp_policy_hint_t hint)
 {
     self->ops->add (self, item, print, depth, tick, hint);
 }
@@ -117,12 +117,12 @@ static int s_resize (umbp_policy_t *base, uint32_t capacity)
 }
 
 static void s_add (umbp_policy_t *base, uint32_t item, uint64_t print, uint32_t depth,
-                   uint64_t tick, umbp_hint_t hint)
+                   uint64_t tick, umbp_policy_hint_t hint)
 {
     lru_t *self = (lru_t *) base;
     (void) print;
     assert (item < self->capacity);
-    self->once[item] = hint == UMBP_HINT_ONCE;
+    self->once[item] = hint == UMBP_POLICY_HINT_ONCE;
     umbp_order_touch (self->order, item, depth, tick);
 }
 
@@ -165,6 +165,5 @@ static void s_stats (const umbp_policy_t *base, umbp_policy_stats_t *stats)
     (void) stats;
 }
 
-const umbp_policy_ops_t umbp_policy_lru = { "lru",     s_make,    s_destroy, s_resize,
-                                            s_add,     s_hit,     s_remove,  s_victims,
-                                            s_next,    s_count,   s_stats };
+const umbp_policy_ops_t umbp_policy_lru = { "lru",    s_make,    s_destroy, s_resize, s_add,  s_hit,
+                                            s_remove, s_victims, s_next,    s_count,  s_stats };

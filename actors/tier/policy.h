@@ -33,11 +33,11 @@
 //  What the writer expects of a block. A hint changes where a block begins, not the rules: a wrong one costs
 //  hits, and no block can be made to stay.
 typedef enum {
-    UMBP_HINT_NONE = 0,
-    UMBP_HINT_ONCE,                     //  Read once: then it goes first, and is not remembered
-    UMBP_HINT_KEEP,                     //  Read oftener: no probation
-    UMBP_HINTS
-} umbp_hint_t;
+    UMBP_POLICY_HINT_NONE = 0,
+    UMBP_POLICY_HINT_ONCE,                     //  Read once: then it goes first, and is not remembered
+    UMBP_POLICY_HINT_KEEP,                     //  Read oftener: no probation
+    UMBP_POLICY_HINTS
+} umbp_policy_hint_t;
 
 typedef struct {
     uint64_t ghosts;                    //  Fingerprints remembered now
@@ -56,7 +56,7 @@ typedef struct {
     void (*destroy) (umbp_policy_t *self);
     int (*resize) (umbp_policy_t *self, uint32_t capacity);
     void (*add) (umbp_policy_t *self, uint32_t item, uint64_t print, uint32_t depth, uint64_t tick,
-                 umbp_hint_t hint);
+                 umbp_policy_hint_t hint);
     void (*hit) (umbp_policy_t *self, uint32_t item, uint64_t tick);
     void (*remove) (umbp_policy_t *self, uint32_t item, const uint64_t *ghost);
     size_t (*victims) (umbp_policy_t *self, size_t max, umbp_order_may_go_fn *may_go, void *arg,
@@ -85,7 +85,7 @@ int umbp_policy_resize (umbp_policy_t *self, uint32_t capacity);
 //  A new block, which is below the capacity and not there yet. print: a hash of its key. Ticks are the caller's,
 //  one per batch; one before the newest seen counts as that.
 void umbp_policy_add (umbp_policy_t *self, uint32_t item, uint64_t print, uint32_t depth,
-                      uint64_t tick, umbp_hint_t hint);
+                      uint64_t tick, umbp_policy_hint_t hint);
 
 //  It was used
 void umbp_policy_hit (umbp_policy_t *self, uint32_t item, uint64_t tick);

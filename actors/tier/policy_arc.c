@@ -65,7 +65,7 @@ static void s_learn (arc_t *self, unsigned from)
 }
 
 static void s_add (umbp_policy_t *base, uint32_t item, uint64_t print, uint32_t depth,
-                   uint64_t tick, umbp_hint_t hint)
+                   uint64_t tick, umbp_policy_hint_t hint)
 {
     arc_t *self = (arc_t *) base;
     assert (item < self->links.capacity && !umbp_links_has (&self->links, item));
@@ -76,8 +76,8 @@ static void s_add (umbp_policy_t *base, uint32_t item, uint64_t print, uint32_t 
             s_learn (self, from);
     umbp_link_t *link = &self->links.at[item];
     link->depth = depth;
-    link->bits = hint == UMBP_HINT_ONCE ? ONCE : 0;
-    bool proven = (back || hint == UMBP_HINT_KEEP) && hint != UMBP_HINT_ONCE;
+    link->bits = hint == UMBP_POLICY_HINT_ONCE ? ONCE : 0;
+    bool proven = (back || hint == UMBP_POLICY_HINT_KEEP) && hint != UMBP_POLICY_HINT_ONCE;
     link->place = proven ? FREQUENT : RECENT;
     umbp_queue_enter (&self->queues[link->place], item, tick);
 }
@@ -166,6 +166,5 @@ static void s_stats (const umbp_policy_t *base, umbp_policy_stats_t *stats)
     stats->small = self->queues[RECENT].count;
 }
 
-const umbp_policy_ops_t umbp_policy_arc = { "arc", s_make,  s_destroy, s_resize,
-                                            s_add, s_hit,   s_remove,  s_victims,
-                                            s_next, s_count, s_stats };
+const umbp_policy_ops_t umbp_policy_arc = { "arc",    s_make,    s_destroy, s_resize, s_add,  s_hit,
+                                            s_remove, s_victims, s_next,    s_count,  s_stats };

@@ -35,14 +35,14 @@ static int s_resize (umbp_policy_t *base, uint32_t capacity)
 }
 
 static void s_add (umbp_policy_t *base, uint32_t item, uint64_t print, uint32_t depth,
-                   uint64_t tick, umbp_hint_t hint)
+                   uint64_t tick, umbp_policy_hint_t hint)
 {
     ring_t *self = (ring_t *) base;
     (void) print;
     assert (item < self->links.capacity && !umbp_links_has (&self->links, item));
     umbp_link_t *link = &self->links.at[item];
     link->depth = depth;
-    link->bits = hint == UMBP_HINT_ONCE ? ONCE : hint == UMBP_HINT_KEEP ? USED : 0;
+    link->bits = hint == UMBP_POLICY_HINT_ONCE ? ONCE : hint == UMBP_POLICY_HINT_KEEP ? USED : 0;
     umbp_queue_enter (&self->queue, item, tick);
 }
 

@@ -167,14 +167,14 @@ static unsigned s_after (unsigned kind)
 }
 
 static void s_add (umbp_policy_t *base, uint32_t item, uint64_t print, uint32_t depth,
-                   uint64_t tick, umbp_hint_t hint)
+                   uint64_t tick, umbp_policy_hint_t hint)
 {
     policy_t *self = (policy_t *) base;
     assert (item < self->links.capacity && !umbp_links_has (&self->links, item));
     if (umbp_reuse_scale (self->reuse, s_count_all (self) + 1))
         s_find_heads (self);
     uint64_t now = umbp_reuse_tick (self->reuse), note;
-    unsigned kind = hint == UMBP_HINT_KEEP ? 1 : 0;
+    unsigned kind = hint == UMBP_POLICY_HINT_KEEP ? 1 : 0;
     if (umbp_ghost_take (&self->ghost, print, &note)) {
         unsigned before = (unsigned) (note % UMBP_REUSE_CLASSES);
         umbp_reuse_end (self->reuse, before, note / UMBP_REUSE_CLASSES);
@@ -183,7 +183,7 @@ static void s_add (umbp_policy_t *base, uint32_t item, uint64_t print, uint32_t 
     }
     umbp_link_t *link = &self->links.at[item];
     link->depth = depth;
-    link->bits = hint == UMBP_HINT_ONCE ? ONCE : 0;
+    link->bits = hint == UMBP_POLICY_HINT_ONCE ? ONCE : 0;
     s_use (self, item, kind, now, tick);
 }
 
@@ -216,20 +216,19 @@ static void s_remove (umbp_policy_t *base, uint32_t item, const uint64_t *ghost)
 //  ------------------------------------------------------------------------------------------------
 //  Victims
 
-//  Find the stretch of least worth, the oldest of equal ones. Returns false if all were looked at.
+//  Find the stretch of least worth: of equal ones that of the class used least, then the oldest. Returns false if all were looked at.
 static bool s_find_best (policy_t *self, uint32_t at[QUEUES][SLOTS])
 {
     double least = 0;
     bool found = false;
-    uint64_t last = self->firsts[0];
-    for (unsigned queue = QUEUES; queue-- > 0;) {
+    for (unsigned queue = 0; queue < QUEUES; queue++) {
         s_join_old (self, queue);
-        last = self->firsts[queue] + SLOTS;
+        uint64_t last = self->firsts[queue] + SLOTS;
         for (uint64_t slot = self->firsts[queue]; slot < last; slot++) {
             if (at[queue][slot % SLOTS] == NONE)
                 continue;
             double worth = queue == SPENT ? -1 : umbp_reuse_worth (self->reuse, queue, slot);
-            if (found && (worth > least || (worth == least && slot >= self->best_slot)))
+            if (found && worth >= least)
                 continue;
             found = true;
             least = worth;

@@ -55,17 +55,17 @@ static int s_resize (umbp_policy_t *base, uint32_t capacity)
 }
 
 static void s_add (umbp_policy_t *base, uint32_t item, uint64_t print, uint32_t depth,
-                   uint64_t tick, umbp_hint_t hint)
+                   uint64_t tick, umbp_policy_hint_t hint)
 {
     s3fifo_t *self = (s3fifo_t *) base;
     assert (item < self->links.capacity && !umbp_links_has (&self->links, item));
     uint64_t note;
     bool back = umbp_ghost_take (&self->ghost, print, &note);
     self->stats.ghost_hits += back;
-    bool proven = (back || hint == UMBP_HINT_KEEP) && hint != UMBP_HINT_ONCE;
+    bool proven = (back || hint == UMBP_POLICY_HINT_KEEP) && hint != UMBP_POLICY_HINT_ONCE;
     umbp_link_t *link = &self->links.at[item];
     link->depth = depth;
-    link->bits = hint == UMBP_HINT_ONCE ? ONCE : 0;
+    link->bits = hint == UMBP_POLICY_HINT_ONCE ? ONCE : 0;
     link->place = proven ? MAIN : SMALL;
     umbp_queue_enter (&self->queues[link->place], item, tick);
 }

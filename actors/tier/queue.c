@@ -37,7 +37,9 @@ bool umbp_links_has (const umbp_links_t *self, uint32_t item)
 
 void umbp_queue_init (umbp_queue_t *self, umbp_links_t *links)
 {
-    *self = (umbp_queue_t) { .links = links, .oldest = NONE, .newest = NONE,
+    *self = (umbp_queue_t){ .links = links,
+                            .oldest = NONE,
+                            .newest = NONE,
                              .group = NONE, .finger = NONE, .number = 1 };
 }
 

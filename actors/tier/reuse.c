@@ -116,8 +116,8 @@ static void s_learn (umbp_reuse_t *self, unsigned kind)
         double hits = 0, time = 0, best = 0;
         for (unsigned step = from; step < AGES; step++) {
             hits += chance[step];
-            time += (alive[step] + alive[step + 1]) / 2
-                    * (self->edges[step + 1] - self->edges[step]);
+            time +=
+                (alive[step] + alive[step + 1]) / 2 * (self->edges[step + 1] - self->edges[step]);
             if (time > 0 && hits / time > best)
                 best = hits / time;
         }
