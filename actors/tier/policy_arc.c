@@ -121,8 +121,9 @@ static size_t s_victims (umbp_policy_t *base, size_t max, umbp_order_may_go_fn *
     uint32_t at[2] = { self->queues[RECENT].oldest, self->queues[FREQUENT].oldest };
     uint64_t left[2] = { self->queues[RECENT].count, self->queues[FREQUENT].count };
     size_t found = 0, refused = 0;
+    bool stuck = false;                 //  The last one used oftener had to stay: so one used once has to go
     while (found < max && refused < UMBP_POLICY_REFUSED_MAX && left[RECENT] + left[FREQUENT] > 0) {
-        bool recent = left[FREQUENT] == 0 || (double) left[RECENT] > self->target;
+        bool recent = left[FREQUENT] == 0 || stuck || (double) left[RECENT] > self->target;
         unsigned from = recent && left[RECENT] > 0 ? RECENT : FREQUENT;
         uint32_t item = at[from];
         umbp_link_t *link = &self->links.at[item];
@@ -130,9 +131,11 @@ static size_t s_victims (umbp_policy_t *base, size_t max, umbp_order_may_go_fn *
         left[from]--;
         if (!may_go || may_go (arg, item)) {
             out[found++] = item;
+            stuck = false;
             continue;
         }
         refused++;
+        stuck = from == FREQUENT;
         self->stats.reprieves++;
         umbp_queue_leave (&self->queues[from], item);
         link->place = FREQUENT;

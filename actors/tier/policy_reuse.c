@@ -6,14 +6,18 @@
 #include "actors/tier/reuse.h"
 
 #include <czmq.h>
+#include <math.h>
 
 #define NONE UMBP_QUEUE_NONE
 #define GHOSTS 4                        //  For each block
 #define SPENT UMBP_REUSE_CLASSES        //  Another queue: read, and not to be read again
-#define QUEUES (UMBP_REUSE_CLASSES + 1)
+#define HELD (UMBP_REUSE_CLASSES + 1)   //  Another: could not go when it was its turn
+#define QUEUES (UMBP_REUSE_CLASSES + 2)
 #define SLOTS UMBP_REUSE_SLOTS
 #define HOLD 64                         //  Blocks that leave one slot before the others are looked at again
 #define ONCE 1                          //  Bit of an item: the hint
+#define KIND_SHIFT 1                    //  Above it: the class of one that is held
+#define HELD_USES 4                     //  Looked at again after a use for each so many blocks
 
 typedef struct {
     umbp_policy_t base;
@@ -161,6 +165,12 @@ static void s_use (policy_t *self, uint32_t item, unsigned queue, uint64_t now, 
     s_enter (self, item, queue, self->tick_time, true);
 }
 
+//  How often an item was used
+static unsigned s_kind (const umbp_link_t *link)
+{
+    return link->place < SPENT ? link->place : link->bits >> KIND_SHIFT;
+}
+
 static unsigned s_after (unsigned kind)
 {
     return kind + 1 < UMBP_REUSE_CLASSES ? kind + 1 : kind;
@@ -196,7 +206,11 @@ static void s_hit (umbp_policy_t *base, uint32_t item, uint64_t tick)
     s_leave (self, item);
     if (kind < SPENT)
         umbp_reuse_end (self->reuse, kind, self->lasts[item]);
+    else
+        kind = s_kind (link);           //  When it was used last is not known any more
     self->stats.promotions += kind == 0;
+    if (link->bits & ONCE)
+        self->held = 0;                 //  It goes before what is leaving now
     s_use (self, item, link->bits & ONCE ? SPENT : s_after (kind), now, tick);
 }
 
@@ -209,12 +223,24 @@ static void s_remove (umbp_policy_t *base, uint32_t item, const uint64_t *ghost)
     s_leave (self, item);
     if (!ghost || link->bits & ONCE)
         return;
-    umbp_ghost_add (&self->ghost, *ghost, self->lasts[item] * UMBP_REUSE_CLASSES + link->place);
+    umbp_ghost_add (&self->ghost, *ghost, self->lasts[item] * UMBP_REUSE_CLASSES + s_kind (link));
     umbp_ghost_trim (&self->ghost, (uint32_t) (GHOSTS * (s_count_all (self) + 1)));
 }
 
 //  ------------------------------------------------------------------------------------------------
 //  Victims
+
+//  One that could not go is looked at after all others, until some time has passed
+static double s_worth (const policy_t *self, unsigned queue, uint64_t slot)
+{
+    if (queue == SPENT)
+        return -1;
+    if (queue < SPENT)
+        return umbp_reuse_worth (self->reuse, queue, slot);
+    bool early = slot + 1 >= umbp_reuse_slot (self->reuse, umbp_reuse_now (self->reuse))
+                 || umbp_reuse_age (self->reuse, slot) < s_count_all (self) / HELD_USES;
+    return early ? INFINITY : -1;
+}
 
 //  Find the stretch of least worth: of equal ones that of the class used least, then the oldest. Returns false if all were looked at.
 static bool s_find_best (policy_t *self, uint32_t at[QUEUES][SLOTS])
@@ -227,7 +253,7 @@ static bool s_find_best (policy_t *self, uint32_t at[QUEUES][SLOTS])
         for (uint64_t slot = self->firsts[queue]; slot < last; slot++) {
             if (at[queue][slot % SLOTS] == NONE)
                 continue;
-            double worth = queue == SPENT ? -1 : umbp_reuse_worth (self->reuse, queue, slot);
+            double worth = s_worth (self, queue, slot);
             if (found && worth >= least)
                 continue;
             found = true;
@@ -238,6 +264,15 @@ static bool s_find_best (policy_t *self, uint32_t at[QUEUES][SLOTS])
     }
     self->held = HOLD;
     return found;
+}
+
+static void s_put_aside (policy_t *self, uint32_t item)
+{
+    umbp_link_t *link = &self->links.at[item];
+    unsigned kind = s_kind (link);
+    s_leave (self, item);
+    link->bits = (uint8_t) (kind << KIND_SHIFT | (link->bits & ONCE));
+    s_enter (self, item, HELD, umbp_reuse_now (self->reuse), false);
 }
 
 static size_t s_victims (umbp_policy_t *base, size_t max, umbp_order_may_go_fn *may_go, void *arg,
@@ -266,10 +301,7 @@ static size_t s_victims (umbp_policy_t *base, size_t max, umbp_order_may_go_fn *
         }
         refused++;
         self->stats.reprieves++;
-        unsigned queue = self->links.at[item].place;
-        uint64_t now = umbp_reuse_tick (self->reuse);
-        s_leave (self, item);
-        s_enter (self, item, queue, now, false);
+        s_put_aside (self, item);
     }
     return found;
 }

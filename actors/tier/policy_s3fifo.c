@@ -27,6 +27,7 @@ typedef struct {
     uint32_t at[2];                     //  Next to look at
     uint64_t left[2];                   //  Not chosen yet
     size_t refused, reprieves;
+    bool stuck;                         //  The last one of main had to stay
 } sweep_t;
 
 static umbp_policy_t *s_make (void)
@@ -115,6 +116,15 @@ static void s_reprieve (s3fifo_t *self, sweep_t *sweep, uint32_t item)
         sweep->at[MAIN] = item;
 }
 
+//  The queue that is to shrink. If main does not let go of its oldest, small has to.
+static unsigned s_side (const sweep_t *sweep)
+{
+    uint64_t all = sweep->left[SMALL] + sweep->left[MAIN];
+    bool small = sweep->left[MAIN] == 0 || sweep->stuck
+                 || sweep->left[SMALL] * 100 >= all * SMALL_PERCENT;
+    return small && sweep->left[SMALL] > 0 ? SMALL : MAIN;
+}
+
 static size_t s_victims (umbp_policy_t *base, size_t max, umbp_order_may_go_fn *may_go, void *arg,
                          uint32_t *out)
 {
@@ -125,9 +135,7 @@ static size_t s_victims (umbp_policy_t *base, size_t max, umbp_order_may_go_fn *
     size_t found = 0;
     while (found < max && sweep.refused < UMBP_POLICY_REFUSED_MAX
            && sweep.left[SMALL] + sweep.left[MAIN] > 0) {
-        uint64_t all = sweep.left[SMALL] + sweep.left[MAIN];
-        bool small = sweep.left[MAIN] == 0 || sweep.left[SMALL] * 100 >= all * SMALL_PERCENT;
-        unsigned from = small && sweep.left[SMALL] > 0 ? SMALL : MAIN;
+        unsigned from = s_side (&sweep);
         uint32_t item = sweep.at[from];
         sweep.at[from] = self->links.at[item].next;
         bool used = self->links.at[item].bits & USED;
@@ -135,10 +143,12 @@ static size_t s_victims (umbp_policy_t *base, size_t max, umbp_order_may_go_fn *
             s_reprieve (self, &sweep, item);
         else if (may_go && !may_go (arg, item)) {
             sweep.refused++;
+            sweep.stuck = from == MAIN;
             s_reprieve (self, &sweep, item);
         } else {
             out[found++] = item;
             sweep.left[from]--;
+            sweep.stuck = false;
         }
     }
     return found;

@@ -162,6 +162,11 @@ uint64_t umbp_reuse_tick (umbp_reuse_t *self)
     return self->now;
 }
 
+uint64_t umbp_reuse_now (const umbp_reuse_t *self)
+{
+    return self->now;
+}
+
 void umbp_reuse_begin (umbp_reuse_t *self, unsigned kind)
 {
     self->begins[kind][(self->now >> self->shift) % SLOTS]++;
@@ -172,8 +177,13 @@ void umbp_reuse_end (umbp_reuse_t *self, unsigned kind, uint64_t began)
     self->ends[kind][s_step (self->now - began)]++;
 }
 
-double umbp_reuse_worth (const umbp_reuse_t *self, unsigned kind, uint64_t slot)
+uint64_t umbp_reuse_age (const umbp_reuse_t *self, uint64_t slot)
 {
     uint64_t middle = (slot << self->shift) + (UINT64_C (1) << self->shift) / 2;
-    return self->worth[kind][s_step (self->now > middle ? self->now - middle : 0)];
+    return self->now > middle ? self->now - middle : 0;
+}
+
+double umbp_reuse_worth (const umbp_reuse_t *self, unsigned kind, uint64_t slot)
+{
+    return self->worth[kind][s_step (umbp_reuse_age (self, slot))];
 }

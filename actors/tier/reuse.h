@@ -28,6 +28,8 @@ int umbp_reuse_scale (umbp_reuse_t *self, uint64_t blocks);
 //  Another use: returns its time, from 1 on
 uint64_t umbp_reuse_tick (umbp_reuse_t *self);
 
+uint64_t umbp_reuse_now (const umbp_reuse_t *self);
+
 //  A life began now, or ended now that began then
 void umbp_reuse_begin (umbp_reuse_t *self, unsigned kind);
 void umbp_reuse_end (umbp_reuse_t *self, unsigned kind, uint64_t began);
@@ -35,6 +37,9 @@ void umbp_reuse_end (umbp_reuse_t *self, unsigned kind, uint64_t began);
 //  Number of the slot of a time, and the oldest that is told apart: older times are in that one
 uint64_t umbp_reuse_slot (const umbp_reuse_t *self, uint64_t time);
 uint64_t umbp_reuse_first_slot (const umbp_reuse_t *self);
+
+//  Uses since the middle of a slot
+uint64_t umbp_reuse_age (const umbp_reuse_t *self, uint64_t slot);
 
 //  What a block is worth whose last use was in that slot
 double umbp_reuse_worth (const umbp_reuse_t *self, unsigned kind, uint64_t slot);
