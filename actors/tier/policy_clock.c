@@ -92,10 +92,20 @@ static size_t s_victims (umbp_policy_t *base, size_t max, umbp_order_may_go_fn *
     return found;
 }
 
+//  First those that were not used, then those that were
 static uint32_t s_next (const umbp_policy_t *base, uint32_t item)
 {
     const ring_t *self = (const ring_t *) base;
-    return item == NONE ? self->queue.oldest : self->links.at[item].next;
+    bool used = item != NONE && self->links.at[item].bits & USED;
+    uint32_t next = item == NONE ? self->queue.oldest : self->links.at[item].next;
+    for (;;) {
+        while (next != NONE && (bool) (self->links.at[next].bits & USED) != used)
+            next = self->links.at[next].next;
+        if (next != NONE || used)
+            return next;
+        used = true;
+        next = self->queue.oldest;
+    }
 }
 
 static size_t s_count (const umbp_policy_t *base)

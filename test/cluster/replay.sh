@@ -5,6 +5,7 @@
 #  there, compared with what one LRU of that size would keep.
 #
 #      B=build test/cluster/replay.sh      B: the build folder, else $UMBP_BUILD, else build
+#      POLICY=lru test/cluster/replay.sh   another policy of eviction than the default
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -26,7 +27,7 @@ fail () {
 
 #  begin NODE_FLAGS: three nodes
 begin () {
-    node_args=(--node-log warning --blocks-strategy most_free "$@")
+    node_args=(--node-log warning --blocks-strategy most_free ${POLICY:+--tier-policy $POLICY} "$@")
     endpoints=()
     start_cluster gossip 3 && wait_cluster 3 || fail "the nodes did not come together"
 }
