@@ -346,7 +346,9 @@
     F (m, 10, unsettled, BOOL, MAY, 0, 0, 1, \
        "the ring is new, or some are untold: what this shard does not know may exist") \
     F (m, 11, untold, COLUMN, MAY, 0, 1, UMBP_NAME_MAX, \
-       "members that have yet to say what they hold, 8 at most: their tiers know")
+       "members that have yet to say what they hold, 8 at most: their tiers know") \
+    F (m, 12, left, U8S, MAY, 0, 0, UMBP_BATCH_MAX, \
+       "one for each key, or none: 1 not here, but it left lately for want of room")
 #define UMBP_FIELDS_change(F, m) \
     F (m, 4, node, TEXT, MUST, 0, 1, UMBP_NAME_MAX, "whose blocks") \
     F (m, 5, node_epoch, U64, MUST, 0, 1, UINT64_MAX, "in which of its incarnations") \
@@ -354,7 +356,7 @@
     F (m, 7, fresh, BOOL, MAY, 0, 0, 1, \
        "a full account of this tier starts here, with any number") \
     F (m, 8, tier, U64, MUST, 0, 1, 4, "in which of its tiers") \
-    F (m, 9, kinds, U8S, MUST, 1, 0, UMBP_BATCH_MAX, "1 holds it, 2 holds it no more") \
+    F (m, 9, kinds, U8S, MUST, 1, 0, UMBP_BATCH_MAX, "1 holds it, 2 holds it no more, 3 nor that, it left for want of room") \
     F (m, 10, prints, BYTES, MUST, 0, 0, UMBP_BATCH_MAX * 16, \
        "16 bytes each: fingerprint of the key") \
     F (m, 11, sizes, U32S, MUST, 1, 0, UMBP_BATCH_MAX, "bytes of the block") \
@@ -389,7 +391,9 @@
     F (m, 9, calm, BOOL, MAY, 0, 0, 1, \
        "only if nothing has to leave for it: EAGAIN beyond the mark at which evictions begin") \
     F (m, 10, hint, U64, MAY, 0, 0, UMBP_HINT_COPY, \
-       "0 unknown, 1 read once, 2 read often, 3 another node has it and keeps it")
+       "0 unknown, 1 read once, 2 read often, 3 another node has it and keeps it") \
+    F (m, 11, left, U8S, MAY, 0, 0, UMBP_BATCH_MAX, \
+       "one for each key, or none: 1 as left in lookup_ok")
 #define UMBP_FIELDS_reserve_ok(F, m) \
     F (m, 4, statuses, S8S, MUST, 1, 0, UMBP_BATCH_MAX, \
        "0 reserved, EEXIST held already, EAGAIN full, ENOSPC") \
@@ -446,7 +450,8 @@
     F (m, 10, replicas, U64, MAY, 0, 0, UMBP_REPLICAS_MAX, \
        "wanted copies, this one included; 0 as 1. Made unless keep is set") \
     F (m, 11, calm, BOOL, MAY, 0, 0, 1, "as in reserve") \
-    F (m, 12, hint, U64, MAY, 0, 0, UMBP_HINT_COPY, "as in reserve")
+    F (m, 12, hint, U64, MAY, 0, 0, UMBP_HINT_COPY, "as in reserve") \
+    F (m, 13, left, U8S, MAY, 0, 0, UMBP_BATCH_MAX, "as in reserve")
 #define UMBP_FIELDS_store_ok(F, m) \
     F (m, 4, statuses, S8S, MUST, 1, 0, UMBP_BATCH_MAX, \
        "0 visible, EEXIST held already, EAGAIN full, ...") \

@@ -103,6 +103,11 @@ void umbp_ghost_add (umbp_ghost_t *self, uint64_t print, uint64_t note)
     self->count++;
 }
 
+bool umbp_ghost_has (const umbp_ghost_t *self, uint64_t print)
+{
+    return self->count > 0 && self->table[s_seek (self, print ? print : 1)] != 0;
+}
+
 bool umbp_ghost_take (umbp_ghost_t *self, uint64_t print, uint64_t *note)
 {
     if (self->count == 0)

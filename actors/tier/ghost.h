@@ -27,6 +27,9 @@ void umbp_ghost_free (umbp_ghost_t *self);
 //  Remember a fingerprint as the newest; the oldest makes room if there is none. 0 counts as 1.
 void umbp_ghost_add (umbp_ghost_t *self, uint64_t print, uint64_t note);
 
+//  Whether it is remembered
+bool umbp_ghost_has (const umbp_ghost_t *self, uint64_t print);
+
 //  Forget one that is asked for. Returns whether it was there; then its note, or 0, is written.
 bool umbp_ghost_take (umbp_ghost_t *self, uint64_t print, uint64_t *note);
 

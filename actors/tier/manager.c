@@ -86,7 +86,10 @@ void umbp_manager_drop (umbp_manager_t *self, uint32_t item)
 //  The same for want of room
 void umbp_manager_evict (umbp_manager_t *self, uint32_t item)
 {
-    umbp_announce_drop (self->announce, item);
+    if (umbp_store_block (self->store, item)->hint == UMBP_POLICY_HINT_ONCE)
+        umbp_announce_drop (self->announce, item);           //  Nobody waits for it
+    else
+        umbp_announce_evict (self->announce, item);
     umbp_store_evict (self->store, item);
 }
 
@@ -438,6 +441,7 @@ static void s_stat (void *owner, umbp_gauges_t *gauges)
     umbp_gauges_add (gauges, "probation_blocks", policy.small);
     umbp_gauges_add (gauges, "ghosts", policy.ghosts);
     umbp_gauges_add (gauges, "ghost_hits", policy.ghost_hits);
+    umbp_gauges_add (gauges, "returned", self->returned);
     umbp_gauges_add (gauges, "promotions", policy.promotions);
     umbp_gauges_add (gauges, "reprieves", policy.reprieves);
     umbp_gauges_add (gauges, "over_quota", self->over_quota);

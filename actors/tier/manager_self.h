@@ -109,6 +109,7 @@ typedef struct {
     uint64_t puts, put_bytes, hits, misses, hit_bytes, board_hits, exists, full, stale, evicted,
         dropped, conflicts;
     uint64_t over_quota, not_theirs;
+    uint64_t returned;                  //  Blocks that had left some node for want of room
     uint64_t expired_slots, expired_leases, bad_sums, fences_waited;
     uint64_t asked, asked_here;         //  Keys that no shard knew, asked of us, and those that were here
 
