@@ -110,8 +110,8 @@ static void s_tell_gone (umbp_announce_t *self, uint32_t item, uint8_t kind)
     self->serial++;
     for (size_t index = 0; index < count; index++)
         if (self->streams[owners[index].member])
-            umbp_stream_push (self->streams[owners[index].member], item, kind,
-                              (umbp_shard_t){ 0 }, 0, self->serial);
+            umbp_stream_push (self->streams[owners[index].member], item, kind, (umbp_shard_t){ 0 },
+                              0, self->serial);
 }
 
 void umbp_announce_drop (umbp_announce_t *self, uint32_t item)

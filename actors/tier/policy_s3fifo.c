@@ -120,8 +120,8 @@ static void s_reprieve (s3fifo_t *self, sweep_t *sweep, uint32_t item)
 static unsigned s_side (const sweep_t *sweep)
 {
     uint64_t all = sweep->left[SMALL] + sweep->left[MAIN];
-    bool small = sweep->left[MAIN] == 0 || sweep->stuck
-                 || sweep->left[SMALL] * 100 >= all * SMALL_PERCENT;
+    bool small =
+        sweep->left[MAIN] == 0 || sweep->stuck || sweep->left[SMALL] * 100 >= all * SMALL_PERCENT;
     return small && sweep->left[SMALL] > 0 ? SMALL : MAIN;
 }
 

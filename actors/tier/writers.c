@@ -116,8 +116,10 @@ void umbp_manager_on_reserve (void *owner, const umbp_mail_t *mail)
         umbp_bytes_t key = umbp_column_next (&ask->keys, index, &offset);
         uint16_t depth = ask->depths.count ? umbp_u16s_at (ask->depths, index) : 0;
         uint32_t item, extents = self->extents;
-        wish_t wish = { key,      umbp_u32s_at (ask->sizes, index), depth, session, ask->replicas,
-                        ask->calm, ask->hint, s_left (&ask->left, index) };
+        wish_t wish = { key,           umbp_u32s_at (ask->sizes, index),
+                        depth,         session,
+                        ask->replicas, ask->calm,
+                        ask->hint,     s_left (&ask->left, index) };
         int rc = s_reserve (self, &wish, &item);
         umbp_block_t *block = rc == 0 ? umbp_store_block (self->store, item) : NULL;
         if (block && !umbp_manager_add_extents (self, block, index))
@@ -553,7 +555,8 @@ void umbp_manager_on_store (void *owner, const umbp_mail_t *mail)
         umbp_bytes_t key = umbp_column_next (&ask->keys, index, &offset);
         uint32_t size = umbp_u32s_at (ask->sizes, index), item = UMBP_STORE_NONE;
         uint16_t depth = ask->depths.count ? umbp_u16s_at (ask->depths, index) : 0;
-        wish_t wish = { key, size, depth, 0, ask->replicas, ask->calm, ask->hint, s_left (&ask->left, index) };
+        wish_t wish = { key,           size,      depth,     0,
+                        ask->replicas, ask->calm, ask->hint, s_left (&ask->left, index) };
         int rc = s_store (self, &wish, umbp_u64s_at (ask->sums, index), data, &item);
         data += size;
         waiter->statuses[index] = (int8_t) rc;

@@ -96,4 +96,6 @@ finish
 say_rates
 holds 'r["requests"] == 12031 and r["blocks"] == 288500'
 holds 'r["wrong"] == 0 and r["errors"] == {}'
-holds 'r["prefix_hit_percent"] >= r["lru_prefix_hit_percent"] - 1.5'
+#  Without what shards remember s3fifo had 26.6 %, lru 27.0 to 27.3 %, one LRU of all the room 27.9 %
+slack=${POLICY:+1.5}
+holds "r[\"prefix_hit_percent\"] >= r[\"lru_prefix_hit_percent\"] - ${slack:-0.5}"

@@ -166,7 +166,8 @@ static void test_keep (void)
 {
     for (size_t number = 0; umbp_policy_name (number); number++) {
         const char *name = umbp_policy_name (number);
-        bool forgets = strcmp (name, "lru") == 0;        //  Where nothing is on probation it changes nothing
+        bool forgets =
+            strcmp (name, "lru") == 0; //  Where nothing is on probation it changes nothing
         umbp_policy_t *policy = s_hinted (name, UMBP_POLICY_HINT_KEEP, false);
         uint32_t out[10];
         CU_ASSERT (umbp_policy_victims (policy, 10, NULL, NULL, out) == 10);
@@ -258,8 +259,8 @@ static void s_use (model_t *model, uint64_t tick)
             umbp_policy_hit (model->policy, item, tick);
             continue;
         }
-        umbp_policy_hint_t hint = s_below (model, 8) ? UMBP_POLICY_HINT_NONE
-                                                     : (umbp_policy_hint_t) s_below (model, 3);
+        umbp_policy_hint_t hint =
+            s_below (model, 8) ? UMBP_POLICY_HINT_NONE : (umbp_policy_hint_t) s_below (model, 3);
         umbp_policy_add (model->policy, item, item % 700, depth + index, tick, hint);
         model->here[item] = true;
         model->held[item] = s_below (model, 4) == 0;
@@ -278,7 +279,8 @@ static void s_evict (model_t *model)
     while (found == 0 && calls-- > 0)
         found = umbp_policy_victims (model->policy, max, s_may_go, model, out);
     if ((free > 0) != (found > 0))
-        printf ("\n%s: %u may go of %u, found %zu", model->policy->ops->name, free, model->count, found);
+        printf ("\n%s: %u may go of %u, found %zu", model->policy->ops->name, free, model->count,
+                found);
     CU_ASSERT (found <= max);
     CU_ASSERT (free == 0 ? found == 0 : found > 0);
     for (size_t index = 0; index < found; index++) {

@@ -45,7 +45,8 @@ static void test_which (void)
     CU_ASSERT (umbp_store_set_policy (store, "fifo") == UMBP_EINVAL);
     CU_ASSERT (umbp_store_set_policy (store, "arc") == 0);
     s_put_number (store, 1, false);
-    CU_ASSERT (umbp_store_set_policy (store, "lru") == UMBP_EINVAL);       //  It knows nothing of that block
+    CU_ASSERT (umbp_store_set_policy (store, "lru")
+               == UMBP_EINVAL); //  It knows nothing of that block
     umbp_store_destroy (&store);
 }
 

@@ -63,8 +63,8 @@ static void test_rows (void)
             umbp_sim_result_t result = s_run (s_trace, s_rows[row].policy, s_percents[size]);
             double off = s_prefix (&result) - s_rows[row].percents[size];
             if (fabs (off) > s_rows[row].tolerance)
-                printf ("\n%s at %g %%: %.2f, off by %+.2f", s_rows[row].policy,
-                        s_percents[size], s_prefix (&result), off);
+                printf ("\n%s at %g %%: %.2f, off by %+.2f", s_rows[row].policy, s_percents[size],
+                        s_prefix (&result), off);
             CU_ASSERT (fabs (off) <= s_rows[row].tolerance);
             CU_ASSERT (result.orphans < 0.01);
             CU_ASSERT (result.requests == 12031 && result.blocks == 288500);
