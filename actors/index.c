@@ -13,6 +13,7 @@
 #include "actors/index.h"
 
 #include "actors/index_table.h"
+#include "actors/tier/ghost.h"
 #include "cluster/origin.h"
 #include "cluster/topology.h"
 #include "proto/key.h"
@@ -23,6 +24,9 @@
 #define SWEEP_BUDGET 20000              //  Entries looked at per tick
 #define TICK_MS 20
 #define HOLDS 1
+#define EVICTED 3
+#define GHOSTS_MAX (1u << 20)           //  Keys that are remembered after they left
+#define GHOSTS 2                        //  ... for each that is there, at most
 #define DROPPED 2
 #define NO_PLACE UINT16_MAX
 
@@ -62,7 +66,8 @@ typedef struct {
     uint64_t lookups, keys, hits, changes, repeats, holes, conflicts, full;
 
     umbp_fingerprint_t prints[UMBP_BATCH_MAX];
-    uint8_t found[UMBP_BATCH_MAX];
+    uint8_t found[UMBP_BATCH_MAX], left[UMBP_BATCH_MAX];
+    umbp_ghost_t ghost;                 //  Keys that left for want of room
     int8_t verdicts[UMBP_BATCH_MAX];
     uint16_t refs[UMBP_EXTENTS_MAX];
     uint8_t tiers[UMBP_EXTENTS_MAX];
@@ -234,6 +239,17 @@ static bool s_make_way (self_t *self, const stream_t *stream, const umbp_fingerp
     return count == 0;
 }
 
+//  A key left for want of room. If it comes back soon whoever gets it shall know: it may be another node.
+static void s_remember (self_t *self, const umbp_fingerprint_t *print)
+{
+    umbp_place_t place;
+    if (umbp_index_table_find (self->table, print, &place, 1) > 0)
+        return;
+    uint64_t most = GHOSTS * ((uint64_t) umbp_index_table_keys (self->table) + 1);
+    umbp_ghost_add (&self->ghost, print->lo, 0);
+    umbp_ghost_trim (&self->ghost, most < GHOSTS_MAX ? (uint32_t) most : GHOSTS_MAX);
+}
+
 static int s_apply (self_t *self, stream_t *stream, const umbp_msg_change_t *change, size_t index)
 {
     umbp_fingerprint_t print;
@@ -249,6 +265,8 @@ static int s_apply (self_t *self, stream_t *stream, const umbp_msg_change_t *cha
             rc = umbp_index_table_add (self->table, &print, &place);
         self->conflicts += rc == UMBP_ECHECKSUM;
         self->full += rc == UMBP_ENOSPC;
+        uint64_t note;
+        umbp_ghost_take (&self->ghost, print.lo, &note);
         if (rc != UMBP_EEXIST)
             return rc;
         //  Another place has it; only one of another node makes this a replica
@@ -263,6 +281,8 @@ static int s_apply (self_t *self, stream_t *stream, const umbp_msg_change_t *cha
     umbp_index_table_remove (self->table, &print, stream->place, stream->tier);
     if (stream->old_place != NO_PLACE)
         umbp_index_table_remove (self->table, &print, stream->old_place, stream->tier);
+    if (umbp_u8s_at (change->kinds, index) == EVICTED)
+        s_remember (self, &print);
     return 0;
 }
 
@@ -401,7 +421,7 @@ static void s_on_lookup (void *owner, const umbp_mail_t *mail)
 {
     self_t *self = owner;
     const umbp_msg_lookup_t *lookup = &mail->msg->lookup;
-    uint32_t count = lookup->keys.count, rows = 0;
+    uint32_t count = lookup->keys.count, rows = 0, lefts = 0;
     umbp_user_t user;
     umbp_column_t keys = lookup->keys;
     const char *tenant = umbp_origin_tenant (mail->origin, self->tenant, &user);
@@ -422,6 +442,9 @@ static void s_on_lookup (void *owner, const umbp_mail_t *mail)
                            : umbp_index_table_has (self->table, &self->prints[index], self->live);
         rows += lookup->places ? self->found[index] : 0;
         self->hits += self->found[index] > 0;
+        self->left[index] =
+            self->found[index] == 0 && umbp_ghost_has (&self->ghost, self->prints[index].lo);
+        lefts += self->left[index];
     }
     umbp_msg_t answer;
     umbp_msg_init (&answer, UMBP_MSG_lookup_ok, 0);
@@ -434,6 +457,7 @@ static void s_on_lookup (void *owner, const umbp_mail_t *mail)
     answer.lookup_ok.tiers = (umbp_u8s_t) { self->tiers, rows };
     answer.lookup_ok.sizes = (umbp_u32s_t) { self->sizes, rows };
     answer.lookup_ok.nodes = nodes;
+    answer.lookup_ok.left = (umbp_u8s_t) { self->left, lefts ? count : 0 };
     umbp_post_answer (self->post, mail->origin, &answer, NULL, 0);
 }
 
@@ -491,6 +515,7 @@ static void s_stat (void *owner, umbp_gauges_t *gauges)
     umbp_gauges_add (gauges, "entries", umbp_index_table_count (self->table));
     umbp_gauges_add (gauges, "keys", umbp_index_table_keys (self->table));
     umbp_gauges_add (gauges, "memory_bytes", umbp_index_table_bytes (self->table));
+    umbp_gauges_add (gauges, "ghosts", self->ghost.count);
     umbp_gauges_add (gauges, "streams", self->stream_count);
     umbp_gauges_add (gauges, "members_untold", self->untold_count);
     umbp_gauges_add (gauges, "lookups", self->lookups);
@@ -507,6 +532,7 @@ static void s_destroy (void **self_p)
 {
     self_t *self = *self_p;
     umbp_index_table_destroy (&self->table);
+    umbp_ghost_free (&self->ghost);
     umbp_topology_destroy (&self->topology);
     free (self->scoped);
     freen (*self_p);
@@ -524,7 +550,9 @@ zactor_t *umbp_index_new (const umbp_index_args_t *args)
     self->seed = args->seed;
     snprintf (self->tenant, sizeof self->tenant, "%s", args->home->tenant);
     self->table = umbp_index_table_new (args->entries_max);
+    umbp_ghost_resize (&self->ghost, GHOSTS_MAX);
     if (!self->table) {
+        umbp_ghost_free (&self->ghost);
         freen (self);
         return NULL;
     }

@@ -135,6 +135,7 @@ static umbp_copy_t *s_copy_new (const umbp_mail_t *mail, const char *tenant)
     copy->to = ask->to ? (unsigned) ask->to : UMBP_TIER_DRAM;
     copy->replicas = (uint8_t) ask->replicas;
     copy->calm = ask->calm;
+    copy->hint = (uint8_t) ask->hint;
     copy->count = count;
     copy->sizes = (uint16_t *) (copy + 1);
     copy->statuses = (int8_t *) (copy->sizes + count);

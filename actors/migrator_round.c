@@ -121,6 +121,7 @@ static void s_store (umbp_migrator_t *self, umbp_lane_t *lane, size_t payload_si
     msg.store.keep = true;
     msg.store.replicas = lane->copy->replicas;
     msg.store.calm = lane->copy->calm;
+    msg.store.hint = lane->copy->hint;
     int rc =
         umbp_post_ask (self->post, s_tiers[lane->copy->to], NULL, &msg, self->payload, payload_size,
                        s_patience_ms (lane->copy), s_on_stored, (uint64_t) (lane - self->lanes));
@@ -304,6 +305,7 @@ static void s_reserve (umbp_migrator_t *self, umbp_lane_t *lane)
     msg.reserve.session = lane->session;
     msg.reserve.replicas = lane->copy->replicas;
     msg.reserve.calm = lane->copy->calm;
+    msg.reserve.hint = lane->copy->hint;
     msg.reserve.keys = s_gather (self, round, round->large, round->large_count);
     msg.reserve.sizes = (umbp_u32s_t) { self->sizes, round->large_count };
     msg.reserve.depths = (umbp_u16s_t) { self->depths, round->large_count };

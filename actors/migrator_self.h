@@ -21,6 +21,7 @@ typedef struct {
     unsigned tier, to;                  //  Of that node, of ours
     uint8_t replicas;                   //  What the copies here shall remember
     bool calm;                          //  Nothing here shall leave for them
+    uint8_t hint;                       //  What becomes of them here, as in reserve
     uint32_t count, done;               //  Keys, and those that have their status
     uint32_t done_bytes;                //  Where in keys the next round starts
     uint64_t bytes;                     //  Fetched

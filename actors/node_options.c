@@ -10,6 +10,7 @@
 #include "actors/kv_table.h"
 #include "actors/placement.h"
 #include "actors/tier/pace.h"
+#include "actors/tier/policy.h"
 #include "cluster/endpoint.h"
 #include "cluster/quotas.h"
 #include "cluster/ring.h"
@@ -33,7 +34,7 @@ void umbp_node_options_init (umbp_node_options_t *options)
         .nvme_staging_bytes = (uint64_t) 256 << 20, .nvme_clean_rate = (uint64_t) 256 << 20,
         .nvme_write = "back", .nvme_down_rate = (uint64_t) 256 << 20,
         .nvme_up_rate = (uint64_t) 512 << 20, .nvme_durability = "relaxed", .nvme_engine = "auto",
-        .prefault = true, .evict_high = 90, .evict_low = 70, .strategy = "local",
+        .prefault = true, .evict_high = 90, .evict_low = 70, .policy = "s3fifo", .strategy = "local",
         .slot_ttl_ms = 30000, .lease_ttl_ms = 10000, .bulk_idle_ms = 60000,
         .replicate = "off", .replicate_rate = (uint64_t) 256 << 20, .resyncs = 12,
         .index_keys = (uint64_t) 64 << 20, .kv_hashes = 4 << 20,
@@ -301,6 +302,10 @@ static int s_check_blocks (const umbp_node_options_t *o, char *why, size_t size)
 {
     if (o->evict_low < 1 || o->evict_low >= o->evict_high || o->evict_high > 100)
         return s_refuse (why, size, "evict_low, evict_high: must be 1 <= low < high <= 100");
+    umbp_policy_t *policy = umbp_policy_new (o->policy);
+    if (!policy)
+        return s_refuse (why, size, "policy: allowed are s3fifo, lru, clock, arc, reuse");
+    umbp_policy_destroy (&policy);
     if (!umbp_place_strategy (o->strategy))
         return s_refuse (why, size, "strategy: allowed are local, most_free, weighted, same");
     if (strneq (o->replicate, "off") && strneq (o->replicate, "last"))

@@ -265,6 +265,7 @@ static void s_take (umbp_sub_t *sub, const umbp_msg_lookup_ok_t *ok)
         umbp_part_t *part = &req->parts[sub->items[index]];
         uint8_t found = umbp_u8s_at (ok->found, index);
         part->heard = true;
+        part->left |= ok->left.count == sub->count && umbp_u8s_at (ok->left, index) > 0;
         part->doubted |= odd;
         if (req->places)
             s_take_places (part, ok, found, members, &row);

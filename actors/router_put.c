@@ -128,6 +128,7 @@ static void s_columns (umbp_router_t *self, const umbp_sub_t *sub)
         self->sizes[index] = part->size;
         self->sums[index] = part->sum;
         self->counts16[index] = part->depth;
+        self->lefts[index] = part->left;
     }
 }
 
@@ -139,6 +140,8 @@ static void s_reserve (umbp_sub_t *sub)
     s_columns (self, sub);
     msg.reserve.session = sub->req->session;
     msg.reserve.replicas = sub->req->wanted_replicas;
+    msg.reserve.hint = sub->req->hint;
+    msg.reserve.left = (umbp_u8s_t) { self->lefts, sub->count };
     msg.reserve.keys = umbp_router_keys (self, sub);
     msg.reserve.sizes = (umbp_u32s_t) { self->sizes, sub->count };
     msg.reserve.depths = (umbp_u16s_t) { self->counts16, sub->count };
@@ -163,6 +166,8 @@ static void s_store (umbp_sub_t *sub)
     msg.store.depths = (umbp_u16s_t) { self->counts16, sub->count };
     msg.store.nowait = sub->req->nowait;
     msg.store.replicas = sub->req->wanted_replicas;
+    msg.store.hint = sub->req->hint;
+    msg.store.left = (umbp_u8s_t) { self->lefts, sub->count };
     umbp_router_ask (sub, umbp_router_tier_name (sub->tier), &msg, self->payload, used,
                      s_on_stored);
 }
@@ -279,6 +284,7 @@ void umbp_router_on_put (void *owner, const umbp_mail_t *mail)
     req->tier = (unsigned) put->tier;
     req->nowait = put->nowait;
     req->wanted_replicas = (uint8_t) put->replicas;
+    req->hint = (uint8_t) put->hint;
     req->by_payload = by_payload;
     for (uint32_t index = 0; index < req->count; index++) {
         umbp_part_t *part = &req->parts[index];

@@ -66,6 +66,7 @@ typedef struct {
     bool wanted;                        //  Still to be dealt with in this stage
     bool looked;                        //  It is being looked up
     bool heard;                         //  Some shard has answered for it
+    bool left;                          //  Some shard knows that it left for want of room
     bool doubted;                       //  Who knows nothing of it works with another ring, or named nodes we do not know
     bool inlined;
     uint8_t missing;                    //  Of a put: copies that were not made
@@ -110,6 +111,7 @@ struct umbp_req {
     unsigned tier;
     bool nowait, by_payload;
     uint8_t wanted_replicas;            //  Of a put
+    uint8_t hint;
     const uint8_t *payload;             //  put: the values. get: those that were inlined
     uint32_t payload_size, payload_room;
 
@@ -143,6 +145,7 @@ struct umbp_router {
     //  Room for the columns of one message
     uint8_t *keys, *scoped;             //  scoped: keys of a request, with their tenant
     uint16_t scoped_sizes[UMBP_BATCH_MAX];
+    uint8_t lefts[UMBP_BATCH_MAX];
     uint16_t sizes16[UMBP_BATCH_MAX], refs[UMBP_EXTENTS_MAX], counts16[UMBP_BATCH_MAX];
     uint32_t sizes[UMBP_EXTENTS_MAX], numbers[UMBP_BATCH_MAX];
     uint64_t sums[UMBP_BATCH_MAX], slots[UMBP_BATCH_MAX];

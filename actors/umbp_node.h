@@ -92,6 +92,7 @@ typedef struct {
     char nvme_engine[12];               //  auto, io_uring, posix
 
     unsigned evict_high, evict_low;     //  Percent of a tier: over high, evict down to low
+    char policy[16];                    //  Which blocks leave: s3fifo, lru, clock, arc, reuse
     char strategy[16];                  //  local, most_free, weighted, same
     unsigned slot_ttl_ms, lease_ttl_ms;
     char replicate[8];                  //  Blocks put with replicas whose last copy is here after a

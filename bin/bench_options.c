@@ -25,7 +25,8 @@ enum {
     SUITE = 32,
     SCALE = 64,
     LOST = 128,
-    RESYNC = 256
+    RESYNC = 256,
+    POLICY = 512
 };
 
 #define CALLS (PUT | GET | EXISTS | MIXED)
@@ -40,6 +41,7 @@ static const struct {
     { "exists", EXISTS, "put what is missing, then ask for blocks at random" },
     { "mixed", MIXED, "get blocks at random and put those that are not there; or ask exists" },
     { "replay", REPLAY, "what an engine does with the requests of a trace, or of made-up talks" },
+    { "policy", POLICY, "what each eviction policy makes of a trace, or of made-up talks; no nodes" },
     { "scale", SCALE, "what a cluster of many nodes costs each of them, without sockets" },
     { "lost", LOST, "kills one of three nodes of its own: who misses what, and for how long" },
     { "resync", RESYNC, "a node of its own is told all that another holds, under load" },
@@ -68,9 +70,9 @@ static const row_t s_rows[] = {
     { "server-certificate", CALLS | REPLAY, KIND_TEXT, MEMBER (server_certificate), 0, 0,
       "file of the node's, or a folder of several nodes'; also UMBP_SERVER_CERTIFICATE" },
     { "timeout", CALLS | REPLAY, KIND_MS, MEMBER (timeout_ms), 1, 600000, "deadline of a call" },
-    { "seed", CALLS | REPLAY | SCALE, KIND_COUNT, MEMBER (seed), 0, UINT64_MAX,
+    { "seed", CALLS | REPLAY | SCALE | POLICY, KIND_COUNT, MEMBER (seed), 0, UINT64_MAX,
       "equal seeds make equal keys, bytes and choices" },
-    { "json", CALLS | REPLAY | SCALE, KIND_FLAG, MEMBER (json), 0, 0, "print the result as JSON" },
+    { "json", CALLS | REPLAY | SCALE | POLICY, KIND_FLAG, MEMBER (json), 0, 0, "print the result as JSON" },
     { "threads", CALLS, KIND_COUNT, MEMBER (threads), 1, UMBP_BENCH_THREADS_MAX,
       "that call side by side, each the next once the last returned" },
     { "batch", CALLS | REPLAY, KIND_COUNT, MEMBER (batch), 1, UMBP_BENCH_BATCH_MAX,
@@ -99,15 +101,15 @@ static const row_t s_rows[] = {
       "connections to one node for large batches; without it as many as it chooses" },
     { "strategy", CALLS | REPLAY, KIND_TEXT, MEMBER (strategy), 0, 0,
       "which node takes a block: default, local, most_free, weighted, same" },
-    { "trace", REPLAY, KIND_TEXT, MEMBER (trace), 0, 0,
+    { "trace", REPLAY | POLICY, KIND_TEXT, MEMBER (trace), 0, 0,
       "requests in Mooncake's JSONL format; without it they are made up" },
     { "clients", REPLAY, KIND_COUNT, MEMBER (clients), 1, UMBP_BENCH_CLIENTS_MAX,
       "processes that take requests in turn" },
     { "far-clients", REPLAY, KIND_COUNT, MEMBER (far_clients), 0, UMBP_BENCH_CLIENTS_MAX,
       "so many of them, the last ones, as if on other hosts than the nodes" },
-    { "requests", REPLAY, KIND_COUNT, MEMBER (requests), 1, UINT32_MAX,
+    { "requests", REPLAY | POLICY, KIND_COUNT, MEMBER (requests), 1, UINT32_MAX,
       "how many to take, or to make" },
-    { "talks", REPLAY, KIND_COUNT, MEMBER (talks), 1, 16384, "conversations at once, made up" },
+    { "talks", REPLAY | POLICY, KIND_COUNT, MEMBER (talks), 1, 16384, "conversations at once, made up" },
     { "lru-capacity", REPLAY, KIND_COUNT, MEMBER (lru_blocks), 0, 1 << 30,
       "compare with an LRU of so many blocks; 0: do not" },
     { "wait-full", REPLAY, KIND_FLAG, MEMBER (wait_full), 0, 0,
@@ -156,6 +158,8 @@ int umbp_bench_options_init (umbp_bench_options_t *self, const char *command)
         self->batch = 128;
     if (bit == SUITE || bit == SCALE || bit == LOST)
         self->keys = 1000000;
+    if (bit == POLICY)
+        self->requests = 20000;
     if (bit == RESYNC)
         self->keys = 5000000;
     return bit ? 0 : UMBP_EINVAL;

@@ -2,6 +2,7 @@
 #include "bin/node_settings.h"
 
 #include "actors/kv_table.h"
+#include "actors/tier/policy.h"
 #include "actors/umbp_node.h"
 
 #define KIB (UINT64_C (1) << 10)
@@ -174,6 +175,10 @@ static const umbp_setting_t s_settings[] = {
     { "blocks/replicate_rate", UMBP_SETTING_BYTES, MEMBER (replicate_rate), 0, TIB, NULL,
       "... with so many bytes a second at most; 0: as fast as it goes" },
 
+    { "tier/policy", UMBP_SETTING_NAME, MEMBER (policy), 0, 15, UMBP_POLICY_NAMES,
+      "which blocks leave when room is wanted: s3fifo, which a passing crowd of new blocks does not "
+      "upset; lru, least recently used; clock, arc; reuse, which learns after how long blocks are "
+      "used again" },
     { "tier/resyncs", UMBP_SETTING_COUNT, MEMBER (resyncs), 0, 1024, NULL,
       "when many nodes join: of how many a tier begins to tell all it holds within 30s; the others "
       "wait for their turn; 0: all at once" },

@@ -9,6 +9,7 @@
 #include "bin/bench_loop.h"
 #include "bin/bench_lost.h"
 #include "bin/bench_options.h"
+#include "bin/bench_policy.h"
 #include "bin/bench_replay.h"
 #include "bin/bench_scale.h"
 #include "bin/bench_suite.h"
@@ -36,6 +37,8 @@ int main (int argc, char **argv)
     setvbuf (stdout, NULL, _IOLBF, 0);
     if (strcmp (command, "replay") == 0)
         return umbp_bench_replay (&options);
+    if (strcmp (command, "policy") == 0)
+        return umbp_bench_policy (&options);
     if (strcmp (command, "scale") == 0)
         return umbp_bench_scale (&options);
     if (strcmp (command, "lost") == 0)

@@ -394,6 +394,7 @@ static void s_fill_message (call_t *call, const job_t *jobs, size_t count, bool 
     msg->put.tier = call->options.tier;
     msg->put.nowait = call->options.nowait;
     msg->put.replicas = call->options.replicas;
+    msg->put.hint = call->options.hint;
 }
 
 //  Returns how many jobs it dealt with, 0 if the message was too large and a smaller one is to be
@@ -531,7 +532,7 @@ static int s_put (umbp_t *self, const umbp_items_t *items, make_fn *make,
     if (options)
         call.options = *options;
     if (call.options.strategy > UMBP_STRATEGY_SAME || call.options.tier >= UMBP_TIERS
-        || call.options.replicas > UMBP_REPLICAS_MAX)
+        || call.options.replicas > UMBP_REPLICAS_MAX || call.options.hint > UMBP_HINT_KEEP)
         return umbp_items_fail (items, UMBP_EINVAL);
     int rc = umbp_pool_enter (self, timeout_ms, &call.lane);
     if (rc != 0)

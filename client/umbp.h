@@ -132,6 +132,14 @@ typedef enum {
     UMBP_STRATEGY_SAME,                 //  The whole batch on one node if it fits
 } umbp_strategy_t;
 
+//  What the writer of blocks knows of their readers. It says where blocks begin in the order in which they
+//  leave when room is wanted: a wrong one costs hits, and none makes a block stay
+typedef enum {
+    UMBP_HINT_NONE = 0,
+    UMBP_HINT_ONCE,                     //  Read once, as from prefill to decode: then it goes first
+    UMBP_HINT_KEEP,                     //  Read often, as a system prompt: goes later than new ones
+} umbp_hint_t;
+
 typedef struct {
     umbp_strategy_t strategy;
     uint8_t tier;                       //  Wanted: 1 hbm, 2 dram, 3 nvme, 4 shared; 0: any
@@ -145,6 +153,7 @@ typedef struct {
                                         //  that could not be made (replicas_missing). With nowait
                                         //  they are made later. A block that was there already
                                         //  stays as it is
+    uint8_t hint;                       //  umbp_hint_t: what will become of these blocks
 } umbp_put_options_t;
 
 //  A whole block from or to one buffer

@@ -262,7 +262,9 @@
     F (m, 10, tier, U64, MAY, 0, 0, 4, "wanted tier, 0 any") \
     F (m, 11, nowait, BOOL, MAY, 0, 0, 1, "with payload: answer before the index has heard") \
     F (m, 12, replicas, U64, MAY, 0, 0, UMBP_REPLICAS_MAX, \
-       "wanted copies of each block, on so many nodes; 0 as 1")
+       "wanted copies of each block, on so many nodes; 0 as 1") \
+    F (m, 13, hint, U64, MAY, 0, 0, 2, \
+       "what will become of these blocks: 0 unknown, 1 read once, 2 read often")
 #define UMBP_FIELDS_put_ok(F, m) \
     F (m, 4, statuses, S8S, MUST, 1, 0, UMBP_BATCH_MAX, \
        "0: write it (or stored, if it came as payload)") \
@@ -344,7 +346,9 @@
     F (m, 10, unsettled, BOOL, MAY, 0, 0, 1, \
        "the ring is new, or some are untold: what this shard does not know may exist") \
     F (m, 11, untold, COLUMN, MAY, 0, 1, UMBP_NAME_MAX, \
-       "members that have yet to say what they hold, 8 at most: their tiers know")
+       "members that have yet to say what they hold, 8 at most: their tiers know") \
+    F (m, 12, left, U8S, MAY, 0, 0, UMBP_BATCH_MAX, \
+       "one for each key, or none: 1 not here, but it left lately for want of room")
 #define UMBP_FIELDS_change(F, m) \
     F (m, 4, node, TEXT, MUST, 0, 1, UMBP_NAME_MAX, "whose blocks") \
     F (m, 5, node_epoch, U64, MUST, 0, 1, UINT64_MAX, "in which of its incarnations") \
@@ -352,7 +356,7 @@
     F (m, 7, fresh, BOOL, MAY, 0, 0, 1, \
        "a full account of this tier starts here, with any number") \
     F (m, 8, tier, U64, MUST, 0, 1, 4, "in which of its tiers") \
-    F (m, 9, kinds, U8S, MUST, 1, 0, UMBP_BATCH_MAX, "1 holds it, 2 holds it no more") \
+    F (m, 9, kinds, U8S, MUST, 1, 0, UMBP_BATCH_MAX, "1 holds it, 2 holds it no more, 3 nor that, it left for want of room") \
     F (m, 10, prints, BYTES, MUST, 0, 0, UMBP_BATCH_MAX * 16, \
        "16 bytes each: fingerprint of the key") \
     F (m, 11, sizes, U32S, MUST, 1, 0, UMBP_BATCH_MAX, "bytes of the block") \
@@ -385,7 +389,11 @@
     F (m, 8, replicas, U64, MAY, 0, 0, UMBP_REPLICAS_MAX, \
        "wanted copies, this one included; 0 as 1. Made after a commit without keep") \
     F (m, 9, calm, BOOL, MAY, 0, 0, 1, \
-       "only if nothing has to leave for it: EAGAIN beyond the mark at which evictions begin")
+       "only if nothing has to leave for it: EAGAIN beyond the mark at which evictions begin") \
+    F (m, 10, hint, U64, MAY, 0, 0, UMBP_HINT_COPY, \
+       "0 unknown, 1 read once, 2 read often, 3 another node has it and keeps it") \
+    F (m, 11, left, U8S, MAY, 0, 0, UMBP_BATCH_MAX, \
+       "one for each key, or none: 1 as left in lookup_ok")
 #define UMBP_FIELDS_reserve_ok(F, m) \
     F (m, 4, statuses, S8S, MUST, 1, 0, UMBP_BATCH_MAX, \
        "0 reserved, EEXIST held already, EAGAIN full, ENOSPC") \
@@ -443,7 +451,9 @@
     F (m, 9, keep, BOOL, MAY, 0, 0, 1, "keep the copy even if another node has one") \
     F (m, 10, replicas, U64, MAY, 0, 0, UMBP_REPLICAS_MAX, \
        "wanted copies, this one included; 0 as 1. Made unless keep is set") \
-    F (m, 11, calm, BOOL, MAY, 0, 0, 1, "as in reserve")
+    F (m, 11, calm, BOOL, MAY, 0, 0, 1, "as in reserve") \
+    F (m, 12, hint, U64, MAY, 0, 0, UMBP_HINT_COPY, "as in reserve") \
+    F (m, 13, left, U8S, MAY, 0, 0, UMBP_BATCH_MAX, "as in reserve")
 #define UMBP_FIELDS_store_ok(F, m) \
     F (m, 4, statuses, S8S, MUST, 1, 0, UMBP_BATCH_MAX, \
        "0 visible, EEXIST held already, EAGAIN full, ...") \
@@ -484,7 +494,8 @@
     F (m, 8, scoped, BOOL, MAY, 0, 0, 1, \
        "keys are as tiers keep them, with their tenants; not for clients") \
     F (m, 9, calm, BOOL, MAY, 0, 0, 1, "as in reserve") \
-    F (m, 10, to, U64, MAY, 0, 0, 4, "into which tier here; 0: memory")
+    F (m, 10, hint, U64, MAY, 0, 0, UMBP_HINT_COPY, "as in reserve: of the copies") \
+    F (m, 11, to, U64, MAY, 0, 0, 4, "into which tier here; 0: memory")
 #define UMBP_FIELDS_copy_ok(F, m) \
     F (m, 4, statuses, S8S, MUST, 1, 0, UMBP_BATCH_MAX, \
        "0 here now, EEXIST was here, ENOENT not there") \

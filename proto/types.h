@@ -22,6 +22,7 @@
 #define UMBP_EXTENTS_MAX 16384          //  Extents in a message
 #define UMBP_TENANTS_MAX 256            //  Tenants that a tier tells apart
 #define UMBP_REPLICAS_MAX 4             //  Wanted copies of a block
+#define UMBP_HINT_COPY 3                //  Of a block that another node keeps too: no hint of a writer
 #define UMBP_NODES_MAX 1024             //  Nodes in a topology
 #define UMBP_REGIONS_MAX 64             //  Memory of a tier, in pieces
 #define UMBP_QUEUE_PAIRS_MAX 16         //  Of an RDMA link

@@ -103,15 +103,25 @@ umbp_audience_t umbp_announce_add (umbp_announce_t *self, uint32_t item, uint64_
     return audience;
 }
 
-void umbp_announce_drop (umbp_announce_t *self, uint32_t item)
+static void s_tell_gone (umbp_announce_t *self, uint32_t item, uint8_t kind)
 {
     umbp_owner_t owners[UMBP_OWNERS_MAX];
     size_t count = self->rings.now ? umbp_announce_owners (self, item, owners) : 0;
     self->serial++;
     for (size_t index = 0; index < count; index++)
         if (self->streams[owners[index].member])
-            umbp_stream_push (self->streams[owners[index].member], item, UMBP_DROPPED,
-                              (umbp_shard_t){ 0 }, 0, self->serial);
+            umbp_stream_push (self->streams[owners[index].member], item, kind, (umbp_shard_t){ 0 },
+                              0, self->serial);
+}
+
+void umbp_announce_drop (umbp_announce_t *self, uint32_t item)
+{
+    s_tell_gone (self, item, UMBP_DROPPED);
+}
+
+void umbp_announce_evict (umbp_announce_t *self, uint32_t item)
+{
+    s_tell_gone (self, item, UMBP_EVICTED);
 }
 
 void umbp_announce_send (umbp_announce_t *self)

@@ -69,6 +69,9 @@ umbp_audience_t umbp_announce_add (umbp_announce_t *self, uint32_t item, uint64_
 //  A live block is about to leave
 void umbp_announce_drop (umbp_announce_t *self, uint32_t item);
 
+//  The same for want of room: shards remember it for a while
+void umbp_announce_evict (umbp_announce_t *self, uint32_t item);
+
 //  Send what was added and dropped
 void umbp_announce_send (umbp_announce_t *self);
 

@@ -12,6 +12,7 @@
 #define UMBP_WALK_MAX 4096              //  Blocks looked at in one step of a walk over the store
 #define UMBP_HOLDS 1
 #define UMBP_DROPPED 2
+#define UMBP_EVICTED 3                  //  Dropped for want of room
 
 typedef struct {
     umbp_fingerprint_t print;

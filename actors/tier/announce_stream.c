@@ -31,7 +31,7 @@ static void s_compact (umbp_stream_t *stream)
     uint32_t kept = 0;
     for (uint32_t index = 0; index < stream->count; index++) {
         const umbp_change_t *change = &stream->queue[(stream->head + index) % UMBP_QUEUE_MAX];
-        bool wanted = change->tag || (kept > 0 && change->kind == UMBP_DROPPED);
+        bool wanted = change->tag || (kept > 0 && change->kind != UMBP_HOLDS);
         if (wanted && kept < UMBP_QUEUE_CALM)
             stream->queue[(stream->head + kept++) % UMBP_QUEUE_MAX] = *change;
         else if (change->tag)

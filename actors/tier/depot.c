@@ -315,10 +315,10 @@ static void s_released (umbp_depot_t *self, uint32_t number)
     s_job_free (self, number);
 }
 
-static void s_left (umbp_depot_t *self, uint32_t item)
+static void s_left (umbp_depot_t *self, const umbp_log_event_t *event)
 {
-    umbp_store_block (self->store, item)->place = UMBP_STORE_NOWHERE;
-    umbp_depot_word_t word = { .what = UMBP_DEPOT_LEFT, .item = item };
+    umbp_store_block (self->store, event->item)->place = UMBP_STORE_NOWHERE;
+    umbp_depot_word_t word = { UMBP_DEPOT_LEFT, event->item, 0, event->status };
     self->fn (self->owner, &word);
 }
 
@@ -336,7 +336,7 @@ void umbp_depot_work (umbp_depot_t *self)
         case UMBP_LOG_READ: s_read (self, &event); break;
         case UMBP_LOG_MOVED: break;     //  Its place is called as before
         case UMBP_LOG_RELEASED: s_released (self, (uint32_t) event.tag); break;
-        case UMBP_LOG_LEFT: s_left (self, event.item); break;
+        case UMBP_LOG_LEFT: s_left (self, &event); break;
         }
     s_pump (self);
 }

@@ -20,7 +20,7 @@ typedef enum {
     UMBP_DEPOT_SAVED,                   //  As durable as the log makes it; status: or why it is not there
     UMBP_DEPOT_FETCHED,                 //  Its pages have its bytes; status: or why not. UMBP_EIO and UMBP_ECHECKSUM: they
                                         //  are lost
-    UMBP_DEPOT_LEFT,                    //  It had to go from the disk, to make room
+    UMBP_DEPOT_LEFT,                    //  It had to go from the disk, to make room; status: or since it is damaged there
 } umbp_depot_what_t;
 
 //  What became of a block. It may have been dropped meanwhile, and is still good to look at.

@@ -20,7 +20,7 @@ static uint64_t s_let_go (umbp_manager_t *self, uint16_t row, uint64_t bytes)
             break;
         umbp_tenants_at (tenants, row)->evicted++;
         self->evicted++;
-        umbp_manager_drop (self, victims[index]);
+        umbp_manager_evict (self, victims[index]);
     }
     if (count > 0)
         umbp_announce_send (self->announce);

@@ -85,6 +85,23 @@ void umbp_manager_drop (umbp_manager_t *self, uint32_t item)
     umbp_store_drop (self->store, item);
 }
 
+//  The same for want of room: it is in the tier below
+void umbp_manager_sink (umbp_manager_t *self, uint32_t item)
+{
+    umbp_announce_drop (self->announce, item);
+    umbp_store_evict (self->store, item);
+}
+
+//  The same for want of room: it is gone
+void umbp_manager_evict (umbp_manager_t *self, uint32_t item)
+{
+    if (umbp_store_block (self->store, item)->hint == UMBP_POLICY_HINT_ONCE)
+        umbp_announce_drop (self->announce, item);           //  Nobody waits for it
+    else
+        umbp_announce_evict (self->announce, item);
+    umbp_store_evict (self->store, item);
+}
+
 //  --------------------------------------------------------------------------------------------------
 //  Sessions
 
@@ -315,7 +332,7 @@ static void s_evict (umbp_manager_t *self, const umbp_mail_t *mail)
     size_t count = s_victims (self, mail, victims);
     uint64_t before = umbp_store_counts (self->store).used_bytes, freed = 0;
     for (size_t index = 0; index < count && freed < mail->msg->evict.bytes; index++) {
-        umbp_manager_drop (self, victims[index]);
+        umbp_manager_evict (self, victims[index]);
         self->evicted++;
         freed = before - umbp_store_counts (self->store).used_bytes;
     }
@@ -448,6 +465,13 @@ static void s_stat (void *owner, umbp_gauges_t *gauges)
     umbp_gauges_add (gauges, "full", self->full);
     umbp_gauges_add (gauges, "evicted", self->evicted);
     umbp_gauges_add (gauges, "dropped", self->dropped);
+    umbp_policy_stats_t policy = umbp_store_policy_stats (self->store);
+    umbp_gauges_add (gauges, "probation_blocks", policy.small);
+    umbp_gauges_add (gauges, "ghosts", policy.ghosts);
+    umbp_gauges_add (gauges, "ghost_hits", policy.ghost_hits);
+    umbp_gauges_add (gauges, "returned", self->returned);
+    umbp_gauges_add (gauges, "promotions", policy.promotions);
+    umbp_gauges_add (gauges, "reprieves", policy.reprieves);
     umbp_gauges_add (gauges, "over_quota", self->over_quota);
     umbp_gauges_add (gauges, "not_theirs", self->not_theirs);
     umbp_gauges_add (gauges, "conflicts", self->conflicts);
@@ -556,6 +580,13 @@ zactor_t *umbp_manager_new (const umbp_manager_args_t *args)
     self->leases = umbp_leases_new (LEASES_MAX);
     if (!self->store) {
         zsys_error ("%s: impossible pages: page_size=%u", args->name, args->page_size);
+        void *value = self;
+        s_destroy (&value);
+        return NULL;
+    }
+    if (args->policy && umbp_store_set_policy (self->store, args->policy) < 0) {
+        zsys_error ("%s: no such policy: policy=%s allowed=" UMBP_POLICY_NAMES, args->name,
+                    args->policy);
         void *value = self;
         s_destroy (&value);
         return NULL;

@@ -16,6 +16,7 @@ typedef struct {
     umbp_region_t **regions;            //  Owned from now on, in any case
     size_t region_count;
     umbp_bulk_server_t *bulk;           //  Owned from now on, in any case
+    const char *policy;                 //  Which blocks leave: see policy.h. NULL: lru
     const char *bulk_endpoint;          //  host:port at which others reach it
     uint32_t page_size;
     const umbp_quotas_t *quotas;        //  What tenants may use at the start; NULL: no limits. Copied

@@ -153,6 +153,7 @@ typedef struct {
     uint64_t puts, put_bytes, hits, misses, hit_bytes, board_hits, exists, full, stale, evicted,
         dropped, conflicts;
     uint64_t over_quota, not_theirs;
+    uint64_t returned;                  //  Blocks that had left some node for want of room
     uint64_t expired_slots, expired_leases, bad_sums, fences_waited;
     uint64_t asked, asked_here;         //  Keys that no shard knew, asked of us, and those that were here
 
@@ -173,6 +174,8 @@ bool umbp_manager_attached (const umbp_manager_t *self, uint64_t session);
 void umbp_manager_press (umbp_manager_t *self, uint64_t need);
 bool umbp_manager_add_extents (umbp_manager_t *self, const umbp_block_t *block, size_t index);
 void umbp_manager_drop (umbp_manager_t *self, uint32_t item);
+void umbp_manager_sink (umbp_manager_t *self, uint32_t item);
+void umbp_manager_evict (umbp_manager_t *self, uint32_t item);
 //  The key with which a session reads and writes over tcp, in our room: none if it maps our memory
 umbp_bytes_t umbp_manager_bulk_key (umbp_manager_t *self, uint64_t session);
 void *umbp_manager_at (const umbp_manager_t *self, const umbp_extent_t *extent);

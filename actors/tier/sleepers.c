@@ -131,10 +131,11 @@ static void s_on_depot (void *owner, const umbp_depot_word_t *word)
         zsys_error ("%s: a block cannot be read back, and is given up: size=%u: %s",
                     self->args.name, umbp_store_block (self->store, word->item)->size,
                     umbp_strerror (word->status));
-    if (lost && live) {
+    if (live && word->what == UMBP_DEPOT_LEFT && word->status == 0) {
+        umbp_manager_evict (self, word->item);
+        self->evicted++;
+    } else if (live && lost)
         umbp_manager_drop (self, word->item);
-        self->evicted += word->what == UMBP_DEPOT_LEFT;
-    }
     if (word->what == UMBP_DEPOT_SAVED)
         umbp_manager_saved (self, word);
 }

@@ -545,6 +545,7 @@ static int s_ask (umbp_spread_t *self, flight_t *flight)
     msg.copy.scoped = true;
     msg.copy.calm = first->why != UMBP_SPREAD_PUT;
     msg.copy.replicas = umbp_store_block (self->store, first->item)->replicas;
+    msg.copy.hint = first->why == UMBP_SPREAD_DRAIN ? 0 : UMBP_HINT_COPY;      //  Else ours stays
     return umbp_post_ask_for (self->post, self, "migrator", flight->node, &msg, NULL, 0,
                               first->why == UMBP_SPREAD_PUT ? COPY_MS : MOVE_MS, s_on_copied,
                               flight->turn);

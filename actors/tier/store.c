@@ -17,10 +17,11 @@
 
 #define NONE UMBP_STORE_NONE
 #define ITEMS_MIN 1024
+#define VICTIMS_MAX 256                 //  More of them are not sorted by whether they are copies
 
 struct umbp_store {
     umbp_pages_t *pages;
-    umbp_order_t *order;
+    umbp_policy_t *policy;
     umbp_tenants_t *tenants;
     umbp_block_t *blocks;
     umbp_slab_t *slab;                  //  Of their keys and extents
@@ -34,6 +35,7 @@ struct umbp_store {
     uint64_t live, slots, doomed;
     umbp_order_t *raised;               //  Blocks with a place and pages; NULL: there is no depot
     uint64_t room, used;                //  Of the depot
+    uint64_t copies;                    //  Blocks and slots of what another node has too
 };
 
 umbp_store_t *umbp_store_new (uint32_t page_size, const uint32_t *pages_per_region, size_t regions,
@@ -54,9 +56,9 @@ umbp_store_t *umbp_store_new (uint32_t page_size, const uint32_t *pages_per_regi
         buckets *= 2;
     self->bucket_mask = buckets - 1;
     self->buckets = malloc (buckets * sizeof (uint32_t));
-    self->order = umbp_order_new (0);
+    self->policy = umbp_policy_new ("lru");
     self->slab = umbp_slab_new ();
-    assert (self->buckets && self->order && self->slab);
+    assert (self->buckets && self->policy && self->slab);
     memset (self->buckets, 0xff, buckets * sizeof (uint32_t));
     if (getrandom (&self->token_state, sizeof self->token_state, 0) != sizeof self->token_state)
         self->token_state = (uint64_t) (uintptr_t) self;
@@ -95,7 +97,7 @@ void umbp_store_destroy (umbp_store_t **self_p)
     umbp_slab_destroy (&self->slab);
     free (self->blocks);
     free (self->buckets);
-    umbp_order_destroy (&self->order);
+    umbp_policy_destroy (&self->policy);
     umbp_order_destroy (&self->raised);
     umbp_tenants_destroy (&self->tenants);
     umbp_pages_destroy (&self->pages);
@@ -123,7 +125,8 @@ static uint32_t s_item_new (umbp_store_t *self)
         self->capacity = self->capacity ? self->capacity * 2 : ITEMS_MIN;
         self->blocks = realloc (self->blocks, self->capacity * sizeof (umbp_block_t));
         assert (self->blocks);
-        umbp_order_resize (self->order, self->capacity);
+        int rc = umbp_policy_resize (self->policy, self->capacity);
+        assert (rc == 0);
         if (self->raised)
             umbp_order_resize (self->raised, self->capacity);
     }
@@ -188,6 +191,7 @@ static void s_free (umbp_store_t *self, uint32_t item)
     self->used -= umbp_store_bytes (self, block->size);
     s_give_pages (self, block);
     s_give_names (self, block);
+    self->copies -= block->copy;
     *block = (umbp_block_t) { .next = self->free_head };
     self->free_head = item;
 }
@@ -346,7 +350,8 @@ static void s_enter (umbp_store_t *self, uint32_t item, uint64_t tick)
     *bucket = item;
     block->state = UMBP_BLOCK_LIVE;
     self->live++;
-    umbp_order_touch (self->order, item, block->depth, tick);
+    umbp_policy_add (self->policy, item, block->print.lo, block->depth, tick,
+                     (umbp_policy_hint_t) block->hint);
     umbp_tenants_touch (self->tenants, block->tenant, item, block->depth, tick);
 }
 
@@ -365,7 +370,8 @@ int umbp_store_commit (umbp_store_t *self, uint32_t item, uint64_t sum, uint64_t
     return 0;
 }
 
-bool umbp_store_drop (umbp_store_t *self, uint32_t item)
+//  Forget it; ghost: its fingerprint, if it left for want of room
+static bool s_drop (umbp_store_t *self, uint32_t item, const uint64_t *ghost)
 {
     umbp_block_t *block = &self->blocks[item];
     assert (block->state == UMBP_BLOCK_SLOT || block->state == UMBP_BLOCK_LIVE);
@@ -376,7 +382,7 @@ bool umbp_store_drop (umbp_store_t *self, uint32_t item)
         if (s_is_shown (self, block))
             umbp_board_drop (self->board, key.data, key.size);
         s_unlink_key (self, item);
-        umbp_order_remove (self->order, item);
+        umbp_policy_remove (self->policy, item, ghost);
         if (self->raised)
             umbp_order_remove (self->raised, item);
         umbp_tenants_leave (self->tenants, block->tenant, item);
@@ -391,6 +397,17 @@ bool umbp_store_drop (umbp_store_t *self, uint32_t item)
     }
     s_free (self, item);
     return true;
+}
+
+bool umbp_store_drop (umbp_store_t *self, uint32_t item)
+{
+    return s_drop (self, item, NULL);
+}
+
+bool umbp_store_evict (umbp_store_t *self, uint32_t item)
+{
+    uint64_t ghost = self->blocks[item].print.lo;
+    return s_drop (self, item, &ghost);
 }
 
 void umbp_store_hold (umbp_store_t *self, uint32_t item)
@@ -489,7 +506,7 @@ void umbp_store_touch (umbp_store_t *self, uint32_t item, uint64_t tick)
     const umbp_block_t *block = &self->blocks[item];
     if (block->state != UMBP_BLOCK_LIVE)
         return;
-    umbp_order_touch (self->order, item, block->depth, tick);
+    umbp_policy_hit (self->policy, item, tick);
     umbp_tenants_touch (self->tenants, block->tenant, item, block->depth, tick);
     s_touch_raised (self, item, tick);
     self->blocks[item].used = true;
@@ -503,40 +520,45 @@ bool umbp_store_is_used (umbp_store_t *self, uint32_t item)
     return used;
 }
 
+//  Of what should leave the copies of blocks that another node has go first
+static size_t s_copies_first (const umbp_store_t *self, uint32_t *items, size_t count, size_t max)
+{
+    uint32_t others[2 * VICTIMS_MAX];
+    size_t copies = 0, kept = 0;
+    for (size_t index = 0; index < count; index++)
+        if (self->blocks[items[index]].copy)
+            items[copies++] = items[index];
+        else
+            others[kept++] = items[index];
+    for (size_t index = 0; index < kept && copies + index < max; index++)
+        items[copies + index] = others[index];
+    return count < max ? count : max;
+}
+
 size_t umbp_store_victims (umbp_store_t *self, size_t max, uint32_t *items)
 {
-    return umbp_order_victims (self->order, max, s_may_go, self, items);
+    uint32_t more[2 * VICTIMS_MAX];
+    if (self->copies == 0 || max > VICTIMS_MAX)
+        return umbp_policy_victims (self->policy, max, s_may_go, self, items);
+    size_t count = umbp_policy_victims (self->policy, 2 * max, s_may_go, self, more);
+    count = s_copies_first (self, more, count, max);
+    memcpy (items, more, count * sizeof *items);
+    return count;
 }
 
-//  ... and of one tenant, while it is looked for
-typedef struct {
-    umbp_store_t *store;
-    uint16_t tenant;
-} own_t;
-
-static bool s_may_go_of (void *arg, uint32_t item)
-{
-    const own_t *own = arg;
-    const umbp_block_t *block = &own->store->blocks[item];
-    return block->holds == 0 && block->tenant == own->tenant;
-}
-
-//  A tenant without a list of its own is sought in that of all: from the oldest on, until a call finds
-//  nothing where it began
+//  A tenant without a list of its own is sought in that of all
 size_t umbp_store_own_victims (umbp_store_t *self, uint16_t tenant, size_t max, uint32_t *items)
 {
+    bool listed = umbp_tenants_is_listed (self->tenants, tenant);
+    uint32_t item = listed ? umbp_tenants_oldest (self->tenants, tenant)
+                           : umbp_policy_next (self->policy, NONE);
     size_t count = 0;
-    if (!umbp_tenants_is_listed (self->tenants, tenant)) {
-        own_t own = { self, tenant };
-        size_t looks = 1 + umbp_order_count (self->order) / UMBP_ORDER_REFUSED_MAX;
-        while (count == 0 && looks-- > 0)
-            count = umbp_order_victims (self->order, max, s_may_go_of, &own, items);
-        return count;
-    }
-    uint32_t item = umbp_tenants_oldest (self->tenants, tenant);
-    for (; item != NONE && count < max; item = umbp_tenants_after (self->tenants, item))
-        if (self->blocks[item].holds == 0)
+    while (item != NONE && count < max) {
+        if (self->blocks[item].holds == 0 && self->blocks[item].tenant == tenant)
             items[count++] = item;
+        item = listed ? umbp_tenants_after (self->tenants, item)
+                      : umbp_policy_next (self->policy, item);
+    }
     return count;
 }
 
@@ -556,16 +578,37 @@ void umbp_store_set_quotas (umbp_store_t *self, umbp_quotas_t **quotas_p, unsign
 {
     if (!umbp_tenants_set_quotas (self->tenants, quotas_p, tier))
         return;
-    size_t count = umbp_order_count (self->order);
-    uint32_t *items = malloc ((count + 1) * sizeof *items);
-    assert (items);
-    umbp_order_victims (self->order, count, NULL, NULL, items);     //  To the end: the next one begins
-    count = umbp_order_victims (self->order, count, NULL, NULL, items);     //  ... with the oldest
-    for (size_t index = 0; index < count; index++) {
-        const umbp_block_t *block = &self->blocks[items[index]];
-        umbp_tenants_enter (self->tenants, block->tenant, items[index], block->depth);
+    uint32_t item = NONE;
+    while ((item = umbp_policy_next (self->policy, item)) != NONE) {
+        const umbp_block_t *block = &self->blocks[item];
+        umbp_tenants_enter (self->tenants, block->tenant, item, block->depth);
     }
-    free (items);
+}
+
+int umbp_store_set_policy (umbp_store_t *self, const char *name)
+{
+    umbp_policy_t *policy = umbp_policy_new (name);
+    if (!policy || self->reach > 0) {
+        umbp_policy_destroy (&policy);
+        return UMBP_EINVAL;
+    }
+    umbp_policy_destroy (&self->policy);
+    self->policy = policy;
+    return 0;
+}
+
+umbp_policy_stats_t umbp_store_policy_stats (const umbp_store_t *self)
+{
+    return umbp_policy_stats (self->policy);
+}
+
+void umbp_store_set_hints (umbp_store_t *self, uint32_t item, umbp_policy_hint_t hint, bool copy)
+{
+    umbp_block_t *block = &self->blocks[item];
+    assert (block->state == UMBP_BLOCK_SLOT);
+    block->hint = hint < UMBP_POLICY_HINTS ? (uint8_t) hint : UMBP_POLICY_HINT_NONE;
+    self->copies += copy && !block->copy;
+    block->copy = block->copy || copy;
 }
 
 umbp_block_t *umbp_store_block (umbp_store_t *self, uint32_t item)

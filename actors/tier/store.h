@@ -18,6 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "actors/tier/policy.h"
 #include "actors/tier/tenants.h"
 #include "cluster/bulk/board.h"
 #include "cluster/bulk/extent.h"
@@ -58,6 +59,8 @@ typedef struct {
     bool filled;                        //  Its pages have its bytes, or its writer gives them
     bool filling;                       //  ... or the depot does
     bool used;                          //  Since umbp_store_is_used was asked last
+    uint8_t hint;                       //  umbp_policy_hint_t
+    bool copy;                          //  Made of a block that another node had, and may have still
 } umbp_block_t;
 
 typedef struct umbp_store umbp_store_t;
@@ -67,6 +70,10 @@ typedef struct umbp_store umbp_store_t;
 umbp_store_t *umbp_store_new (uint32_t page_size, const uint32_t *pages_per_region, size_t regions,
                               uint64_t seed);
 void umbp_store_destroy (umbp_store_t **self_p);
+
+//  Another policy than lru, by its name. Returns 0, or UMBP_EINVAL if there is none of that name, or there were blocks.
+int umbp_store_set_policy (umbp_store_t *self, const char *name);
+umbp_policy_stats_t umbp_store_policy_stats (const umbp_store_t *self);
 
 //  Keep a board of the live blocks from now on, which is the caller's and outlives the store. There are none yet.
 //  home: the tenant whose blocks it shows, under the keys that this tenant's clients say.
@@ -87,7 +94,10 @@ uint32_t umbp_store_slot (const umbp_store_t *self, uint64_t token);
 //  First slot and the one after; UMBP_STORE_NONE at the end
 uint32_t umbp_store_slots (const umbp_store_t *self);
 
-//  Make a slot live, and the newest in the order. Returns 0; or UMBP_EEXIST if a live block has that key by now:
+//  What the writer of a slot says, before the commit: see policy.h. copy: it is one of a block that another node has.
+void umbp_store_set_hints (umbp_store_t *self, uint32_t item, umbp_policy_hint_t hint, bool copy);
+
+//  Make a slot live. Returns 0; or UMBP_EEXIST if a live block has that key by now:
 //  then the slot is gone.
 int umbp_store_commit (umbp_store_t *self, uint32_t item, uint64_t sum, uint64_t tick);
 
@@ -105,6 +115,9 @@ int umbp_store_adopt (umbp_store_t *self, const umbp_block_t *known, uint64_t ti
 //  Forget a slot or a live block. Its pages are free when the last hold ends, or now: then true.
 bool umbp_store_drop (umbp_store_t *self, uint32_t item);
 
+//  The same for want of room: the policy remembers a live block
+bool umbp_store_evict (umbp_store_t *self, uint32_t item);
+
 //  Count one more hold, or one less. Returns true if that freed the pages of a doomed block.
 void umbp_store_hold (umbp_store_t *self, uint32_t item);
 bool umbp_store_unhold (umbp_store_t *self, uint32_t item);
@@ -112,13 +125,14 @@ bool umbp_store_unhold (umbp_store_t *self, uint32_t item);
 //  Live block of a key, UMBP_STORE_NONE if there is none
 uint32_t umbp_store_find (const umbp_store_t *self, const void *key, size_t key_size);
 
-//  It was used: the newest in the order, see order.h for ticks
+//  It was used, see policy.h for ticks
 void umbp_store_touch (umbp_store_t *self, uint32_t item, uint64_t tick);
 
 //  Whether it was found or touched since this was asked last, or is held
 bool umbp_store_is_used (umbp_store_t *self, uint32_t item);
 
-//  The least useful live blocks that nobody holds; see order.h
+//  The least useful live blocks that nobody holds; see policy.h. Among twice as many of them those come first of
+//  which another node had one too when they were made here: whether it still has is not known.
 size_t umbp_store_victims (umbp_store_t *self, size_t max, uint32_t *items);
 
 //  Who uses how much; the store's own

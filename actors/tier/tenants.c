@@ -202,6 +202,8 @@ void umbp_tenants_touch (umbp_tenants_t *self, uint16_t row, uint32_t item, uint
 
 void umbp_tenants_enter (umbp_tenants_t *self, uint16_t row, uint32_t item, uint16_t depth)
 {
+    if (s_is_in (self, item))
+        return;
     self->rows[row].group = NONE;
     umbp_tenants_touch (self, row, item, depth, 0);
     self->rows[row].group = NONE;

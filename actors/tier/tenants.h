@@ -52,7 +52,8 @@ void umbp_tenants_touch (umbp_tenants_t *self, uint16_t row, uint32_t item, uint
                          uint64_t tick);
 void umbp_tenants_leave (umbp_tenants_t *self, uint16_t row, uint32_t item);
 
-//  The same as a touch in a tick of its own: for the blocks of a row that has a list from now on
+//  The same as a touch in a tick of its own: for the blocks of a row that has a list from now on. One
+//  that is in a list already stays where it is.
 void umbp_tenants_enter (umbp_tenants_t *self, uint16_t row, uint32_t item, uint16_t depth);
 
 //  Walk a list: the oldest, and the one after; UINT32_MAX at the end

@@ -27,7 +27,7 @@ static void s_shed (umbp_manager_t *self, uint64_t bytes)
     for (size_t index = 0; index < count && before - s_used (self) < bytes; index++) {
         self->transit.shed++;
         self->evicted++;
-        umbp_manager_drop (self, victims[index]);
+        umbp_manager_evict (self, victims[index]);
     }
 }
 
@@ -79,7 +79,7 @@ static void s_on_down (void *owner, const umbp_shift_end_t *end)
     if (end->status != 0 && end->status != UMBP_EEXIST)
         return;
     uint64_t before = s_used (self);
-    umbp_manager_drop (self, end->item);
+    umbp_manager_sink (self, end->item);
     self->evicted++;
     for (size_t index = 0; index < UMBP_YIELDS_MAX; index++)
         if (self->transit.yields[index].used) {

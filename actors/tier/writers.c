@@ -32,6 +32,8 @@ typedef struct {
     uint16_t depth;
     uint64_t session, replicas;
     bool calm;                          //  Nothing shall leave for it
+    uint64_t hint;                      //  As in the message
+    bool left;                          //  It was in the pool lately, and left for want of room
 } wish_t;
 
 static bool s_is_calm (const umbp_manager_t *self, uint32_t size)
@@ -53,6 +55,23 @@ static int s_make_slot (umbp_manager_t *self, const wish_t *wish, uint32_t *item
 {
     return umbp_store_reserve (self->store, wish->key.data, wish->key.size, wish->size, wish->depth,
                                item_p);
+}
+
+//  Whether the message says of a block that it was here lately
+static bool s_left (const umbp_u8s_t *left, uint32_t index)
+{
+    return index < left->count && umbp_u8s_at (*left, index) > 0;
+}
+
+//  What came back from wherever it left has proven itself, as if our own policy remembered it
+static void s_set_hints (umbp_manager_t *self, const wish_t *wish, uint32_t item)
+{
+    bool copy = wish->hint == UMBP_HINT_COPY;
+    uint64_t hint = copy ? UMBP_POLICY_HINT_NONE : wish->hint;
+    self->returned += wish->left;
+    if (wish->left && hint == UMBP_POLICY_HINT_NONE)
+        hint = UMBP_POLICY_HINT_KEEP;
+    umbp_store_set_hints (self->store, item, (umbp_policy_hint_t) hint, copy);
 }
 
 static int s_reserve (umbp_manager_t *self, const wish_t *wish, uint32_t *item_p)
@@ -84,6 +103,7 @@ static int s_reserve (umbp_manager_t *self, const wish_t *wish, uint32_t *item_p
     block->session = wish->session;
     block->replicas = (uint8_t) wish->replicas;
     block->expires = zclock_mono () + self->args.slot_ttl_ms;
+    s_set_hints (self, wish, *item_p);
     return 0;
 }
 
@@ -104,8 +124,10 @@ void umbp_manager_on_reserve (void *owner, const umbp_mail_t *mail)
         umbp_bytes_t key = umbp_column_next (&ask->keys, index, &offset);
         uint16_t depth = ask->depths.count ? umbp_u16s_at (ask->depths, index) : 0;
         uint32_t item, extents = self->extents;
-        wish_t wish = { key,      umbp_u32s_at (ask->sizes, index), depth, session, ask->replicas,
-                        ask->calm };
+        wish_t wish = { key,           umbp_u32s_at (ask->sizes, index),
+                        depth,         session,
+                        ask->replicas, ask->calm,
+                        ask->hint,     s_left (&ask->left, index) };
         int rc = s_reserve (self, &wish, &item);
         umbp_block_t *block = rc == 0 ? umbp_store_block (self->store, item) : NULL;
         if (block && !umbp_manager_add_extents (self, block, index))
@@ -568,7 +590,8 @@ void umbp_manager_on_store (void *owner, const umbp_mail_t *mail)
         umbp_bytes_t key = umbp_column_next (&ask->keys, index, &offset);
         uint32_t size = umbp_u32s_at (ask->sizes, index), item = UMBP_STORE_NONE;
         uint16_t depth = ask->depths.count ? umbp_u16s_at (ask->depths, index) : 0;
-        wish_t wish = { key, size, depth, 0, ask->replicas, ask->calm };
+        wish_t wish = { key,           size,      depth,     0,
+                        ask->replicas, ask->calm, ask->hint, s_left (&ask->left, index) };
         int rc = s_store (self, &wish, umbp_u64s_at (ask->sums, index), data, &item);
         data += size;
         waiter->statuses[index] = (int8_t) rc;

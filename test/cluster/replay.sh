@@ -5,6 +5,7 @@
 #  there, compared with what one LRU of that size would keep.
 #
 #      B=build test/cluster/replay.sh      B: the build folder, else $UMBP_BUILD, else build
+#      POLICY=lru test/cluster/replay.sh   another policy of eviction than the default
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -26,7 +27,7 @@ fail () {
 
 #  begin NODE_FLAGS: three nodes
 begin () {
-    node_args=(--node-log warning --blocks-strategy most_free "$@")
+    node_args=(--node-log warning --blocks-strategy most_free ${POLICY:+--tier-policy $POLICY} "$@")
     endpoints=()
     start_cluster gossip 3 && wait_cluster 3 || fail "the nodes did not come together"
 }
@@ -95,4 +96,6 @@ finish
 say_rates
 holds 'r["requests"] == 12031 and r["blocks"] == 288500'
 holds 'r["wrong"] == 0 and r["errors"] == {}'
-holds 'r["prefix_hit_percent"] >= r["lru_prefix_hit_percent"] - 1.5'
+#  Without what shards remember s3fifo had 26.6 %, lru 27.0 to 27.3 %, one LRU of all the room 27.9 %
+slack=${POLICY:+1.5}
+holds "r[\"prefix_hit_percent\"] >= r[\"lru_prefix_hit_percent\"] - ${slack:-0.5}"

@@ -10,6 +10,7 @@
 #define NVME UMBP_TIER_NVME
 #define HOLDS 1
 #define DROPPED 2
+#define EVICTED 3
 
 static const crowd_t s_crowd[] = { CROWD ("a", 100, 0), CROWD ("b", 100, 0), CROWD ("c", 100, 0) };
 
@@ -57,7 +58,7 @@ typedef struct {
 
 static const from_t s_a = { "a", 1, DRAM }, s_b = { "b", 1, DRAM }, s_c = { "c", 1, DRAM };
 
-//  Say changes of keys, words of a text: "+key" holds it, "-key" no more; all blocks have this checksum.
+//  Say changes of keys, words of a text: "+key" holds it, "-key" no more, "!key" left for want of room; all blocks have this checksum.
 //  Returns the status; the rest is in s_peer.msg.
 static int s_say (from_t from, uint64_t seq, const char *flags, const char *text, uint32_t sum)
 {
@@ -69,7 +70,7 @@ static int s_say (from_t from, uint64_t seq, const char *flags, const char *text
     for (size_t index = 0; index < keys.count; index++) {
         umbp_bytes_t word = umbp_column_next (&keys, index, &offset);
         prints[index] = umbp_fingerprint (word.data + 1, word.size - 1, SEED);
-        kinds[index] = word.data[0] == '+' ? HOLDS : DROPPED;
+        kinds[index] = word.data[0] == '+' ? HOLDS : word.data[0] == '!' ? EVICTED : DROPPED;
         sizes[index] = 1000;
         sums[index] = sum;
     }
@@ -548,6 +549,34 @@ static void test_malformed (void)
     s_stop ();
 }
 
+//  Whether each key left for want of room, as a text of 0 and 1; nothing is said if none did
+static bool s_left (const char *text, const char *wanted)
+{
+    s_look (text, false);
+    umbp_u8s_t left = s_peer.msg.lookup_ok.left;
+    bool none = strchr (wanted, '1') == NULL;
+    bool same = left.count == (none ? 0 : strlen (wanted));
+    for (size_t index = 0; same && index < left.count; index++)
+        same = umbp_u8s_at (left, index) == (wanted[index] == '1');
+    return same;
+}
+
+static void test_left (void)
+{
+    s_start ();
+    s_begin (s_a, "+one +two +three +four");
+    s_begin (s_b, "+three");
+    CU_ASSERT (s_left ("one two three four", "0000"));
+    CU_ASSERT (s_say (s_a, 5, "", "!one -two !three", 5) == 0);
+    CU_ASSERT (s_there ("one two three four", "0011"));
+    CU_ASSERT (s_left ("one two three four", "1000"));      //  Another node has three
+    CU_ASSERT (s_say (s_b, 2, "", "!three +one", 5) == 0);
+    CU_ASSERT (s_left ("one two three four", "0010"));      //  One is back
+    CU_ASSERT (s_say (s_b, 4, "", "-one", 5) == 0);
+    CU_ASSERT (s_left ("one two three four", "0010"));
+    s_stop ();
+}
+
 int main (void)
 {
     alarm (100);
@@ -571,6 +600,7 @@ int main (void)
     CU_ADD_TEST (suite, test_node_gone);
     CU_ADD_TEST (suite, test_set_back);
     CU_ADD_TEST (suite, test_unheard_of);
+    CU_ADD_TEST (suite, test_left);
     CU_ADD_TEST (suite, test_malformed);
     CU_basic_set_mode (CU_BRM_VERBOSE);
     CU_basic_run_tests ();
