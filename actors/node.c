@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "actors/actor.h"
+#include "actors/device.h"
 #include "actors/etcd_actor.h"
 #include "actors/eviction.h"
 #include "actors/extkv.h"
@@ -347,6 +348,7 @@ static void s_name_actors (umbp_node_t *self)
     self->names[count++] = "registry";
     for (size_t index = 0; s_listeners[index]; index++)
         self->names[count++] = s_listeners[index];
+    self->names[count++] = "device";
     if (self->gate)
         self->names[count++] = "gate";
     if (*self->options.etcd_endpoints)
@@ -363,6 +365,18 @@ static bool s_start_gateway (umbp_node_t *self)
            || s_add (self, umbp_gateway_new (&args, self->gateway, sizeof self->gateway));
 }
 
+//  Accelerators, if there are any
+static bool s_start_device (umbp_node_t *self)
+{
+    const umbp_node_options_t *o = &self->options;
+    umbp_device_args_t args = { .home = &self->home,
+                                .find = { .setting = o->device_library,
+                                          .insecure = o->device_insecure },
+                                .discover_ms = o->device_discover_ms, .poll_ms = o->device_poll_ms,
+                                .folder = o->run_dir };
+    return s_add (self, umbp_device_actor_new (&args));
+}
+
 static bool s_start_actors (umbp_node_t *self, int *err)
 {
     const umbp_node_options_t *o = &self->options;
@@ -376,7 +390,7 @@ static bool s_start_actors (umbp_node_t *self, int *err)
                                   .page_bytes = o->page_bytes };
     umbp_migrator_args_t migrator = { .home = &self->home };
     s_name_actors (self);
-    return s_add (self, umbp_index_new (&index)) && s_add (self, umbp_eviction_new (&eviction))
+    return s_start_device (self) && s_add (self, umbp_index_new (&index)) && s_add (self, umbp_eviction_new (&eviction))
            && s_start_limited_tier (self, seed, err) && s_add (self, umbp_extkv_new (&extkv))
            && s_add (self, umbp_router_new (&router)) && s_add (self, umbp_migrator_new (&migrator))
            && s_start_gateway (self) && s_start_registry (self) && s_start_discovery (self);
