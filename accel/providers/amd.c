@@ -36,7 +36,7 @@ typedef void *handle_t;
     CALL (shut_down, (void)) \
     CALL (get_socket_handles, (uint32_t *, handle_t *)) \
     CALL (get_processor_handles, (handle_t, uint32_t *, handle_t *)) \
-    CALL (get_gpu_bdf_id, (handle_t, uint64_t *)) \
+    CALL (get_gpu_device_bdf, (handle_t, uint64_t *)) \
     CALL (get_gpu_memory_total, (handle_t, int, uint64_t *)) \
     CALL (get_gpu_memory_usage, (handle_t, int, uint64_t *)) \
     CALL (topo_get_numa_node_number, (handle_t, uint32_t *)) \
@@ -58,7 +58,7 @@ typedef struct {
 
 typedef struct {
     handle_t handle;
-    uint64_t bdf;                       //  Domain from bit 32 on, bus 8, device 3, function 0
+    uint64_t bdf;                       //  Domain from bit 16 on, bus 8, device 3, function 0
 } card_t;
 
 static amdsmi_t s_smi;
@@ -90,7 +90,7 @@ int AccelInit (void)
         return UMBP_ABI_NOT_FOUND;
     CALLS (LOAD)
     if (!s_smi.init || !s_smi.get_socket_handles || !s_smi.get_processor_handles
-        || !s_smi.get_gpu_bdf_id || !s_smi.get_gpu_memory_total || !s_smi.get_gpu_memory_usage)
+        || !s_smi.get_gpu_device_bdf || !s_smi.get_gpu_memory_total || !s_smi.get_gpu_memory_usage)
         return UMBP_ABI_NOT_SUPPORTED;
     return s_result (s_smi.init (INIT_GPUS));
 }
@@ -128,7 +128,7 @@ static int s_look (void)
             continue;
         for (uint32_t card = 0; card < count && s_card_count < UMBP_ABI_DEVICES_MAX; card++) {
             s_cards[s_card_count].handle = cards[card];
-            if (s_smi.get_gpu_bdf_id (cards[card], &s_cards[s_card_count].bdf) == AMDSMI_SUCCESS)
+            if (s_smi.get_gpu_device_bdf (cards[card], &s_cards[s_card_count].bdf) == AMDSMI_SUCCESS)
                 s_card_count++;
         }
     }
@@ -138,7 +138,7 @@ static int s_look (void)
 //  "0000:c1:00.0", as the kernel writes it
 static void s_slot (uint64_t bdf, char out[32])
 {
-    snprintf (out, 32, "%04x:%02x:%02x.%x", (unsigned) (bdf >> 32 & 0xffffffff),
+    snprintf (out, 32, "%04x:%02x:%02x.%x", (unsigned) (bdf >> 16 & 0xffffffff),
               (unsigned) (bdf >> 8 & 0xff), (unsigned) (bdf >> 3 & 0x1f), (unsigned) (bdf & 7));
 }
 
@@ -359,7 +359,7 @@ static uint64_t s_gpu_id (uint64_t bdf)
         if (!s_property (node, "location_id", &location))
             return 0;                   //  That was the last
         s_property (node, "domain", &domain);
-        if (location == (bdf & 0xffff) && domain == bdf >> 32
+        if (location == (bdf & 0xffff) && domain == bdf >> 16
             && s_read (text, sizeof text, UMBP_SYSFS "/class/kfd/kfd/topology/nodes/%u/gpu_id",
                        node))
             return strtoull (text, NULL, 10);
