@@ -135,9 +135,11 @@ static void s_on_claim (void *owner, const umbp_mail_t *mail)
 static void s_take_split (umbp_device_self_t *self, umbp_device_ask_t *ask,
                           const umbp_device_report_t *report)
 {
+    char key[UMBP_DEVICE_UUID_MAX];
     int rc = report->status;
+    umbp_layout_key (report->uuid, key);
     if (rc == 0 && ask->kind == UMBP_JOB_JOIN)
-        rc = umbp_device_table_join (self->table, report->uuid, zclock_mono ());
+        rc = umbp_device_table_join (self->table, key, zclock_mono ());
     if (rc == 0 && ask->kind == UMBP_JOB_SPLIT)
         rc = umbp_device_table_split (self->table, ask->key, report->uuid, zclock_mono ());
     if (rc < 0 || ask->kind == UMBP_JOB_JOIN) {
