@@ -123,15 +123,15 @@ typedef struct {
     umbp_abi_caps_t caps;
 } umbp_abi_device5_t;
 
-_Static_assert (sizeof (umbp_abi_caps_t) == 16, "capabilities");
-_Static_assert (sizeof (umbp_abi_basic1_t) == 392, "generation 1");
-_Static_assert (sizeof (umbp_abi_basic2_t) == 408, "generation 2");
-_Static_assert (sizeof (umbp_abi_basic5_t) == 472, "generation 5");
-_Static_assert (sizeof (umbp_abi_properties_t) == 20488, "properties");
-_Static_assert (sizeof (umbp_abi_device1_t) == 20896, "generation 1");
-_Static_assert (sizeof (umbp_abi_device2_t) == 20912, "generation 2, 3");
-_Static_assert (sizeof (umbp_abi_device4_t) == 53688, "generation 4");
-_Static_assert (sizeof (umbp_abi_device5_t) == 20976, "generation 5");
+_Static_assert(sizeof (umbp_abi_caps_t) == 16, "capabilities");
+_Static_assert(sizeof (umbp_abi_basic1_t) == 392, "generation 1");
+_Static_assert(sizeof (umbp_abi_basic2_t) == 408, "generation 2");
+_Static_assert(sizeof (umbp_abi_basic5_t) == 472, "generation 5");
+_Static_assert(sizeof (umbp_abi_properties_t) == 20488, "properties");
+_Static_assert(sizeof (umbp_abi_device1_t) == 20896, "generation 1");
+_Static_assert(sizeof (umbp_abi_device2_t) == 20912, "generation 2, 3");
+_Static_assert(sizeof (umbp_abi_device4_t) == 53688, "generation 4");
+_Static_assert(sizeof (umbp_abi_device5_t) == 20976, "generation 5");
 
 //  Topology. Callers were seen that think a node has 80 bytes, and libraries built for them.
 typedef struct {
@@ -171,11 +171,11 @@ typedef struct {
     size_t count;
 } umbp_abi_wide_topology_t;
 
-_Static_assert (sizeof (umbp_abi_peer_t) == 72, "peer");
-_Static_assert (sizeof (umbp_abi_wide_peer_t) == 80, "wide peer");
-_Static_assert (sizeof (umbp_abi_row_t) == 4688, "row of the topology");
-_Static_assert (sizeof (umbp_abi_topology_t) == 300040, "topology");
-_Static_assert (sizeof (umbp_abi_wide_topology_t) == 332808, "wide topology");
+_Static_assert(sizeof (umbp_abi_peer_t) == 72, "peer");
+_Static_assert(sizeof (umbp_abi_wide_peer_t) == 80, "wide peer");
+_Static_assert(sizeof (umbp_abi_row_t) == 4688, "row of the topology");
+_Static_assert(sizeof (umbp_abi_topology_t) == 300040, "topology");
+_Static_assert(sizeof (umbp_abi_wide_topology_t) == 332808, "wide topology");
 
 typedef struct {
     char key[64];
@@ -200,8 +200,8 @@ typedef struct {
     double memory_percent;
 } umbp_abi_process_t;
 
-_Static_assert (sizeof (umbp_abi_metrics_t) == 4728, "metrics");
-_Static_assert (sizeof (umbp_abi_process_t) == 144, "process");
+_Static_assert(sizeof (umbp_abi_metrics_t) == 4728, "metrics");
+_Static_assert(sizeof (umbp_abi_process_t) == 144, "process");
 
 //  What a partition became: its uuid is at 4 since generation 2. In the first one struct of 192
 //  bytes is passed, with template, device and uuid.
@@ -214,8 +214,8 @@ typedef struct {
     char template[64], device[64], uuid[64];
 } umbp_abi_assignment_t;
 
-_Static_assert (sizeof (umbp_abi_partition_t) == 20580, "partition");
-_Static_assert (sizeof (umbp_abi_assignment_t) == 192, "assignment");
+_Static_assert(sizeof (umbp_abi_partition_t) == 20580, "partition");
+_Static_assert(sizeof (umbp_abi_assignment_t) == 192, "assignment");
 
 //  What our own providers export besides, as AccelGetAbiVersion (umbp_abi_version_t *)
 #define UMBP_ABI_GENERATION 5

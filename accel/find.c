@@ -51,7 +51,8 @@ static int s_check_folders (const char *path, char why[UMBP_FIND_WHY_MAX])
         *slash = 0;
         const char *name = *folder ? folder : "/";
         if (stat (name, &status) == 0 && (status.st_mode & (S_IWOTH | S_ISVTX)) == S_IWOTH) {
-            snprintf (what, sizeof what, "anybody may write to the folder %.180s: chmod o-w it", name);
+            snprintf (what, sizeof what, "anybody may write to the folder %.180s: chmod o-w it",
+                      name);
             return s_refuse (why, path, what);
         }
     }
@@ -101,9 +102,8 @@ static void s_own_folder (char *out, size_t size)
 
 static bool s_search (const umbp_find_args_t *args, const char *file, char path[UMBP_FIND_PATH_MAX])
 {
-    static const char *const system[] = { "/usr/local/lib",         "/usr/lib",
-                                          "/usr/lib/umbp",          "/usr/lib/tensor-fusion",
-                                          "/run/tensor-fusion" };
+    static const char *const system[] = { "/usr/local/lib", "/usr/lib", "/usr/lib/umbp",
+                                          "/usr/lib/tensor-fusion", "/run/tensor-fusion" };
     char folder[UMBP_FIND_PATH_MAX], place[UMBP_FIND_PATH_MAX + 16];
     if (args->own)
         snprintf (folder, sizeof folder, "%s", args->own);

@@ -11,7 +11,8 @@
 
 #define UMBP_LAYOUT_BLANK 0xa5
 #define UMBP_LAYOUT_RECORD_MAX 53688    //  Of a device, in any layout
-#define UMBP_LAYOUT_BUFFER_BYTES (65u * UMBP_LAYOUT_RECORD_MAX)  //  Whatever a library writes, and more
+#define UMBP_LAYOUT_BUFFER_BYTES                                                                   \
+    (65u * UMBP_LAYOUT_RECORD_MAX) //  Whatever a library writes, and more
 #define UMBP_LAYOUT_WHY_MAX 256
 
 //  How many bytes of size were written: up to the last that is not blank

@@ -32,7 +32,8 @@ umbp_memory_t *umbp_memory_new (const char *kind, int device, int *rc,
         return self;
     }
     *rc = UMBP_EINVAL;
-    snprintf (why, UMBP_MEMORY_WHY_MAX, "%.40s: no such memory; there are cuda, hip and mock", kind);
+    snprintf (why, UMBP_MEMORY_WHY_MAX, "%.40s: no such memory; there are cuda, hip and mock",
+              kind);
     return NULL;
 }
 

@@ -170,7 +170,8 @@ static int s_write (void *driver, uint64_t address, const void *from, uint64_t b
 {
     hip_t *self = driver;
     int rc = s_enter (self);
-    return rc < 0 ? rc : s_leave (self, self->HtoD (s_pointer (address), from, bytes, self->stream));
+    return rc < 0 ? rc
+                  : s_leave (self, self->HtoD (s_pointer (address), from, bytes, self->stream));
 }
 
 static int s_read (void *driver, uint64_t address, void *to, uint64_t bytes)

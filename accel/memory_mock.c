@@ -27,7 +27,7 @@ typedef struct {
     uint64_t inode;                     //  That descriptor may be another file's by now
 } name_t;
 
-_Static_assert (sizeof (name_t) <= UMBP_MEMORY_HANDLE_MAX, "handle");
+_Static_assert(sizeof (name_t) <= UMBP_MEMORY_HANDLE_MAX, "handle");
 
 static void *s_open (int device, int *rc, char why[UMBP_MEMORY_WHY_MAX])
 {
@@ -35,8 +35,10 @@ static void *s_open (int device, int *rc, char why[UMBP_MEMORY_WHY_MAX])
     char *end = NULL;
     uint64_t bytes = text && *text ? strtoull (text, &end, 10) : MOCK_BYTES;
     if (device < 0 || bytes == 0 || (end && *end)) {
-        snprintf (why, UMBP_MEMORY_WHY_MAX, "UMBP_MOCK_HBM_BYTES=%.40s, device %d: allowed are "
-                  "bytes above 0, and devices from 0", text ? text : "", device);
+        snprintf (why, UMBP_MEMORY_WHY_MAX,
+                  "UMBP_MOCK_HBM_BYTES=%.40s, device %d: allowed are "
+                  "bytes above 0, and devices from 0",
+                  text ? text : "", device);
         *rc = UMBP_EINVAL;
         return NULL;
     }

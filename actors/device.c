@@ -66,7 +66,9 @@ static void s_ask (umbp_device_self_t *self, const umbp_mail_t *mail, umbp_job_k
                               : "too many partitions are being made");
         return;
     }
-    *ask = (umbp_device_ask_t) { .used = true, .kind = kind, .tag = ++self->tags,
+    *ask = (umbp_device_ask_t){ .used = true,
+                                .kind = kind,
+                                .tag = ++self->tags,
                                  .expires = mail->expires, .origin = *mail->origin };
     memcpy (ask->key, device->device.key, sizeof ask->key);
     snprintf (ask->uuid, sizeof ask->uuid, "%s", uuid);
@@ -126,9 +128,9 @@ static void s_on_claim (void *owner, const umbp_mail_t *mail)
     umbp_device_self_t *self = owner;
     const umbp_msg_device_claim_t *claim = &mail->msg->device_claim;
     const umbp_device_row_t *row = s_row (self, claim->uuid);
-    int rc = row ? umbp_device_table_claim (self->table, row->device.key, claim->bytes,
-                                            zclock_mono ())
-                 : UMBP_ENOENT;
+    int rc =
+        row ? umbp_device_table_claim (self->table, row->device.key, claim->bytes, zclock_mono ())
+            : UMBP_ENOENT;
     umbp_post_answer_status (self->post, mail->origin, rc);
 }
 

@@ -227,9 +227,9 @@ static int s_freshness (const umbp_device_self_t *self, const umbp_device_row_t 
         return UMBP_ENOENT;
     if (!row->measured_at)
         return UMBP_EAGAIN;
-    bool fresh = umbp_device_state (self) == UMBP_DEVICE_ANSWERS && row->bad == 0
-                 && zclock_mono () - row->measured_at
-                        < STALE_POLLS * self->poll_ms + self->patience_ms;
+    bool fresh =
+        umbp_device_state (self) == UMBP_DEVICE_ANSWERS && row->bad == 0
+        && zclock_mono () - row->measured_at < STALE_POLLS * self->poll_ms + self->patience_ms;
     return fresh ? UMBP_OK : UMBP_ESTALE;
 }
 
@@ -445,7 +445,8 @@ static void s_replay (const umbp_device_self_t *self, events_t *events)
     for (size_t index = 0; index < umbp_device_table_count (self->table); index++) {
         const umbp_device_row_t *row = ROW (self, index);
         umbp_device_event_t *event = &events->rows[events->count++];
-        *event = (umbp_device_event_t) { .kind = UMBP_DEVICE_ADDED, .before = row->health,
+        *event = (umbp_device_event_t){ .kind = UMBP_DEVICE_ADDED,
+                                        .before = row->health,
                                          .now = row->health, .reason = "is there",
                                          .at = row->since };
         memcpy (event->uuid, row->device.uuid, sizeof event->uuid);

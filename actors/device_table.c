@@ -120,7 +120,9 @@ static void s_bad (umbp_device_table_t *self, umbp_device_row_t *row, const char
 static void s_good (umbp_device_table_t *self, umbp_device_row_t *row, int64_t now)
 {
     switch (row->health) {
-    case UMBP_HEALTH_UNKNOWN: s_set_health (self, row, UMBP_HEALTH_OK, "first good poll", now); break;
+    case UMBP_HEALTH_UNKNOWN:
+        s_set_health (self, row, UMBP_HEALTH_OK, "first good poll", now);
+        break;
     case UMBP_HEALTH_SUSPECT:
         if (++row->good >= UMBP_DEVICE_PATIENCE)
             s_set_health (self, row, UMBP_HEALTH_OK, "good polls in a row", now);
@@ -357,7 +359,9 @@ int umbp_device_table_split (umbp_device_table_t *self, const char *key, const c
     if (self->count == UMBP_DEVICE_ROWS_MAX)
         return UMBP_ENOSPC;
     umbp_device_row_t *row = &self->rows[self->count++];
-    *row = (umbp_device_row_t) { .device = parent->device, .health = parent->health, .since = now,
+    *row = (umbp_device_row_t){ .device = parent->device,
+                                .health = parent->health,
+                                .since = now,
                                  .present = true };
     row->device.memory_bytes = row->device.units = row->device.gflops = 0;      //  The driver knows
     snprintf (row->device.uuid, sizeof row->device.uuid, "%s", uuid);

@@ -390,10 +390,11 @@ static bool s_start_actors (umbp_node_t *self, int *err)
                                   .page_bytes = o->page_bytes };
     umbp_migrator_args_t migrator = { .home = &self->home };
     s_name_actors (self);
-    return s_start_device (self) && s_add (self, umbp_index_new (&index)) && s_add (self, umbp_eviction_new (&eviction))
-           && s_start_limited_tier (self, seed, err) && s_add (self, umbp_extkv_new (&extkv))
-           && s_add (self, umbp_router_new (&router)) && s_add (self, umbp_migrator_new (&migrator))
-           && s_start_gateway (self) && s_start_registry (self) && s_start_discovery (self);
+    return s_start_device (self) && s_add (self, umbp_index_new (&index))
+           && s_add (self, umbp_eviction_new (&eviction)) && s_start_limited_tier (self, seed, err)
+           && s_add (self, umbp_extkv_new (&extkv)) && s_add (self, umbp_router_new (&router))
+           && s_add (self, umbp_migrator_new (&migrator)) && s_start_gateway (self)
+           && s_start_registry (self) && s_start_discovery (self);
 }
 
 //  --------------------------------------------------------------------------------------------------

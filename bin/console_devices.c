@@ -148,11 +148,14 @@ static void s_on_metrics (void *arg, size_t number, int status, const umbp_msg_t
                              umbp_view_number (umbp_u64s_at (ok->foreigns, index)));
         json_object_set_new (row, "busy_percent",
                              json_real (umbp_u8s_at (ok->busy_percents, index)));
-        json_object_set_new (row, "power_mw", umbp_view_number (umbp_u64s_at (ok->powers_mw, index)));
+        json_object_set_new (row, "power_mw",
+                             umbp_view_number (umbp_u64s_at (ok->powers_mw, index)));
         json_object_set_new (row, "temperature_mc",
                              umbp_view_number (umbp_u64s_at (ok->temperatures_mc, index)));
-        json_object_set_new (row, "rx_bytes", umbp_view_number (umbp_u64s_at (ok->rx_bytes, index)));
-        json_object_set_new (row, "tx_bytes", umbp_view_number (umbp_u64s_at (ok->tx_bytes, index)));
+        json_object_set_new (row, "rx_bytes",
+                             umbp_view_number (umbp_u64s_at (ok->rx_bytes, index)));
+        json_object_set_new (row, "tx_bytes",
+                             umbp_view_number (umbp_u64s_at (ok->tx_bytes, index)));
         json_object_set_new (row, "stale", json_boolean (fresh == UMBP_ESTALE));
         json_object_set_new (row, "age_ms", umbp_view_number (umbp_u64s_at (ok->ages_ms, index)));
     }
@@ -173,9 +176,8 @@ static void s_on_processes (void *arg, size_t number, int status, const umbp_msg
         if (row)
             json_array_append_new (
                 json_object_get (row, "processes"),
-                json_pack ("{s:o, s:o, s:b}", "pid",
-                           json_integer (umbp_u32s_at (ok->pids, index)), "used_bytes",
-                           umbp_view_number (umbp_u64s_at (ok->useds, index)), "own",
+                json_pack ("{s:o, s:o, s:b}", "pid", json_integer (umbp_u32s_at (ok->pids, index)),
+                           "used_bytes", umbp_view_number (umbp_u64s_at (ok->useds, index)), "own",
                            (int) umbp_u8s_at (ok->own, index)));
     }
 }
@@ -272,9 +274,9 @@ int umbp_console_devices (umbp_console_t *self, int argc, char **argv)
         end = umbp_console_fail (self, UMBP_ENOENT, "devices", "no member of that name; see nodes");
     else {
         s_ask (self, &gather, argc ? 1 : count);
-        json_t *doc = json_pack ("{s:O, s:O, s:o}", "devices", gather.rows, "libraries",
-                                 gather.libraries, "nodes_silent",
-                                 umbp_view_number (gather.silent));
+        json_t *doc =
+            json_pack ("{s:O, s:O, s:o}", "devices", gather.rows, "libraries", gather.libraries,
+                       "nodes_silent", umbp_view_number (gather.silent));
         if (!umbp_console_json (self, doc))
             s_show (self, &gather);
         json_decref (doc);

@@ -121,14 +121,15 @@ static int s_look (void)
     uint32_t socket_count = SOCKETS_MAX;
     s_card_count = 0;
     int code = s_smi.get_socket_handles (&socket_count, sockets);
-    for (uint32_t socket = 0; code == AMDSMI_SUCCESS && socket < socket_count
-                              && socket < SOCKETS_MAX; socket++) {
+    for (uint32_t socket = 0;
+         code == AMDSMI_SUCCESS && socket < socket_count && socket < SOCKETS_MAX; socket++) {
         uint32_t count = UMBP_ABI_DEVICES_MAX;
         if (s_smi.get_processor_handles (sockets[socket], &count, cards) != AMDSMI_SUCCESS)
             continue;
         for (uint32_t card = 0; card < count && s_card_count < UMBP_ABI_DEVICES_MAX; card++) {
             s_cards[s_card_count].handle = cards[card];
-            if (s_smi.get_gpu_device_bdf (cards[card], &s_cards[s_card_count].bdf) == AMDSMI_SUCCESS)
+            if (s_smi.get_gpu_device_bdf (cards[card], &s_cards[s_card_count].bdf)
+                == AMDSMI_SUCCESS)
                 s_card_count++;
         }
     }

@@ -302,7 +302,9 @@ static void s_fill (int number, umbp_abi_device5_t *out)
     out->basic.pcie_width = 16;
     provider_property (out, "computeCapability", "8.9");
     provider_property (out, "cudaVersion", "12.2");
-    out->caps = (umbp_abi_caps_t) { .partitioning = true, .metrics = true, .partitions_max = 7,
+    out->caps = (umbp_abi_caps_t){ .partitioning = true,
+                                   .metrics = true,
+                                   .partitions_max = 7,
                                     .workers_max = 16 };
 }
 
@@ -398,7 +400,7 @@ int AccelGetAllDevicesTopology (void *out)
             peer->index = other;
             peer->level = other == number              ? UMBP_ABI_SELF
                           : other % 2 == number % 2    ? UMBP_ABI_NUMA
-                                                       : UMBP_ABI_SYSTEM;
+                                                    : UMBP_ABI_SYSTEM;
         }
     }
     return UMBP_ABI_OK;
@@ -428,5 +430,5 @@ int AccelRemovePartition (const char *partition, const char *device)
 {
     size_t size = strlen (device);
     return strncmp (partition, device, size) == 0 && partition[size] == '-' ? UMBP_ABI_OK
-                                                                             : UMBP_ABI_NOT_FOUND;
+                                                                            : UMBP_ABI_NOT_FOUND;
 }

@@ -181,10 +181,10 @@ static known_t *s_meet (device_t handle)
     }
     if (known->handle != handle) {      //  New, or reset since
         known->handle = handle;
-        known->watched = s_events
-                         && s_nvml.DeviceRegisterEvents (handle, EVENT_XID | EVENT_ECC_DOUBLE,
-                                                         s_events)
-                                == NVML_SUCCESS;
+        known->watched =
+            s_events
+            && s_nvml.DeviceRegisterEvents (handle, EVENT_XID | EVENT_ECC_DOUBLE, s_events)
+                   == NVML_SUCCESS;
     }
     return known;
 }

@@ -41,8 +41,8 @@ static inline void provider_extra (umbp_abi_metrics_t *metrics, const char *key,
 static inline int provider_version (umbp_abi_version_t *out)
 {
     *out = (umbp_abi_version_t) { UMBP_ABI_GENERATION, sizeof (umbp_abi_device5_t),
-                                  sizeof (umbp_abi_topology_t), sizeof (umbp_abi_metrics_t),
-                                  sizeof (umbp_abi_process_t) };
+                                 sizeof (umbp_abi_topology_t), sizeof (umbp_abi_metrics_t),
+                                 sizeof (umbp_abi_process_t) };
     return UMBP_ABI_OK;
 }
 

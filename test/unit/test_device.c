@@ -236,7 +236,9 @@ static void test_random (void)
         case 0: umbp_device_table_failed (table, "test", now); break;
         case 1: umbp_device_table_split (table, name, part, now); break;
         case 2: umbp_device_table_join (table, part, now); break;
-        case 3: umbp_device_table_claim (table, random () % 2 ? name : part, random () % 2, now); break;
+        case 3:
+            umbp_device_table_claim (table, random () % 2 ? name : part, random () % 2, now);
+            break;
         default: umbp_device_table_found (table, devices, count, now);
         }
         size_t rows = umbp_device_table_count (table);
@@ -570,7 +572,10 @@ static void test_other_generations (void)
     static const struct {
         const char *name;
         uint64_t generation, peers;
-    } rows[] = { { "gen1", 1, 0 }, { "gen2", 2, 12 }, { "gen4", 4, 12 }, { "gen5", 5, 12 },
+    } rows[] = { { "gen1", 1, 0 },
+                 { "gen2", 2, 12 },
+                 { "gen4", 4, 12 },
+                 { "gen5", 5, 12 },
                  { "wide", 5, 12 }, { "garbled", 5, 0 } };
     stage_t stage;
     for (size_t row = 0; row < COUNT_OF (rows); row++) {

@@ -45,7 +45,10 @@ static int s_find (const char *setting, bool insecure)
 {
     char own[256];
     snprintf (own, sizeof own, "%s/own", s_room);
-    umbp_find_args_t args = { .setting = setting, .root = s_room, .own = own, .insecure = insecure,
+    umbp_find_args_t args = { .setting = setting,
+                              .root = s_room,
+                              .own = own,
+                              .insecure = insecure,
                               .env = s_env };
     return umbp_find_library (&args, s_path, s_why);
 }

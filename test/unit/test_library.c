@@ -196,8 +196,8 @@ static void test_insane_records (void)
     bad.change;                                                                                    \
     CU_ASSERT (umbp_layout_device (sizeof bad, &bad, &device, why) == UMBP_EINVAL)
     INSANE (basic.uuid[0] = 0);
-    INSANE (basic.vendor[3] = (char) 0xff; bad.basic.vendor[0] = bad.basic.vendor[1] =
-                                               bad.basic.vendor[2] = 'v');
+    INSANE (basic.vendor[3] = (char) 0xff;
+            bad.basic.vendor[0] = bad.basic.vendor[1] = bad.basic.vendor[2] = 'v');
     INSANE (basic.numa = -2);
     INSANE (basic.numa = 1024);
     INSANE (basic.memory_bytes = (1 << 20) - 1);
