@@ -28,7 +28,7 @@ endif
 COMMON := $(wildcard proto/*.c cluster/bulk/*.c) cluster/ring.c cluster/topology.c \
           cluster/curve.c cluster/keyring.c cluster/slab.c
 CLIENT := $(wildcard client/*.c) $(COMMON)
-NODE := $(sort $(wildcard actors/*.c actors/tier/*.c cluster/*.c cluster/discovery/*.c) $(COMMON))
+NODE := $(sort $(wildcard actors/*.c actors/tier/*.c cluster/*.c cluster/discovery/*.c accel/*.c) $(COMMON))
 MAINS := $(wildcard bin/umbp-node.c bin/umbp-console.c bin/umbp-bench.c)
 HELPERS := $(filter-out $(MAINS),$(wildcard bin/*.c))
 UNIT := $(wildcard test/unit/test_*.c)
@@ -36,11 +36,12 @@ FUZZ := $(wildcard test/fuzz/fuzz_*.c)
 CHAOS := $(wildcard test/chaos/*.c)
 GUEST := $(wildcard test/guest/*.c)
 PLUGIN := $(wildcard cluster/verbs/*.c)          #  Built where libibverbs-dev is
+PROVIDERS := $(wildcard accel/providers/*.c)     #  Accelerator libraries, which load their vendor's
 FUZZED := $(COMMON) bin/config.c bin/config_value.c bin/node_settings.c bin/suggest.c bin/units.c \
           bin/workload.c cluster/quotas.c actors/tier/log_format.c
-SOURCES := $(sort $(CLIENT) $(NODE) $(MAINS) $(HELPERS) $(UNIT) $(FUZZ) $(CHAOS))
+SOURCES := $(sort $(CLIENT) $(NODE) $(MAINS) $(HELPERS) $(UNIT) $(FUZZ) $(CHAOS) $(PROVIDERS))
 HEADERS := $(wildcard proto/*.h cluster/*.h cluster/*/*.h actors/*.h actors/*/*.h client/*.h \
-             bin/*.h test/*.h test/*/*.h)
+             bin/*.h test/*.h test/*/*.h accel/*.h accel/*/*.h)
 SCRIPTS := $(sort $(shell find test -name '*.sh' -executable \
              \( -path 'test/cluster/*' -o -name check.sh \) 2>/dev/null))
 BESIDE := test/cluster/chaos.sh              #  Mostly waits: from the start, beside all others
@@ -65,6 +66,8 @@ ifneq ($(VERBS_LIBS),)
 PLUGINS := $(B)/lib/libumbp-verbs.so
 SOURCES += $(PLUGIN) $(GUEST)
 endif
+
+PLUGINS += $(PROVIDERS:accel/providers/%.c=$(B)/lib/libaccelerator_%.so)
 
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -I. -iquote proto -fPIC -pthread -fno-semantic-interposition \
              $(CFLAGS) $(SAN) $(PACKAGE_CFLAGS)
@@ -124,6 +127,31 @@ $(B)/lib/libumbp-verbs.so: $(call objects,$(PLUGGED))
 	$(CC) -shared $(ALL_LDFLAGS) -Wl,-z,defs -Wl,--version-script=$(B)/lib/verbs.map $^ \
 	    $(VERBS_LIBS) -lxxhash -o $@
 $(B)/test/test_verbs_cut.status: | $(PLUGINS)
+
+#  Accelerator libraries, ours and those that stand in for others in tests: of each one file, which
+#  exports what it says it provides
+$(B)/obj/accel/providers/%.o: PACKAGE_CFLAGS += -fvisibility=hidden
+$(B)/lib/libaccelerator_%.so: $(B)/obj/accel/providers/%.o
+	@mkdir -p $(@D)
+	$(CC) -shared $(ALL_LDFLAGS) -Wl,-z,defs $^ -lm -ldl -o $@
+FIXTURES := $(patsubst %,$(B)/test/accel/libfixture-%.so,gen1 gen2 gen3 gen4 gen5 wide garbled \
+                strange mixed overrun insane bare sick deep)
+VENDORS := $(patsubst %,$(B)/test/accel/lib%.so,nvidia-ml amd_smi cuda amdhip64)
+$(B)/test/accel/libfixture-%.so: test/accel/fixture.c accel/abi.h accel/providers/provider.h
+	@mkdir -p $(@D)
+	$(CC) -shared $(ALL_CFLAGS) -fvisibility=hidden -DFIXTURE_$* $(ALL_LDFLAGS) $< -o $@
+$(B)/test/accel/lib%.so: test/accel/%.c
+	@mkdir -p $(@D)
+	$(CC) -shared $(ALL_CFLAGS) $(ALL_LDFLAGS) -Wl,-soname,$(shell sed -nE 's/.*SONAME (.*)/\1/p' $<) $< -o $@
+#  The provider for AMD, in a house whose /sys is a folder of the test
+$(B)/test/accel/libaccelerator_amd.so: accel/providers/amd.c accel/abi.h accel/providers/provider.h
+	@mkdir -p $(@D)
+	$(CC) -shared $(ALL_CFLAGS) -fvisibility=hidden -DUMBP_SYSFS='"test/accel/sysfs"' $(ALL_LDFLAGS) \
+	    $< -lm -ldl -o $@
+accel_tests := test_library test_find test_providers test_device test_device_memory
+$(accel_tests:%=$(B)/test/%.status): $(FIXTURES) $(VENDORS) $(PLUGINS) \
+    $(B)/test/accel/libaccelerator_amd.so
+$(accel_tests:%=$(B)/test/%.status): export UMBP_BUILD := $(abspath $(B))
 $(B)/test/guest-%: $(B)/obj/test/guest/%.o $(call objects,$(PLUGIN)) $(LIBS)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) $^ -lcunit $(VERBS_LIBS) $(PACKAGE_LIBS) -o $@
@@ -192,7 +220,7 @@ COUNT_TESTS = find $(B)/test -name '*.status' -exec cat {} + | awk '{ n[$$1]++ }
     printf "%d passed, %d failed, %d skipped\n", n["PASS"], n["FAIL"], n["SKIP"]; \
     exit n["FAIL"] > 0 }'
 
-tests: $(TESTS) $(B)/bin/umbp-node $(PLUGINS)
+tests: $(TESTS) $(B)/bin/umbp-node $(PLUGINS) $(FIXTURES) $(VENDORS)
 	@:
 unit: $(TESTS:=.status)
 	@:
@@ -364,7 +392,7 @@ install: all                                #  under $DESTDIR$PREFIX
 
 uninstall:                                  #  what install put there
 	rm -f $(addprefix $(INCLUDEDIR)/,$(notdir $(PUBLIC))) $(addprefix $(BINDIR)/,$(notdir $(PROGS)))
-	rm -f $(addprefix $(LIBDIR)/,$(notdir $(LIBS) $(SHARED) $(SHARED:=.$(SOVERSION))) libumbp-verbs.so)
+	rm -f $(addprefix $(LIBDIR)/,$(notdir $(LIBS) $(SHARED) $(SHARED:=.$(SOVERSION))) libumbp-verbs.so $(notdir $(PLUGINS)))
 	rm -f $(LIBDIR)/pkgconfig/umbp.pc $(LIBDIR)/pkgconfig/umbpnode.pc
 	@rmdir --ignore-fail-on-non-empty $(INCLUDEDIR) 2>/dev/null || true
 

@@ -102,7 +102,8 @@ static bool s_is_denied (const umbp_mail_t *mail)
         UMBP_MSG_beat,        UMBP_MSG_found,  UMBP_MSG_leave,   UMBP_MSG_capacity,
         UMBP_MSG_topology_ok, UMBP_MSG_change, UMBP_MSG_reserve, UMBP_MSG_lease,
         UMBP_MSG_store,       UMBP_MSG_drop,   UMBP_MSG_wipe,    UMBP_MSG_pressure,
-        UMBP_MSG_wipe_tenant, UMBP_MSG_quotas,
+        UMBP_MSG_wipe_tenant,  UMBP_MSG_quotas, UMBP_MSG_device_split, UMBP_MSG_device_join,
+        UMBP_MSG_device_claim,
     };
     umbp_user_t user;
     umbp_origin_user (mail->origin, &user);

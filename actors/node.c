@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "actors/device.h"
 #include "actors/etcd_actor.h"
 #include "actors/eviction.h"
 #include "actors/extkv.h"
@@ -196,6 +197,7 @@ static void s_name_actors (umbp_node_t *self)
     for (size_t index = 0; index < count; index++)
         self->names[index] = self->listeners[index];
     self->names[count++] = "registry";
+    self->names[count++] = "device";
     if (self->gate)
         self->names[count++] = "gate";
     if (*self->options.etcd_endpoints)
@@ -222,6 +224,18 @@ static bool s_start_migrator (umbp_node_t *self)
     return umbp_node_add (self, umbp_migrator_new (&args));
 }
 
+//  Accelerators, if there are any
+static bool s_start_device (umbp_node_t *self)
+{
+    const umbp_node_options_t *o = &self->options;
+    umbp_device_args_t args = { .home = &self->home,
+                                .find = { .setting = o->device_library,
+                                          .insecure = o->device_insecure },
+                                .discover_ms = o->device_discover_ms, .poll_ms = o->device_poll_ms,
+                                .folder = o->run_dir };
+    return umbp_node_add (self, umbp_device_actor_new (&args));
+}
+
 static bool s_start_actors (umbp_node_t *self, int *err)
 {
     const umbp_node_options_t *o = &self->options;
@@ -234,7 +248,7 @@ static bool s_start_actors (umbp_node_t *self, int *err)
                                   .evict_high = o->evict_high, .evict_low = o->evict_low,
                                   .page_bytes = o->page_bytes };
     s_name_actors (self);
-    return umbp_node_add (self, umbp_index_new (&index))
+    return s_start_device (self) && umbp_node_add (self, umbp_index_new (&index))
            && umbp_node_add (self, umbp_eviction_new (&eviction))
            && umbp_node_start_tiers (self, seed, err)
            && umbp_node_add (self, umbp_extkv_new (&extkv))

@@ -5,6 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "accel/find.h"
 #include "actors/gate.h"
 #include "actors/http.h"
 #include "actors/kv_table.h"
@@ -40,6 +41,7 @@ void umbp_node_options_init (umbp_node_options_t *options)
         .index_keys = (uint64_t) 64 << 20, .kv_hashes = 4 << 20,
         .log_level = 2,
         .rdma = "auto", .rdma_windows = "auto",
+        .device_discover_ms = 60000, .device_poll_ms = 5000,
     };
 }
 
@@ -321,6 +323,19 @@ static int s_check_blocks (const umbp_node_options_t *o, char *why, size_t size)
     return UMBP_OK;
 }
 
+static int s_check_devices (const umbp_node_options_t *o, char *why, size_t size)
+{
+    char what[UMBP_FIND_WHY_MAX] = "", path[UMBP_FIND_PATH_MAX];
+    umbp_find_args_t find = { .setting = o->device_library, .insecure = o->device_insecure };
+    if (o->device_discover_ms < 1000)
+        return s_refuse (why, size, "device_discover_ms: must be 1000 or more");
+    if (o->device_poll_ms < 100)
+        return s_refuse (why, size, "device_poll_ms: must be 100 or more");
+    if (*o->device_library && umbp_find_library (&find, path, what) < 0)
+        return s_refuse (why, size, "device_library: %s", what);
+    return UMBP_OK;
+}
+
 static int s_check_running (const umbp_node_options_t *o, char *why, size_t size)
 {
     if (o->spin_us > SPIN_MAX_US)
@@ -333,8 +348,8 @@ static int s_check_running (const umbp_node_options_t *o, char *why, size_t size
 int umbp_node_options_check (const umbp_node_options_t *options, char *why, size_t size)
 {
     static int (*const checks[]) (const umbp_node_options_t *, char *, size_t) = {
-        s_check_network, s_check_names, s_check_etcd, s_check_members,
-        s_check_memory, s_check_disks, s_check_blocks, s_check_running, s_check_security,
+        s_check_network, s_check_names,  s_check_etcd,    s_check_members, s_check_memory,
+        s_check_disks,   s_check_blocks, s_check_devices, s_check_running, s_check_security,
     };
     int rc = UMBP_OK;
     for (size_t index = 0; index < sizeof checks / sizeof *checks && rc == UMBP_OK; index++)

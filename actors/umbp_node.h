@@ -70,6 +70,11 @@ typedef struct {
     unsigned rdma_gid;                  //  Index of the GID of all of them; 0: chosen
     char rdma_plugin[256];              //  File; empty: libumbp-verbs.so where libraries lie
 
+    char device_library[256];           //  Accelerator library: a path, or off; empty: looked for
+    bool device_insecure;               //  ... though others may write that path
+    unsigned device_discover_ms;        //  How often devices are looked for, 1000 at least
+    unsigned device_poll_ms;            //  ... and asked how they are, 100 at least
+
     unsigned heartbeat_ms, suspect_ms, gone_ms;
     unsigned copies;                    //  R, 1..3
     unsigned vnodes;                    //  Points of a node on the ring

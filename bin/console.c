@@ -20,6 +20,8 @@ const umbp_command_t umbp_commands[] = {
     { "tiers", "", 0, 0, 0, umbp_console_tiers, "one line for each tier of each member" },
     { "tenants", "", 0, 0, 0, umbp_console_tenants,
       "who uses how much of each member, and how much each may" },
+    { "devices", "[NODE]", 0, 1, 0, umbp_console_devices,
+      "accelerators of each member, or of one: memory, health, who uses them" },
     { "ring", "[KEY]", 0, 1, UMBP_OPTION_HEX, umbp_console_ring,
       "each member's share of the ring; with a key, who keeps its index entry" },
     { "where", "KEY", 1, 1, UMBP_OPTION_HEX, umbp_console_where,

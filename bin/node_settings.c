@@ -158,6 +158,16 @@ static const umbp_setting_t s_settings[] = {
     { "nvme/clean_rate", UMBP_SETTING_BYTES, MEMBER (nvme_clean_rate), 0, TIB, NULL,
       "bytes a second that may be copied to win back the space of removed blocks; 0: no bound" },
 
+    { "device/library", UMBP_SETTING_TEXT, MEMBER (device_library), 0, 255, NULL,
+      "accelerator library to load: a path that only its owner can write, or off; nothing: that of "
+      "the driver that is there" },
+    { "device/insecure", UMBP_SETTING_BOOL, MEMBER (device_insecure), 0, 1, NULL,
+      "load it though others can write it, or put another file in its place" },
+    { "device/interval", UMBP_SETTING_MS, MEMBER (device_discover_ms), 1000, 24 * HOUR_MS, NULL,
+      "how often devices are looked for; at once if their number changes" },
+    { "device/poll", UMBP_SETTING_MS, MEMBER (device_poll_ms), 100, HOUR_MS, NULL,
+      "how often devices are asked how they are, and who uses them" },
+
     { "eviction/high", UMBP_SETTING_PERCENT, MEMBER (evict_high), 1, 100, NULL,
       "once a tier is fuller than this, blocks leave" },
     { "eviction/low", UMBP_SETTING_PERCENT, MEMBER (evict_low), 1, 99, NULL,

@@ -27,6 +27,7 @@
 #define UMBP_REGIONS_MAX 64             //  Memory of a tier, in pieces
 #define UMBP_QUEUE_PAIRS_MAX 16         //  Of an RDMA link
 #define UMBP_WINDOWS_MAX 1024           //  Into memory, opened with one message
+#define UMBP_DEVICE_ROWS_MAX 128        //  Accelerators of a node, and partitions of them
 #define UMBP_DIGEST_MAX 256             //  Numbers in the digest of a beat
 #define UMBP_MESSAGE_MAX (4u << 20)     //  Bytes in the CBOR item of a message
 #define UMBP_INLINE_MAX (64u << 10)     //  Bytes of values that ride behind a message

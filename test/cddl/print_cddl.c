@@ -6,7 +6,7 @@
 
 #include "proto/schema.h"
 
-#define RULES_MAX 64
+#define RULES_MAX 96
 #define NAME_SIZE 64
 #define RULE_SIZE 256
 
