@@ -59,20 +59,19 @@ static void s_copy_apart (umbp_lane_t *lane, umbp_copy_t *copy)
 
 void umbp_copies_run (umbp_lane_t *lane, umbp_copy_t *copies, size_t count)
 {
-    unsigned helpers = umbp_crew_helpers (lane->pool->crew);
     uint64_t bytes = 0, most = 0;
-    for (size_t index = 0; helpers > 0 && index < count; index++) {
+    for (size_t index = 0; index < count; index++) {
         bytes += copies[index].size;
         most = copies[index].size > most ? copies[index].size : most;
     }
-    bool shared = bytes >= UMBP_COPIES_SHARED_MIN;
-    bool whole = !umbp_parts_are_fast ()
-                 || (count >= WHOLE_ROUNDS * (helpers + 1) && most <= WHOLE_BYTES_MAX);
-    if (shared && whole)
+    unsigned helpers = bytes < UMBP_COPIES_SHARED_MIN ? 0 : umbp_crew_helpers (lane->pool->crew);
+    bool whole = helpers > 0 && !umbp_parts_are_fast ();
+    whole |= count >= WHOLE_ROUNDS * (helpers + 1) && most <= WHOLE_BYTES_MAX;
+    if (helpers > 0 && whole)
         umbp_crew_run (lane->pool->crew, s_copy, copies, count);
     else
         for (size_t index = 0; index < count; index++)
-            if (shared && copies[index].size >= UMBP_COPIES_SHARED_MIN)
+            if (helpers > 0 && copies[index].size >= UMBP_COPIES_SHARED_MIN)
                 s_copy_apart (lane, &copies[index]);
             else
                 s_copy (copies, index);

@@ -186,19 +186,21 @@ static void s_check_here (call_t *call, job_t *jobs, size_t count, umbp_found_t 
 typedef struct {
     umbp_notice_t notice;
     umbp_piece_t from[UMBP_BOARD_EXTENTS_MAX];
-    umbp_copy_t copy;
+    const umbp_copy_t *copy;            //  If its status is OPEN
     int status;
 } shown_t;
 
 //  Returns as s_prepare does, or NOT_SHOWN
-static int s_look (call_t *call, job_t *job, const umbp_memory_t *memory, shown_t *shown)
+static int s_look (call_t *call, job_t *job, const umbp_memory_t *memory, shown_t *shown,
+                   umbp_copy_t *copy)
 {
+    shown->copy = copy;
     if (!umbp_board_look (memory->board, job->key.key, job->key.key_size, &shown->notice))
         return NOT_SHOWN;
     job->size = shown->notice.size;
     job->sum = shown->notice.sum;
     int count = umbp_memory_place (memory, &shown->notice, shown->from);
-    return count < 0 ? count : s_prepare (call, job, shown->from, (size_t) count, &shown->copy);
+    return count < 0 ? count : s_prepare (call, job, shown->from, (size_t) count, copy);
 }
 
 //  Returns whether the job has its outcome. If not, what was copied may be anything, and is written
@@ -207,7 +209,7 @@ static bool s_take_shown (call_t *call, job_t *job, const umbp_memory_t *memory,
                           const shown_t *shown)
 {
     umbp_lane_t *lane = call->lane;
-    int status = shown->status == OPEN ? s_judge (call, job, &shown->copy) : shown->status;
+    int status = shown->status == OPEN ? s_judge (call, job, shown->copy) : shown->status;
     if (status == NOT_SHOWN || status == UMBP_EPROTO || status == UMBP_ECHECKSUM
         || !umbp_board_still (memory->board, &shown->notice))
         return false;
@@ -231,15 +233,11 @@ static size_t s_read_some_shown (call_t *call, job_t *jobs, size_t count, job_t 
     umbp_copy_t *copies = umbp_lane_take (call->lane, count, sizeof *copies);
     size_t copied = 0, kept = 0;
     for (size_t index = 0; index < count; index++) {
-        shown[index].status = s_look (call, &jobs[index], memory, &shown[index]);
-        if (shown[index].status == OPEN)
-            copies[copied++] = shown[index].copy;
+        shown[index].status = s_look (call, &jobs[index], memory, &shown[index], &copies[copied]);
+        copied += shown[index].status == OPEN;
     }
     umbp_copies_run (call->lane, copies, copied);
-    copied = 0;
     for (size_t index = 0; index < count; index++) {
-        if (shown[index].status == OPEN)
-            shown[index].copy.sum = copies[copied++].sum;
         if (s_take_shown (call, &jobs[index], memory, &shown[index]))
             continue;
         if (left + kept != &jobs[index])

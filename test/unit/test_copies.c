@@ -270,8 +270,9 @@ static void s_die_while_read (forked_t *process)
     char names[MANY][32];
     umbp_item_t items[MANY];
     for (int turn = 0; turn < 2; turn++) {                //  The second one with connections made
-        death_t death = { process, (useconds_t) s_below (15000) };
+        death_t death = { process, (useconds_t) s_below (8000) };
         pthread_t thread;
+        memset (s_room, 0xee, MANY * MIB);
         for (size_t index = 0; index < MANY; index++)
             items[index] = s_item (names[index], index, s_room + index * MIB, MIB);
         CU_ASSERT_FATAL (!turn || pthread_create (&thread, NULL, s_kill, &death) == 0);
