@@ -144,7 +144,11 @@ static bool s_begin (cache_t *cache, const umbp_sim_t *sim, uint32_t capacity,
     *cache = (cache_t) { .sim = sim, .capacity = capacity ? capacity : 1, .result = result };
     cache->here = calloc (sim->distinct, sizeof *cache->here);
     cache->children = calloc (sim->distinct, sizeof *cache->children);
-    return cache->here && cache->children;
+    if (cache->here && cache->children)
+        return true;
+    free (cache->here);
+    free (cache->children);
+    return false;
 }
 
 static void s_end (cache_t *cache)
@@ -308,8 +312,9 @@ void umbp_sim_belady (const umbp_sim_t *self, uint32_t capacity, umbp_sim_result
 {
     cache_t cache;
     uint64_t *future = s_future (self), *current = calloc (self->distinct, sizeof *current);
-    heap_t heap = { malloc (self->positions * sizeof (rank_t)), 0 };
-    bool fine = s_begin (&cache, self, capacity, result) && future && current && heap.at;
+    heap_t heap = { calloc (self->positions, sizeof (rank_t)), 0 };
+    bool begun = s_begin (&cache, self, capacity, result);
+    bool fine = begun && future && current && heap.at;
     for (uint32_t request = 0; fine && request < self->requests; request++) {
         s_look (&cache, request);
         for (uint32_t at = self->starts[request + 1]; at-- > self->starts[request];) {
@@ -325,7 +330,8 @@ void umbp_sim_belady (const umbp_sim_t *self, uint32_t capacity, umbp_sim_result
             s_push (&heap, (rank_t) { future[at], block });
         }
     }
-    s_end (&cache);
+    if (begun)
+        s_end (&cache);
     free (heap.at);
     free (current);
     free (future);

@@ -157,6 +157,7 @@ static size_t s_victims (umbp_policy_t *base, size_t max, umbp_order_may_go_fn *
 //  From an item on, along its queue, the first that was used, or was not
 static uint32_t s_seek (const s3fifo_t *self, uint32_t item, bool used)
 {
+    assert (item == NONE || self->links.at);
     while (item != NONE && (bool) (self->links.at[item].bits & USED) != used)
         item = self->links.at[item].next;
     return item;
@@ -166,10 +167,10 @@ static uint32_t s_seek (const s3fifo_t *self, uint32_t item, bool used)
 static uint32_t s_next (const umbp_policy_t *base, uint32_t item)
 {
     const s3fifo_t *self = (const s3fifo_t *) base;
-    const umbp_link_t *link = item == NONE ? NULL : &self->links.at[item];
-    bool used = link && link->bits & USED;
-    unsigned place = link ? link->place : SMALL;
-    uint32_t next = s_seek (self, link ? link->next : self->queues[SMALL].oldest, used);
+    unsigned place = item == NONE ? SMALL : self->links.at[item].place;
+    bool used = item != NONE && self->links.at[item].bits & USED;
+    uint32_t next = item == NONE ? self->queues[SMALL].oldest : self->links.at[item].next;
+    next = s_seek (self, next, used);
     while (next == NONE && (place == SMALL || !used)) {
         used = used || place == MAIN;
         place = place == SMALL ? MAIN : SMALL;

@@ -28,8 +28,9 @@ static void test_names (void)
 {
     char names[128] = "";
     for (size_t number = 0; umbp_policy_name (number); number++) {
-        strcat (names, number ? "|" : "");
-        strcat (names, umbp_policy_name (number));
+        size_t used = strlen (names);
+        snprintf (names + used, sizeof names - used, "%s%s", number ? "|" : "",
+                  umbp_policy_name (number));
         umbp_policy_t *policy = s_policy (umbp_policy_name (number), 4);
         CU_ASSERT (umbp_policy_resize (policy, 3) == UMBP_EINVAL);
         CU_ASSERT (umbp_policy_resize (policy, UMBP_POLICY_CAPACITY_MAX + 1) == UMBP_EINVAL);
