@@ -14,7 +14,7 @@
 
 //  So long a block is asked about that finds no room there
 static const int64_t s_patience_ms[UMBP_SHIFT_REASONS] = {
-    [UMBP_SHIFT_PRESSED] = 400,
+    [UMBP_SHIFT_PRESSED] = 800,
     [UMBP_SHIFT_COPY] = 10000,
 };
 

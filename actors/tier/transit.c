@@ -6,9 +6,9 @@
 //  if it took nothing at all, it is left alone for a while.
 #include "actors/tier/manager_self.h"
 
-#define YIELD_MS 500                    //  For one eviction
+#define YIELD_MS 1000                   //  For one eviction
 #define YIELD_BATCH 256                 //  Blocks
-#define ALONE_MS 5000                   //  A tier below that took nothing of an eviction is not asked for so long
+#define ALONE_MS 2000                   //  A tier below that took nothing of an eviction is not asked for so long
 
 //  --------------------------------------------------------------------------------------------------
 //  Down

@@ -53,10 +53,16 @@ static void s_grant (bool write)
         bulk_grant_block (index + 1, write, 0, index, 2 * MIB);
 }
 
-static void s_revoke (void)
+//  Who wrote has his answer, and nothing is under way. Who read may have the last bytes before the server has turned to what
+//  comes after them.
+static void s_revoke (bool write)
 {
-    for (uint32_t index = 0; index < COUNT - 1; index++)
-        CU_ASSERT_EQUAL (umbp_bulk_server_revoke (bulk_server, index + 1), 0);
+    for (uint32_t index = 0; index < COUNT - 1; index++) {
+        int busy = umbp_bulk_server_revoke (bulk_server, index + 1);
+        CU_ASSERT (busy == 0 || (!write && busy > 0));
+        if (busy > 0)
+            bulk_expect (UMBP_BULK_REVOKED, index + 1);
+    }
 }
 
 static void s_check (bool write)
@@ -69,7 +75,7 @@ static void s_check (bool write)
         memset (bulk_buffer, 0xee, COUNT * 2 * MIB);
     s_grant (write);
     CU_ASSERT_EQUAL (s_move (write, statuses, ios), COUNT - 1);
-    s_revoke ();
+    s_revoke (write);
     for (size_t index = 0; index < COUNT - 1; index++) {
         const char *ours = bulk_buffer + index * 2 * MIB;
         CU_ASSERT_EQUAL (statuses[index], 0);
