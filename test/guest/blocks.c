@@ -231,6 +231,7 @@ int main (int argc, char **argv)
     guest_plugin = argv[1];
     setenv ("UMBP_RDMA_PLUGIN", guest_plugin, 1);
     if (argc == 6 && strcmp (argv[2], "bench") == 0) {
+        nodes_ttl = "20s";              //  Speed is asked for, not how slow it may be
         nodes_start (0, "rxb");
         int rc = s_bench (argv[3], strtoul (argv[4], NULL, 10), strtoul (argv[5], NULL, 10));
         kill (nodes_pids[0], SIGTERM);

@@ -13,7 +13,7 @@ mkdir -p "${log%/*}"
 PATH=$PATH:/usr/sbin:/sbin
 status=0
 programs=()
-for program in verbs faults blocks leases migrate; do
+for program in verbs keys faults blocks leases migrate; do
     programs+=(-b "$UMBP_BUILD/test/guest-$program")
 done
 ./guest.sh -t "${LIMIT_S:-900}" "${programs[@]}" \
