@@ -74,6 +74,10 @@ static void s_copy_shared (umbp_lane_t *lane, umbp_copy_t *copies, size_t count,
 
 void umbp_copies_run (umbp_lane_t *lane, umbp_copy_t *copies, size_t count)
 {
+    if (count == 1 && copies->size < UMBP_COPIES_SHARED_MIN) {
+        s_copy (copies, 0);
+        return;
+    }
     uint64_t bytes = 0, most = 0;
     for (size_t index = 0; index < count; index++) {
         bytes += copies[index].size;
