@@ -57,22 +57,35 @@ static void s_copy_apart (umbp_lane_t *lane, umbp_copy_t *copy)
 
 //  ------------------------------------------------------------------------------------------------
 
+//  By the crew: each as a whole, or cut up
+static void s_copy_shared (umbp_lane_t *lane, umbp_copy_t *copies, size_t count, uint64_t most)
+{
+    unsigned threads = umbp_crew_helpers (lane->pool->crew) + 1;
+    if (!umbp_parts_are_fast () || (count >= WHOLE_ROUNDS * threads && most <= WHOLE_BYTES_MAX)) {
+        umbp_crew_run (lane->pool->crew, s_copy, copies, count);
+        return;
+    }
+    for (size_t index = 0; index < count; index++)
+        if (copies[index].size >= UMBP_COPIES_SHARED_MIN)
+            s_copy_apart (lane, &copies[index]);
+        else
+            s_copy (copies, index);
+}
+
 void umbp_copies_run (umbp_lane_t *lane, umbp_copy_t *copies, size_t count)
 {
+    if (count == 1 && copies->size < UMBP_COPIES_SHARED_MIN) {
+        s_copy (copies, 0);
+        return;
+    }
     uint64_t bytes = 0, most = 0;
     for (size_t index = 0; index < count; index++) {
         bytes += copies[index].size;
         most = copies[index].size > most ? copies[index].size : most;
     }
-    unsigned helpers = bytes < UMBP_COPIES_SHARED_MIN ? 0 : umbp_crew_helpers (lane->pool->crew);
-    bool whole = helpers > 0 && !umbp_parts_are_fast ();
-    whole |= count >= WHOLE_ROUNDS * (helpers + 1) && most <= WHOLE_BYTES_MAX;
-    if (helpers > 0 && whole)
-        umbp_crew_run (lane->pool->crew, s_copy, copies, count);
+    if (bytes >= UMBP_COPIES_SHARED_MIN && umbp_crew_helpers (lane->pool->crew) > 0)
+        s_copy_shared (lane, copies, count, most);
     else
         for (size_t index = 0; index < count; index++)
-            if (helpers > 0 && copies[index].size >= UMBP_COPIES_SHARED_MIN)
-                s_copy_apart (lane, &copies[index]);
-            else
-                s_copy (copies, index);
+            s_copy (copies, index);
 }

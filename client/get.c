@@ -229,8 +229,12 @@ static bool s_take_shown (call_t *call, job_t *job, const umbp_memory_t *memory,
 static size_t s_read_some_shown (call_t *call, job_t *jobs, size_t count, job_t *left)
 {
     const umbp_memory_t *memory = call->lane->near;
-    shown_t *shown = umbp_lane_take (call->lane, count, sizeof *shown);
-    umbp_copy_t *copies = umbp_lane_take (call->lane, count, sizeof *copies);
+    shown_t one, *shown = &one;         //  Small ones come one by one, and fast
+    umbp_copy_t copy, *copies = &copy;
+    if (count > 1) {
+        shown = umbp_lane_take (call->lane, count, sizeof *shown);
+        copies = umbp_lane_take (call->lane, count, sizeof *copies);
+    }
     size_t copied = 0, kept = 0;
     for (size_t index = 0; index < count; index++) {
         shown[index].status = s_look (call, &jobs[index], memory, &shown[index], &copies[copied]);

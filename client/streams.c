@@ -67,11 +67,25 @@ static void s_stream (void *arg, size_t stream)
     }
 }
 
-//  What was not done, or not begun, on the first connection. A node that is gone says so soon; then
-//  nobody need ask it for the rest.
+//  A connection that is open becomes the first one: a node may have had room for it alone
+static void s_find_open (umbp_bulk_t *bulk)
+{
+    for (size_t stream = 0; stream < UMBP_STREAMS_MAX; stream++) {
+        umbp_bulk_client_t *client = bulk->clients[stream];
+        if (!client || !umbp_bulk_client_is_open (client))
+            continue;
+        bulk->clients[stream] = bulk->clients[0];
+        bulk->clients[0] = client;
+        return;
+    }
+}
+
+//  What was not done, or not begun, on one connection. A node that is gone says so soon; then nobody
+//  need ask it for the rest.
 static int s_run_rest (move_t *move)
 {
     int rc = 0;
+    s_find_open (move->bulk);
     for (size_t number = 0; number < move->share_count; number++) {
         share_t *share = &move->shares[number];
         if (!share->done && rc >= 0)

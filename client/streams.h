@@ -4,8 +4,8 @@
 //  One connection is moved by one thread, which copies each byte between the kernel and the caller's
 //  buffers and sums it: that core is the bound. A large batch is cut into shares of whole transfers.
 //  Each connection has a thread of the crew (crew.h), the first one the caller's, and takes the next
-//  share when it has done its own: who is slow, or gets no core, takes less. What a further connection
-//  could not do, since the node had no room for it or cut it, is done again on the first one.
+//  share when it has done its own: who is slow, or gets no core, takes less. What one connection
+//  could not do, since the node had no room for it or cut it, is done again on another one.
 #ifndef UMBP_STREAMS_H
 #define UMBP_STREAMS_H
 
