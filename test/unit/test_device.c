@@ -2,6 +2,9 @@
 //  mock, which does what a script says, and over libraries of other generations. UMBP_LOG shows what
 //  is logged.
 #include "actors/device.h"
+
+#include <dirent.h>
+
 #include "actors/device_table.h"
 #include "test/unit/accel.h"
 #include "test/unit/peer.h"
@@ -264,6 +267,15 @@ typedef struct {
 } stage_t;
 
 static unsigned s_serial;
+static const char *s_first_line;        //  Of the next script
+
+static void s_obey (stage_t *self, const char *line)
+{
+    FILE *file = fopen (self->script, "a");
+    CU_ASSERT_PTR_NOT_NULL_FATAL (file);
+    fprintf (file, "%s\n", line);
+    fclose (file);
+}
 
 static void s_start (stage_t *self, const char *library, const char *gpus, unsigned patience_ms)
 {
@@ -274,6 +286,8 @@ static void s_start (stage_t *self, const char *library, const char *gpus, unsig
     int fd = mkstemp (self->script);
     CU_ASSERT_FATAL (fd != -1);
     close (fd);
+    if (s_first_line)
+        s_obey (self, s_first_line);
     setenv ("UMBP_MOCK_SCRIPT", self->script, 1);
     setenv ("UMBP_MOCK_GPUS", gpus, 1);
     umbp_device_args_t args = { .home = home_of (&self->home, instance, "node-1"),
@@ -289,14 +303,6 @@ static void s_end (stage_t *self)
     asker_end (&self->asker);
     zactor_destroy (&self->actor);
     unlink (self->script);
-}
-
-static void s_obey (stage_t *self, const char *line)
-{
-    FILE *file = fopen (self->script, "a");
-    CU_ASSERT_PTR_NOT_NULL_FATAL (file);
-    fprintf (file, "%s\n", line);
-    fclose (file);
 }
 
 static const umbp_msg_t *s_ask (stage_t *self, umbp_msg_type_t type)
@@ -469,6 +475,16 @@ static void test_hangs (void)
     }
 }
 
+static size_t s_threads (void)
+{
+    size_t count = 0;
+    DIR *tasks = opendir ("/proc/self/task");
+    while (tasks && readdir (tasks))
+        count++;
+    closedir (tasks);
+    return count;
+}
+
 //  Who hangs for ever is left behind: the actor ends all the same, also while Init hangs
 static void test_ends_while_it_hangs (void)
 {
@@ -476,23 +492,26 @@ static void test_ends_while_it_hangs (void)
     for (size_t row = 0; row < COUNT_OF (calls); row++) {
         stage_t stage;
         char line[64];
+        size_t threads = s_threads ();
         snprintf (line, sizeof line, "hang %s 600s", calls[row]);
+        s_first_line = row == 1 ? line : NULL;
         s_start (&stage, PROVIDER ("mock"), "1", 100);
+        s_first_line = NULL;
         if (row == 0) {
             s_wait (&stage, "devices_ok", 1);
             s_obey (&stage, line);
-            s_wait (&stage, "library_state", 3);
         }
-        char script[64];
-        snprintf (script, sizeof script, "%s", stage.script);
+        s_wait (&stage, "library_state", 3);
         asker_end (&stage.asker);
         int64_t start = zclock_mono ();
         zactor_destroy (&stage.actor);
         CU_ASSERT (zclock_mono () - start < PEER_MS);
-        //  So that the thread that is left goes, and the next stage has the mock for itself
-        s_obey (&stage, "release");
-        zclock_sleep (200);
-        unlink (script);
+        CU_ASSERT (s_threads () > threads);     //  Asleep in its driver
+        s_obey (&stage, "release");     //  So that the next stage has the mock for itself
+        while (s_threads () > threads && zclock_mono () - start < PEER_MS)
+            zclock_sleep (5);
+        CU_ASSERT (s_threads () == threads);
+        unlink (stage.script);
     }
 }
 
