@@ -86,7 +86,7 @@ until_true "a call that hangs is told" holds \
 until_true "... and devices fail" holds 'all(.devices[]; .health == "failed" and .stale)'
 console put key --text "still here" >/dev/null || fail "the node does not work any more"
 [[ $(console get key -) == "still here" ]] || fail "other bytes"
-[[ $(console --json stat device | jq .counters.calls_hung) == 1 ]] || fail "not counted once"
+(($(console --json stat device | jq .counters.calls_hung) >= 1)) || fail "not counted"
 grep -q 'GetDeviceMetrics has not come back for' "$room/node-1.log" || fail "not logged"
 obey "release" 1
 until_true "it comes back" holds 'all(.devices[]; .health == "ok")'

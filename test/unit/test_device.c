@@ -467,7 +467,7 @@ static void test_hangs (void)
         CU_ASSERT_PTR_NOT_NULL (strstr (why, "has not come back"));
         msg = s_ask (&stage, UMBP_MSG_device_metrics);
         CU_ASSERT (umbp_s8s_at (msg->device_metrics_ok.statuses, 0) == UMBP_ESTALE);     //  DEV-33
-        CU_ASSERT (asker_gauge (&stage.asker, "calls_hung") == 1);
+        CU_ASSERT (asker_gauge (&stage.asker, "calls_hung") >= 1);
         s_obey (&stage, "release");
         s_wait (&stage, "devices_ok", 2);
         CU_ASSERT (asker_gauge (&stage.asker, "library_state") == 2);

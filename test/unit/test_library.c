@@ -259,6 +259,17 @@ static void test_open_and_close (void)
     CU_ASSERT (dladdr (symbol, &info) != 0);
 }
 
+//  One in a process at a time
+static void test_one_at_a_time (void)
+{
+    umbp_library_t *library = s_open ("gen5");
+    CU_ASSERT_PTR_NULL (umbp_library_open (FIXTURE ("gen4"), s_why));
+    CU_ASSERT_PTR_NOT_NULL (strstr (s_why, "another node of this process"));
+    umbp_library_close (&library);
+    library = s_open ("gen4");
+    umbp_library_close (&library);
+}
+
 static void test_partitions (void)
 {
     static const char *const names[] = { "gen1", "gen2", "gen4", "gen5" };
@@ -325,6 +336,7 @@ int main (void)
     CU_ADD_TEST (suite, test_order_of_calls);
     CU_ADD_TEST (suite, test_chatter);
     CU_ADD_TEST (suite, test_open_and_close);
+    CU_ADD_TEST (suite, test_one_at_a_time);
     CU_ADD_TEST (suite, test_partitions);
     CU_ADD_TEST (suite, test_stack);
     CU_basic_run_tests ();
