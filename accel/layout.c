@@ -78,7 +78,7 @@ bool umbp_layout_text (const char *from, size_t size, char *out, size_t out_size
 void umbp_layout_key (const char *uuid, char key[UMBP_DEVICE_UUID_MAX])
 {
     size_t index = 0;
-    for (; uuid[index] && index < UMBP_DEVICE_UUID_MAX - 1; index++)
+    for (; index < UMBP_DEVICE_UUID_MAX - 1 && uuid[index]; index++)
         key[index] = (char) tolower ((unsigned char) uuid[index]);
     memset (key + index, 0, UMBP_DEVICE_UUID_MAX - index);
 }

@@ -171,9 +171,11 @@ static bool s_start (umbp_library_t *self, void *handle, char why[UMBP_LIBRARY_W
     return false;
 }
 
-umbp_library_t *umbp_library_open (const char *path, char why[UMBP_LIBRARY_WHY_MAX])
+//  Such libraries are one for the whole process, and for one thread: so one of us has one
+static atomic_flag s_taken = ATOMIC_FLAG_INIT;
+
+static umbp_library_t *s_open (const char *path, char why[UMBP_LIBRARY_WHY_MAX])
 {
-    why[0] = 0;
     void *handle = dlopen (path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
     if (!handle) {
         snprintf (why, UMBP_LIBRARY_WHY_MAX, "cannot load %.200s: %.250s", path, dlerror ());
@@ -189,6 +191,22 @@ umbp_library_t *umbp_library_open (const char *path, char why[UMBP_LIBRARY_WHY_M
     return self;
 }
 
+umbp_library_t *umbp_library_open (const char *path, char why[UMBP_LIBRARY_WHY_MAX])
+{
+    why[0] = 0;
+    if (atomic_flag_test_and_set (&s_taken)) {
+        snprintf (why, UMBP_LIBRARY_WHY_MAX,
+                  "another node of this process has an accelerator library, or had one and its "
+                  "driver still hangs: %.200s is tried again later",
+                  path);
+        return NULL;
+    }
+    umbp_library_t *self = s_open (path, why);
+    if (!self)
+        atomic_flag_clear (&s_taken);
+    return self;
+}
+
 void umbp_library_close (umbp_library_t **self_p)
 {
     umbp_library_t *self = *self_p;
@@ -200,6 +218,7 @@ void umbp_library_close (umbp_library_t **self_p)
         self->shutdown ();
     free (self->buffer);
     freen (*self_p);
+    atomic_flag_clear (&s_taken);
 }
 
 unsigned umbp_library_generation (const umbp_library_t *self)

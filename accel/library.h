@@ -15,7 +15,8 @@
 
 typedef struct umbp_library umbp_library_t;
 
-//  Load, bind and initialise it. Returns NULL, with why and what to do, if it cannot be.
+//  Load, bind and initialise it. Returns NULL, with why and what to do, if it cannot be. A process has
+//  one at a time, since such libraries keep their state for all of it.
 umbp_library_t *umbp_library_open (const char *path, char why[UMBP_LIBRARY_WHY_MAX]);
 
 //  Shut it down; it stays mapped. Leaves a NULL; NULL is fine.

@@ -323,6 +323,7 @@ static int s_check_blocks (const umbp_node_options_t *o, char *why, size_t size)
     return UMBP_OK;
 }
 
+//  A library that is not there is no reason not to start: then there are no devices
 static int s_check_devices (const umbp_node_options_t *o, char *why, size_t size)
 {
     char what[UMBP_FIND_WHY_MAX] = "", path[UMBP_FIND_PATH_MAX];
@@ -331,7 +332,8 @@ static int s_check_devices (const umbp_node_options_t *o, char *why, size_t size
         return s_refuse (why, size, "device_discover_ms: must be 1000 or more");
     if (o->device_poll_ms < 100)
         return s_refuse (why, size, "device_poll_ms: must be 100 or more");
-    if (*o->device_library && umbp_find_library (&find, path, what) < 0)
+    if (*o->device_library && umbp_find_library (&find, path, what) < 0
+        && (*o->device_library != '/' || access (o->device_library, F_OK) == 0))
         return s_refuse (why, size, "device_library: %s", what);
     return UMBP_OK;
 }

@@ -192,7 +192,7 @@ static void s_show_processes (json_t *row)
     json_array_foreach (all, index, process)
     {
         if (used + 24 >= sizeof text) {
-            used += (size_t) snprintf (text + used, sizeof text - used, " ...");
+            snprintf (text + used, sizeof text - used, " ...");
             break;
         }
         used += (size_t) snprintf (text + used, sizeof text - used, "%s%" JSON_INTEGER_FORMAT,

@@ -383,7 +383,7 @@ static bool s_add_process (const char *pid, uint64_t gpu_id, uint64_t bdf, umbp_
 
 int AccelGetProcessInformation (umbp_abi_process_t *out, size_t max, size_t *count)
 {
-    uint64_t ids[UMBP_ABI_DEVICES_MAX];
+    uint64_t ids[UMBP_ABI_DEVICES_MAX] = { 0 };
     struct dirent *entry;
     int result = s_look ();
     *count = 0;

@@ -482,7 +482,7 @@ static int32_t s_level (device_t one, device_t other)
 int AccelGetAllDevicesTopology (void *out)
 {
     umbp_abi_topology_t *topology = out;
-    device_t handles[UMBP_ABI_DEVICES_MAX];
+    device_t handles[UMBP_ABI_DEVICES_MAX] = { NULL };
     unsigned there = 0;
     int code = s_nvml.DeviceGetCount_v2 (&there);
     if (code != NVML_SUCCESS)

@@ -294,7 +294,7 @@ says '^registry +ok +[0-9]'
 says '^tier:dram +ok +[0-9]'
 says '^gateway +ok +[0-9]'
 ask 0 stat @node-1 --json
-holds '[.actors[].actor] | index("registry@node-1") and index("gateway@node-1") and length == 8'
+holds '[.actors[].actor] | index("registry@node-1") and index("gateway@node-1") and length == 9'
 holds '[.actors[] | select(.status != "ok" or .requests < 1)] == []'
 ask 3 stat @nowhere
 moans 'registry@nowhere at .*: address: no such node in this cluster \(EUNREACH\)$'

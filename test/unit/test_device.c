@@ -2,6 +2,9 @@
 //  mock, which does what a script says, and over libraries of other generations. UMBP_LOG shows what
 //  is logged.
 #include "actors/device.h"
+
+#include <dirent.h>
+
 #include "actors/device_table.h"
 #include "test/unit/accel.h"
 #include "test/unit/peer.h"
@@ -264,6 +267,15 @@ typedef struct {
 } stage_t;
 
 static unsigned s_serial;
+static const char *s_first_line;        //  Of the next script
+
+static void s_obey (stage_t *self, const char *line)
+{
+    FILE *file = fopen (self->script, "a");
+    CU_ASSERT_PTR_NOT_NULL_FATAL (file);
+    fprintf (file, "%s\n", line);
+    fclose (file);
+}
 
 static void s_start (stage_t *self, const char *library, const char *gpus, unsigned patience_ms)
 {
@@ -274,6 +286,8 @@ static void s_start (stage_t *self, const char *library, const char *gpus, unsig
     int fd = mkstemp (self->script);
     CU_ASSERT_FATAL (fd != -1);
     close (fd);
+    if (s_first_line)
+        s_obey (self, s_first_line);
     setenv ("UMBP_MOCK_SCRIPT", self->script, 1);
     setenv ("UMBP_MOCK_GPUS", gpus, 1);
     umbp_device_args_t args = { .home = home_of (&self->home, instance, "node-1"),
@@ -289,14 +303,6 @@ static void s_end (stage_t *self)
     asker_end (&self->asker);
     zactor_destroy (&self->actor);
     unlink (self->script);
-}
-
-static void s_obey (stage_t *self, const char *line)
-{
-    FILE *file = fopen (self->script, "a");
-    CU_ASSERT_PTR_NOT_NULL_FATAL (file);
-    fprintf (file, "%s\n", line);
-    fclose (file);
 }
 
 static const umbp_msg_t *s_ask (stage_t *self, umbp_msg_type_t type)
@@ -461,12 +467,25 @@ static void test_hangs (void)
         CU_ASSERT_PTR_NOT_NULL (strstr (why, "has not come back"));
         msg = s_ask (&stage, UMBP_MSG_device_metrics);
         CU_ASSERT (umbp_s8s_at (msg->device_metrics_ok.statuses, 0) == UMBP_ESTALE);     //  DEV-33
-        CU_ASSERT (asker_gauge (&stage.asker, "calls_hung") == 1);
+        CU_ASSERT (asker_gauge (&stage.asker, "calls_hung") >= 1);
         s_obey (&stage, "release");
         s_wait (&stage, "devices_ok", 2);
         CU_ASSERT (asker_gauge (&stage.asker, "library_state") == 2);
         s_end (&stage);
     }
+}
+
+//  Of this process, and when there was no actor yet
+static size_t s_threads_alone;
+
+static size_t s_threads (void)
+{
+    size_t count = 0;
+    DIR *tasks = opendir ("/proc/self/task");
+    while (tasks && readdir (tasks))
+        count++;
+    closedir (tasks);
+    return count;
 }
 
 //  Who hangs for ever is left behind: the actor ends all the same, also while Init hangs
@@ -477,22 +496,24 @@ static void test_ends_while_it_hangs (void)
         stage_t stage;
         char line[64];
         snprintf (line, sizeof line, "hang %s 600s", calls[row]);
+        s_first_line = row == 1 ? line : NULL;
         s_start (&stage, PROVIDER ("mock"), "1", 100);
+        s_first_line = NULL;
         if (row == 0) {
             s_wait (&stage, "devices_ok", 1);
             s_obey (&stage, line);
-            s_wait (&stage, "library_state", 3);
         }
-        char script[64];
-        snprintf (script, sizeof script, "%s", stage.script);
+        s_wait (&stage, "library_state", 3);
         asker_end (&stage.asker);
         int64_t start = zclock_mono ();
         zactor_destroy (&stage.actor);
         CU_ASSERT (zclock_mono () - start < PEER_MS);
-        //  So that the thread that is left goes, and the next stage has the mock for itself
-        s_obey (&stage, "release");
-        zclock_sleep (200);
-        unlink (script);
+        CU_ASSERT (s_threads () > s_threads_alone);     //  Asleep in its driver
+        s_obey (&stage, "release");     //  So that the next stage has the mock for itself
+        while (s_threads () > s_threads_alone && zclock_mono () - start < 2 * PEER_MS)
+            zclock_sleep (5);
+        CU_ASSERT (s_threads () == s_threads_alone);
+        unlink (stage.script);
     }
 }
 
@@ -616,6 +637,9 @@ int main (void)
     zsys_init ();
     if (!getenv ("UMBP_LOG"))
         zsys_set_logstream (NULL);
+    zsock_t *sock = zsock_new (ZMQ_DEALER);     //  Then ZeroMQ has all its threads
+    s_threads_alone = s_threads ();
+    zsock_destroy (&sock);
     CU_initialize_registry ();
     CU_pSuite suite = CU_add_suite ("device", NULL, NULL);
     CU_ADD_TEST (suite, test_health);

@@ -231,13 +231,16 @@ static void test_chatter (void)
 {
     uint64_t before, after, hidden_before, hidden_after;
     umbp_library_lines (&before, &hidden_before);
+    int64_t start = zclock_mono ();
     for (int round = 0; round < 300; round++) {
         umbp_library_t *library = s_open ("gen5");
         umbp_library_close (&library);
     }
     umbp_library_lines (&after, &hidden_after);
     CU_ASSERT (after - before == 300);
-    CU_ASSERT (hidden_after - hidden_before >= 150);         //  50 in 10 s, however slow we are
+    //  50 in each 10 s that we touched, however slow we are
+    uint64_t windows = (uint64_t) (zclock_mono () - start) / 10000 + 2;
+    CU_ASSERT (300 - (hidden_after - hidden_before) <= 50 * windows);
 }
 
 //  ABI-23: a hundred times, and it is never unmapped
@@ -254,6 +257,17 @@ static void test_open_and_close (void)
     dlclose (handle);
     Dl_info info;
     CU_ASSERT (dladdr (symbol, &info) != 0);
+}
+
+//  One in a process at a time
+static void test_one_at_a_time (void)
+{
+    umbp_library_t *library = s_open ("gen5");
+    CU_ASSERT_PTR_NULL (umbp_library_open (FIXTURE ("gen4"), s_why));
+    CU_ASSERT_PTR_NOT_NULL (strstr (s_why, "another node of this process"));
+    umbp_library_close (&library);
+    library = s_open ("gen4");
+    umbp_library_close (&library);
 }
 
 static void test_partitions (void)
@@ -322,6 +336,7 @@ int main (void)
     CU_ADD_TEST (suite, test_order_of_calls);
     CU_ADD_TEST (suite, test_chatter);
     CU_ADD_TEST (suite, test_open_and_close);
+    CU_ADD_TEST (suite, test_one_at_a_time);
     CU_ADD_TEST (suite, test_partitions);
     CU_ADD_TEST (suite, test_stack);
     CU_basic_run_tests ();
