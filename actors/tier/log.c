@@ -151,7 +151,7 @@ umbp_log_request_t *umbp_log_take_request (umbp_log_t *self, umbp_log_request_ki
     request->status = 0;
     request->done = 0;
     request->tail = 0;
-    request->since = self->now;
+    request->since = 0;                 //  From the next tick on
     request->open = NULL;
     return request;
 }
@@ -305,8 +305,10 @@ static void s_time_out (umbp_log_t *self, umbp_log_request_t *request)
                       UMBP_ETIMEDOUT, request->item, request->tag, 0);
 }
 
-static bool s_overdue (const umbp_log_t *self, const umbp_log_request_t *request)
+static bool s_overdue (const umbp_log_t *self, umbp_log_request_t *request)
 {
+    if (request->since == 0)            //  However late this tick is
+        request->since = self->now;
     return !request->late && self->now - request->since >= UMBP_LOG_DEADLINE_MS;
 }
 

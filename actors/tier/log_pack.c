@@ -94,7 +94,7 @@ static int s_write (umbp_log_t *self, umbp_log_drive_t *drive, umbp_log_pack_t *
         return rc;
     request->drive = drive;
     request->segment = request->open->segment;
-    request->since = self->now;
+    request->since = 0;
     s_finish (self, pack, place);
     memset (request->stage + pack->used, 0, bytes - pack->used);
     request->iov = request->own;

@@ -531,6 +531,16 @@ static uint32_t s_last (const umbp_log_t *self, const umbp_log_drive_t *drive, c
     return left >= self->segment_bytes / GOES_ON_SHARE ? last : UMBP_LOG_NONE;
 }
 
+//  Nothing was found in it, but its head is not that of a free one
+static void s_clear_head (umbp_log_t *self, umbp_log_drive_t *drive, uint32_t index)
+{
+    uint8_t *block = s_aligned (UMBP_LOG_BLOCK);
+    memset (block, 0, UMBP_LOG_BLOCK);
+    if (pwrite (drive->file, block, UMBP_LOG_BLOCK, (off_t) umbp_log_base (self, drive, index)) < 0)
+        drive->state = umbp_log_status (errno);
+    free (block);
+}
+
 static void s_begin_drive (umbp_log_t *self, umbp_log_drive_t *drive, const loaded_t *loaded)
 {
     uint32_t last = drive->read_only ? UMBP_LOG_NONE : s_last (self, drive, loaded);
@@ -542,6 +552,8 @@ static void s_begin_drive (umbp_log_t *self, umbp_log_drive_t *drive, const load
             drive->next_seq = one->seq + 1;
         self->stats.torn += one->torn;
         self->stats.bad_headers += one->damaged;
+        if (one->damaged && !one->used && !one->bad && !drive->read_only)
+            s_clear_head (self, drive, index);
         if (!one->used)
             continue;
         if (index == last && s_take_up (self, drive, index, one))
