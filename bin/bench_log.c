@@ -1,11 +1,11 @@
 //  bin/bench_log.c - the segment log beside fio, see bench_log.h
 //
-//  Both write fresh files, both read in the order in which was written, both without a sync before the clock stops
+//  Both write fresh files (allocated, never written), both read in the order in which was written, both without a sync before the clock stops
 //  (relaxed), with O_DIRECT. fio of io_uring registers its buffers and files as the log does; for posix it has a
 //  thread for each request in flight, as many as the log at most.
 #include "bin/bench_log.h"
 
-#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <poll.h>
@@ -189,6 +189,12 @@ static void s_remove (bench_t *self)
     unlink (path);
     rmdir (self->folder);
     unlink (self->fio_file);
+    int folder = open (self->options->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder >= 0) {                  //  What the file system does with it is not to count for who is next
+        syncfs (folder);
+        close (folder);
+        nanosleep (&(struct timespec) { .tv_sec = 1 }, NULL);
+    }
 }
 
 //  One turn: 0, or 1
@@ -209,10 +215,12 @@ static int s_sample (bench_t *self)
     while (umbp_log_recovered (log, &record, &at))
         found++;
     s_fill (self);
-    self->rates[LOG_WRITE][sample] = s_pass (self, log, false, false);
-    self->rates[FIO_WRITE][sample] = s_fio (self, false);
-    self->rates[LOG_READ][sample] = s_pass (self, log, true, false);
-    self->rates[FIO_READ][sample] = s_fio (self, true);
+    for (int reads = 0; reads < 2; reads++)
+        for (unsigned turn = 0; turn < 2; turn++)          //  Who begins changes
+            if ((turn + sample) % 2 == 0)
+                self->rates[reads ? LOG_READ : LOG_WRITE][sample] = s_pass (self, log, reads, false);
+            else
+                self->rates[reads ? FIO_READ : FIO_WRITE][sample] = s_fio (self, reads);
     self->samples++;
     printf ("%u: write %.0f MB/s, fio %.0f; read %.0f, fio %.0f (%s%s%s)\n", sample + 1,
             self->rates[LOG_WRITE][sample], self->rates[FIO_WRITE][sample],
