@@ -432,18 +432,81 @@ static void test_random (void)
         }
 }
 
+//  ------------------------------------------------------------------------------------------------
+//  For test/tier/filesystems.sh, in a folder that it has mounted something on
+
+static const char *s_place;
+static const test_log_how_t s_how = { .engine = "auto", .directories = 1, .capacity = 24 * MIB,
+                                      .segment_bytes = MIB };
+
+static void test_fill (void)
+{
+    char why[256], key[32];
+    umbp_log_t *log = test_log_open (s_place, &s_how, why, sizeof why);
+    CU_ASSERT_PTR_NOT_NULL_FATAL (log);
+    CU_ASSERT (s_recover (log) == 0);
+    for (size_t index = 0; index < SIZES; index++) {
+        snprintf (key, sizeof key, "key %zu", index);
+        CU_ASSERT (s_put (log, key, s_sizes[index], index + 1, (uint32_t) index) != 0);
+    }
+    CU_ASSERT (umbp_log_close (&log));
+}
+
+static void test_readonly (void)
+{
+    char why[256];
+    umbp_log_t *log = test_log_open (s_place, &s_how, why, sizeof why);
+    CU_ASSERT_PTR_NOT_NULL_FATAL (log);
+    umbp_log_record_t record;
+    uint64_t at, ats[SIZES];
+    size_t count = 0;
+    for (; count < SIZES && umbp_log_recovered (log, &record, &at); count++)
+        ats[count] = at;
+    CU_ASSERT_FATAL (count == SIZES);
+    s_reads (log, ats);
+    CU_ASSERT (umbp_log_stats (log).state == UMBP_EDENIED);
+    struct iovec data = { s_out, 100000 };
+    for (record.size = 100; record.size <= 100000; record.size *= 1000) {
+        record.key = "k";
+        record.key_size = 1;
+        data.iov_len = record.size;
+        CU_ASSERT (umbp_log_append (log, &record, &data, 1, 0, 0) == UMBP_EDENIED);
+    }
+    CU_ASSERT (umbp_log_close (&log));
+    test_log_how_t other = s_how;
+    other.directories = 2;
+    other.capacity *= 2;
+    CU_ASSERT_PTR_NULL (test_log_open (s_place, &other, why, sizeof why));
+    CU_ASSERT_PTR_NOT_NULL (strstr (why, "ead-only"));
+}
+
+static void test_noroom (void)
+{
+    char why[256] = "";
+    CU_ASSERT_PTR_NULL (test_log_open (s_place, &s_how, why, sizeof why));
+    CU_ASSERT_PTR_NOT_NULL (strstr (why, "cannot be had"));
+}
+
 int main (int argc, char **argv)
 {
     alarm (280);
+    s_place = argc > 2 ? argv[2] : NULL;
     s_seed = argc > 1 ? strtoull (argv[1], NULL, 10) : (uint64_t) umbp_clock_ms ();
     printf ("seed %" PRIu64 "\n", s_seed);
     s_out = test_log_memory (SIZE_MOST + 8192);
     s_in = test_log_memory (SIZE_MOST + 8192);
     CU_initialize_registry ();
     CU_pSuite suite = CU_add_suite ("log", NULL, NULL);
-    CU_ADD_TEST (suite, test_write_read_reopen);
-    CU_ADD_TEST (suite, test_refusals);
-    CU_ADD_TEST (suite, test_random);
+    if (s_place)
+        CU_add_test (suite, argv[1],
+                     strcmp (argv[1], "fill") == 0       ? test_fill
+                     : strcmp (argv[1], "readonly") == 0 ? test_readonly
+                                                         : test_noroom);
+    else {
+        CU_ADD_TEST (suite, test_write_read_reopen);
+        CU_ADD_TEST (suite, test_refusals);
+        CU_ADD_TEST (suite, test_random);
+    }
     CU_basic_set_mode (CU_BRM_VERBOSE);
     CU_basic_run_tests ();
     free (s_out);
