@@ -62,7 +62,8 @@ static double s_fio (const bench_t *self, bool reads)
     if (jobs > THREADS_MAX)
         jobs = THREADS_MAX;
     uint64_t share = options->bytes / jobs / options->block_bytes * options->block_bytes;
-    char name[UMBP_BENCH_TEXT + 64], size[40], block[40], depth[40], numjobs[40], step[48], log[300];
+    char name[UMBP_BENCH_TEXT + 64], size[40], block[40], depth[40], numjobs[40], step[48],
+        log[300];
     snprintf (name, sizeof name, "--filename=%s", self->fio_file);
     snprintf (size, sizeof size, "--size=%" PRIu64, share);
     snprintf (step, sizeof step, "--offset_increment=%" PRIu64, share);
@@ -71,10 +72,23 @@ static double s_fio (const bench_t *self, bool reads)
     snprintf (numjobs, sizeof numjobs, "--numjobs=%u", jobs);
     snprintf (log, sizeof log, "/dev/null");
     char *argv[] = {
-        "fio", "--name=umbp", name, size, step, block, depth, numjobs, "--thread", "--direct=1",
-        "--group_reporting", "--output-format=json", reads ? "--rw=read" : "--rw=write",
-        uring ? "--ioengine=io_uring" : "--ioengine=psync", uring ? "--fixedbufs" : NULL,
-        "--registerfiles", NULL,
+        "fio",
+        "--name=umbp",
+        name,
+        size,
+        step,
+        block,
+        depth,
+        numjobs,
+        "--thread",
+        "--direct=1",
+        "--group_reporting",
+        "--output-format=json",
+        reads ? "--rw=read" : "--rw=write",
+        uring ? "--ioengine=io_uring" : "--ioengine=psync",
+        uring ? "--fixedbufs" : NULL,
+        "--registerfiles",
+        NULL,
     };
     int out = -1;
     pid_t pid = umbp_bench_start_process (argv, log, &out);
@@ -133,7 +147,9 @@ static int s_begin (bench_t *self, umbp_log_t *log, uint64_t block, uint64_t buf
         return umbp_log_read (log, self->ats[block], 0, bytes, &data, 1, block * 1024 + buffer);
     char key[32];
     snprintf (key, sizeof key, "block %" PRIu64, block);
-    umbp_log_record_t record = { .key = key, .key_size = strlen (key), .size = bytes,
+    umbp_log_record_t record = { .key = key,
+                                 .key_size = strlen (key),
+                                 .size = bytes,
                                  .sum = self->sums[buffer] };
     return umbp_log_append (log, &record, &data, 1, (uint32_t) block, block * 1024 + buffer);
 }
@@ -218,7 +234,8 @@ static int s_sample (bench_t *self)
     for (int reads = 0; reads < 2; reads++)
         for (unsigned turn = 0; turn < 2; turn++)          //  Who begins changes
             if ((turn + sample) % 2 == 0)
-                self->rates[reads ? LOG_READ : LOG_WRITE][sample] = s_pass (self, log, reads, false);
+                self->rates[reads ? LOG_READ : LOG_WRITE][sample] =
+                    s_pass (self, log, reads, false);
             else
                 self->rates[reads ? FIO_READ : FIO_WRITE][sample] = s_fio (self, reads);
     self->samples++;
@@ -249,8 +266,10 @@ static int s_recover (bench_t *self)
             self->ats[found] = at;
         found++;
     }
-    double all_s = s_seconds () - start, gib = (double) (found * self->options->block_bytes) / (1 << 30);
-    printf ("recovery: %" PRIu64 " blocks, %.1f GiB, opened in %.0f ms, all told in %.0f ms: %.0f GiB/s, "
+    double all_s = s_seconds () - start,
+           gib = (double) (found * self->options->block_bytes) / (1 << 30);
+    printf ("recovery: %" PRIu64
+            " blocks, %.1f GiB, opened in %.0f ms, all told in %.0f ms: %.0f GiB/s, "
             "%.0f blocks/s\n",
             found, gib, opened_s * 1e3, all_s * 1e3, gib / all_s, (double) found / all_s);
     double rate = found == self->count ? s_pass (self, log, true, true) : -1;

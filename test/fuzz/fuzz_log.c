@@ -64,7 +64,10 @@ static void s_mend_records (void)
         if (memcmp (s_segment + at, mark, 4) != 0)
             continue;
         uint8_t *head = s_segment + at;
-        umbp_log_note_t note = { .seq = SEQ, .place = at, .type = head[6] % 5, .replicas = head[7],
+        umbp_log_note_t note = { .seq = SEQ,
+                                 .place = at,
+                                 .type = head[6] % 5,
+                                 .replicas = head[7],
                                  .key = head + UMBP_LOG_RECORD_BYTES };
         memcpy (&note.size, head + 40, 4);
         memcpy (&note.key_size, head + 44, 2);
@@ -107,7 +110,8 @@ int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
     memset (s_segment, 0, sizeof s_segment);
     size_t room = SEGMENT - UMBP_LOG_BLOCK, body = size - 1 < room ? size - 1 : room;
     memcpy (s_segment + UMBP_LOG_BLOCK, data + 1, body);
-    size_t end = body < 3 * UMBP_LOG_BLOCK ? body : 3 * UMBP_LOG_BLOCK;      //  Also as a table and a trailer
+    size_t end =
+        body < 3 * UMBP_LOG_BLOCK ? body : 3 * UMBP_LOG_BLOCK; //  Also as a table and a trailer
     memcpy (s_segment + SEGMENT - 3 * UMBP_LOG_BLOCK, data + 1, end);
     if (how & 1)
         s_mend_records ();

@@ -137,7 +137,9 @@ static void s_put (victim_t *self, uint32_t key, unsigned slot)
     char name[32];
     snprintf (name, sizeof name, "key %u", key);
     test_log_fill (s_memory[slot], size, s_content (key, version));
-    umbp_log_record_t record = { .key = name, .key_size = strlen (name), .size = size,
+    umbp_log_record_t record = { .key = name,
+                                 .key_size = strlen (name),
+                                 .size = size,
                                  .sum = XXH3_64bits (s_memory[slot], size),
                                  .depth = (uint16_t) version };
     s_shared->sizes[key][version] = size;
@@ -259,8 +261,8 @@ static void s_look (const char *point)
             printf ("[%s: key %u: version %u, not %u] ", point, key, found[key], durable);
         CU_ASSERT (fine);
         if (found[key])
-            CU_ASSERT (s_matches (log, ats[key], key, found[key],
-                                  s_shared->sizes[key][found[key]]));
+            CU_ASSERT (
+                s_matches (log, ats[key], key, found[key], s_shared->sizes[key][found[key]]));
         s_shared->keys[key].durable = found[key];
         s_shared->keys[key].removed = s_shared->keys[key].left = false;
     }
@@ -278,7 +280,8 @@ static void s_die_at (const char *point, int rounds, bool power)
         snprintf (s_shared->point, sizeof s_shared->point, "%s", point);
         bool once = strcmp (point, "reopen") == 0;
         s_shared->left = once ? 1 : 1 + s_draw (round % 2 ? 60 : 4);
-        s_shared->write_first = s_shared->write_count = s_shared->arena_used = s_shared->sync_at = 0;
+        s_shared->write_first = s_shared->write_count = s_shared->arena_used = s_shared->sync_at =
+            0;
         for (uint32_t key = 0; key < KEYS; key++)
             if (s_shared->keys[key].newest > VERSIONS_MAX / KEYS - 8)
                 round = rounds;         //  Enough of these
@@ -305,8 +308,8 @@ static void s_die_at (const char *point, int rounds, bool power)
 static int s_rounds = 4;
 
 static const char *const s_points[] = {
-    "append", "written", "head", "sync", "synced", "table", "sealed", "pack", "packed", "inner",
-    "clean", "copy", "copied", "free", "freed", "reopen",
+    "append", "written", "head",  "sync", "synced", "table", "sealed", "pack",
+    "packed", "inner",   "clean", "copy", "copied", "free",  "freed",  "reopen",
 };
 
 static void test_killed (void)
@@ -328,7 +331,8 @@ int main (int argc, char **argv)
     s_rounds = argc > 2 ? atoi (argv[2]) : 4;
     s_random = s_seed;
     printf ("seed %" PRIu64 "\n", s_seed);
-    s_shared = mmap (NULL, sizeof *s_shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    s_shared =
+        mmap (NULL, sizeof *s_shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     s_arena = mmap (NULL, ARENA, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     for (size_t slot = 0; slot < SLOTS; slot++)
         s_memory[slot] = test_log_memory (SIZE_MOST);

@@ -44,7 +44,9 @@ static uint64_t s_draw (uint64_t below)
 static umbp_log_t *s_open (const char *engine)
 {
     char why[256] = "";
-    test_log_how_t how = { .engine = engine, .directories = 1, .capacity = 12 * MIB,
+    test_log_how_t how = { .engine = engine,
+                           .directories = 1,
+                           .capacity = 12 * MIB,
                            .segment_bytes = MIB, .strict = true };
     s_skew = 0;
     umbp_log_t *log = test_log_open (s_folder, &how, why, sizeof why);
@@ -85,7 +87,9 @@ static int s_begin (umbp_log_t *log, uint32_t number)
     snprintf (key, sizeof key, "%u", number);
     uint32_t size = s_size (number);
     test_log_fill (s_out, size, number + s_seed);
-    umbp_log_record_t record = { .key = key, .key_size = strlen (key), .size = size,
+    umbp_log_record_t record = { .key = key,
+                                 .key_size = strlen (key),
+                                 .size = size,
                                  .sum = XXH3_64bits (s_out, size) };
     return umbp_log_append (log, &record, &(struct iovec) { s_out, size }, 1, number, number);
 }
@@ -122,7 +126,8 @@ static uint32_t s_found (umbp_log_t *log, unsigned *wrong_p, uint64_t *ats)
         umbp_log_set_item (log, at, number);
         ats[number] = at;
         bool right = s_right (log, at, number);
-        CU_ASSERT (right || XXH3_64bits (s_in, record.size) != sum);     //  Else a wrong byte goes unseen
+        CU_ASSERT (right
+                   || XXH3_64bits (s_in, record.size) != sum); //  Else a wrong byte goes unseen
         if (right)
             found |= 1u << number;
         else
@@ -332,7 +337,8 @@ static void test_damaged_in_cleaning (void)
     unsigned wrong = 0;
     umbp_log_t *log = s_filled (&all);
     CU_ASSERT (umbp_log_close (&log));
-    s_flip (UMBP_LOG_SUPER_BYTES + UMBP_LOG_BLOCK + UMBP_LOG_BLOCK + 5000, 1000, 1);    //  Data of the first
+    s_flip (UMBP_LOG_SUPER_BYTES + UMBP_LOG_BLOCK + UMBP_LOG_BLOCK + 5000, 1000,
+            1); //  Data of the first
     char why[256];
     uint64_t records;
     char path[300];
@@ -391,7 +397,9 @@ static void test_no_room (void)
     small.rlim_cur = 4 * MIB;
     CU_ASSERT (setrlimit (RLIMIT_FSIZE, &small) == 0);
     char why[256] = "";
-    test_log_how_t how = { .engine = "auto", .directories = 1, .capacity = 12 * MIB,
+    test_log_how_t how = { .engine = "auto",
+                           .directories = 1,
+                           .capacity = 12 * MIB,
                            .segment_bytes = MIB };
     CU_ASSERT_PTR_NULL (test_log_open (s_folder, &how, why, sizeof why));
     CU_ASSERT_PTR_NOT_NULL (strstr (why, "cannot be had"));
