@@ -14,6 +14,7 @@
 #define LOW_SHARE 16                    //  Dead space is cleaned while less than 1/16 of the segments is free
 #define GAIN_SHARE 8                    //  ... where at least 1/8 of a segment is dead; 1/20 when hardly any is free
 #define GAIN_SHARE_LOW 20
+#define GIVEN_UP_MS 200                 //  Until the next try, if there was no room to copy to
 
 void umbp_log_set_keep (umbp_log_t *self, umbp_log_keep_fn *keep, void *arg)
 {
@@ -90,7 +91,9 @@ static void s_begin (umbp_log_t *self, umbp_log_drive_t *drive)
         victim = s_oldest (self, drive);
     if (evicts && !drive->closing && (self->evict_rounds == 0 || --self->evict_rounds == 0))
         self->evict_left = 0;
-    if (victim == UMBP_LOG_NONE) {      //  All there is may be in the segment that is being filled
+    if (victim == UMBP_LOG_NONE) {
+        drive->clean_at = self->now + 1;            //  At the next tick
+        //  All there is may be in the segment that is being filled
         if (evicts && drive->open && drive->open->tail > UMBP_LOG_BLOCK && !drive->closing)
             umbp_log_close_open (self, drive);
         return;
@@ -434,6 +437,7 @@ static void s_empty (umbp_log_t *self, umbp_log_drive_t *drive)
         return;
     if (drive->clean_mark == UINT64_MAX) {
         drive->clean_mark = 0;
+        drive->clean_at = self->now + GIVEN_UP_MS;
         s_stop (self, drive);
     } else if (segment->live_records == 0) {
         drive->phase = UMBP_LOG_CLEAN_SETTLE;
@@ -489,7 +493,8 @@ static void s_step (umbp_log_t *self, umbp_log_drive_t *drive)
     umbp_log_segment_t *segment = &self->segments[drive->victim];
     switch (drive->phase) {
     case UMBP_LOG_CLEAN_IDLE:
-        if (drive->state == 0 || self->now >= drive->retry_at)
+        if ((drive->state == 0 || self->now >= drive->retry_at)
+            && (self->evict_left > 0 || self->now >= drive->clean_at))
             s_begin (self, drive);
         break;
     case UMBP_LOG_CLEAN_COPY: s_empty (self, drive); break;

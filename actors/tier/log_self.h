@@ -169,6 +169,7 @@ struct umbp_log_drive {
     umbp_log_pack_t *pack;              //  Open: what is moved
 
     umbp_log_clean_phase_t phase;
+    int64_t clean_at;                   //  When it is worth looking again
     umbp_log_request_t clean;
     uint32_t victim;
     bool evicts;
