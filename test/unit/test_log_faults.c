@@ -76,6 +76,20 @@ static umbp_log_event_t s_await (umbp_log_t *log, umbp_log_event_type_t type)
     }
 }
 
+//  Until nothing is under way: what the fault is about has met it
+static void s_rest (umbp_log_t *log)
+{
+    int64_t until = umbp_clock_ms () + WAIT_MS;
+    umbp_log_event_t event;
+    do {
+        CU_ASSERT_FATAL (umbp_clock_ms () < until);
+        umbp_log_tick (log, s_now ());
+        poll (&(struct pollfd) { .fd = umbp_log_fd (log), .events = POLLIN }, 1, 5);
+        while (umbp_log_event (log, &event))
+            CU_ASSERT (event.type != UMBP_LOG_LEFT);
+    } while (umbp_log_stats (log).waiting > 0);
+}
+
 static uint32_t s_size (uint32_t number)
 {
     return number % 2 ? 3000 + number : 70000 + number * 100;
@@ -165,11 +179,13 @@ static void s_failing_writes (const char *engine, umbp_log_op_t op, int error, i
         CU_ASSERT (umbp_log_stats (log).state == status);
         CU_ASSERT (s_begin (log, 4) == status);                 //  Not even tried
         CU_ASSERT (s_right (log, at, 0));
+        s_rest (log);
         s_fault.on = false;
         s_skew += 6000;
         umbp_log_tick (log, s_now ());
         CU_ASSERT (s_put (log, 10 + number).status == 0);
         CU_ASSERT (umbp_log_stats (log).state == 0);
+        s_rest (log);
     }
     CU_ASSERT (s_reopen (&log, engine, &wrong, ats) == (1u | 1u << 11 | 1u << 12));
     CU_ASSERT (wrong == 0);
