@@ -73,7 +73,7 @@ ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -I. -iquote proto -fPIC -pthread -fno-semant
              $(CFLAGS) $(SAN) $(PACKAGE_CFLAGS)
 ALL_LDFLAGS = -pthread -Wl,--as-needed $(LDFLAGS) $(SAN)
 
-.PHONY: all run check chaos check-cluster tests unit scripts check-adversary check-asan check-tsan \
+.PHONY: all run check chaos check-cluster tests unit scripts check-adversary check-asan check-tsan check-tiers \
         build-asan build-tsan check-install check-rdma fuzz bench fmt fmt-check lint \
         lint-clang lint-cppcheck check-clang install uninstall clean help FORCE
 all: $(LIBS) $(SHARED) $(PROGS) $(PLUGINS)  #  libraries and programs
@@ -295,6 +295,20 @@ check-adversary:                            #  adversarial tests, each $UMBP_ROU
 	    | xargs -P 5 -L 1 bash -c 'log=$$0-$$1.log; "$$0" "$$1" >"$$log" 2>&1 </dev/null \
 	        && echo "PASS  $$(grep -ao "\[.*rounds, seed.*" "$$log" | head -n 1)" \
 	        || { echo "FAIL  $$1, see $$log"; exit 255; }'
+
+#  The NVMe tier's log: the short tests with several seeds, each crash many times, other file systems
+check-tiers: export UMBP_BUILD := $(abspath $(B))
+check-tiers:                                #  long tests of the segment log: $UMBP_ROUNDS crashes a point
+	@deploy/setup.sh build check
+	@$(MAKE) $(B)/test/test_log $(B)/test/test_log_crash $(B)/test/test_log_faults
+	@for seed in 1 2 3 $$RANDOM $$RANDOM; do \
+	    for name in test_log test_log_faults; do \
+	        $(B)/test/$$name $$seed >$(B)/test/$$name-$$seed.log 2>&1 && echo "PASS  $$name $$seed" \
+	            || { cat $(B)/test/$$name-$$seed.log; exit 1; }; done; done
+	@$(B)/test/test_log_crash $$RANDOM $(or $(UMBP_ROUNDS),25) >$(B)/test/test_log_crash-long.log 2>&1 \
+	    && echo "PASS  test_log_crash: $$(grep seed $(B)/test/test_log_crash-long.log)" \
+	    || { cat $(B)/test/test_log_crash-long.log; exit 1; }
+	@test/tier/filesystems.sh || { rc=$$?; [[ $$rc == 77 ]] && echo "SKIP  filesystems" || exit $$rc; }
 
 check-rdma: export UMBP_BUILD := $(abspath $(B))
 check-rdma:                                 #  RDMA in a virtual machine: boots, tests, compares; minutes

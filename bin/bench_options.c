@@ -26,7 +26,8 @@ enum {
     SCALE = 64,
     LOST = 128,
     RESYNC = 256,
-    POLICY = 512
+    POLICY = 512,
+    LOG = 1024
 };
 
 #define CALLS (PUT | GET | EXISTS | MIXED)
@@ -45,6 +46,7 @@ static const struct {
     { "scale", SCALE, "what a cluster of many nodes costs each of them, without sockets" },
     { "lost", LOST, "kills one of three nodes of its own: who misses what, and for how long" },
     { "resync", RESYNC, "a node of its own is told all that another holds, under load" },
+    { "log", LOG, "the NVMe tier's segment log beside fio, on a disk of yours" },
     { "suite", SUITE, "starts nodes of its own and compares with memcpy, sockets and other stores" },
 };
 
@@ -70,14 +72,14 @@ static const row_t s_rows[] = {
     { "server-certificate", CALLS | REPLAY, KIND_TEXT, MEMBER (server_certificate), 0, 0,
       "file of the node's, or a folder of several nodes'; also UMBP_SERVER_CERTIFICATE" },
     { "timeout", CALLS | REPLAY, KIND_MS, MEMBER (timeout_ms), 1, 600000, "deadline of a call" },
-    { "seed", CALLS | REPLAY | SCALE | POLICY, KIND_COUNT, MEMBER (seed), 0, UINT64_MAX,
+    { "seed", CALLS | REPLAY | SCALE | POLICY | LOG, KIND_COUNT, MEMBER (seed), 0, UINT64_MAX,
       "equal seeds make equal keys, bytes and choices" },
     { "json", CALLS | REPLAY | SCALE | POLICY, KIND_FLAG, MEMBER (json), 0, 0, "print the result as JSON" },
     { "threads", CALLS, KIND_COUNT, MEMBER (threads), 1, UMBP_BENCH_THREADS_MAX,
       "that call side by side, each the next once the last returned" },
     { "batch", CALLS | REPLAY, KIND_COUNT, MEMBER (batch), 1, UMBP_BENCH_BATCH_MAX,
       "blocks in a call, at most" },
-    { "block-bytes", CALLS | REPLAY, KIND_BYTES, MEMBER (block_bytes), 1, GIB, "size of a block" },
+    { "block-bytes", CALLS | REPLAY | LOG, KIND_BYTES, MEMBER (block_bytes), 1, GIB, "size of a block" },
     { "keys", CALLS | SUITE | SCALE | LOST | RESYNC, KIND_COUNT, MEMBER (keys), 1, UINT32_MAX,
       "different blocks; suite: of the rows about exists and memory" },
     { "nodes", SCALE, KIND_COUNT, MEMBER (nodes), 2, UMBP_NODES_MAX, "how many there are in the end" },
@@ -115,7 +117,11 @@ static const row_t s_rows[] = {
     { "wait-full", REPLAY, KIND_FLAG, MEMBER (wait_full), 0, 0,
       "while a pool is full wait up to the deadline, not 500 ms" },
     { "out", SUITE, KIND_TEXT, MEMBER (out), 0, 0, "file for the rows as JSON; nothing: none" },
-    { "samples", SUITE, KIND_COUNT, MEMBER (samples), 1, 101, "of each row; the median counts" },
+    { "samples", SUITE | LOG, KIND_COUNT, MEMBER (samples), 1, 101, "of each row; the median counts" },
+    { "directory", LOG, KIND_TEXT, MEMBER (directory), 0, 0, "folder on the disk; it is left empty" },
+    { "bytes", LOG, KIND_BYTES, MEMBER (bytes), 64 * MIB, 1024 * GIB, "written, and read, in each turn" },
+    { "depth", LOG, KIND_COUNT, MEMBER (depth), 1, 256, "requests in flight" },
+    { "engine", LOG, KIND_TEXT, MEMBER (engine), 0, 0, "auto, io_uring, posix" },
     { "rows", SUITE, KIND_TEXT, MEMBER (rows), 0, 0, "only rows whose name holds this" },
 };
 
@@ -156,6 +162,13 @@ int umbp_bench_options_init (umbp_bench_options_t *self, const char *command)
     unsigned bit = s_command (command);
     if (bit == REPLAY)
         self->batch = 128;
+    if (bit == LOG) {
+        self->block_bytes = 2 * MIB;
+        self->bytes = 4 * GIB;
+        self->depth = 16;
+        self->samples = 3;
+        strcpy (self->engine, "auto");
+    }
     if (bit == SUITE || bit == SCALE || bit == LOST)
         self->keys = 1000000;
     if (bit == POLICY)

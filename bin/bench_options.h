@@ -43,6 +43,9 @@ typedef struct {
     //  Scale
     uint64_t nodes, joins, intervals, gone;
     uint64_t cluster;                   //  Real nodes to count messages with; 0: none
+    //  Log
+    char directory[UMBP_BENCH_TEXT], engine[16];
+    uint64_t bytes, depth;
 } umbp_bench_options_t;
 
 //  The defaults of a command. Returns 0, or UMBP_EINVAL if there is no such command.

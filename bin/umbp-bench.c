@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bin/bench_log.h"
 #include "bin/bench_loop.h"
 #include "bin/bench_lost.h"
 #include "bin/bench_options.h"
@@ -41,6 +42,8 @@ int main (int argc, char **argv)
         return umbp_bench_policy (&options);
     if (strcmp (command, "scale") == 0)
         return umbp_bench_scale (&options);
+    if (strcmp (command, "log") == 0)
+        return umbp_bench_log (&options);
     if (strcmp (command, "lost") == 0)
         return umbp_bench_lost (&options);
     if (strcmp (command, "resync") == 0)

@@ -49,7 +49,8 @@ uint32_t umbp_log_take_record (umbp_log_t *self)
     uint32_t record = self->record_free;
     umbp_log_slot_t *slot = umbp_log_slot (self, record);
     self->record_free = slot->next;
-    *slot = (umbp_log_slot_t) { .turn = slot->turn, .item = UMBP_LOG_NONE,
+    *slot = (umbp_log_slot_t){ .turn = slot->turn,
+                               .item = UMBP_LOG_NONE,
                                 .state = UMBP_LOG_RECORD_WRITING };
     return record;
 }
@@ -151,7 +152,7 @@ umbp_log_request_t *umbp_log_take_request (umbp_log_t *self, umbp_log_request_ki
     request->status = 0;
     request->done = 0;
     request->tail = 0;
-    request->since = self->now;
+    request->since = 0;                 //  From the next tick on
     request->open = NULL;
     return request;
 }
@@ -305,8 +306,10 @@ static void s_time_out (umbp_log_t *self, umbp_log_request_t *request)
                       UMBP_ETIMEDOUT, request->item, request->tag, 0);
 }
 
-static bool s_overdue (const umbp_log_t *self, const umbp_log_request_t *request)
+static bool s_overdue (const umbp_log_t *self, umbp_log_request_t *request)
 {
+    if (request->since == 0)            //  However late this tick is
+        request->since = self->now;
     return !request->late && self->now - request->since >= UMBP_LOG_DEADLINE_MS;
 }
 
@@ -366,7 +369,8 @@ umbp_log_stats_t umbp_log_stats (const umbp_log_t *self)
         const umbp_log_segment_t *segment = &self->segments[index];
         stats.records += segment->live_records;
         stats.live_bytes += segment->live_bytes;
-        if (segment->state == UMBP_LOG_SEGMENT_SEALED || segment->state == UMBP_LOG_SEGMENT_CLEANING)
+        if (segment->state == UMBP_LOG_SEGMENT_SEALED
+            || segment->state == UMBP_LOG_SEGMENT_CLEANING)
             stats.dead_bytes += self->segment_bytes - segment->live_bytes;
     }
     static const int order[] = { 0, UMBP_ENOSPC, UMBP_EDENIED, UMBP_EIO };
@@ -450,7 +454,8 @@ static bool s_make_super (umbp_log_t *self, umbp_log_drive_t *drive, char *why, 
     free (blocks);
     drive->id = super.id;
     return made
-           || s_refuse (why, why_size, strerror (error), drive->path, "a new log cannot be written");
+           || s_refuse (why, why_size, strerror (error), drive->path,
+                        "a new log cannot be written");
 }
 
 //  Room for all segments, so that there is room when it is needed
@@ -469,7 +474,8 @@ static bool s_allocate (umbp_log_t *self, umbp_log_drive_t *drive, char *why, si
         rc = ftruncate (drive->file, bytes);
     int error = errno;
     if (rc != 0)
-        snprintf (why, why_size, "%s: %s: %lld MiB cannot be had there: free some, or lower the capacity",
+        snprintf (why, why_size,
+                  "%s: %s: %lld MiB cannot be had there: free some, or lower the capacity",
                   drive->path, strerror (error), (long long) (bytes >> 20));
     return rc == 0;
 }
@@ -487,28 +493,29 @@ static bool s_open_drive (umbp_log_t *self, umbp_log_drive_t *drive, const char 
     if (umbp_log_read_super (drive->file, &super, &blank)) {
         drive->id = super.id;
         if (super.segment_bytes != self->segment_bytes) {
-            snprintf (why, why_size,
-                      "%s: made with segments of %llu bytes, not %llu: set that, or remove the file",
-                      drive->path, (unsigned long long) super.segment_bytes,
-                      (unsigned long long) self->segment_bytes);
+            snprintf (
+                why, why_size,
+                "%s: made with segments of %llu bytes, not %llu: set that, or remove the file",
+                drive->path, (unsigned long long) super.segment_bytes,
+                (unsigned long long) self->segment_bytes);
             return false;
         }
         return s_allocate (self, drive, why, why_size);
     }
     if (!blank)
-        return s_refuse (why, why_size, "neither empty nor a log that this version reads", drive->path,
-                         "move the file away, or name another directory");
+        return s_refuse (why, why_size, "neither empty nor a log that this version reads",
+                         drive->path, "move the file away, or name another directory");
     if (drive->read_only)
         return s_refuse (why, why_size, "read-only and empty", drive->path, "mount it for writing");
     return s_allocate (self, drive, why, why_size) && s_make_super (self, drive, why, why_size);
 }
 
-static bool s_open_drives (umbp_log_t *self, const umbp_log_args_t *args, char *why, size_t why_size)
+static bool s_open_drives (umbp_log_t *self, const umbp_log_args_t *args, char *why,
+                           size_t why_size)
 {
     uint64_t share = args->capacity_bytes / args->directory_count;
-    uint64_t count = share < UMBP_LOG_SUPER_BYTES
-                         ? 0
-                         : (share - UMBP_LOG_SUPER_BYTES) / self->segment_bytes;
+    uint64_t count =
+        share < UMBP_LOG_SUPER_BYTES ? 0 : (share - UMBP_LOG_SUPER_BYTES) / self->segment_bytes;
     if (count < UMBP_LOG_SEGMENTS_MIN || count * args->directory_count >= UMBP_LOG_NONE / 2) {
         snprintf (why, why_size,
                   "capacity of %llu bytes: room for %llu segments of %llu bytes in each of %zu "
@@ -547,8 +554,8 @@ static void s_make_buffers (umbp_log_t *self)
                          + (size_t) UMBP_LOG_BOUNCES * UMBP_LOG_BOUNCE
                          + (size_t) UMBP_LOG_PACKS * UMBP_LOG_PACK
                          + (size_t) UMBP_LOG_COPIES * (UMBP_LOG_COPY + UMBP_LOG_BLOCK);
-    self->memory = mmap (NULL, self->memory_bytes, PROT_READ | PROT_WRITE,
-                         MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    self->memory =
+        mmap (NULL, self->memory_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     assert (self->memory != MAP_FAILED);
     uint8_t *at = self->memory;
     self->requests = zmalloc (self->depth * sizeof (umbp_log_request_t));
@@ -643,9 +650,10 @@ static bool s_args_sound (const umbp_log_args_t *args, uint64_t segment_bytes, c
     if (args->directory_count == 0 || args->directory_count > UMBP_LOG_DIRECTORIES_MAX)
         snprintf (why, why_size, "%zu directories: allowed are 1 to %d", args->directory_count,
                   UMBP_LOG_DIRECTORIES_MAX);
-    else if (segment_bytes < UMBP_LOG_SEGMENT_BYTES_MIN || segment_bytes > UMBP_LOG_SEGMENT_BYTES_MAX
-             || segment_bytes % UMBP_LOG_BLOCK)
-        snprintf (why, why_size, "segments of %llu bytes: allowed are 1 MiB to 16 GiB, in steps of 4 KiB",
+    else if (segment_bytes < UMBP_LOG_SEGMENT_BYTES_MIN
+             || segment_bytes > UMBP_LOG_SEGMENT_BYTES_MAX || segment_bytes % UMBP_LOG_BLOCK)
+        snprintf (why, why_size,
+                  "segments of %llu bytes: allowed are 1 MiB to 16 GiB, in steps of 4 KiB",
                   (unsigned long long) segment_bytes);
     else if (args->depth > UMBP_LOG_DEPTH_MAX)
         snprintf (why, why_size, "depth %u: allowed are 1 to %d", args->depth, UMBP_LOG_DEPTH_MAX);
@@ -671,9 +679,9 @@ umbp_log_t *umbp_log_open (const umbp_log_args_t *args, char *why, size_t why_si
     if (opened) {
         uint64_t most = self->segment_count * (self->segment_bytes / (UMBP_LOG_RECORD_BYTES + 16));
         most = most / UMBP_LOG_CHUNK + 2;
-        self->chunk_max = (uint32_t) (most < UMBP_LOG_NONE / UMBP_LOG_CHUNK
-                                          ? most
-                                          : UMBP_LOG_NONE / UMBP_LOG_CHUNK);
+        self->chunk_max =
+            (uint32_t) (most < UMBP_LOG_NONE / UMBP_LOG_CHUNK ? most
+                                                              : UMBP_LOG_NONE / UMBP_LOG_CHUNK);
         self->chunks = zmalloc (self->chunk_max * sizeof *self->chunks);
         s_make_buffers (self);
         umbp_log_recover (self);

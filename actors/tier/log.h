@@ -109,7 +109,8 @@ typedef struct {
 
 int umbp_log_fd (umbp_log_t *self);     //  Readable when there may be events
 bool umbp_log_event (umbp_log_t *self, umbp_log_event_t *event);     //  Next event, false: none now
-void umbp_log_tick (umbp_log_t *self, int64_t now_ms);               //  Deadlines, tombstones, cleaning: every ~20 ms
+void umbp_log_tick (umbp_log_t *self,
+                    int64_t now_ms); //  Deadlines, tombstones, cleaning: every ~20 ms
 
 //  Cleaning. keep (arg, item): shall the block of a segment that is emptied stay (copied on), or leave? Called only
 //  for eviction; dead space alone is reclaimed without asking (all live records are copied on), cheapest segment
@@ -123,10 +124,12 @@ void umbp_log_evict (umbp_log_t *self, uint64_t bytes);
 
 typedef struct {
     uint64_t capacity;                  //  Bytes of all segments
-    uint64_t live_bytes, dead_bytes;    //  On disk, with headers and padding; dead: what cleaning can get back
+    uint64_t live_bytes,
+        dead_bytes; //  On disk, with headers and padding; dead: what cleaning can get back
     uint64_t records, segments, free_segments;
     uint64_t written_bytes, read_bytes, cleaned_bytes, tombstones;
-    uint64_t torn, bad_headers;         //  Found broken: records by a scan; heads or tables of segments, records
+    uint64_t torn,
+        bad_headers; //  Found broken: records by a scan; heads or tables of segments, records
     uint64_t io_errors, timeouts, syncs;
     uint64_t waiting;                   //  Requests under way
     uint64_t recovered, recover_us;     //  Records, and how long open took for them

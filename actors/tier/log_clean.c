@@ -14,6 +14,7 @@
 #define LOW_SHARE 16                    //  Dead space is cleaned while less than 1/16 of the segments is free
 #define GAIN_SHARE 8                    //  ... where at least 1/8 of a segment is dead; 1/20 when hardly any is free
 #define GAIN_SHARE_LOW 20
+#define GIVEN_UP_MS 200                 //  Until the next try, if there was no room to copy to
 
 void umbp_log_set_keep (umbp_log_t *self, umbp_log_keep_fn *keep, void *arg)
 {
@@ -51,7 +52,8 @@ static uint32_t s_cheapest (const umbp_log_t *self, const umbp_log_drive_t *driv
         return best;
     uint32_t low = drive->count / LOW_SHARE + 2;
     uint64_t share = drive->free_count <= 1 ? GAIN_SHARE_LOW : GAIN_SHARE;
-    bool gains = self->segment_bytes - self->segments[best].live_bytes >= self->segment_bytes / share;
+    bool gains =
+        self->segment_bytes - self->segments[best].live_bytes >= self->segment_bytes / share;
     return drive->free_count < low && gains ? best : UMBP_LOG_NONE;
 }
 
@@ -89,7 +91,9 @@ static void s_begin (umbp_log_t *self, umbp_log_drive_t *drive)
         victim = s_oldest (self, drive);
     if (evicts && !drive->closing && (self->evict_rounds == 0 || --self->evict_rounds == 0))
         self->evict_left = 0;
-    if (victim == UMBP_LOG_NONE) {      //  All there is may be in the segment that is being filled
+    if (victim == UMBP_LOG_NONE) {
+        drive->clean_at = self->now + 1;            //  At the next tick
+        //  All there is may be in the segment that is being filled
         if (evicts && drive->open && drive->open->tail > UMBP_LOG_BLOCK && !drive->closing)
             umbp_log_close_open (self, drive);
         return;
@@ -173,8 +177,8 @@ static void s_table_read (umbp_log_t *self, umbp_log_drive_t *drive)
     }
     tombs_t tombs = { self, drive };
     good = good
-           && umbp_log_walk_table (&trailer, request->stage, self->segment_bytes, s_found, s_carry_tomb,
-                                   &tombs);
+           && umbp_log_walk_table (&trailer, request->stage, self->segment_bytes, s_found,
+                                   s_carry_tomb, &tombs);
     free (request->stage);
     request->stage = NULL;
     drive->phase = UMBP_LOG_CLEAN_COPY;
@@ -247,7 +251,8 @@ static void s_begin_copy (umbp_log_t *self, umbp_log_drive_t *drive, uint32_t re
 }
 
 //  The copy counts, or not. Of a packed one this comes when the pack is on disk.
-void umbp_log_moved (umbp_log_t *self, uint32_t record, uint32_t segment, uint64_t place, int status)
+void umbp_log_moved (umbp_log_t *self, uint32_t record, uint32_t segment, uint64_t place,
+                     int status)
 {
     umbp_log_slot_t *slot = umbp_log_slot (self, record);
     umbp_log_drive_t *drive = umbp_log_drive_of (self, slot->segment);
@@ -331,8 +336,8 @@ static int s_place (umbp_log_t *self, umbp_log_request_t *copy)
 //  A small one goes into a pack, whole
 static void s_pack (umbp_log_t *self, umbp_log_request_t *copy)
 {
-    const uint8_t *data = copy->stage + copy->position % UMBP_LOG_BLOCK
-                          + umbp_log_note_data (&copy->note);
+    const uint8_t *data =
+        copy->stage + copy->position % UMBP_LOG_BLOCK + umbp_log_note_data (&copy->note);
     int status = UMBP_ECHECKSUM;
     if (XXH3_64bits (data, copy->note.size) == copy->note.sum) {
         if (umbp_log_pack_move (self, copy->drive, &copy->note, data, copy->record)) {
@@ -364,8 +369,8 @@ static void s_write_last (umbp_log_t *self, umbp_log_request_t *copy)
 {
     uint64_t base = umbp_log_base (self, copy->drive, copy->open->segment) + copy->note.place;
     copy->tag = 2;
-    copy->iov[0] = (struct iovec) { (uint8_t *) copy->note.key - UMBP_LOG_RECORD_BYTES,
-                                    UMBP_LOG_BLOCK };
+    copy->iov[0] =
+        (struct iovec){ (uint8_t *) copy->note.key - UMBP_LOG_RECORD_BYTES, UMBP_LOG_BLOCK };
     umbp_log_pass ("copied");
     umbp_log_submit (self, copy, UMBP_LOG_OP_WRITE, base, 1);
 }
@@ -379,10 +384,10 @@ void umbp_log_copied (umbp_log_t *self, umbp_log_request_t *copy)
         umbp_log_fail (self, copy->drive, status);
         status = UMBP_EAGAIN;
     }
-    copy->own[0].iov_len = copy->tag == 0 ? umbp_log_up (copy->position + copy->length, UMBP_LOG_BLOCK)
-                                                - (copy->position + copy->done) / UMBP_LOG_BLOCK
-                                                      * UMBP_LOG_BLOCK
-                                          : 0;
+    copy->own[0].iov_len =
+        copy->tag == 0 ? umbp_log_up (copy->position + copy->length, UMBP_LOG_BLOCK)
+                             - (copy->position + copy->done) / UMBP_LOG_BLOCK * UMBP_LOG_BLOCK
+                       : 0;
     if (copy->own[0].iov_len > UMBP_LOG_COPY)
         copy->own[0].iov_len = UMBP_LOG_COPY;       //  As it was asked for
     copy->own[0].iov_base = copy->stage;
@@ -411,8 +416,9 @@ static void s_empty (umbp_log_t *self, umbp_log_drive_t *drive)
 {
     umbp_log_segment_t *segment = &self->segments[drive->victim];
     umbp_log_request_t *copy;
-    for (int steps = 0; steps < STEPS_MAX && segment->first != UMBP_LOG_NONE
-                        && self->event_count < EVENTS_WAITING_MAX && drive->clean_mark != UINT64_MAX;
+    for (int steps = 0;
+         steps < STEPS_MAX && segment->first != UMBP_LOG_NONE
+         && self->event_count < EVENTS_WAITING_MAX && drive->clean_mark != UINT64_MAX;
          steps++) {
         uint32_t record = segment->first;
         uint32_t item = umbp_log_slot (self, record)->item;
@@ -431,6 +437,7 @@ static void s_empty (umbp_log_t *self, umbp_log_drive_t *drive)
         return;
     if (drive->clean_mark == UINT64_MAX) {
         drive->clean_mark = 0;
+        drive->clean_at = self->now + GIVEN_UP_MS;
         s_stop (self, drive);
     } else if (segment->live_records == 0) {
         drive->phase = UMBP_LOG_CLEAN_SETTLE;
@@ -453,7 +460,8 @@ static void s_overwrite (umbp_log_t *self, umbp_log_drive_t *drive)
     request->own[0] = (struct iovec) { request->stage, UMBP_LOG_BLOCK };
     drive->phase = UMBP_LOG_CLEAN_FREE;
     umbp_log_pass ("free");
-    umbp_log_submit (self, request, UMBP_LOG_OP_WRITE, umbp_log_base (self, drive, drive->victim), 1);
+    umbp_log_submit (self, request, UMBP_LOG_OP_WRITE, umbp_log_base (self, drive, drive->victim),
+                     1);
 }
 
 static void s_want (umbp_log_t *self, umbp_log_drive_t *drive)
@@ -485,12 +493,11 @@ static void s_step (umbp_log_t *self, umbp_log_drive_t *drive)
     umbp_log_segment_t *segment = &self->segments[drive->victim];
     switch (drive->phase) {
     case UMBP_LOG_CLEAN_IDLE:
-        if (drive->state == 0 || self->now >= drive->retry_at)
+        if ((drive->state == 0 || self->now >= drive->retry_at)
+            && (self->evict_left > 0 || self->now >= drive->clean_at))
             s_begin (self, drive);
         break;
-    case UMBP_LOG_CLEAN_COPY:
-        s_empty (self, drive);
-        break;
+    case UMBP_LOG_CLEAN_COPY: s_empty (self, drive); break;
     case UMBP_LOG_CLEAN_SETTLE:
         umbp_log_flush_tombs (self, drive);
         if (drive->tombs_kept >= drive->clean_mark || s_stuck (drive)) {
@@ -512,8 +519,7 @@ static void s_step (umbp_log_t *self, umbp_log_drive_t *drive)
             umbp_log_io_wake (self->io);            //  Who waited for room may try
         }
         break;
-    default:
-        break;                          //  Its job will end
+    default: break; //  Its job will end
     }
 }
 

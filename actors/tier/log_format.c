@@ -16,7 +16,7 @@
 #define TRAILER_SUM 72
 #define RECORD_SUM 56
 
-_Static_assert (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "numbers on disk are little-endian");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "numbers on disk are little-endian");
 
 static void s_put (uint8_t *at, uint64_t value, size_t size)
 {
@@ -108,8 +108,9 @@ bool umbp_log_get_head (umbp_log_head_t *head, const uint8_t *block, uint64_t id
 void umbp_log_put_trailer (const umbp_log_trailer_t *trailer, uint8_t *block)
 {
     s_begin (block, MAGIC_TRAILER);
-    const uint64_t values[] = { trailer->id,          trailer->seq,   trailer->index,    trailer->tail,
-                                trailer->table_bytes, trailer->count, trailer->table_sum };
+    const uint64_t values[] = { trailer->id,       trailer->seq,         trailer->index,
+                                trailer->tail,     trailer->table_bytes, trailer->count,
+                                trailer->table_sum };
     memcpy (block + 8, values, sizeof values);
     s_put (block + TRAILER_SUM, XXH3_64bits_withSeed (block, TRAILER_SUM, trailer->id), 8);
 }
@@ -120,7 +121,7 @@ bool umbp_log_get_trailer (umbp_log_trailer_t *trailer, const uint8_t *block, ui
     uint64_t values[7];
     memcpy (values, block + 8, sizeof values);
     *trailer = (umbp_log_trailer_t) { values[0], values[1], values[2], values[3],
-                                      values[4], values[5], values[6] };
+                                     values[4], values[5], values[6] };
     return s_begins (block, MAGIC_TRAILER) && trailer->id == id
            && s_get (block + TRAILER_SUM, 8) == XXH3_64bits_withSeed (block, TRAILER_SUM, id)
            && trailer->table_bytes % UMBP_LOG_BLOCK == 0 && trailer->table_bytes < segment_bytes
@@ -225,8 +226,8 @@ static size_t s_get_entry (umbp_log_note_t *note, const uint8_t *bytes, size_t r
     };
     if (umbp_log_entry_bytes (note) > room)
         return 0;
-    bool sound = note->type == UMBP_LOG_TYPE_TOMBS ? note->key_size == 0
-                                                   : s_sound (note, segment_bytes);
+    bool sound =
+        note->type == UMBP_LOG_TYPE_TOMBS ? note->key_size == 0 : s_sound (note, segment_bytes);
     return sound ? umbp_log_entry_bytes (note) : 0;
 }
 
@@ -240,7 +241,8 @@ bool umbp_log_walk_table (const umbp_log_trailer_t *trailer, const uint8_t *tabl
     for (int told = 0; told < 2; told++) {          //  First whether all of it is sound
         uint64_t at = 0;
         for (uint64_t index = 0; index < trailer->count; index++) {
-            size_t bytes = s_get_entry (&note, table + at, trailer->table_bytes - at, segment_bytes);
+            size_t bytes =
+                s_get_entry (&note, table + at, trailer->table_bytes - at, segment_bytes);
             if (bytes == 0)
                 return false;
             at += bytes;
@@ -322,8 +324,8 @@ uint64_t umbp_log_scan (uint64_t id, uint64_t seq, uint64_t segment_bytes, umbp_
         }
         if (note.type != UMBP_LOG_TYPE_TOMBS)
             found (arg, &note);
-        for (size_t one = 0; note.type == UMBP_LOG_TYPE_TOMBS
-                             && one + sizeof (umbp_log_tomb_t) <= note.size;
+        for (size_t one = 0;
+             note.type == UMBP_LOG_TYPE_TOMBS && one + sizeof (umbp_log_tomb_t) <= note.size;
              one += sizeof (umbp_log_tomb_t)) {
             umbp_log_tomb_t dead;
             memcpy (&dead, tombs + one, sizeof dead);

@@ -29,7 +29,8 @@ typedef struct {
 
 //  First block of a segment
 typedef struct {
-    uint64_t id, seq, index;            //  seq: each use of a segment has a number of its own, and higher ones are newer
+    uint64_t id, seq,
+        index; //  seq: each use of a segment has a number of its own, and higher ones are newer
     bool free;
 } umbp_log_head_t;
 
@@ -95,7 +96,8 @@ bool umbp_log_walk_table (const umbp_log_trailer_t *trailer, const uint8_t *tabl
 
 //  Bytes of a segment, at least one and at most length of them, from offset on; *got_p says how many. NULL: cannot be
 //  read. Good until the next call.
-typedef const uint8_t *(umbp_log_fetch_fn) (void *arg, uint64_t offset, size_t length, size_t *got_p);
+typedef const uint8_t *(umbp_log_fetch_fn) (void *arg, uint64_t offset, size_t length,
+                                            size_t *got_p);
 
 //  Find the records of a segment without a table by looking at all of it: each record found has a head and data that
 //  match their sums. After something broken it goes on behind it. Returns where the last record ends; *torn_p counts

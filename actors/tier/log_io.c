@@ -87,7 +87,8 @@ static size_t s_length (const umbp_log_job_t *job)
 static void s_start (umbp_log_io_t *self, umbp_log_job_t *job)
 {
     job->next = NULL;
-    int fault = umbp_log_fault ? umbp_log_fault (job->op, job->drive, job->offset, s_length (job)) : 0;
+    int fault =
+        umbp_log_fault ? umbp_log_fault (job->op, job->drive, job->offset, s_length (job)) : 0;
     if (fault > 0) {
         job->error = fault;
         *self->failed_end = job;

@@ -52,8 +52,9 @@ static void s_run (const posix_t *self, umbp_log_job_t *job)
     for (;;) {
         int count = part.count < IOV_MAX ? (int) part.count : IOV_MAX;
         ssize_t result = job->op == UMBP_LOG_OP_SYNC   ? fdatasync (file)
-                         : job->op == UMBP_LOG_OP_READ ? preadv (file, part.iov, count, (off_t) part.offset)
-                                                       : pwritev (file, part.iov, count, (off_t) part.offset);
+                         : job->op == UMBP_LOG_OP_READ
+                             ? preadv (file, part.iov, count, (off_t) part.offset)
+                             : pwritev (file, part.iov, count, (off_t) part.offset);
         if (umbp_log_io_went (&part, job->op, result < 0 ? -errno : result, &job->error))
             return;
     }

@@ -38,9 +38,8 @@ static void s_register (uring_t *self, const umbp_log_io_args_t *args)
     if (self->buffer_count > 0
         && io_uring_register_buffers (&self->ring, self->buffers, self->buffer_count) != 0)
         self->buffer_count = 0;
-    self->fixed_files = io_uring_register_files (&self->ring, self->files,
-                                                 (unsigned) args->file_count)
-                        == 0;
+    self->fixed_files =
+        io_uring_register_files (&self->ring, self->files, (unsigned) args->file_count) == 0;
 }
 
 //  Whether the kernel knows what we use

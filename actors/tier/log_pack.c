@@ -53,9 +53,8 @@ static uint8_t *s_add (umbp_log_pack_t *pack, const umbp_log_note_t *note, uint3
         memcpy (head + UMBP_LOG_RECORD_BYTES, note->key, note->key_size);
     packed->note.key = head + UMBP_LOG_RECORD_BYTES;
     pack->used += room;
-    pack->entry_bytes += record == UMBP_LOG_NONE
-                             ? note->size / TOMB_BYTES * UMBP_LOG_ENTRY_BYTES
-                             : umbp_log_entry_bytes (note);
+    pack->entry_bytes += record == UMBP_LOG_NONE ? note->size / TOMB_BYTES * UMBP_LOG_ENTRY_BYTES
+                                                 : umbp_log_entry_bytes (note);
     return head + data;
 }
 
@@ -72,8 +71,8 @@ static void s_finish (umbp_log_t *self, umbp_log_pack_t *pack, uint64_t place)
         packed->note.place += place;
         packed->note.seq = self->segments[request->segment].seq;
         if (packed->record == UMBP_LOG_NONE)
-            packed->note.sum = XXH3_64bits (head + umbp_log_note_data (&packed->note),
-                                            packed->note.size);
+            packed->note.sum =
+                XXH3_64bits (head + umbp_log_note_data (&packed->note), packed->note.size);
         umbp_log_put_note (&packed->note, request->drive->id, head);
         if (packed->record != UMBP_LOG_NONE && !packed->moves) {
             umbp_log_slot_t *slot = umbp_log_slot (self, packed->record);
@@ -89,12 +88,13 @@ static int s_write (umbp_log_t *self, umbp_log_drive_t *drive, umbp_log_pack_t *
     umbp_log_request_t *request = &pack->request;
     uint64_t place;
     size_t bytes = umbp_log_up (pack->used, UMBP_LOG_BLOCK);
-    int rc = umbp_log_reserve (self, drive, bytes, pack->entry_bytes, inner, &request->open, &place);
+    int rc =
+        umbp_log_reserve (self, drive, bytes, pack->entry_bytes, inner, &request->open, &place);
     if (rc < 0)
         return rc;
     request->drive = drive;
     request->segment = request->open->segment;
-    request->since = self->now;
+    request->since = 0;
     s_finish (self, pack, place);
     memset (request->stage + pack->used, 0, bytes - pack->used);
     request->iov = request->own;
@@ -200,7 +200,9 @@ void umbp_log_bury (umbp_log_t *self, uint32_t segment, uint32_t place8)
     if (drive->tomb_count == 0)
         drive->tombs_since = self->now;
     drive->tombs[drive->tomb_count++] = (umbp_log_tomb_t) {
-        self->segments[segment].seq, segment - drive->first, place8,
+        self->segments[segment].seq,
+        segment - drive->first,
+        place8,
     };
     drive->tombs_told++;
 }
@@ -223,7 +225,8 @@ static void s_add_tombs (umbp_log_t *self, umbp_log_drive_t *drive)
 {
     while (drive->tomb_count > 0) {
         size_t count = drive->tomb_count < TOMBS_OF_RECORD ? drive->tomb_count : TOMBS_OF_RECORD;
-        umbp_log_note_t note = { .type = UMBP_LOG_TYPE_TOMBS, .serial = ++self->serial,
+        umbp_log_note_t note = { .type = UMBP_LOG_TYPE_TOMBS,
+                                 .serial = ++self->serial,
                                  .size = (uint32_t) (count * TOMB_BYTES) };
         umbp_log_pack_t *pack = s_inner (self, drive, umbp_log_note_room (&note));
         if (!pack)
@@ -311,7 +314,8 @@ static void s_tombs_ended (umbp_log_t *self, umbp_log_pack_t *pack, umbp_log_pac
     for (size_t at = 0; at < packed->note.size; at += TOMB_BYTES) {
         umbp_log_tomb_t tomb;
         memcpy (&tomb, packed->note.key + at, TOMB_BYTES);
-        umbp_log_note_t note = { .type = UMBP_LOG_TYPE_TOMBS, .serial = tomb.seq,
+        umbp_log_note_t note = { .type = UMBP_LOG_TYPE_TOMBS,
+                                 .serial = tomb.seq,
                                  .size = tomb.segment, .place = tomb.place8 };
         if (request->status == 0) {
             umbp_log_add_entry (request->open, &note);

@@ -90,7 +90,8 @@ static bool s_take_bounced (umbp_log_t *self, umbp_log_request_t *request)
     uint64_t position = request->position + request->done, lead = position % UMBP_LOG_BLOCK;
     uint64_t left = request->length - request->done;
     uint64_t got = left < UMBP_LOG_BOUNCE - lead ? left : UMBP_LOG_BOUNCE - lead;
-    umbp_log_scatter (request->data, request->data_count, request->done, request->bounce + lead, got);
+    umbp_log_scatter (request->data, request->data_count, request->done, request->bounce + lead,
+                      got);
     request->done += got;
     if (request->done == request->length)
         return false;

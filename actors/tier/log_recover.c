@@ -61,7 +61,8 @@ static bool s_read (int file, uint8_t *out, size_t bytes, uint64_t offset)
 
 static uint8_t *s_aligned (size_t bytes)
 {
-    uint8_t *memory = aligned_alloc (UMBP_LOG_BLOCK, umbp_log_up (bytes ? bytes : 1, UMBP_LOG_BLOCK));
+    uint8_t *memory =
+        aligned_alloc (UMBP_LOG_BLOCK, umbp_log_up (bytes ? bytes : 1, UMBP_LOG_BLOCK));
     assert (memory);
     return memory;
 }
@@ -108,7 +109,9 @@ static void s_keep_note (void *arg, const umbp_log_note_t *note)
 static void s_keep_tomb (void *arg, const umbp_log_tomb_t *tomb)
 {
     loaded_t *loaded = ((window_t *) arg)->loaded;
-    umbp_log_note_t note = { .type = UMBP_LOG_TYPE_TOMBS, .serial = tomb->seq, .size = tomb->segment,
+    umbp_log_note_t note = { .type = UMBP_LOG_TYPE_TOMBS,
+                             .serial = tomb->seq,
+                             .size = tomb->segment,
                              .place = tomb->place8 };
     if (loaded->tomb_count == loaded->tomb_room) {
         loaded->tomb_room = loaded->tomb_room ? 2 * loaded->tomb_room : 256;
@@ -128,7 +131,8 @@ static const uint8_t *s_fetch (void *arg, uint64_t offset, size_t length, size_t
         window->length = left < WINDOW ? left : WINDOW;
         if (!s_read (window->file, window->bytes, window->length, window->base + window->first)) {
             window->length = UMBP_LOG_BLOCK;        //  As far as it can be read
-            if (!s_read (window->file, window->bytes, window->length, window->base + window->first)) {
+            if (!s_read (window->file, window->bytes, window->length,
+                         window->base + window->first)) {
                 window->length = 0;
                 return NULL;
             }
@@ -166,7 +170,8 @@ static uint64_t s_newest_seq (window_t *window, uint64_t id)
         if (!bytes)
             continue;
         memcpy (&seq, bytes + 8, sizeof seq);       //  It is believed if the head's sum matches
-        if (seq > newest && umbp_log_get_note (&note, bytes, got, id, seq, at, window->segment_bytes))
+        if (seq > newest
+            && umbp_log_get_note (&note, bytes, got, id, seq, at, window->segment_bytes))
             newest = seq;
     }
     free (window->bytes);
@@ -178,8 +183,8 @@ static bool s_load_table (window_t *window, const umbp_log_trailer_t *trailer)
     uint8_t *table = s_aligned (trailer->table_bytes);
     uint64_t end = window->base + window->segment_bytes - UMBP_LOG_BLOCK;
     bool good = s_read (window->file, table, trailer->table_bytes, end - trailer->table_bytes)
-                && umbp_log_walk_table (trailer, table, window->segment_bytes, s_keep_note, s_keep_tomb,
-                                        window);
+                && umbp_log_walk_table (trailer, table, window->segment_bytes, s_keep_note,
+                                        s_keep_tomb, window);
     free (table);
     window->loaded->tail = trailer->tail;
     return good;
@@ -190,7 +195,8 @@ static void s_load (loader_t *loader, uint32_t index)
     umbp_log_t *self = loader->self;
     umbp_log_drive_t *drive = umbp_log_drive_of (self, index);
     loaded_t *loaded = &loader->loaded[index];
-    window_t window = { .file = drive->file, .base = umbp_log_base (self, drive, index),
+    window_t window = { .file = drive->file,
+                        .base = umbp_log_base (self, drive, index),
                         .segment_bytes = self->segment_bytes, .loaded = loaded };
     uint8_t *blocks = s_aligned (2 * UMBP_LOG_BLOCK);
     bool has_head = s_read (drive->file, blocks, UMBP_LOG_BLOCK, window.base);
@@ -201,10 +207,10 @@ static void s_load (loader_t *loader, uint32_t index)
     umbp_log_trailer_t trailer;
     bool headed = has_head && umbp_log_get_head (&head, blocks, drive->id)
                   && head.index == index - drive->first;
-    bool sealed = has_end
-                  && umbp_log_get_trailer (&trailer, blocks + UMBP_LOG_BLOCK, drive->id,
-                                           self->segment_bytes)
-                  && trailer.index == index - drive->first;
+    bool sealed =
+        has_end
+        && umbp_log_get_trailer (&trailer, blocks + UMBP_LOG_BLOCK, drive->id, self->segment_bytes)
+        && trailer.index == index - drive->first;
     free (blocks);
     if (headed) {
         loaded->seq = head.seq;
@@ -474,7 +480,8 @@ static bool s_has_room_for_table (const umbp_log_t *self, const loaded_t *loaded
 }
 
 //  A table for one that had to be read whole, and a head if that was damaged
-static bool s_seal (umbp_log_t *self, umbp_log_drive_t *drive, uint32_t index, const loaded_t *loaded)
+static bool s_seal (umbp_log_t *self, umbp_log_drive_t *drive, uint32_t index,
+                    const loaded_t *loaded)
 {
     if (!s_has_room_for_table (self, loaded))
         return false;
@@ -486,11 +493,12 @@ static bool s_seal (umbp_log_t *self, umbp_log_drive_t *drive, uint32_t index, c
     umbp_log_head_t head = { drive->id, loaded->seq, index - drive->first, false };
     umbp_log_put_head (&head, block);
     umbp_log_pass ("reseal");
-    bool sealed = fdatasync (drive->file) == 0
-                  && pwrite (drive->file, table, bytes, (off_t) (base + self->segment_bytes - bytes))
-                         == (ssize_t) bytes
-                  && (!loaded->damaged
-                      || pwrite (drive->file, block, UMBP_LOG_BLOCK, (off_t) base) == UMBP_LOG_BLOCK);
+    bool sealed =
+        fdatasync (drive->file) == 0
+        && pwrite (drive->file, table, bytes, (off_t) (base + self->segment_bytes - bytes))
+               == (ssize_t) bytes
+        && (!loaded->damaged
+            || pwrite (drive->file, block, UMBP_LOG_BLOCK, (off_t) base) == UMBP_LOG_BLOCK);
     s_free_open (open);
     free (table);
     free (block);
@@ -517,7 +525,8 @@ static bool s_take_up (umbp_log_t *self, umbp_log_drive_t *drive, uint32_t index
 }
 
 //  The newest one, if there is room left in it
-static uint32_t s_last (const umbp_log_t *self, const umbp_log_drive_t *drive, const loaded_t *loaded)
+static uint32_t s_last (const umbp_log_t *self, const umbp_log_drive_t *drive,
+                        const loaded_t *loaded)
 {
     uint32_t last = UMBP_LOG_NONE;
     for (uint32_t index = drive->first; index < drive->first + drive->count; index++)
@@ -531,6 +540,16 @@ static uint32_t s_last (const umbp_log_t *self, const umbp_log_drive_t *drive, c
     return left >= self->segment_bytes / GOES_ON_SHARE ? last : UMBP_LOG_NONE;
 }
 
+//  Nothing was found in it, but its head is not that of a free one
+static void s_clear_head (umbp_log_t *self, umbp_log_drive_t *drive, uint32_t index)
+{
+    uint8_t *block = s_aligned (UMBP_LOG_BLOCK);
+    memset (block, 0, UMBP_LOG_BLOCK);
+    if (pwrite (drive->file, block, UMBP_LOG_BLOCK, (off_t) umbp_log_base (self, drive, index)) < 0)
+        drive->state = umbp_log_status (errno);
+    free (block);
+}
+
 static void s_begin_drive (umbp_log_t *self, umbp_log_drive_t *drive, const loaded_t *loaded)
 {
     uint32_t last = drive->read_only ? UMBP_LOG_NONE : s_last (self, drive, loaded);
@@ -542,6 +561,8 @@ static void s_begin_drive (umbp_log_t *self, umbp_log_drive_t *drive, const load
             drive->next_seq = one->seq + 1;
         self->stats.torn += one->torn;
         self->stats.bad_headers += one->damaged;
+        if (one->damaged && !one->used && !one->bad && !drive->read_only)
+            s_clear_head (self, drive, index);
         if (!one->used)
             continue;
         if (index == last && s_take_up (self, drive, index, one))

@@ -42,7 +42,7 @@ typedef struct {
     uint8_t state, packed;
 } umbp_log_slot_t;
 
-_Static_assert (sizeof (umbp_log_slot_t) == 32, "log.h says so");
+_Static_assert(sizeof (umbp_log_slot_t) == 32, "log.h says so");
 
 typedef enum {
     UMBP_LOG_SEGMENT_FREE = 0,
@@ -74,7 +74,8 @@ typedef struct umbp_log_open_segment {
     uint64_t table_reserved;            //  With those entries whose records are being written
     uint64_t entries;
     unsigned writing;                   //  Records under way
-    bool headed, closing, tabled;       //  Its head is on disk; nothing is added; its table is being written
+    bool headed, closing,
+        tabled; //  Its head is on disk; nothing is added; its table is being written
     int error;
     uint64_t need;                      //  Sync before the table is written; 0: not known yet
     struct umbp_log_open_segment *next;
@@ -168,6 +169,7 @@ struct umbp_log_drive {
     umbp_log_pack_t *pack;              //  Open: what is moved
 
     umbp_log_clean_phase_t phase;
+    int64_t clean_at;                   //  When it is worth looking again
     umbp_log_request_t clean;
     uint32_t victim;
     bool evicts;
@@ -263,14 +265,16 @@ void umbp_log_scatter (const struct iovec *data, unsigned count, uint64_t offset
 //  log_write.c
 //  Room in the segment that is being filled, or the next one. inner: for cleaning and tombstones, which may take the
 //  last free segment. 0, and the open segment and place; else why not.
-int umbp_log_reserve (umbp_log_t *self, umbp_log_drive_t *drive, uint64_t room, uint64_t entry_bytes,
-                      bool inner, umbp_log_open_t **open_p, uint64_t *place_p);
+int umbp_log_reserve (umbp_log_t *self, umbp_log_drive_t *drive, uint64_t room,
+                      uint64_t entry_bytes, bool inner, umbp_log_open_t **open_p,
+                      uint64_t *place_p);
 //  A directory to write to next; NULL, and why
 umbp_log_drive_t *umbp_log_choose (umbp_log_t *self, uint64_t room, uint64_t entry_bytes,
                                    int *status_p);
 void umbp_log_add_entry (umbp_log_open_t *open, const umbp_log_note_t *note);
 void umbp_log_fail (umbp_log_t *self, umbp_log_drive_t *drive, int status);
-void umbp_log_wait_disk (umbp_log_t *self, umbp_log_request_t *request);    //  Written: now until it counts
+void umbp_log_wait_disk (umbp_log_t *self,
+                         umbp_log_request_t *request); //  Written: now until it counts
 void umbp_log_settle (umbp_log_t *self, umbp_log_drive_t *drive);           //  What can go on
 void umbp_log_close_open (umbp_log_t *self, umbp_log_drive_t *drive);
 void umbp_log_appended (umbp_log_t *self, umbp_log_request_t *request);     //  Its job ended
@@ -302,7 +306,8 @@ void umbp_log_clean_ended (umbp_log_t *self, umbp_log_request_t *request);
 void umbp_log_copied (umbp_log_t *self, umbp_log_request_t *request);       //  A job of a copy ended
 void umbp_log_copy_ended (umbp_log_t *self, umbp_log_request_t *request);
 //  A record's copy counts: it is at the new place from now on, status 0; or it stays, or is damaged
-void umbp_log_moved (umbp_log_t *self, uint32_t record, uint32_t segment, uint64_t place, int status);
+void umbp_log_moved (umbp_log_t *self, uint32_t record, uint32_t segment, uint64_t place,
+                     int status);
 
 //  log_recover.c
 void umbp_log_recover (umbp_log_t *self);

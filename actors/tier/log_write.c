@@ -71,7 +71,8 @@ static void s_open_next (umbp_log_t *self, umbp_log_drive_t *drive)
     *open = (umbp_log_open_t) { .drive = drive, .segment = segment, .tail = UMBP_LOG_BLOCK };
     drive->open = open;
     uint8_t *block = s_aligned (UMBP_LOG_BLOCK);
-    umbp_log_head_t head = { drive->id, self->segments[segment].seq, segment - drive->first, false };
+    umbp_log_head_t head = { drive->id, self->segments[segment].seq, segment - drive->first,
+                             false };
     umbp_log_put_head (&head, block);
     umbp_log_pass ("head");
     umbp_log_submit (self, s_extra (drive, UMBP_LOG_REQUEST_HEAD, open, block, UMBP_LOG_BLOCK),
@@ -106,8 +107,8 @@ static int s_usable (const umbp_log_t *self, const umbp_log_drive_t *drive)
     return drive->state && self->now < drive->retry_at ? drive->state : 0;
 }
 
-int umbp_log_reserve (umbp_log_t *self, umbp_log_drive_t *drive, uint64_t room, uint64_t entry_bytes,
-                      bool inner, umbp_log_open_t **open_p, uint64_t *place_p)
+int umbp_log_reserve (umbp_log_t *self, umbp_log_drive_t *drive, uint64_t room,
+                      uint64_t entry_bytes, bool inner, umbp_log_open_t **open_p, uint64_t *place_p)
 {
     int status = s_usable (self, drive);
     if (status == 0)
@@ -189,8 +190,8 @@ static unsigned s_direct_pieces (umbp_log_request_t *request)
     }
     if (request->tail) {
         uint8_t *tail = request->stage + UMBP_LOG_BLOCK;
-        umbp_log_gather (request->data, request->data_count, request->note.size - request->tail, tail,
-                         request->tail);
+        umbp_log_gather (request->data, request->data_count, request->note.size - request->tail,
+                         tail, request->tail);
         memset (tail + request->tail, 0, UMBP_LOG_BLOCK - request->tail);
         request->iov[count++] = (struct iovec) { tail, UMBP_LOG_BLOCK };
     }

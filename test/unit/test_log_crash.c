@@ -8,11 +8,12 @@
 #include <sys/wait.h>
 
 #define KEYS 64
-#define VERSIONS_MAX 4096
+#define VERSIONS_MAX 8192
 #define WRITES_MAX 4096
 #define ARENA (UINT64_C (96) << 20)
 #define STEPS_MAX 1500
 #define SLOTS 8
+#define TRIES_MAX 12                    //  Until one is killed at its point
 
 //  What a dead process leaves to its parent
 typedef struct {
@@ -137,7 +138,9 @@ static void s_put (victim_t *self, uint32_t key, unsigned slot)
     char name[32];
     snprintf (name, sizeof name, "key %u", key);
     test_log_fill (s_memory[slot], size, s_content (key, version));
-    umbp_log_record_t record = { .key = name, .key_size = strlen (name), .size = size,
+    umbp_log_record_t record = { .key = name,
+                                 .key_size = strlen (name),
+                                 .size = size,
                                  .sum = XXH3_64bits (s_memory[slot], size),
                                  .depth = (uint16_t) version };
     s_shared->sizes[key][version] = size;
@@ -259,8 +262,8 @@ static void s_look (const char *point)
             printf ("[%s: key %u: version %u, not %u] ", point, key, found[key], durable);
         CU_ASSERT (fine);
         if (found[key])
-            CU_ASSERT (s_matches (log, ats[key], key, found[key],
-                                  s_shared->sizes[key][found[key]]));
+            CU_ASSERT (
+                s_matches (log, ats[key], key, found[key], s_shared->sizes[key][found[key]]));
         s_shared->keys[key].durable = found[key];
         s_shared->keys[key].removed = s_shared->keys[key].left = false;
     }
@@ -274,14 +277,15 @@ static void s_die_at (const char *point, int rounds, bool power)
     test_log_folder (s_folder, sizeof s_folder);
     int killed = 0;
     uint64_t acknowledged = 0;
-    for (int round = 0; round < rounds; round++) {
+    bool fresh = true;                  //  There are versions left to write
+    for (int round = 0; fresh && (round < rounds || (killed == 0 && round < TRIES_MAX)); round++) {
         snprintf (s_shared->point, sizeof s_shared->point, "%s", point);
-        bool once = strcmp (point, "reopen") == 0;
-        s_shared->left = once ? 1 : 1 + s_draw (round % 2 ? 60 : 4);
-        s_shared->write_first = s_shared->write_count = s_shared->arena_used = s_shared->sync_at = 0;
+        bool now = round >= rounds || strcmp (point, "reopen") == 0;
+        s_shared->left = now ? 1 : 1 + s_draw (round % 2 ? 60 : 4);
+        s_shared->write_first = s_shared->write_count = 0;
+        s_shared->arena_used = s_shared->sync_at = 0;
         for (uint32_t key = 0; key < KEYS; key++)
-            if (s_shared->keys[key].newest > VERSIONS_MAX / KEYS - 8)
-                round = rounds;         //  Enough of these
+            fresh = fresh && s_shared->keys[key].newest < VERSIONS_MAX / KEYS - 24;
         umbp_splitmix (&s_random);
         fflush (NULL);
         pid_t pid = fork ();
@@ -302,33 +306,41 @@ static void s_die_at (const char *point, int rounds, bool power)
     test_log_remove (s_folder);
 }
 
-static int s_rounds = 4;
+static int s_rounds = 2;
+
+//  So many rounds, some at a time in the same folder
+static void s_die_often (const char *point, bool power)
+{
+    for (int left = s_rounds; left > 0; left -= 4)
+        s_die_at (point, left < 4 ? left : 4, power);
+}
 
 static const char *const s_points[] = {
-    "append", "written", "head", "sync", "synced", "table", "sealed", "pack", "packed", "inner",
-    "clean", "copy", "copied", "free", "freed", "reopen",
+    "append", "written", "head",  "sync", "synced", "table", "sealed", "pack",
+    "packed", "inner",   "clean", "copy", "copied", "free",  "freed",  "reopen",
 };
 
 static void test_killed (void)
 {
     for (size_t index = 0; index < sizeof s_points / sizeof *s_points; index++)
-        s_die_at (s_points[index], s_rounds, false);
+        s_die_often (s_points[index], false);
 }
 
 static void test_power_lost (void)
 {
     for (size_t index = 0; index < sizeof s_points / sizeof *s_points; index++)
-        s_die_at (s_points[index], s_rounds, true);
+        s_die_often (s_points[index], true);
 }
 
 int main (int argc, char **argv)
 {
     alarm (argc > 2 ? 3000 : 280);
     s_seed = argc > 1 ? strtoull (argv[1], NULL, 10) : (uint64_t) umbp_clock_ms ();
-    s_rounds = argc > 2 ? atoi (argv[2]) : 4;
+    s_rounds = argc > 2 ? atoi (argv[2]) : s_rounds;
     s_random = s_seed;
     printf ("seed %" PRIu64 "\n", s_seed);
-    s_shared = mmap (NULL, sizeof *s_shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    s_shared =
+        mmap (NULL, sizeof *s_shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     s_arena = mmap (NULL, ARENA, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     for (size_t slot = 0; slot < SLOTS; slot++)
         s_memory[slot] = test_log_memory (SIZE_MOST);
