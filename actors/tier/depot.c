@@ -315,9 +315,13 @@ static void s_released (umbp_depot_t *self, uint32_t number)
     s_job_free (self, number);
 }
 
+//  Unless the owner dropped it meanwhile: then its number may be that of another block by now
 static void s_left (umbp_depot_t *self, const umbp_log_event_t *event)
 {
-    umbp_store_block (self->store, event->item)->place = UMBP_STORE_NOWHERE;
+    umbp_block_t *block = umbp_store_block (self->store, event->item);
+    if (block->state != UMBP_BLOCK_LIVE || block->place != event->at)
+        return;
+    block->place = UMBP_STORE_NOWHERE;
     umbp_depot_word_t word = { UMBP_DEPOT_LEFT, event->item, 0, event->status };
     self->fn (self->owner, &word);
 }

@@ -135,6 +135,7 @@ typedef struct {
     umbp_depot_t *depot;                //  NULL: blocks are in pages alone
     umbp_sleeper_t sleepers[UMBP_SLEEPERS_MAX];
     size_t asleep;
+    int disk_state;                     //  As it was logged last
     umbp_board_t *board;                //  NULL: nobody could read it
     umbp_leases_t *leases;
     umbp_announce_t *announce;

@@ -140,9 +140,24 @@ static void s_on_depot (void *owner, const umbp_depot_word_t *word)
         umbp_manager_saved (self, word);
 }
 
+//  Say it once when the disk fails, and when it is well again
+static void s_watch_disk (umbp_manager_t *self)
+{
+    int state = umbp_depot_stats (self->depot).log.state;
+    if (state == self->disk_state)
+        return;
+    self->disk_state = state;
+    if (state < 0)
+        zsys_error ("%s: the disk: %s: blocks that are there can be read, as far as it goes",
+                    self->args.name, umbp_strerror (state));
+    else
+        zsys_warning ("%s: the disk is well again", self->args.name);
+}
+
 void umbp_manager_work_depot (umbp_manager_t *self, int64_t now)
 {
     umbp_depot_tick (self->depot, now);
+    s_watch_disk (self);
     s_go_on_all (self, now);
     umbp_announce_send (self->announce);
 }
