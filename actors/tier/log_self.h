@@ -1,5 +1,5 @@
-//  actors/tier/log_self.h - the state of a segment log, shared by the files that make it up: log.c (life, records,
-//  events), log_write.c (appending, sealing, syncs), log_pack.c (small records, tombstones), log_read.c,
+//  actors/tier/log_self.h - the state of a segment log, shared by the files that make it up: log.c (records, events,
+//  time), log_open.c, log_write.c (appending, sealing, syncs), log_pack.c (small records, tombstones), log_read.c,
 //  log_clean.c, log_recover.c. Nobody else includes this.
 #ifndef UMBP_LOG_SELF_H
 #define UMBP_LOG_SELF_H
@@ -251,6 +251,7 @@ uint64_t umbp_log_room (const umbp_log_slot_t *slot);            //  Bytes on di
 uint64_t umbp_log_at (const umbp_log_t *self, uint32_t record);
 void umbp_log_say (umbp_log_t *self, umbp_log_event_type_t type, int status, uint32_t item,
                    uint64_t tag, uint64_t at);
+void umbp_log_reap (umbp_log_t *self);                  //  Jobs that ended
 int umbp_log_status (int error);                        //  Of an errno
 umbp_log_request_t *umbp_log_take_request (umbp_log_t *self, umbp_log_request_kind_t kind);
 void umbp_log_give_request (umbp_log_t *self, umbp_log_request_t *request);
