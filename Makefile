@@ -34,6 +34,7 @@ HELPERS := $(filter-out $(MAINS),$(wildcard bin/*.c))
 UNIT := $(wildcard test/unit/test_*.c)
 FUZZ := $(wildcard test/fuzz/fuzz_*.c)
 CHAOS := $(wildcard test/chaos/*.c)
+NODE += $(wildcard actors/worker/*.c)
 GUEST := $(wildcard test/guest/*.c)
 PLUGIN := $(wildcard cluster/verbs/*.c)          #  Built where libibverbs-dev is
 FUZZED := $(COMMON) bin/config.c bin/config_value.c bin/node_settings.c bin/suggest.c bin/units.c \

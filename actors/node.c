@@ -24,6 +24,7 @@
 #include "actors/tier/manager.h"
 #include "actors/tier/pace.h"
 #include "actors/verbs.h"
+#include "actors/worker.h"
 #include "cluster/bulk/host.h"
 #include "cluster/discovery/beacon.h"
 #include "cluster/discovery/gossip.h"
@@ -351,6 +352,8 @@ static void s_name_actors (umbp_node_t *self)
         self->names[count++] = "gate";
     if (*self->options.etcd_endpoints)
         self->names[count++] = "etcd";
+    if (*self->options.worker_state_dir)
+        self->names[count++] = "worker";
     if (*self->options.gateway_listen)
         self->names[count++] = "gateway";
 }
@@ -361,6 +364,17 @@ static bool s_start_gateway (umbp_node_t *self)
                                  .listen = self->options.gateway_listen, .actors = self->names };
     return !*self->options.gateway_listen
            || s_add (self, umbp_gateway_new (&args, self->gateway, sizeof self->gateway));
+}
+
+static bool s_start_worker (umbp_node_t *self)
+{
+    const umbp_node_options_t *o = &self->options;
+    umbp_worker_args_t args = { .home = &self->home,
+                                .folder = o->worker_state_dir,
+                                .logs = o->worker_log_dir, .policy = o->worker_isolation,
+                                .backoff_ms = o->worker_backoff_ms,
+                                .grace_ms = o->worker_grace_ms, .poll_ms = o->worker_poll_ms };
+    return !*o->worker_state_dir || s_add (self, umbp_worker_new (&args));
 }
 
 static bool s_start_actors (umbp_node_t *self, int *err)
@@ -379,7 +393,7 @@ static bool s_start_actors (umbp_node_t *self, int *err)
     return s_add (self, umbp_index_new (&index)) && s_add (self, umbp_eviction_new (&eviction))
            && s_start_limited_tier (self, seed, err) && s_add (self, umbp_extkv_new (&extkv))
            && s_add (self, umbp_router_new (&router)) && s_add (self, umbp_migrator_new (&migrator))
-           && s_start_gateway (self) && s_start_registry (self) && s_start_discovery (self);
+           && s_start_worker (self) && s_start_gateway (self) && s_start_registry (self) && s_start_discovery (self);
 }
 
 //  --------------------------------------------------------------------------------------------------
@@ -420,8 +434,10 @@ static bool s_start_link (umbp_node_t *self)
     if (streq (self->options.rdma, "auto"))
         self->rdma = umbp_verbs_actor_open (self->options.rdma_plugin, self->options.rdma_devices,
                                             self->options.rdma_gid, &self->rdma_api);
-    if (self->rdma)                     //  Else who asks for it is told at once that it is not there
-        args.actors = UMBP_LINK_ACTORS ",verbs";
+    char actors[512];                   //  Who asks for others is told at once that they are not there
+    snprintf (actors, sizeof actors, UMBP_LINK_ACTORS "%s%s", self->rdma ? ",verbs" : "",
+              *self->options.worker_state_dir ? ",worker" : "");
+    args.actors = actors;
     if (self->options.insecure)
         zsys_warning ("node: security/insecure is set: nothing is encrypted, and whoever reaches "
                       "%s can read, write and remove everything",
