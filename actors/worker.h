@@ -20,7 +20,8 @@ typedef struct umbp_worker_sink umbp_worker_sink_t;
 typedef struct {
     void *self;
     void (*start) (void *self, umbp_post_t *post, umbp_worker_sink_t *sink);   //  Before all else
-    void (*list) (void *self);          //  Now and then: what is there? Answer: umbp_worker_found
+    void (*list) (void *self);          //  Now and then: what is there? Answer: umbp_worker_found,
+                                        //  also if that is nothing: before it nobody gets any
     int (*split) (void *self, uint64_t ticket, const char *device, const char *template);
     int (*join) (void *self, uint64_t ticket, const char *partition);
     void (*destroy) (void **self_p);

@@ -234,6 +234,7 @@ static void s_fail (umbp_worker_t *self, umbp_worker_row_t *row, int err, const 
     row->retry_at = zclock_mono () + UMBP_WORKER_RETRY_MS;
     umbp_worker_refuse (self, row, err, row->reason);
     row->gone |= row->made;
+    self->again |= row->made;
     self->counts.failed++;
     if (!news)
         return;
@@ -325,6 +326,8 @@ static void s_hold (umbp_worker_t *self, umbp_worker_row_t *row)
 //  Devices, then the process
 static void s_go_on (umbp_worker_t *self, umbp_worker_row_t *row, int64_t now)
 {
+    if (self->has_provider && !self->listed)
+        return;                         //  Nobody knows yet what there is
     if (umbp_allocator_state (self->allocator, row->record.uid) == UMBP_HOLD_NONE
         && now >= row->retry_at)
         s_claim (self, row);

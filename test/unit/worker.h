@@ -6,6 +6,7 @@
 #include <czmq.h>
 #include <dirent.h>
 #include <jansson.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -25,9 +26,9 @@ static inline void folder_empty (const char *path)
 {
     DIR *dir = opendir (path);
     for (struct dirent *entry = dir ? readdir (dir) : NULL; entry; entry = readdir (dir)) {
-        char name[PATH_MAX];
+        char name[PATH_MAX + 256];
         struct stat info;
-        snprintf (name, sizeof name, "%s/%s", path, entry->d_name);
+        snprintf (name, sizeof name, "%.4000s/%.255s", path, entry->d_name);
         if (streq (entry->d_name, ".") || streq (entry->d_name, "..") || lstat (name, &info) == -1)
             continue;
         if (S_ISDIR (info.st_mode)) {
