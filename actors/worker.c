@@ -97,9 +97,8 @@ static void s_list_row (list_t *list, const umbp_worker_row_t *row, int64_t now)
     list->codes[at] = record->exit_code < 0 || record->exit_code > 255
                           ? UINT16_MAX
                           : (uint16_t) record->exit_code;
-    int64_t wait = pid || !umbp_worker_has_process (record)
-                       ? 0
-                       : umbp_process_next (row->process) - now;
+    int64_t wait =
+        pid || !umbp_worker_has_process (record) ? 0 : umbp_process_next (row->process) - now;
     list->waits_ms[at] = wait > 0 ? (uint32_t) wait : 0;
     list->device_counts[at] = (uint8_t) record->device_count;
     for (size_t index = 0; index < record->device_count; index++) {
@@ -291,8 +290,9 @@ static void s_allocate (void *owner, const umbp_mail_t *mail)
     }
     umbp_worker_row_t *row = umbp_worker_find (self, wanted.uid);
     if (row && (row->gone || row->over || row->record.state == UMBP_WORKER_TERMINATED))
-        umbp_post_refuse (self->post, mail->origin, UMBP_ESTALE, "uid",
-                          "this worker is terminated: take another uid, or remove its record first");
+        umbp_post_refuse (
+            self->post, mail->origin, UMBP_ESTALE, "uid",
+            "this worker is terminated: take another uid, or remove its record first");
     else if (row && !umbp_worker_record_same_devices (&row->record, &wanted))
         umbp_post_refuse (self->post, mail->origin, UMBP_EEXIST, "uid",
                           "it has other devices, or another mode: release it first");
@@ -464,8 +464,9 @@ static void s_stat (void *owner, umbp_gauges_t *stats)
     umbp_gauges_add (stats, "processes", processes);
     umbp_gauges_add (stats, "devices", umbp_allocator_devices (self->allocator));
     umbp_gauges_add (stats, "holds", umbp_allocator_holds (self->allocator));
-    umbp_gauges_add (stats, "files_bad", umbp_state_is_bad (self->state, UMBP_STATE_WORKERS)
-                                             + umbp_state_is_bad (self->state, UMBP_STATE_DEVICES));
+    umbp_gauges_add (stats, "files_bad",
+                     umbp_state_is_bad (self->state, UMBP_STATE_WORKERS)
+                         + umbp_state_is_bad (self->state, UMBP_STATE_DEVICES));
     umbp_gauges_add (stats, "added", self->counts.added);
     umbp_gauges_add (stats, "removed", self->counts.removed);
     umbp_gauges_add (stats, "updated", self->counts.updated);

@@ -45,7 +45,7 @@ const umbp_command_t umbp_commands[] = {
     { "workers", "[NODE]", 0, 1, 0, umbp_console_workers,
       "one line for each worker of a node: its devices, its process" },
     { "worker", "(start UID | stop UID | release UID | allocate UID MODE DEVICE... | events [NUMBER]) "
-                "[--node NODE]",
+      "[--node NODE]",
       1, -1, UMBP_OPTION_NODE, umbp_console_worker,
       "let its process run again; end it until then; end it for ever and free its devices; give "
       "devices to a worker; what happened since that event" },

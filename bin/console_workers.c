@@ -145,9 +145,9 @@ int umbp_console_workers (umbp_console_t *self, int argc, char **argv)
         return end;
     const umbp_msg_workers_ok_t *ok = &answer->workers_ok;
     json_t *rows = s_rows (ok);
-    json_t *doc = json_pack ("{s:o, s:O, s:o}", "folder",
-                             umbp_view_text (ok->folder.data, ok->folder.size), "workers", rows,
-                             "files_bad", umbp_view_number (ok->bad));
+    json_t *doc =
+        json_pack ("{s:o, s:O, s:o}", "folder", umbp_view_text (ok->folder.data, ok->folder.size),
+                   "workers", rows, "files_bad", umbp_view_number (ok->bad));
     if (!umbp_console_json (self, doc))
         s_show (self, rows, ok->bad);
     json_decref (doc);
@@ -161,7 +161,8 @@ int umbp_console_workers (umbp_console_t *self, int argc, char **argv)
 //  "done: UID", or a document
 static int s_done (umbp_console_t *self, const char *action, const char *uid)
 {
-    json_t *doc = json_pack ("{s:s, s:o}", "done", action, "uid", umbp_view_text (uid, strlen (uid)));
+    json_t *doc =
+        json_pack ("{s:s, s:o}", "done", action, "uid", umbp_view_text (uid, strlen (uid)));
     if (!umbp_console_json (self, doc))
         printf ("%s: %s\n", action, uid);
     json_decref (doc);
@@ -180,11 +181,11 @@ static int s_show_allocated (umbp_console_t *self, const char *uid,
         json_object_set_new (env, json_string_value (text), s_next (&values));
         json_decref (text);
     }
-    json_t *doc = json_pack ("{s:o, s:o, s:O}", "uid", umbp_view_text (uid, strlen (uid)), "devices",
-                             s_devices (&devices, &parts, ok->devices.count), "env", env);
+    json_t *doc =
+        json_pack ("{s:o, s:o, s:O}", "uid", umbp_view_text (uid, strlen (uid)), "devices",
+                   s_devices (&devices, &parts, ok->devices.count), "env", env);
     if (!umbp_console_json (self, doc))
-        json_object_foreach (env, name, value)
-            printf ("%s=%s\n", name, json_string_value (value));
+        json_object_foreach (env, name, value) printf ("%s=%s\n", name, json_string_value (value));
     json_decref (env);
     json_decref (doc);
     return UMBP_CONSOLE_OK;
@@ -245,13 +246,14 @@ static int s_events (umbp_console_t *self, const char *address, const char *sinc
     json_t *rows = json_array ();
     for (size_t index = 0; index < ok->uids.count; index++)
         json_array_append_new (
-            rows, json_pack ("{s:o, s:o, s:o, s:s, s:s, s:o, s:o}", "number",
-                             umbp_view_number (ok->last - ok->uids.count + index + 1), "age_ms",
-                             umbp_view_number (umbp_u64s_at (ok->ages_ms, index)), "uid",
-                             s_next (&uids), "event", WORD (s_kinds, umbp_u8s_at (ok->kinds, index)),
-                             "state", WORD (s_states, umbp_u8s_at (ok->states, index)), "pid",
-                             umbp_view_number (umbp_u32s_at (ok->pids, index)), "reason",
-                             s_next (&reasons)));
+            rows,
+            json_pack ("{s:o, s:o, s:o, s:s, s:s, s:o, s:o}", "number",
+                       umbp_view_number (ok->last - ok->uids.count + index + 1), "age_ms",
+                       umbp_view_number (umbp_u64s_at (ok->ages_ms, index)), "uid", s_next (&uids),
+                       "event", WORD (s_kinds, umbp_u8s_at (ok->kinds, index)), "state",
+                       WORD (s_states, umbp_u8s_at (ok->states, index)), "pid",
+                       umbp_view_number (umbp_u32s_at (ok->pids, index)), "reason",
+                       s_next (&reasons)));
     json_t *doc = json_pack ("{s:O, s:o, s:o}", "events", rows, "last", umbp_view_number (ok->last),
                              "lost", umbp_view_number (ok->lost));
     if (!umbp_console_json (self, doc))
@@ -275,9 +277,8 @@ static int s_act (umbp_console_t *self, const char *address, umbp_msg_type_t typ
     if (!*uid || strlen (uid) > UMBP_NAME_MAX)
         return umbp_console_usage (self, "%.40s: no worker; allowed: 1..%d bytes", uid,
                                    UMBP_NAME_MAX);
-    return umbp_console_ask (self, address, &question, "worker", &end)
-               ? s_done (self, action, uid)
-               : end;
+    return umbp_console_ask (self, address, &question, "worker", &end) ? s_done (self, action, uid)
+                                                                       : end;
 }
 
 int umbp_console_worker (umbp_console_t *self, int argc, char **argv)

@@ -125,8 +125,8 @@ static int s_check_others (const umbp_allocator_t *self, const umbp_claim_t *cla
                              "%s: worker %s has it, and a shared worker wants it alone",
                              device->name, hold->uid);
     }
-    unsigned most = claim->mode == UMBP_ISOLATION_PARTITIONED ? device->partitions_max
-                                                              : device->workers_max;
+    unsigned most =
+        claim->mode == UMBP_ISOLATION_PARTITIONED ? device->partitions_max : device->workers_max;
     if (most && others >= most)
         return s_refuse (why, size, UMBP_EAGAIN, "%s: %zu workers have it, which is its limit",
                          device->name, others);
@@ -181,9 +181,9 @@ static int s_check_device (const umbp_allocator_t *self, const umbp_claim_t *cla
 //  The same devices in the same mode?
 static bool s_is_same (const hold_t *hold, const umbp_claim_t *claim)
 {
-    bool same = hold->count == claim->count && hold->mode == claim->mode
-                && (hold->mode != UMBP_ISOLATION_PARTITIONED
-                    || streq (hold->template, claim->template));
+    bool same =
+        hold->count == claim->count && hold->mode == claim->mode
+        && (hold->mode != UMBP_ISOLATION_PARTITIONED || streq (hold->template, claim->template));
     for (size_t index = 0; same && index < claim->count; index++)
         same = s_has (hold, claim->devices[index]);
     return same;
@@ -257,9 +257,7 @@ static void s_undo (hold_t *hold, int err)
     hold->err = err;
     for (size_t index = 0; index < hold->part_count; index++) {
         part_t *part = &hold->parts[index];
-        part->state = part->state == WANTED  ? GONE
-                      : part->state == READY ? DOOMED
-                                             : part->state;
+        part->state = part->state == WANTED ? GONE : part->state == READY ? DOOMED : part->state;
     }
     s_settle (hold);
 }

@@ -63,8 +63,7 @@ static void s_take_workers (umbp_worker_t *self)
     size_t index;
     for (size_t row = 0; row < UMBP_WORKERS_MAX; row++)
         self->rows[row].seen = self->rows[row].fresh;
-    json_array_foreach (records, index, json)
-        s_take_record (self, json, index + 1);
+    json_array_foreach (records, index, json) s_take_record (self, json, index + 1);
     for (size_t row = 0; row < UMBP_WORKERS_MAX; row++)
         if (self->rows[row].record.json && !self->rows[row].seen)
             self->rows[row].gone = true;
@@ -107,8 +106,8 @@ void umbp_worker_set_devices (umbp_worker_t *self)
             continue;
         if (umbp_device_record_read (&device, json, why, sizeof why) < 0) {
             self->counts.bad_records++;
-            zsys_warning ("worker: %s: record %zu is not heeded: %s",
-                          s_names[UMBP_STATE_DEVICES], index + 1, why);
+            zsys_warning ("worker: %s: record %zu is not heeded: %s", s_names[UMBP_STATE_DEVICES],
+                          index + 1, why);
         } else if (s_is_there (self, &device)) {
             const umbp_device_record_t *found = s_found (self, device.uuid);
             rows[count] = found ? *found : device;
@@ -197,7 +196,8 @@ static bool s_merge_devices (const umbp_worker_t *self, json_t *array)
 //  ------------------------------------------------------------------------------------------------
 //  Reading and writing
 
-static void s_read_file (umbp_worker_t *self, umbp_state_file_t file, void (*take) (umbp_worker_t *))
+static void s_read_file (umbp_worker_t *self, umbp_state_file_t file,
+                         void (*take) (umbp_worker_t *))
 {
     char why[UMBP_TEXT_MAX + 128] = "", aside[64];
     int rc = umbp_state_read (self->state, file, why, sizeof why);

@@ -127,8 +127,7 @@ static json_t *s_environment (umbp_worker_t *self, const umbp_worker_row_t *row)
     umbp_allocator_env (self->allocator, &row->record, s_set, env);
     json_object_foreach (
         json_object_get (json_object_get (row->record.json, "WorkerRunningInfo"), "env"), key,
-        value)
-        json_object_set (env, key, value);
+        value) json_object_set (env, key, value);
     s_set (env, UMBP_WORKER_ID, row->record.uid);
     s_set (env, UMBP_WORKER_HOME, self->folder);
     return env;
@@ -141,8 +140,8 @@ static char **s_strings (json_t *env)
     size_t count = 0;
     const char *key;
     json_t *value;
-    json_object_foreach (env, key, value)
-        count += asprintf (&strings[count], "%s=%s", key, json_string_value (value)) >= 0;
+    json_object_foreach (env, key, value) count +=
+        asprintf (&strings[count], "%s=%s", key, json_string_value (value)) >= 0;
     strings[count] = NULL;
     return strings;
 }
@@ -153,8 +152,8 @@ int umbp_worker_launch (umbp_worker_t *self, umbp_worker_row_t *row, int64_t now
     char *argv[UMBP_WORKER_ARGS_MAX + 2], port[16], log[PATH_MAX];
     s_arguments (&row->record, argv, port, sizeof port);
     s_log_path (self, row->record.uid, log, sizeof log);
-    const char *folder = umbp_record_text (
-        json_object_get (row->record.json, "WorkerRunningInfo"), "workingDir");
+    const char *folder =
+        umbp_record_text (json_object_get (row->record.json, "WorkerRunningInfo"), "workingDir");
     json_t *env = s_environment (self, row);
     char **strings = s_strings (env);
     json_decref (env);

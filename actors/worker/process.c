@@ -2,6 +2,7 @@
 #include "actors/worker/process.h"
 
 #include <czmq.h>
+#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -115,14 +116,14 @@ static int s_spawn (pid_t *pid, char *const *argv, char *const *envp, const char
     posix_spawn_file_actions_init (&files);
     posix_spawnattr_init (&how);
     int rc = posix_spawn_file_actions_adddup2 (&files, null, STDIN_FILENO)
-             || posix_spawn_file_actions_adddup2 (&files, log, STDOUT_FILENO)
-             || posix_spawn_file_actions_adddup2 (&files, log, STDERR_FILENO)
-             || posix_spawn_file_actions_addclosefrom_np (&files, STDERR_FILENO + 1)
-             || (folder && posix_spawn_file_actions_addchdir_np (&files, folder))
-             || posix_spawnattr_setsigmask (&how, &none)
-             || posix_spawnattr_setsigdefault (&how, &all)
-             || posix_spawnattr_setflags (&how, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF
-                                                    | POSIX_SPAWN_SETSID)
+                     || posix_spawn_file_actions_adddup2 (&files, log, STDOUT_FILENO)
+                     || posix_spawn_file_actions_adddup2 (&files, log, STDERR_FILENO)
+                     || posix_spawn_file_actions_addclosefrom_np (&files, STDERR_FILENO + 1)
+                     || (folder && posix_spawn_file_actions_addchdir_np (&files, folder))
+                     || posix_spawnattr_setsigmask (&how, &none)
+                     || posix_spawnattr_setsigdefault (&how, &all)
+                     || posix_spawnattr_setflags (
+                         &how, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID)
                  ? ENOMEM
                  : posix_spawnp (pid, argv[0], &files, &how, argv, envp);
     posix_spawnattr_destroy (&how);
@@ -158,8 +159,8 @@ int umbp_process_start (umbp_process_t *self, char *const *argv, char *const *en
     assert (self->pid == 0);
     pid_t pid = 0;
     int null = s_lift (open ("/dev/null", O_RDONLY | O_CLOEXEC));
-    int out = s_lift (
-        open (log, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600));
+    int out =
+        s_lift (open (log, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600));
     int rc = null == -1 || out == -1 ? errno : s_spawn (&pid, argv, envp, folder, null, out);
     if (rc)
         snprintf (why, size, "%s: %s", out == -1 ? log : argv[0], strerror (rc));
@@ -246,13 +247,38 @@ static bool s_is_reaped (umbp_process_t *self)
     return true;
 }
 
+//  Of an adopted one the number may be another's soon: then what it left is known by its session, as long
+//  as nobody new leads one of that number
+static void s_end_session (const umbp_process_t *self)
+{
+    umbp_proc_stat_t stat;
+    if (umbp_proc_stat (self->root, self->pid, &stat) == 0 && stat.start_ticks != self->ticks)
+        return;
+    DIR *dir = opendir (self->root);
+    for (struct dirent *entry = dir ? readdir (dir) : NULL; entry; entry = readdir (dir)) {
+        pid_t pid = atoi (entry->d_name);
+        int fd = pid > 0 ? (int) syscall (SYS_pidfd_open, pid, 0) : -1;
+        if (fd == -1)
+            continue;
+        if (umbp_proc_stat (self->root, pid, &stat) == 0 && stat.session == self->pid
+            && stat.start_ticks >= self->ticks)
+            syscall (SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0);
+        close (fd);
+    }
+    if (dir)
+        closedir (dir);
+}
+
 static bool s_has_ended (umbp_process_t *self)
 {
     if (self->child)
         return s_is_reaped (self);
     struct pollfd fd = { .fd = self->pidfd, .events = POLLIN };
+    if (poll (&fd, 1, 0) != 1)
+        return false;
     self->code = -1;
-    return poll (&fd, 1, 0) == 1;
+    s_end_session (self);
+    return true;
 }
 
 bool umbp_process_look (umbp_process_t *self, int64_t now)

@@ -4,7 +4,8 @@
 //
 //  Contract: a signal goes to the very process that was started or adopted, never to one that got
 //  its number later (pidfd). It leads a session of its own, and its descriptors are stdin from
-//  /dev/null and the log. It outlives this value: umbp_process_destroy lets it go on.
+//  /dev/null and the log. What it leaves of its session when it ends is killed. It outlives this
+//  value: umbp_process_destroy lets it go on.
 //  A value: one owner, no thread; times are monotonic ms, given by the caller. Nothing waits for
 //  the process.
 #ifndef UMBP_WORKER_PROCESS_H

@@ -13,9 +13,9 @@ static const char *const s_qoses[] = { "low", "medium", "high", "critical" };
 
 //  What we write into a record, and into its WorkerRunningInfo
 static const char *const s_ours[] = { "Status", "Partitions", NULL };
-static const char *const s_ours_running[] = { "restarts",   "pid",    "isRunning", "exitCode",
-                                              "startTicks", "bootId", "stopped",   "port",
-                                              NULL };
+static const char *const s_ours_running[] = { "restarts", "pid",        "isRunning",
+                                              "exitCode", "startTicks", "bootId",
+                                              "stopped",  "port",       NULL };
 static const char *const s_process[] = { "type", "executable", "args", "env", "workingDir", NULL };
 
 static int s_refuse (char *why, size_t size, const char *format, ...)
@@ -184,10 +184,9 @@ static int s_take_running (umbp_worker_record_t *self, char *why, size_t size)
                 && json_object_size (env) <= UMBP_WORKER_ARGS_MAX
                 && (!args || json_is_null (args) || json_is_array (args))
                 && (!env || json_is_null (env) || json_is_object (env));
-    json_array_foreach (args, index, value)
-        fine = fine && json_is_string (value);
-    json_object_foreach ((json_t *) env, key, value)
-        fine = fine && json_is_string (value) && *key && !strchr (key, '=');
+    json_array_foreach (args, index, value) fine = fine && json_is_string (value);
+    json_object_foreach ((json_t *) env, key, value) fine =
+        fine && json_is_string (value) && *key && !strchr (key, '=');
     if (!fine)
         return s_refuse (why, size,
                          "WorkerRunningInfo: allowed are at most %d args, a list of texts, and "
@@ -217,10 +216,10 @@ static int s_take_worker (umbp_worker_record_t *self, char *why, size_t size)
     if (rc != UMBP_OK)
         return rc;
     int state = s_number_of (s_states, UMBP_WORKER_STATES, text, UMBP_WORKER_PENDING);
-    int mode = s_number_of (s_modes, UMBP_ISOLATIONS, umbp_record_text (self->json, "IsolationMode"),
-                            UMBP_ISOLATION_SHARED);
-    int qos = s_number_of (s_qoses, UMBP_QOSES, umbp_record_text (self->json, "QoS"),
-                           UMBP_QOS_MEDIUM);
+    int mode = s_number_of (s_modes, UMBP_ISOLATIONS,
+                            umbp_record_text (self->json, "IsolationMode"), UMBP_ISOLATION_SHARED);
+    int qos =
+        s_number_of (s_qoses, UMBP_QOSES, umbp_record_text (self->json, "QoS"), UMBP_QOS_MEDIUM);
     if (state < 0 || mode < 0 || qos < 0)
         return s_refuse (why, size, "%s",
                          state < 0  ? "Status: allowed are Pending, DeviceAllocating, Running, "
@@ -294,8 +293,8 @@ int umbp_device_record_read (umbp_device_record_t *self, const json_t *json, cha
     s_take_capabilities (self, json_object_get (json, "VirtualizationCapabilities"));
     const char *policy = umbp_record_text (json, "IsolationPolicy");
     int mode = umbp_isolation_of (umbp_record_text (json, "IsolationMode"));
-    self->has_policy = strcasecmp (policy, "Dynamic") == 0
-                       || (strcasecmp (policy, "Static") == 0 && mode >= 0);
+    self->has_policy =
+        strcasecmp (policy, "Dynamic") == 0 || (strcasecmp (policy, "Static") == 0 && mode >= 0);
     if (self->has_policy && strcasecmp (policy, "Static") == 0)
         self->policy = (umbp_isolation_t) mode;
     return UMBP_OK;

@@ -30,10 +30,17 @@ typedef enum {
     UMBP_ISOLATION_HARD,
     UMBP_ISOLATION_PARTITIONED,
     UMBP_ISOLATIONS,
-    UMBP_ISOLATION_DYNAMIC = UMBP_ISOLATIONS,       //  As a policy: each device has the mode of its workers
+    UMBP_ISOLATION_DYNAMIC =
+        UMBP_ISOLATIONS, //  As a policy: each device has the mode of its workers
 } umbp_isolation_t;
 
-typedef enum { UMBP_QOS_LOW, UMBP_QOS_MEDIUM, UMBP_QOS_HIGH, UMBP_QOS_CRITICAL, UMBP_QOSES } umbp_qos_t;
+typedef enum {
+    UMBP_QOS_LOW,
+    UMBP_QOS_MEDIUM,
+    UMBP_QOS_HIGH,
+    UMBP_QOS_CRITICAL,
+    UMBP_QOSES
+} umbp_qos_t;
 
 typedef struct {
     char device[UMBP_DEVICE_ID_MAX];
@@ -93,7 +100,8 @@ bool umbp_quantity (const char *text, double *value);
 //  with which key. umbp_worker_record_end lets go of json.
 int umbp_worker_record_read (umbp_worker_record_t *self, json_t *json, char *why, size_t size);
 void umbp_worker_record_end (umbp_worker_record_t *self);
-int umbp_device_record_read (umbp_device_record_t *self, const json_t *json, char *why, size_t size);
+int umbp_device_record_read (umbp_device_record_t *self, const json_t *json, char *why,
+                             size_t size);
 
 //  Write what is ours into json: status, partitions and, if there is a WorkerRunningInfo, how its
 //  process is. Returns true if that changed json.

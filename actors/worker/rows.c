@@ -149,7 +149,8 @@ static void s_adopt (umbp_worker_t *self, umbp_worker_row_t *row)
         self->counts.adopted++;
         s_watch (self, row);
         umbp_worker_say (self, UMBP_WORKER_ADOPTED, row, "");
-        zsys_info ("worker: %s: took over pid %d", row->record.uid, umbp_process_pid (row->process));
+        zsys_info ("worker: %s: took over pid %d", row->record.uid,
+                   umbp_process_pid (row->process));
     } else if (before)
         zsys_info ("worker: %s: pid %" PRId64 " is gone", row->record.uid, before);
     s_note_process (self, row);
@@ -165,7 +166,9 @@ umbp_worker_row_t *umbp_worker_add (umbp_worker_t *self, const umbp_worker_recor
         row++;
     if (row == self->rows + UMBP_WORKERS_MAX)
         return NULL;
-    *row = (umbp_worker_row_t){ .record = *record, .fd = -1, .seen = true,
+    *row = (umbp_worker_row_t){ .record = *record,
+                                .fd = -1,
+                                .seen = true,
                                 .over = record->state == UMBP_WORKER_TERMINATED };
     row->process = umbp_process_new (&self->times, UMBP_WORKER_PROC);
     self->counts.added++;

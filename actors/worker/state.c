@@ -160,7 +160,7 @@ int umbp_state_fd (const umbp_state_t *self)
 //  An event that we cannot read speaks of all
 void umbp_state_drain (umbp_state_t *self)
 {
-    char room[4096] __attribute__ ((aligned (__alignof__ (struct inotify_event))));
+    char room[4096] __attribute__ ((aligned (__alignof__(struct inotify_event))));
     ssize_t got;
     while ((got = read (self->notify, room, sizeof room)) > 0)
         for (char *at = room; at < room + got;) {
@@ -338,13 +338,13 @@ static bool s_write_temporary (const umbp_state_t *self, const char *temporary, 
                                const char *text, stamp_t *stamp)
 {
     struct stat info;
-    mode_t mode = fstatat (self->dir, former, &info, AT_SYMLINK_NOFOLLOW) == 0
-                          && S_ISREG (info.st_mode)
-                      ? info.st_mode & 0644
-                      : 0600;
+    mode_t mode =
+        fstatat (self->dir, former, &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG (info.st_mode)
+            ? info.st_mode & 0644
+            : 0600;
     s_step (self, "create");
-    int fd = openat (self->dir, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-                     0600);
+    int fd =
+        openat (self->dir, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd == -1)
         return false;
     s_step (self, "write");

@@ -22,19 +22,16 @@ node_args=(--node-log info --dram-capacity 8MiB --dram-page 4KiB --worker-backof
     --worker-grace 500ms)
 . deploy/cluster.sh
 
-#  Nodes first, then what they would have gone on with: each by its number, which its record has
+#  Nodes first, then what they would have gone on with: by the numbers that were seen
 cleanup () {
     cluster_cleanup
-    for pid in $(python3 -c '
-import json, sys
-for w in json.load(open(sys.argv[1])) or []:
-    info = w.get("WorkerRunningInfo") or {}
-    if info.get("pid"): print(info["pid"])' "$state/workers.json" 2>/dev/null); do
+    for pid in $seen; do
         grep -qz "^TENSOR_FUSION_STATE_DIR=$state$" "/proc/$pid/environ" 2>/dev/null \
             && kill -KILL "$pid" 2>/dev/null
     done
     rm -rf "$room"
 }
+seen=
 trap cleanup EXIT
 
 fail () {
@@ -120,6 +117,7 @@ END
 until_true "an edit is picked up" is five-keys state Running
 until_true "a process runs" runs busy
 first=$(worker busy pid)
+seen+=" $first"
 logged () { grep -qE 'worker busy on GPU-0 port [0-9]+$' "$state"/logs/worker-busy-*.log; }
 until_true "its log has what it says" logged
 [[ $(stat -c %a "$state/workers.json") == 6[04]* ]] || fail "others may read workers.json"
@@ -139,11 +137,14 @@ kill -KILL "$first"
 until_true "a process that was killed comes again" runs busy "$first"
 until_true "and that is counted" is busy restarts 1
 second=$(worker busy pid)
+seen+=" $second"
 console worker stop busy >/dev/null || fail "stop"
 dead "$second" || fail "it was not stopped"
 is busy stopped True || fail "it is not said to be stopped"
 console worker start busy >/dev/null || fail "start"
 until_true "started by hand" runs busy "$second"
+third=$(worker busy pid)
+seen+=" $third"
 console worker allocate extra soft gpu-9 >/dev/null 2>"$room/check" && fail "an unknown device"
 grep -q 'gpu-9: no such device' "$room/check" || fail "$(cat "$room/check")"
 console worker allocate extra soft gpu-0 | grep -qx 'NVIDIA_VISIBLE_DEVICES=GPU-0' || fail "allocate"
@@ -159,7 +160,6 @@ runs busy || fail "a bad file ended a process"
 
 #  --- A node that is killed --------------------------------------------------------------------------------
 
-third=$(worker busy pid)
 kill -KILL "${pids[-1]}"
 wait "${pids[-1]}" 2>/dev/null
 pids=()

@@ -15,7 +15,8 @@ static zactor_t *s_actor;
 static asker_t s_asker;
 static uint64_t s_seen;                 //  Number of the last event that a test looked at
 
-static void s_start_with (const umbp_worker_provider_t *provider, unsigned poll_ms, const char *policy)
+static void s_start_with (const umbp_worker_provider_t *provider, unsigned poll_ms,
+                          const char *policy)
 {
     static unsigned number;
     umbp_home_t home = { .node = "node-1", .node_epoch = 7 };
@@ -196,9 +197,8 @@ static json_t *s_saved (const char *uid)
 {
     json_t *array = folder_get ("workers.json"), *json, *found = NULL;
     size_t index;
-    json_array_foreach (array, index, json)
-        if (streq (umbp_record_text (json, "WorkerUID"), uid))
-            found = json_incref (json);
+    json_array_foreach (array, index, json) if (streq (umbp_record_text (json, "WorkerUID"), uid))
+        found = json_incref (json);
     json_decref (array);
     return found;
 }
@@ -289,7 +289,8 @@ static void test_events (void)
     CU_ASSERT (s_allocate ("now-hard", 2, "gpu-0 gpu-2") == 0);
     CU_ASSERT (s_ask_about (UMBP_MSG_workers, "a") == UMBP_ENOENT);
     //  Deleted, but there: terminated
-    char *record = s_record ("b", "hard", "gpu-1", "Running", NULL), *at = strstr (record, "\"DeletedAt\": 0");
+    char *record = s_record ("b", "hard", "gpu-1", "Running", NULL),
+         *at = strstr (record, "\"DeletedAt\": 0");
     CU_ASSERT_FATAL (at != NULL);
     at[13] = '9';
     s_put_workers (record, NULL);
@@ -498,7 +499,7 @@ static void test_adopt (void)
     CU_ASSERT (asker_gauge (&s_asker, "adopted") == 2 && asker_gauge (&s_asker, "started") == 0);
     //  It ends while nobody looks; a new one comes
     s_stop ();
-    s_kill (one);
+    kill (-one, SIGKILL);
     waitpid (one, NULL, 0);
     s_start ();
     pid_t next = s_wait_pid ("w", 0);
@@ -562,7 +563,9 @@ static void s_fake_start (void *arg, umbp_post_t *post, umbp_worker_sink_t *sink
 static void s_fake_list (void *arg)
 {
     lender_fake_t *fake = arg;
-    umbp_device_record_t rows[2] = { { .index = 0, .memory_bytes = 1 << 30, .tflops = 10,
+    umbp_device_record_t rows[2] = { { .index = 0,
+                                       .memory_bytes = 1 << 30,
+                                       .tflops = 10,
                                        .known = true, .partitions = true, .partitions_max = 7 } };
     snprintf (rows[0].uuid, sizeof rows[0].uuid, "gpu-0");
     snprintf (rows[0].name, sizeof rows[0].name, "gpu-0");
@@ -600,8 +603,8 @@ static int s_fake_join (void *arg, uint64_t ticket, const char *partition)
 static void test_provider (void)
 {
     lender_fake_t fake = { .fails_at = 2 };
-    umbp_worker_provider_t provider = { &fake, s_fake_start, s_fake_list, s_fake_split, s_fake_join,
-                                        NULL };
+    umbp_worker_provider_t provider = { &fake,        s_fake_start, s_fake_list,
+                                        s_fake_split, s_fake_join,  NULL };
     s_begin ();
     s_start_with (&provider, 5000, "partitioned");
     asker_wait (&s_asker, "devices", 2);        //  gpu-2 is not found

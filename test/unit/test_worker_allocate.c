@@ -78,7 +78,8 @@ static void test_again (void)
 //  WRK-32: who may join whom on one device
 static void test_matrix (void)
 {
-    static const int may[3][3] = {      //  [there already][comes]
+    static const int may[3][3] = {
+        //  [there already][comes]
         { UMBP_EAGAIN, UMBP_EAGAIN, UMBP_EAGAIN },
         { UMBP_EAGAIN, 0, UMBP_EAGAIN },
         { UMBP_EAGAIN, UMBP_EAGAIN, 0 },
@@ -145,7 +146,8 @@ static void test_unknown (void)
 {
     umbp_allocator_t *self = s_new (UMBP_ISOLATION_DYNAMIC);
     char why[256] = "";
-    CU_ASSERT (s_claim_with (self, "a", SOFT, "gpu-0 gpu-9 gpu-1", "", NULL, 0, why) == UMBP_ENOENT);
+    CU_ASSERT (s_claim_with (self, "a", SOFT, "gpu-0 gpu-9 gpu-1", "", NULL, 0, why)
+               == UMBP_ENOENT);
     CU_ASSERT (strstr (why, "gpu-9") != NULL);
     CU_ASSERT (umbp_allocator_holds (self) == 0);
     CU_ASSERT (s_claim (self, "b", HARD, "gpu-0 gpu-1") == 0);
@@ -391,7 +393,10 @@ static void test_environment (void)
     static const struct {
         double tflops;
         const char *says;
-    } s_limits[] = { { 0, "=100\n" }, { 78, "=25\n" }, { 78.1, "=26\n" }, { 0.001, "=1\n" },
+    } s_limits[] = { { 0, "=100\n" },
+                     { 78, "=25\n" },
+                     { 78.1, "=26\n" },
+                     { 0.001, "=1\n" },
                      { 1000, "=100\n" } };
     for (size_t index = 0; index < sizeof s_limits / sizeof *s_limits; index++) {
         *text = 0;
@@ -400,7 +405,8 @@ static void test_environment (void)
         umbp_allocator_env (self, &record, s_note, text);
         CU_ASSERT (strstr (text, "AS_CEND_VISIBLE_DEVICES=0\n") == text);
         const char *at = strstr (text, "TF_CUDA_SM_PERCENT_LIMIT");
-        CU_ASSERT (at && strncmp (at + 24, s_limits[index].says, strlen (s_limits[index].says)) == 0);
+        CU_ASSERT (at
+                   && strncmp (at + 24, s_limits[index].says, strlen (s_limits[index].says)) == 0);
         CU_ASSERT (strstr (text, "TF_CUDA_MEMORY_LIMIT=24576\n") != NULL);
     }
     umbp_worker_part_t part = { "gpu-cc", "mig-1234" };

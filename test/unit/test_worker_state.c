@@ -130,7 +130,10 @@ static void test_bad_records (void)
     static const struct {
         const char *text;
         double value;
-    } s_fine[] = { { "0", 0 }, { "312", 312 }, { "1.5", 1.5 }, { "24Gi", 24.0 * (1 << 30) },
+    } s_fine[] = { { "0", 0 },
+                   { "312", 312 },
+                   { "1.5", 1.5 },
+                   { "24Gi", 24.0 * (1 << 30) },
                    { "500m", 0.5 }, { "2k", 2000 }, { "3Ti", 3 * 0x1p40 } };
     double value;
     for (size_t index = 0; index < sizeof s_fine / sizeof *s_fine; index++)
@@ -296,8 +299,8 @@ static void s_intrude (void *arg, const char *step)
     json_t *array = folder_get ("workers.json");
     if (!array)
         array = json_array ();
-    json_array_append_new (array, json_pack ("{s:o}", "WorkerUID",
-                                             json_sprintf ("theirs-%u", intruder->times)));
+    json_array_append_new (
+        array, json_pack ("{s:o}", "WorkerUID", json_sprintf ("theirs-%u", intruder->times)));
     char *text = json_dumps (array, 0);
     folder_put ("workers.json", text);
     free (text);
