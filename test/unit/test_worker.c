@@ -178,20 +178,19 @@ static char *s_record (const char *uid, const char *mode, const char *devices, c
 }
 
 //  workers.json of these records; NULL ends them. Frees them.
-static void s_put_workers (char *first, ...)
+static void s_put_list (char **records)
 {
     char text[16384] = "[";
-    va_list args;
-    va_start (args, first);
-    for (char *record = first; record; record = va_arg (args, char *)) {
+    for (char **record = records; *record; record++) {
         snprintf (text + strlen (text), sizeof text - strlen (text), "%s%s",
-                  record == first ? "" : ",", record);
-        free (record);
+                  record == records ? "" : ",", *record);
+        free (*record);
     }
-    va_end (args);
     strcat (text, "]");
     folder_put ("workers.json", text);
 }
+
+#define s_put_workers(...) s_put_list ((char *[]){ __VA_ARGS__ })
 
 static json_t *s_saved (const char *uid)
 {

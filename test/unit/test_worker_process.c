@@ -157,7 +157,7 @@ static void test_surroundings (void)
     signal (SIGPIPE, SIG_IGN);
     char *list[] = { "/bin/sh", "-c",
                      "readlink /proc/self/fd/0; pwd; ls /proc/$$/fd | wc -w; "
-                     "grep -E 'SigBlk|SigIgn' /proc/$$/status; echo err >&2; env",
+                     "grep -E 'SigBlk|SigIgn' /proc/self/status; echo err >&2; env",
                      NULL };
     rc =
         umbp_process_start (self, list, s_no_env, folder, folder_path ("list"), 0, why, sizeof why);
