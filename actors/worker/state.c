@@ -17,6 +17,7 @@
 #define LOCK ".umbp.lock"
 #define TEMPORARY ".umbp-"              //  Of a file that is being written
 #define SWAPS_MAX 16                    //  Times that another writer comes between
+#define MISSING_MS 2000                 //  Some editors move a file away before they write it anew
 
 static const char *const s_names[] = { "workers.json", "devices.json" };
 
@@ -34,6 +35,7 @@ typedef struct {
     json_t *records;
     bool noticed;                       //  inotify spoke of it since it was read
     bool bad;
+    int64_t missing_since;              //  It was there, and is not; 0: it is
 } known_t;
 
 struct umbp_state {
@@ -255,12 +257,27 @@ static json_t *s_parse (const umbp_state_t *self, const char *name, stamp_t *sta
     return records;
 }
 
+//  A file that was there counts as empty once it has been missing for a while
+static bool s_is_just_gone (known_t *known, const stamp_t *stamp)
+{
+    if (stamp->there || !known->stamp.there) {
+        known->missing_since = 0;
+        return false;
+    }
+    known->missing_since = known->missing_since ? known->missing_since : zclock_mono ();
+    return zclock_mono () - known->missing_since < MISSING_MS;
+}
+
 int umbp_state_read (umbp_state_t *self, umbp_state_file_t file, char *why, size_t size)
 {
     known_t *known = &self->files[file];
     stamp_t stamp = s_look (self, s_names[file]);
     if (!known->noticed && s_is_same (&stamp, &known->stamp))
         return 0;
+    if (s_is_just_gone (known, &stamp)) {
+        known->noticed = true;
+        return 0;
+    }
     bool again = known->bad && s_is_same (&stamp, &known->stamp);
     int err = UMBP_OK;
     json_t *records = s_parse (self, s_names[file], &stamp, &err, why, size);

@@ -33,7 +33,8 @@ int umbp_state_fd (const umbp_state_t *self);
 void umbp_state_drain (umbp_state_t *self);
 
 //  Read a file if it may have changed. Returns 1 if its content differs from what we know, which is
-//  that from then on; 0 if it does not. A missing file is an empty array. UMBP_EINVAL: it is no JSON
+//  that from then on; 0 if it does not. A missing file is an empty array; one that was there, after
+//  2 s. UMBP_EINVAL: it is no JSON
 //  array, is too large or no regular file; what we know stays, and why says where the fault is.
 //  UMBP_EIO: it could not be read. The same bad content is said once, and is 0 from then on.
 int umbp_state_read (umbp_state_t *self, umbp_state_file_t file, char *why, size_t size);

@@ -87,6 +87,15 @@ stop_cluster || fail "the node does not end well"
 pids=()
 endpoints=()
 echo "ok: without a folder there is no such actor"
+export XDG_STATE_HOME=$room/xdg
+start --worker-state-dir auto
+unset XDG_STATE_HOME
+[[ $(stat -c %a "$room/xdg/umbp") == 700 ]] || fail "auto: $(ls -la "$room/xdg")"
+[[ $(console --json workers) == *"$room/xdg/umbp"* ]] || fail "auto is elsewhere"
+stop_cluster || fail "the node does not end well"
+pids=()
+endpoints=()
+echo "ok: auto is where the system keeps state"
 
 #  --- A file by hand ------------------------------------------------------------------------------------
 

@@ -276,8 +276,17 @@ static void test_edits (void)
     umbp_state_drain (state);
     CU_ASSERT (s_read (state) == 1);
     free (text);
+    //  Missing for a moment, as some editors do it, is nothing; for good, it is empty
+    rename (folder_path ("workers.json"), folder_path ("workers.json~"));
+    CU_ASSERT (s_read (state) == 0);
+    CU_ASSERT (json_array_size (umbp_state_records (state, UMBP_STATE_WORKERS)) == 1);
+    CU_ASSERT (s_save (state, records) == UMBP_ESTALE && s_read (state) == 0);
+    rename (folder_path ("workers.json~"), folder_path ("workers.json"));
+    CU_ASSERT (s_read (state) == 0);
     unlink (folder_path ("workers.json"));
-    CU_ASSERT (s_read (state) == 1);
+    int64_t until = zclock_mono () + 60000;
+    while (s_read (state) == 0 && zclock_mono () < until)
+        usleep (10000);
     CU_ASSERT (json_array_size (umbp_state_records (state, UMBP_STATE_WORKERS)) == 0);
     json_decref (records);
     umbp_state_destroy (&state);
