@@ -28,6 +28,7 @@ typedef struct {
 } umbp_worker_provider_t;
 
 //  These devices are there; partitions have a parent. Who was there before and is not named is gone.
+//  rows NULL: nobody can tell, so devices.json is right.
 void umbp_worker_found (umbp_worker_sink_t *sink, const umbp_device_record_t *rows, size_t count);
 
 //  A partition was made (its uuid) or taken back (NULL), or not: status

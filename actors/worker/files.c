@@ -84,11 +84,11 @@ static const umbp_device_record_t *s_found (const umbp_worker_t *self, const cha
     return NULL;
 }
 
-//  Without a provider the file is right. With one, what is there is; partitions, which it may not
+//  Without a provider, or one that can tell, the file is right. With one, what is there is; partitions, which it may not
 //  find, stay with their device
 static bool s_is_there (const umbp_worker_t *self, const umbp_device_record_t *device)
 {
-    return !self->has_provider || s_found (self, device->uuid)
+    return !self->has_provider || self->silent || s_found (self, device->uuid)
            || (*device->parent && s_found (self, device->parent));
 }
 

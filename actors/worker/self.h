@@ -85,7 +85,7 @@ struct umbp_worker_sink {
     umbp_worker_row_t rows[UMBP_WORKERS_MAX];
     umbp_device_record_t found[UMBP_DEVICES_MAX];       //  By the provider
     size_t found_count;
-    bool listed;                        //  It has said so once
+    bool listed, silent;                //  It has said so once; it cannot tell
     umbp_worker_events_t events;
     struct {
         uint64_t added, removed, updated, started, adopted, exits, refused_moves, bad_files,

@@ -547,9 +547,7 @@ static void test_files (void)
 typedef struct {
     umbp_worker_sink_t *sink;
     unsigned made, joined, fails_at, lists;
-    bool later;                         //  Splits are answered at the next list
-    uint64_t tickets[8];
-    size_t open;
+    bool knows_none;
 } lender_fake_t;
 
 static void s_fake_start (void *arg, umbp_post_t *post, umbp_worker_sink_t *sink)
@@ -574,7 +572,7 @@ static void s_fake_list (void *arg)
     snprintf (rows[1].uuid, sizeof rows[1].uuid, "gpu-1");
     snprintf (rows[1].name, sizeof rows[1].name, "gpu-1");
     fake->lists++;
-    umbp_worker_found (fake->sink, rows, 2);
+    umbp_worker_found (fake->sink, fake->knows_none ? NULL : rows, fake->knows_none ? 0 : 2);
 }
 
 static int s_fake_split (void *arg, uint64_t ticket, const char *device, const char *template)
@@ -634,6 +632,12 @@ static void test_provider (void)
     json = s_saved ("w");
     CU_ASSERT (json_object_get (json, "Partitions") == NULL);
     json_decref (json);
+
+    fake.knows_none = true;             //  Then the file is what there is
+    s_start_with (&provider, 5000, "dynamic");
+    CU_ASSERT (s_allocate ("v", 0, "gpu-2") == 0);
+    CU_ASSERT (asker_gauge (&s_asker, "devices") == 3);
+    s_stop ();
     folder_end ();
 }
 
