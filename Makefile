@@ -34,6 +34,7 @@ HELPERS := $(filter-out $(MAINS),$(wildcard bin/*.c))
 UNIT := $(wildcard test/unit/test_*.c)
 FUZZ := $(wildcard test/fuzz/fuzz_*.c)
 CHAOS := $(wildcard test/chaos/*.c)
+NODE += $(wildcard actors/worker/*.c)
 GUEST := $(wildcard test/guest/*.c)
 PLUGIN := $(wildcard cluster/verbs/*.c)          #  Built where libibverbs-dev is
 PROVIDERS := $(wildcard accel/providers/*.c)     #  Accelerator libraries, which load their vendor's

@@ -112,6 +112,10 @@ static bool s_is_denied (const umbp_mail_t *mail)
     //  What concerns all tenants is not for one of them
     if (*user.tenant && (mail->msg->type == UMBP_MSG_drain || mail->msg->type == UMBP_MSG_log))
         return true;
+    //  Nor is what is about processes of the host
+    if (*user.tenant && mail->msg->type >= UMBP_MSG_workers
+        && mail->msg->type <= UMBP_MSG_worker_events)
+        return true;
     for (size_t index = 0; index < sizeof types / sizeof *types; index++)
         if (types[index] == mail->msg->type)
             return true;

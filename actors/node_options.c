@@ -12,6 +12,7 @@
 #include "actors/placement.h"
 #include "actors/tier/pace.h"
 #include "actors/tier/policy.h"
+#include "actors/worker/record.h"
 #include "cluster/endpoint.h"
 #include "cluster/quotas.h"
 #include "cluster/ring.h"
@@ -42,6 +43,8 @@ void umbp_node_options_init (umbp_node_options_t *options)
         .log_level = 2,
         .rdma = "auto", .rdma_windows = "auto",
         .device_discover_ms = 60000, .device_poll_ms = 5000,
+        .worker_isolation = "dynamic", .worker_backoff_ms = 3000, .worker_grace_ms = 5000,
+        .worker_poll_ms = 5000,
     };
 }
 
@@ -338,6 +341,20 @@ static int s_check_devices (const umbp_node_options_t *o, char *why, size_t size
     return UMBP_OK;
 }
 
+static int s_check_worker (const umbp_node_options_t *o, char *why, size_t size)
+{
+    if (*o->worker_state_dir && *o->worker_state_dir != '/')
+        return s_refuse (why, size, "worker_state_dir: must be an absolute path");
+    if (strneq (o->worker_isolation, "dynamic") && umbp_isolation_of (o->worker_isolation) < 0)
+        return s_refuse (why, size,
+                         "worker_isolation: allowed are dynamic, shared, soft, hard, partitioned");
+    if (o->worker_backoff_ms < 30 || o->worker_grace_ms < 10 || o->worker_poll_ms < 10)
+        return s_refuse (why, size,
+                         "worker_backoff_ms, worker_grace_ms, worker_poll_ms: must be 30, 10 and "
+                         "10 or more");
+    return UMBP_OK;
+}
+
 static int s_check_running (const umbp_node_options_t *o, char *why, size_t size)
 {
     if (o->spin_us > SPIN_MAX_US)
@@ -352,6 +369,7 @@ int umbp_node_options_check (const umbp_node_options_t *options, char *why, size
     static int (*const checks[]) (const umbp_node_options_t *, char *, size_t) = {
         s_check_network, s_check_names,  s_check_etcd,    s_check_members, s_check_memory,
         s_check_disks,   s_check_blocks, s_check_devices, s_check_running, s_check_security,
+        s_check_worker,
     };
     int rc = UMBP_OK;
     for (size_t index = 0; index < sizeof checks / sizeof *checks && rc == UMBP_OK; index++)

@@ -116,6 +116,16 @@ typedef struct {
 
     char gateway_listen[256];           //  "tcp://host:port" for /metrics and probes over HTTP; empty: off
     bool gateway_open;                  //  That may be an address which other hosts reach
+
+    char worker_state_dir[256];         //  Folder of workers.json and devices.json: their processes
+                                        //  are kept running; empty: no workers
+    char worker_log_dir[256];           //  What these say goes there; empty: logs in that folder
+    char worker_isolation[16];          //  Of devices that have no policy of their own: dynamic,
+                                        //  or shared, soft, hard, partitioned for all
+    unsigned worker_backoff_ms;         //  Pause after the first exit of a process; it doubles up
+                                        //  to 20 times that, and is forgotten after as long a run
+    unsigned worker_grace_ms;           //  Between SIGTERM and SIGKILL
+    unsigned worker_poll_ms;            //  How often the files are looked at in any case
 } umbp_node_options_t;
 
 typedef struct umbp_node umbp_node_t;

@@ -45,6 +45,13 @@ const umbp_command_t umbp_commands[] = {
       umbp_console_clear, "forget all blocks of the node we are connected to, or of all nodes" },
     { "match", "HASH...", 1, -1, UMBP_OPTION_HEX, umbp_console_match,
       "which engines hold these hashes in their own memory" },
+    { "workers", "[NODE]", 0, 1, 0, umbp_console_workers,
+      "one line for each worker of a node: its devices, its process" },
+    { "worker", "(start UID | stop UID | release UID | allocate UID MODE DEVICE... | events [NUMBER]) "
+      "[--node NODE]",
+      1, -1, UMBP_OPTION_NODE, umbp_console_worker,
+      "let its process run again; end it until then; end it for ever and free its devices; give "
+      "devices to a worker; what happened since that event" },
     { "stat", "[ACTOR][@NODE]", 0, 1, 0, umbp_console_stat,
       "all counters of an actor; without one, a line for each actor of the node" },
     { "ping", "ACTOR[@NODE]", 1, 1, 0, umbp_console_ping, "is it there, and how far away?" },

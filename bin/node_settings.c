@@ -202,6 +202,25 @@ static const umbp_setting_t s_settings[] = {
       "HTTP: where /metrics, /healthz and /readyz are served; nothing: off" },
     { "gateway/open", UMBP_SETTING_BOOL, MEMBER (gateway_open), 0, 1, NULL,
       "gateway/listen may be an address that other hosts reach; else loopback only" },
+
+    { "worker/state_dir", UMBP_SETTING_TEXT, MEMBER (worker_state_dir), 0, 255, NULL,
+      "folder of workers.json and devices.json, whose processes are kept running; auto: "
+      "$TENSOR_FUSION_STATE_DIR, or else $XDG_STATE_HOME/umbp or /var/lib/umbp; nothing: "
+      "$TENSOR_FUSION_STATE_DIR, or else no workers. Whoever can write there runs programs as our "
+      "user" },
+    { "worker/log_dir", UMBP_SETTING_TEXT, MEMBER (worker_log_dir), 0, 255, NULL,
+      "what these processes say goes there; nothing: $TF_LOG_PATH, or else logs in that folder" },
+    { "worker/isolation", UMBP_SETTING_NAME, MEMBER (worker_isolation), 0, 15,
+      "dynamic|shared|soft|hard|partitioned",
+      "mode of all devices that devices.json gives no policy; dynamic: each has the mode of the "
+      "workers that it has" },
+    { "worker/backoff", UMBP_SETTING_MS, MEMBER (worker_backoff_ms), 30, HOUR_MS, NULL,
+      "pause after the first exit of a process; it doubles with each up to 20 times that, and "
+      "begins anew after as long a run" },
+    { "worker/grace", UMBP_SETTING_MS, MEMBER (worker_grace_ms), 10, HOUR_MS, NULL,
+      "how long a process that shall end may take before it is killed" },
+    { "worker/poll", UMBP_SETTING_MS, MEMBER (worker_poll_ms), 10, HOUR_MS, NULL,
+      "how often the files are looked at, besides when the kernel says that they changed" },
 };
 
 const umbp_setting_t *umbp_node_settings (size_t *count)
