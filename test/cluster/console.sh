@@ -144,7 +144,7 @@ sed 's/^    #\([a-z]\)/    \1/' deploy/umbp-node.conf >"$room/all.conf"
 run 0 "$node" --config "$room/all.conf" --print-config
 sed 's/ *#  .*//' "$room/out" >"$room/sample"
 checks=$((checks + 1))
-grep -q '#  default' "$room/out" && complain "deploy/umbp-node.conf lacks a key"
+grep -q '#  default' "$room/out" && complain "deploy/umbp-node.conf lacks a key: see deploy/sample-conf.py"
 run 0 "$node" --print-config
 checks=$((checks + 1))
 diff <(sed 's/ *#  .*//' "$room/out") "$room/sample" >"$room/err" \
