@@ -28,7 +28,7 @@ endif
 COMMON := $(wildcard proto/*.c cluster/bulk/*.c) cluster/ring.c cluster/topology.c \
           cluster/curve.c cluster/keyring.c cluster/slab.c
 CLIENT := $(wildcard client/*.c) $(COMMON)
-NODE := $(sort $(wildcard actors/*.c actors/tier/*.c cluster/*.c cluster/discovery/*.c) $(COMMON))
+NODE := $(sort $(wildcard actors/*.c actors/pressure/*.c actors/tier/*.c cluster/*.c cluster/discovery/*.c) $(COMMON))
 MAINS := $(wildcard bin/umbp-node.c bin/umbp-console.c bin/umbp-bench.c)
 HELPERS := $(filter-out $(MAINS),$(wildcard bin/*.c))
 UNIT := $(wildcard test/unit/test_*.c)

@@ -16,7 +16,7 @@ typedef struct {
 } umbp_op_t;
 
 //  Gauges and counters of an actor, in the order they are to be seen. Names are static text.
-#define UMBP_GAUGES_MAX 96
+#define UMBP_GAUGES_MAX 160
 typedef struct {
     size_t count;
     const char *names[UMBP_GAUGES_MAX];

@@ -19,6 +19,7 @@
 #include "actors/kv_table.h"
 #include "actors/migrator.h"
 #include "actors/node_options.h"
+#include "actors/pressure.h"
 #include "actors/registry.h"
 #include "actors/router.h"
 #include "actors/tier/manager.h"
@@ -275,6 +276,7 @@ static bool s_start_tier (umbp_node_t *self, uint64_t seed, const umbp_quotas_t 
                                  .lease_ttl_ms = self->options.lease_ttl_ms,
                                  .evict_high = self->options.evict_high,
                                  .resyncs = self->options.resyncs,
+                                 .pinned = self->rdma != NULL,
                                  .replicate_last = streq (self->options.replicate, "last"),
                                  .replicate_rate = self->options.replicate_rate };
     if (!s_add (self, umbp_manager_new (&args)))
@@ -347,12 +349,26 @@ static void s_name_actors (umbp_node_t *self)
     self->names[count++] = "registry";
     for (size_t index = 0; s_listeners[index]; index++)
         self->names[count++] = s_listeners[index];
+    self->names[count++] = "pressure";
     if (self->gate)
         self->names[count++] = "gate";
     if (*self->options.etcd_endpoints)
         self->names[count++] = "etcd";
     if (*self->options.gateway_listen)
         self->names[count++] = "gateway";
+}
+
+//  After the tiers that it asks. The options were checked before.
+static bool s_start_pressure (umbp_node_t *self)
+{
+    const umbp_node_options_t *o = &self->options;
+    const char *option, *why;
+    umbp_pressure_args_t args = { .home = &self->home,
+                                  .mode = (umbp_pressure_mode_t) umbp_pressure_mode (o->pressure_mode),
+                                  .keep = o->pressure_keep, .calm_ms = o->pressure_calm_ms,
+                                  .cgroup = o->pressure_cgroup };
+    umbp_node_options_marks (o, &args.marks, &option, &why);
+    return s_add (self, umbp_pressure_new (&args));
 }
 
 static bool s_start_gateway (umbp_node_t *self)
@@ -379,6 +395,7 @@ static bool s_start_actors (umbp_node_t *self, int *err)
     return s_add (self, umbp_index_new (&index)) && s_add (self, umbp_eviction_new (&eviction))
            && s_start_limited_tier (self, seed, err) && s_add (self, umbp_extkv_new (&extkv))
            && s_add (self, umbp_router_new (&router)) && s_add (self, umbp_migrator_new (&migrator))
+           && s_start_pressure (self)
            && s_start_gateway (self) && s_start_registry (self) && s_start_discovery (self);
 }
 
