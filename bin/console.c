@@ -20,6 +20,13 @@ const umbp_command_t umbp_commands[] = {
     { "tiers", "", 0, 0, 0, umbp_console_tiers, "one line for each tier of each member" },
     { "tenants", "", 0, 0, 0, umbp_console_tenants,
       "who uses how much of each member, and how much each may" },
+    { "pressure",
+      "[cost SIZE | pool [SIZE] | suspend TENANT | resume TENANT | events [NUMBER]] [--node NODE] "
+      "[--tenant T]",
+      0, 2, UMBP_OPTION_NODE | UMBP_OPTION_TENANT, umbp_console_pressure,
+      "how short of memory a node is, why, and what it did; what letting go of SIZE would cost, of "
+      "one tenant with --tenant; memory for blocks from now on; give a tenant no new room; what "
+      "happened to memory" },
     { "ring", "[KEY]", 0, 1, UMBP_OPTION_HEX, umbp_console_ring,
       "each member's share of the ring; with a key, who keeps its index entry" },
     { "where", "KEY", 1, 1, UMBP_OPTION_HEX, umbp_console_where,

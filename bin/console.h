@@ -123,6 +123,7 @@ int umbp_console_nodes (umbp_console_t *self, int argc, char **argv);
 int umbp_console_ring (umbp_console_t *self, int argc, char **argv);
 int umbp_console_tiers (umbp_console_t *self, int argc, char **argv);
 int umbp_console_tenants (umbp_console_t *self, int argc, char **argv);
+int umbp_console_pressure (umbp_console_t *self, int argc, char **argv);
 int umbp_console_top (umbp_console_t *self, int argc, char **argv);
 int umbp_console_where (umbp_console_t *self, int argc, char **argv);
 int umbp_console_put (umbp_console_t *self, int argc, char **argv);
