@@ -44,7 +44,7 @@ HEADERS := $(wildcard proto/*.h cluster/*.h cluster/*/*.h actors/*.h actors/*/*.
 SCRIPTS := $(sort $(shell find test -name '*.sh' -executable \
              \( -path 'test/cluster/*' -o -name check.sh \) 2>/dev/null))
 BESIDE := test/cluster/chaos.sh              #  Mostly waits: from the start, beside all others
-LONG := $(patsubst %,test/cluster/%.sh,churn clock heal killed oneway resync stopped)   #  In check-cluster only
+LONG := $(patsubst %,test/cluster/%.sh,churn clock heal killed oneway pressure resync stopped)   #  In check-cluster only
 
 LIBS := $(B)/lib/libumbpnode.a $(B)/lib/libumbp.a
 SHARED := $(B)/lib/libumbp.so $(B)/lib/libumbpnode.so

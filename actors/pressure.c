@@ -73,7 +73,7 @@ typedef struct {
     int64_t grown_at;
     unsigned told;                      //  Level that others know of
     taken_t taken[STEPS_MAX];           //  A ring
-    uint64_t steps[UMBP_STEP_GROW + 1]; //  Taken, by kind; the number of all is in steps[0]
+    uint64_t steps[UMBP_STEP_GROW + 1]; //  Taken, by kind; the number of those in the ring is in steps[0]
     uint64_t observed, wakeups, alarms_closed, unheard, dropped_blocks;
 } self_t;
 
@@ -89,15 +89,29 @@ int umbp_pressure_mode (const char *name)
 //  ------------------------------------------------------------------------------------------------
 //  Steps
 
+static bool s_is_noted (const self_t *self, umbp_step_t step, const char *tenant)
+{
+    for (uint64_t back = 1; back <= STEPS_MAX && back <= self->steps[0]; back++) {
+        const taken_t *taken = &self->taken[(self->steps[0] - back) % STEPS_MAX];
+        if (taken->at < umbp_level_since (self->level))
+            return false;
+        if (taken->step == step && streq (taken->tenant, tenant))
+            return true;
+    }
+    return false;
+}
+
 static void s_note (self_t *self, umbp_step_t step, const char *tenant)
 {
     bool done = self->mode == UMBP_PRESSURE_ACT;
+    unsigned level = umbp_level_now (self->level);
+    self->steps[step]++;
+    self->observed += !done;
+    if (s_is_noted (self, step, tenant))
+        return;                         //  Again and again at this level: counted, and said once
     taken_t *taken = &self->taken[self->steps[0]++ % STEPS_MAX];
     *taken = (taken_t) { .step = step, .at = zclock_mono (), .done = done };
     snprintf (taken->tenant, sizeof taken->tenant, "%s", tenant);
-    self->steps[step]++;
-    self->observed += !done;
-    unsigned level = umbp_level_now (self->level);
     if (step == UMBP_STEP_RELAX || step == UMBP_STEP_REDUCE || step == UMBP_STEP_GROW)
         zsys_info ("pressure: %s%s: level=%u why=\"%s\"", done ? "" : "would ",
                    umbp_step_name (step), level, umbp_level_why (self->level));
@@ -540,6 +554,7 @@ static void s_start (void *arg, umbp_post_t *post, zloop_t *loop)
         return;
     s_arm (self, 0, false, self->marks.some[0]);
     s_arm (self, 1, true, self->marks.full[2]);
+    s_sample (self);
 }
 
 static void s_stat (void *arg, umbp_gauges_t *gauges)

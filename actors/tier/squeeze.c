@@ -8,7 +8,7 @@
 #define WALK_MAX 65536                  //  Blocks counted for a cost; beyond that the average counts
 #define EVICT_STEP 256                  //  Blocks in one eviction message, see manager.c
 #define BLOCK_NS_FIRST 2000             //  Until we have seen how long it takes to let a block go,
-#define PAUSE_NS_FIRST 200000           //  ... and from one step to the next
+#define PAUSE_NS_FIRST 120000           //  ... and from one step to the next
 #define PAUSE_NS_MAX 50000000           //  Longer ones are no part of a round
 
 struct umbp_squeeze {

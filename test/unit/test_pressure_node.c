@@ -136,14 +136,17 @@ static int s_put_status (char *reason, size_t size)
 
 static void test_cost_is_as_predicted (void)
 {
-    enum { COUNT = BLOCKS * 8 / 10, ROUNDS = 6 };
+    enum { COUNT = 8000, ROUNDS = 6 };
     s_start (NULL);
-    for (unsigned number = 0; number < COUNT; number++)
-        CU_ASSERT (s_put (number) == 0);
+    for (unsigned number = 0; number < COUNT; number++) {
+        char key[32];
+        snprintf (key, sizeof key, "small-%u", number);
+        CU_ASSERT (umbp_put (s_pool, key, s_data, PAGE) == 0);
+    }
     umbp_msg_t msg;
     unsigned near = 0;
     for (unsigned round = 0; round < ROUNDS; round++) {
-        uint64_t bytes = (uint64_t) (20 + 17 * round) * BLOCK + 1;
+        uint64_t bytes = (uint64_t) (100 + 400 * round) * PAGE - 1;
         umbp_msg_init (&msg, UMBP_MSG_cost, 0);
         msg.cost.bytes = bytes;
         umbp_msg_cost_ok_t cost = s_ask ("pressure", &msg)->cost_ok;
