@@ -136,6 +136,7 @@ static const umbp_metric_t s_metrics[] = {
     { "tier", "balloon_failed", C, "growths that ended since the system had no memory" },
     { "tier", "tenants_suspended", G, "tenants that get no new room" },
     { "tier", "refused_suspended", C, "reservations refused since their tenant is suspended" },
+    { "tier", "suspended_moved", C, "blocks of suspended tenants that other nodes have now" },
     { "tier", "events", C, "events written into the journal of memory" },
     { "tier", "replicas_made", C, "copies that other nodes made for blocks of this tier" },
     { "tier", "replica_bytes", C, "bytes of these" },

@@ -11,6 +11,12 @@
 #define PAUSE_NS_FIRST 120000           //  ... and from one step to the next
 #define PAUSE_NS_MAX 50000000           //  Longer ones are no part of a round
 
+#define MOVES_MAX 256                   //  Blocks of suspended tenants on their way elsewhere
+#define MOVED_MAX 4096                  //  ... that are elsewhere, and about to go from here
+#define MOVED_MS 500                    //  So long they stay, for readers who looked them up before
+#define PASS_MS 5000                    //  Between two passes over blocks that could not go
+#define STEP_MAX 4096                   //  Items that a pass looks at in one tick
+
 struct umbp_squeeze {
     umbp_balloon_t *balloon;
     umbp_journal_t *journal;
@@ -21,6 +27,12 @@ struct umbp_squeeze {
     int64_t evict_end;                  //  When the last step of an eviction was done, ns
     uint64_t block_ns, pause_ns;        //  What was measured, smoothed; 0: not yet
     uint64_t capacity;                  //  As the journal knows it
+    bool passing;
+    uint32_t cursor;
+    int64_t pass_at;
+    umbp_moved_t moved[MOVED_MAX];      //  A ring
+    uint32_t moved_first, moved_count;
+    uint64_t all_moved;
 };
 
 static int64_t s_now_ns (void)
@@ -87,9 +99,80 @@ void umbp_manager_squeeze_destroy (umbp_manager_t *self)
     freen (self->squeeze);
 }
 
+//  ------------------------------------------------------------------------------------------------
+//  Blocks of suspended tenants go to other nodes, where there is room: as in a drain (keeper.c), a block is
+//  dropped here only when another node has it and the index knows. Where nobody has room they stay.
+
+static size_t s_find (const umbp_squeeze_t *self, umbp_text_t tenant);
+
+static bool s_is_theirs (umbp_manager_t *self, const umbp_block_t *block)
+{
+    const umbp_squeeze_t *squeeze = self->squeeze;
+    umbp_tenants_t *tenants = umbp_store_tenants (self->store);
+    return block->state == UMBP_BLOCK_LIVE
+           && s_find (squeeze, umbp_text (umbp_tenants_at (tenants, block->tenant)->name))
+                  < squeeze->count;
+}
+
+void umbp_manager_squeeze_spread (umbp_manager_t *self, const umbp_spread_end_t *end)
+{
+    umbp_squeeze_t *squeeze = self->squeeze;
+    if (end->missing || end->gone || squeeze->count == 0 || squeeze->moved_count == MOVED_MAX)
+        return;
+    squeeze->moved[(squeeze->moved_first + squeeze->moved_count++) % MOVED_MAX] =
+        (umbp_moved_t) { end->item, end->token, zclock_mono () + MOVED_MS };
+}
+
+static void s_drop_moved (umbp_manager_t *self, int64_t now)
+{
+    umbp_squeeze_t *squeeze = self->squeeze;
+    bool any = false;
+    while (squeeze->moved_count > 0 && squeeze->moved[squeeze->moved_first].drop_at <= now) {
+        umbp_moved_t moved = squeeze->moved[squeeze->moved_first];
+        squeeze->moved_first = (squeeze->moved_first + 1) % MOVED_MAX;
+        squeeze->moved_count--;
+        const umbp_block_t *block = umbp_store_block (self->store, moved.item);
+        if (block->token != moved.token || !s_is_theirs (self, block))
+            continue;                   //  Gone, or its tenant was resumed: then it stays here too
+        squeeze->all_moved++;
+        umbp_manager_drop (self, moved.item);
+        any = true;
+    }
+    if (any)
+        umbp_announce_send (self->announce);
+}
+
+static void s_move_away (umbp_manager_t *self, int64_t now)
+{
+    umbp_squeeze_t *squeeze = self->squeeze;
+    const umbp_topology_t *members = self->keeper.before;
+    if (self->keeper.draining || !members || umbp_topology_count (members) < 2)
+        return;
+    s_drop_moved (self, now);
+    if (squeeze->count == 0 || (!squeeze->passing && now < squeeze->pass_at))
+        return;
+    squeeze->cursor = squeeze->passing ? squeeze->cursor : 0;
+    squeeze->passing = true;
+    uint32_t reach = umbp_store_reach (self->store), end = squeeze->cursor + STEP_MAX;
+    for (; squeeze->cursor < reach && squeeze->cursor < end; squeeze->cursor++) {
+        uint32_t open = (uint32_t) umbp_spread_open (self->spread, UMBP_SPREAD_DRAIN);
+        if (open >= MOVES_MAX || squeeze->moved_count + open >= MOVED_MAX)
+            return;
+        if (s_is_theirs (self, umbp_store_block (self->store, squeeze->cursor))
+            && !umbp_spread_add (self->spread, UMBP_SPREAD_DRAIN, squeeze->cursor, 0))
+            return;
+    }
+    if (squeeze->cursor < reach || squeeze->moved_count > 0
+        || umbp_spread_open (self->spread, UMBP_SPREAD_DRAIN) > 0)
+        return;
+    squeeze->passing = false;
+    squeeze->pass_at = now + PASS_MS;
+}
+
 void umbp_manager_squeeze (umbp_manager_t *self)
 {
     umbp_squeeze_t *squeeze = self->squeeze;
+    s_move_away (self, zclock_mono ());
     uint64_t evicted = self->evicted;
     umbp_balloon_step (squeeze->balloon);
     if (self->evicted > evicted)
@@ -155,6 +238,8 @@ void umbp_manager_on_suspend (void *owner, const umbp_mail_t *mail)
     }
     char name[UMBP_NAME_MAX + 1];
     umbp_text_copy (ask->tenant, name, sizeof name);
+    squeeze->passing = false;           //  From the start, and now
+    squeeze->pass_at = 0;
     if (ask->on && !is)
         memcpy (squeeze->suspended[squeeze->count++], name, sizeof name);
     else if (!ask->on && is)
@@ -420,5 +505,6 @@ void umbp_manager_squeeze_stat (umbp_manager_t *self, umbp_gauges_t *gauges)
     umbp_gauges_add (gauges, "balloon_failed", stats.failed);
     umbp_gauges_add (gauges, "tenants_suspended", squeeze->count);
     umbp_gauges_add (gauges, "refused_suspended", squeeze->refusals);
+    umbp_gauges_add (gauges, "suspended_moved", squeeze->all_moved);
     umbp_gauges_add (gauges, "events", umbp_journal_next (squeeze->journal) - 1);
 }

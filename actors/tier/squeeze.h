@@ -16,6 +16,9 @@ void umbp_manager_squeeze_destroy (umbp_manager_t *self);
 //  Every tick
 void umbp_manager_squeeze (umbp_manager_t *self);
 
+//  A copy of a block that is to go elsewhere is made, or cannot be; for a drain of the whole tier see keeper.c
+void umbp_manager_squeeze_spread (umbp_manager_t *self, const umbp_spread_end_t *end);
+
 //  Whether a key is of a tenant that gets no new room, and no block is there yet. Counts if so.
 bool umbp_manager_is_suspended (umbp_manager_t *self, umbp_bytes_t key);
 

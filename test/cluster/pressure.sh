@@ -145,7 +145,7 @@ for ((run = 1; run <= RUNS; run++)); do
     used=$(field .signals.used_bytes)
     take $(((LIMIT / 100 * 85 - used) / 1024))      #  At once to 85 % of the limit
     for _ in {1..400}; do
-        level=$(field .level)
+        level=$(field .level) && [[ $level ]] || fail "run $run: the node does not answer"
         ((level >= 3)) && break
         take 512
     done

@@ -211,6 +211,36 @@ static void test_suspend_loses_nothing (void)
     s_stop ();
 }
 
+//  With another node that has room: the blocks go there, not one is missed meanwhile, and memory is free here
+static void test_suspended_blocks_go_elsewhere (void)
+{
+    enum { COUNT = 200 };
+    s_start (NULL);
+    nodes_options (&s_nodes, 1, WITH_DOORS, DRAM);
+    s_nodes.nodes[1] = nodes_new (&s_nodes.options[1]);
+    CU_ASSERT_FATAL (s_nodes.nodes[1] != NULL);
+    s_nodes.count = 2;
+    CU_ASSERT_FATAL (nodes_meet (&s_nodes));
+    for (unsigned number = 0; number < COUNT; number++)
+        CU_ASSERT_EQUAL (s_put (number), 0);
+    CU_ASSERT_EQUAL (s_gauge ("tier:dram", "blocks"), COUNT);    //  Local first
+    s_suspend (true);
+    int64_t end = zclock_mono () + WAIT_MS;
+    while (s_gauge ("tier:dram", "blocks") > 0 && zclock_mono () < end)
+        for (unsigned number = 0; number < COUNT; number++)
+            CU_ASSERT_EQUAL (s_get (number), 0);
+    CU_ASSERT_EQUAL (s_gauge ("tier:dram", "blocks"), 0);
+    CU_ASSERT_EQUAL (s_gauge ("tier:dram", "suspended_moved"), COUNT);
+    CU_ASSERT_EQUAL (gauge (umbp_node_endpoint (s_nodes.nodes[1]), "tier:dram", "blocks"), COUNT);
+    CU_ASSERT_EQUAL (s_put (1000), 0);  //  Another node takes it
+    s_suspend (false);
+    for (unsigned number = 0; number < COUNT; number++)
+        CU_ASSERT_EQUAL (s_get (number), 0);
+    CU_ASSERT_EQUAL (s_put (1001), 0);
+    CU_ASSERT_EQUAL (s_gauge ("tier:dram", "blocks"), 1);        //  Here again
+    s_stop ();
+}
+
 //  ------------------------------------------------------------------------------------------------
 //  MET-75: events from a number on, and what tenants use, over messages
 
@@ -377,6 +407,11 @@ static void test_ladder_for_real (void)
     char reason[UMBP_TEXT_MAX];
     s_start (s_full_act);
     s_fill ();
+    int64_t hurry = zclock_mono () + WAIT_MS;
+    while (umbp_strain (s_pool) == 0 && zclock_mono () < hurry)
+        umbp_put_batch (s_pool, &(umbp_item_t) { .key = { "one more", 8 }, .data = s_data, .size = BLOCK },
+                        1, NULL, 50);
+    CU_ASSERT (umbp_strain (s_pool) > 0);        //  Clients are told with their puts
     CU_ASSERT (gauge_becomes (umbp_node_endpoint (s_nodes.nodes[0]), "pressure", "drops", 1));
     size_t count = s_steps (steps, &done);
     CU_ASSERT_FATAL (count >= 4);
@@ -440,6 +475,7 @@ int main (void)
     CU_pSuite suite = CU_add_suite ("pressure_node", NULL, NULL);
     CU_ADD_TEST (suite, test_cost_is_as_predicted);
     CU_ADD_TEST (suite, test_suspend_loses_nothing);
+    CU_ADD_TEST (suite, test_suspended_blocks_go_elsewhere);
     CU_ADD_TEST (suite, test_events_say_who_uses_what);
     CU_ADD_TEST (suite, test_pool_changes_under_load);
     CU_ADD_TEST (suite, test_ladder_for_real);
