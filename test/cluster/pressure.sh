@@ -41,6 +41,13 @@ make_group () {
 }
 
 make_group || { echo "no memory cgroup can be made here: skipped"; exit 77; }
+#  Bytes used, without clean file pages, as the node counts them
+used_now () {
+    local files
+    files=$(awk '$1 ~ /^(total_)?(in)?active_file$/ { sum[$1 ~ /^total_/] += $2 }
+                 END { print (1 in sum) ? sum[1] : sum[0] + 0 }' "$group/memory.stat")
+    echo $(($(<"$group/$usage") - files))
+}
 kills () { awk '$1 == "oom_kill" { print $2 }' "$group/$events"; }
 
 room=$(mktemp -d /tmp/umbp-p-XXXX)
@@ -89,6 +96,13 @@ done
 [[ $endpoint ]] || fail "the node does not say where it listens"
 ask () { timeout 60 "$B/bin/umbp-console" --json --timeout 20s --endpoint "$endpoint" "$@"; }
 field () { ask pressure | jq -r "$1"; }
+#  Sets level, memory used, and what is left, per mille, as the node sees it
+look () {
+    local said
+    said=$(ask pressure | jq -r '"\(.level) \(.signals.used_bytes) \(.signals.available_permille)"')
+    [[ $said =~ ^[0-9]+\ [0-9]+\ [0-9]+$ ]] || fail "the node does not answer"
+    read -r level used left <<<"$said"
+}
 for _ in {1..100}; do
     ask put block --text "some bytes" >/dev/null 2>&1 && break
     sleep 0.1
@@ -142,14 +156,17 @@ take () {
 least=$full
 for ((run = 1; run <= RUNS; run++)); do
     start_hog
-    used=$(field .signals.used_bytes)
-    take $(((LIMIT / 100 * 85 - used) / 1024))      #  At once to 85 % of the limit
-    for _ in {1..400}; do
-        level=$(field .level) && [[ $level ]] || fail "run $run: the node does not answer"
+    for _ in {1..1000}; do
+        look
         ((level >= 3)) && break
-        take 512
+        #  Half the way to 3 % once the node has seen what was taken before; from 4 % on it is to act
+        is=$(used_now)
+        if ((left > 38 && is - used < 1 << 20 && used - is < 1 << 20)); then
+            take $(((left - 30) * (LIMIT / 1000) / 2 / 1024 + 64))
+        fi
+        sleep 0.02
     done
-    ((level >= 3)) || fail "run $run: level $level, never 3"
+    ((level >= 3)) || fail "run $run: level $level with $left per mille left, never 3"
     now=$(shmem)
     ((now < least)) && least=$now
     stop_hog
