@@ -265,8 +265,11 @@ int64_t umbp_manager_evict_begin (umbp_manager_t *self)
 {
     umbp_squeeze_t *squeeze = self->squeeze;
     int64_t now = s_now_ns (), pause = now - squeeze->evict_end;
+    uint64_t known = squeeze->pause_ns ? squeeze->pause_ns : PAUSE_NS_FIRST;
     if (squeeze->evict_end && pause < PAUSE_NS_MAX)
-        squeeze->pause_ns = s_smooth (squeeze->pause_ns, (uint64_t) pause);
+        squeeze->pause_ns = s_smooth (squeeze->pause_ns, (uint64_t) pause < 4 * known
+                                                             ? (uint64_t) pause
+                                                             : 4 * known);      //  A hiccup counts little
     return now;
 }
 
