@@ -395,8 +395,8 @@ static bool s_start_actors (umbp_node_t *self, int *err)
     return s_add (self, umbp_index_new (&index)) && s_add (self, umbp_eviction_new (&eviction))
            && s_start_limited_tier (self, seed, err) && s_add (self, umbp_extkv_new (&extkv))
            && s_add (self, umbp_router_new (&router)) && s_add (self, umbp_migrator_new (&migrator))
-           && s_start_pressure (self)
-           && s_start_gateway (self) && s_start_registry (self) && s_start_discovery (self);
+           && s_start_pressure (self) && s_start_gateway (self) && s_start_registry (self)
+           && s_start_discovery (self);
 }
 
 //  --------------------------------------------------------------------------------------------------

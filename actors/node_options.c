@@ -313,7 +313,8 @@ int umbp_node_options_marks (const umbp_node_options_t *o, umbp_level_marks_t *m
         if (umbp_level_marks_read (lists[index].text, lists[index].marks) < 0)
             return UMBP_EINVAL;
     }
-    *option = "pressure_tier, pressure_tier_leave, pressure_some, pressure_full, pressure_available";
+    *option =
+        "pressure_tier, pressure_tier_leave, pressure_some, pressure_full, pressure_available";
     return umbp_level_marks_check (marks, why);
 }
 
@@ -342,9 +343,8 @@ static int s_check_running (const umbp_node_options_t *o, char *why, size_t size
 int umbp_node_options_check (const umbp_node_options_t *options, char *why, size_t size)
 {
     static int (*const checks[]) (const umbp_node_options_t *, char *, size_t) = {
-        s_check_network, s_check_names, s_check_etcd, s_check_members,
-        s_check_memory, s_check_blocks, s_check_running, s_check_security,
-        s_check_pressure,
+        s_check_network, s_check_names,   s_check_etcd,     s_check_members,  s_check_memory,
+        s_check_blocks,  s_check_running, s_check_security, s_check_pressure,
     };
     int rc = UMBP_OK;
     for (size_t index = 0; index < sizeof checks / sizeof *checks && rc == UMBP_OK; index++)

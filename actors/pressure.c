@@ -73,7 +73,8 @@ typedef struct {
     int64_t grown_at;
     unsigned told;                      //  Level that others know of
     taken_t taken[STEPS_MAX];           //  A ring
-    uint64_t steps[UMBP_STEP_GROW + 1]; //  Taken, by kind; the number of those in the ring is in steps[0]
+    uint64_t steps[UMBP_STEP_GROW
+                   + 1]; //  Taken, by kind; the number of those in the ring is in steps[0]
     uint64_t observed, wakeups, alarms_closed, unheard, dropped_blocks;
 } self_t;
 
@@ -247,7 +248,8 @@ static void s_act (self_t *self, const umbp_action_t *action)
 //  Take memory again when all has been calm for long enough, and enough would be left
 static void s_grow (self_t *self, int64_t now)
 {
-    uint64_t most = self->ceiling && self->ceiling < self->tier.made ? self->ceiling : self->tier.made;
+    uint64_t most =
+        self->ceiling && self->ceiling < self->tier.made ? self->ceiling : self->tier.made;
     uint64_t step = self->tier.made / GROW_PART;
     if (self->mode != UMBP_PRESSURE_ACT || !self->tier.known || self->tier.total >= most
         || umbp_level_now (self->level) > 0
@@ -397,11 +399,11 @@ static int s_on_trigger (zloop_t *loop, zmq_pollitem_t *item, void *arg)
 static void s_on_strain (void *arg, const umbp_mail_t *mail)
 {
     self_t *self = arg;
-    static const char *const names[] = { "tier_permille",    "some_permille",        "full_permille",
-                                         "available_permille", "host_available_bytes",
-                                         "cgroup_version",   "limit_bytes",          "used_bytes",
-                                         "tier_bytes",       "tier_made_bytes",
-                                         "tenants_suspended" };
+    static const char *const names[] = {
+        "tier_permille",        "some_permille",   "full_permille",    "available_permille",
+        "host_available_bytes", "cgroup_version",  "limit_bytes",      "used_bytes",
+        "tier_bytes",           "tier_made_bytes", "tenants_suspended"
+    };
     const umbp_memory_t *memory = &self->memory;
     uint64_t values[] = { self->signals.tiers[UMBP_TIER_DRAM],
                           self->signals.some,

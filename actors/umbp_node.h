@@ -90,7 +90,8 @@ typedef struct {
 
     char pressure_mode[8];              //  off, observe: say how short of memory the node is and what
                                         //  would be done, act: do it
-    char pressure_tier[32], pressure_tier_leave[32];    //  Percent of a tier in use: "85,90,95,98", the
+    char pressure_tier[32],
+        pressure_tier_leave[32]; //  Percent of a tier in use: "85,90,95,98", the
                                         //  marks of levels 1 to 4; "-" is none
     char pressure_some[32], pressure_full[32];  //  ... of time that tasks, or all, wait for memory
     char pressure_available[32];        //  ... of memory left, of the host or the cgroup

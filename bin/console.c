@@ -220,8 +220,8 @@ const char *umbp_console_tier_name (unsigned tier)
 
 size_t umbp_console_actors (const umbp_member_t *member, char (*names)[UMBP_NAME_MAX + 1])
 {
-    static const char *const always[] = { "registry", "router", "index",
-                                          "extkv", "eviction", "migrator", "pressure" };
+    static const char *const always[] = { "registry", "router",   "index",   "extkv",
+                                          "eviction", "migrator", "pressure" };
     size_t count = 0;
     for (; count < sizeof always / sizeof *always; count++)
         snprintf (names[count], sizeof *names, "%s", always[count]);

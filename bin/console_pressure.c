@@ -102,10 +102,10 @@ static int s_show (umbp_console_t *self)
     if (!answer)
         return end;
     const umbp_msg_strain_ok_t *ok = &answer->strain_ok;
-    json_t *doc = json_pack ("{s:i, s:s, s:s, s:o, s:o, s:o, s:o}", "level", (int) ok->level, "name",
-                             umbp_level_name ((unsigned) ok->level), "mode", s_modes[ok->mode],
-                             "since_ms", umbp_view_number (ok->since_ms), "why", s_text (ok->why),
-                             "signals", s_signals (ok), "steps", s_steps (ok));
+    json_t *doc = json_pack ("{s:i, s:s, s:s, s:o, s:o, s:o, s:o}", "level", (int) ok->level,
+                             "name", umbp_level_name ((unsigned) ok->level), "mode",
+                             s_modes[ok->mode], "since_ms", umbp_view_number (ok->since_ms), "why",
+                             s_text (ok->why), "signals", s_signals (ok), "steps", s_steps (ok));
     if (!umbp_console_json (self, doc)) {
         char since[UMBP_UNITS_ROOM];
         const char *why = json_string_value (json_object_get (doc, "why"));
@@ -144,11 +144,10 @@ static int s_cost (umbp_console_t *self, const char *size)
     if (!answer)
         return end;
     const umbp_msg_cost_ok_t *ok = &answer->cost_ok;
-    json_t *doc = json_pack ("{s:f, s:o, s:o, s:o, s:o}", "seconds", (double) ok->time_us / 1e6,
-                             "bytes", umbp_view_number (ok->bytes), "moved_bytes",
-                             umbp_view_number (ok->moved_bytes), "blocks",
-                             umbp_view_number (ok->blocks), "lost_blocks",
-                             umbp_view_number (ok->lost_blocks));
+    json_t *doc = json_pack (
+        "{s:f, s:o, s:o, s:o, s:o}", "seconds", (double) ok->time_us / 1e6, "bytes",
+        umbp_view_number (ok->bytes), "moved_bytes", umbp_view_number (ok->moved_bytes), "blocks",
+        umbp_view_number (ok->blocks), "lost_blocks", umbp_view_number (ok->lost_blocks));
     if (!umbp_console_json (self, doc)) {
         char freed[UMBP_UNITS_ROOM], moved[UMBP_UNITS_ROOM];
         printf ("%.3f s: %" PRIu64 " blocks leave, which frees %s; %s move, %" PRIu64
@@ -180,17 +179,18 @@ static int s_pool (umbp_console_t *self, const char *size)
     if (!answer)
         return end;
     const umbp_msg_balloon_ok_t *ok = &answer->balloon_ok;
-    json_t *doc = json_pack ("{s:o, s:o, s:o, s:o, s:o}", "capacity_bytes",
-                             umbp_view_number (ok->capacity), "goal_bytes",
-                             umbp_view_number (ok->goal), "made_bytes", umbp_view_number (ok->made),
-                             "returned_bytes", umbp_view_number (ok->returned), "leaving_bytes",
-                             umbp_view_number (ok->leaving));
+    json_t *doc =
+        json_pack ("{s:o, s:o, s:o, s:o, s:o}", "capacity_bytes", umbp_view_number (ok->capacity),
+                   "goal_bytes", umbp_view_number (ok->goal), "made_bytes",
+                   umbp_view_number (ok->made), "returned_bytes", umbp_view_number (ok->returned),
+                   "leaving_bytes", umbp_view_number (ok->leaving));
     if (!umbp_console_json (self, doc)) {
         char one[UMBP_UNITS_ROOM], two[UMBP_UNITS_ROOM], three[UMBP_UNITS_ROOM],
             four[UMBP_UNITS_ROOM];
         printf ("holds %s of %s, shall hold %s; the system has %s back\n",
                 umbp_units_show_bytes (ok->capacity, one), umbp_units_show_bytes (ok->made, two),
-                umbp_units_show_bytes (ok->goal, three), umbp_units_show_bytes (ok->returned, four));
+                umbp_units_show_bytes (ok->goal, three),
+                umbp_units_show_bytes (ok->returned, four));
         if (ok->leaving)
             printf ("%s are still read or written, and go when that is over\n",
                     umbp_units_show_bytes (ok->leaving, one));
@@ -209,7 +209,8 @@ static int s_suspend (umbp_console_t *self, const char *tenant, bool on)
     umbp_msg_init (&question, UMBP_MSG_suspend, 0);
     question.suspend.tenant = umbp_text (tenant);
     question.suspend.on = on;
-    if (!umbp_console_ask (self, s_at (self, "pressure"), &question, on ? "suspend" : "resume", &end))
+    if (!umbp_console_ask (self, s_at (self, "pressure"), &question, on ? "suspend" : "resume",
+                           &end))
         return end;
     json_t *doc = json_pack ("{s:o, s:b}", "tenant", umbp_view_text (tenant, strlen (tenant)),
                              "suspended", on);
@@ -255,9 +256,10 @@ static int s_events (umbp_console_t *self, const char *first)
                              umbp_view_text (tenant.data, tenant.size), "amount", amount));
     }
     bool gap = question.events.first > 0 && ok->first > question.events.first;
-    json_t *doc = json_pack ("{s:o, s:o, s:o, s:b, s:O}", "node_epoch",
-                             umbp_view_number (ok->node_epoch), "first", umbp_view_number (ok->first),
-                             "next", umbp_view_number (ok->next), "missed", gap, "events", rows);
+    json_t *doc =
+        json_pack ("{s:o, s:o, s:o, s:b, s:O}", "node_epoch", umbp_view_number (ok->node_epoch),
+                   "first", umbp_view_number (ok->first), "next", umbp_view_number (ok->next),
+                   "missed", gap, "events", rows);
     if (!umbp_console_json (self, doc)) {
         umbp_view_table (stdout, rows, columns, sizeof columns / sizeof *columns, self->colour);
         printf ("%snext: %" PRIu64 "\n", gap ? "some were missed; " : "", ok->next);
@@ -282,8 +284,9 @@ int umbp_console_pressure (umbp_console_t *self, int argc, char **argv)
         return s_suspend (self, value, false);
     if (strcmp (what, "events") == 0)
         return s_events (self, value);
-    return umbp_console_usage (self,
-                               "pressure: unknown: %.64s; allowed: nothing, cost SIZE, pool [SIZE], "
-                               "suspend TENANT, resume TENANT, events [NUMBER]",
-                               what);
+    return umbp_console_usage (
+        self,
+        "pressure: unknown: %.64s; allowed: nothing, cost SIZE, pool [SIZE], "
+        "suspend TENANT, resume TENANT, events [NUMBER]",
+        what);
 }

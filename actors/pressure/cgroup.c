@@ -203,7 +203,8 @@ int umbp_cgroup_read (const umbp_cgroup_t *self, umbp_memory_t *out)
 
 static unsigned s_share (uint64_t left, uint64_t total)
 {
-    return total ? (unsigned) ((double) (left < total ? left : total) / (double) total * 1000) : 1000;
+    return total ? (unsigned) ((double) (left < total ? left : total) / (double) total * 1000)
+                 : 1000;
 }
 
 unsigned umbp_memory_available (const umbp_memory_t *memory)

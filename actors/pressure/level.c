@@ -161,7 +161,8 @@ static bool s_enters (const umbp_level_t *self, unsigned level, int64_t now,
             s_call (call, tier == HBM ? UMBP_CAUSE_DEVICE : UMBP_CAUSE_TIER, names[tier],
                     in->tiers[tier], ">=", marks->tier_enter[at]);
     if (marks->available[at] && in->available < marks->available[at])
-        s_call (call, UMBP_CAUSE_HOST, "memory available", in->available, "<", marks->available[at]);
+        s_call (call, UMBP_CAUSE_HOST, "memory available", in->available, "<",
+                marks->available[at]);
     if (marks->some[at] && in->some >= marks->some[at])
         s_call (call, UMBP_CAUSE_HOST, "stalls of some tasks", in->some, ">=", marks->some[at]);
     if (marks->full[at] && in->full >= marks->full[at])

@@ -122,7 +122,8 @@ static int s_emptiest (const umbp_balloon_t *self)
     uint32_t least = UINT32_MAX;
     for (size_t region = 0; region < self->args.region_count; region++) {
         uint32_t used = umbp_pages_region_used (self->pages, (uint16_t) region);
-        bool fresh = self->limits[region] == umbp_pages_region_count (self->pages, (uint16_t) region);
+        bool fresh =
+            self->limits[region] == umbp_pages_region_count (self->pages, (uint16_t) region);
         if (self->limits[region] == 0)
             continue;
         if (best < 0 || used < least || (used == least && !fresh)) {
@@ -209,10 +210,12 @@ static void s_clear (umbp_balloon_t *self)
 }
 
 //  A run of pages that nobody has any more, and the system not yet, from a page on. Returns its length.
-static uint32_t s_run_out (const umbp_balloon_t *self, uint16_t region, uint32_t page, uint32_t most)
+static uint32_t s_run_out (const umbp_balloon_t *self, uint16_t region, uint32_t page,
+                           uint32_t most)
 {
     uint32_t count = 0, end = umbp_pages_region_count (self->pages, region);
-    while (page + count < end && count < most && umbp_pages_is_out (self->pages, region, page + count)
+    while (page + count < end && count < most
+           && umbp_pages_is_out (self->pages, region, page + count)
            && !s_is_hole (self, region, page + count))
         count++;
     return count;
@@ -221,8 +224,8 @@ static uint32_t s_run_out (const umbp_balloon_t *self, uint16_t region, uint32_t
 static void s_give_back (umbp_balloon_t *self)
 {
     uint32_t budget = self->step_pages;
-    for (uint32_t looked = 0; looked < SCAN_MAX && budget > 0
-                              && self->hole_count < umbp_pages_out_count (self->pages);
+    for (uint32_t looked = 0;
+         looked < SCAN_MAX && budget > 0 && self->hole_count < umbp_pages_out_count (self->pages);
          looked++) {
         uint16_t region = self->scan_region;
         if (self->scan_page < self->limits[region])

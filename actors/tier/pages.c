@@ -403,7 +403,8 @@ static region_t *s_range (umbp_pages_t *self, uint16_t region, uint32_t page, ui
 }
 
 //  Take a part out of the free run that it lies in; what is left on both sides stays free
-static void s_cut (umbp_pages_t *self, region_t *region, uint32_t run, uint32_t page, uint32_t count)
+static void s_cut (umbp_pages_t *self, region_t *region, uint32_t run, uint32_t page,
+                   uint32_t count)
 {
     uint32_t end = run + region->pages[run].tag;
     s_unlink (region, run);
@@ -486,8 +487,7 @@ bool umbp_pages_is_closed (const umbp_pages_t *self, uint16_t region, uint32_t p
 
 bool umbp_pages_is_out (const umbp_pages_t *self, uint16_t region, uint32_t page)
 {
-    return s_is_closed (&self->regions[region], page)
-           && self->regions[region].pages[page].tag == 0;
+    return s_is_closed (&self->regions[region], page) && self->regions[region].pages[page].tag == 0;
 }
 
 uint32_t umbp_pages_out_count (const umbp_pages_t *self)

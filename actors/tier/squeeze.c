@@ -267,9 +267,9 @@ int64_t umbp_manager_evict_begin (umbp_manager_t *self)
     int64_t now = s_now_ns (), pause = now - squeeze->evict_end;
     uint64_t known = squeeze->pause_ns ? squeeze->pause_ns : PAUSE_NS_FIRST;
     if (squeeze->evict_end && pause < PAUSE_NS_MAX)
-        squeeze->pause_ns = s_smooth (squeeze->pause_ns, (uint64_t) pause < 4 * known
-                                                             ? (uint64_t) pause
-                                                             : 4 * known);      //  A hiccup counts little
+        squeeze->pause_ns = s_smooth (
+            squeeze->pause_ns,
+            (uint64_t) pause < 4 * known ? (uint64_t) pause : 4 * known); //  A hiccup counts little
     return now;
 }
 
@@ -306,12 +306,12 @@ static sum_t s_count (umbp_manager_t *self, const umbp_msg_cost_t *ask, uint16_t
     if (count < WALK_MAX || sum.bytes >= ask->bytes)
         return sum;
     umbp_store_counts_t all = umbp_store_counts (self->store);
-    const umbp_tenant_t *who = ask->own ? umbp_tenants_at (umbp_store_tenants (self->store), row)
-                                        : NULL;
+    const umbp_tenant_t *who =
+        ask->own ? umbp_tenants_at (umbp_store_tenants (self->store), row) : NULL;
     uint64_t most = who ? who->bytes : all.used_bytes;
     double more = (double) (most < ask->bytes ? most : ask->bytes) / (double) sum.bytes;
     return (sum_t) { (uint64_t) ((double) sum.bytes * more), (uint64_t) ((double) sum.blocks * more),
-                     (uint64_t) ((double) sum.lost * more) };
+                    (uint64_t) ((double) sum.lost * more) };
 }
 
 void umbp_manager_on_cost (void *owner, const umbp_mail_t *mail)

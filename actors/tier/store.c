@@ -474,9 +474,9 @@ uint32_t umbp_store_reach (const umbp_store_t *self)
 umbp_store_counts_t umbp_store_counts (const umbp_store_t *self)
 {
     uint64_t page = umbp_pages_page_size (self->pages);
+    uint32_t there = umbp_pages_total_count (self->pages) - umbp_pages_out_count (self->pages);
     return (umbp_store_counts_t){ /* clang-format off */
-        .total_bytes =
-            (umbp_pages_total_count (self->pages) - umbp_pages_out_count (self->pages)) * page,
+        .total_bytes = there * page,
         .used_bytes = umbp_pages_used_count (self->pages) * page,
         .live = self->live, .slots = self->slots, .doomed = self->doomed };
 }

@@ -140,7 +140,8 @@ int umbp_region_punch (umbp_region_t *self, size_t at, size_t bytes)
         return UMBP_EINVAL;
     while (bytes > 0
            && fallocate (self->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t) at,
-                         (off_t) bytes) == -1)
+                         (off_t) bytes)
+                  == -1)
         if (errno != EINTR)
             return UMBP_EIO;
     return 0;

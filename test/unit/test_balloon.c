@@ -19,7 +19,8 @@
 static uint64_t s_seed (void)
 {
     const char *text = getenv ("UMBP_SEED");
-    uint64_t seed = text ? strtoull (text, NULL, 10) : (uint64_t) time (NULL) ^ (uint64_t) getpid () << 32;
+    uint64_t seed =
+        text ? strtoull (text, NULL, 10) : (uint64_t) time (NULL) ^ (uint64_t) getpid () << 32;
     printf ("(seed %" PRIu64 ") ", seed);
     return seed;
 }
@@ -82,7 +83,8 @@ static void test_pages_model (void)
         switch (umbp_splitmix (&state) % 8) {
         case 0:
             size = size % 20 + 1;
-            CU_ASSERT (umbp_pages_retire (pages, region, page, page + size > COUNT ? 1 : size) >= 0);
+            CU_ASSERT (umbp_pages_retire (pages, region, page, page + size > COUNT ? 1 : size)
+                       >= 0);
             for (uint32_t at = page; at < page + (page + size > COUNT ? 1 : size); at++)
                 closed[region][at] = true;
             break;
@@ -94,8 +96,7 @@ static void test_pages_model (void)
         case 2:
         case 3:
         case 4:
-            if (count < HELD
-                && umbp_pages_take (pages, size % 9 + 1, &held[count], 1) == 1) {
+            if (count < HELD && umbp_pages_take (pages, size % 9 + 1, &held[count], 1) == 1) {
                 const umbp_extent_t *extent = &held[count++];
                 for (uint32_t at = 0; at < extent->count; at++) {
                     CU_ASSERT (!used[extent->region][extent->page + at]);
@@ -314,9 +315,7 @@ static void test_books_balance (void)
                 shrinks++;
             }
             break;
-        case 5:
-            umbp_balloon_step (tier.balloon);
-            break;
+        case 5: umbp_balloon_step (tier.balloon); break;
         default:
             s_put (&tier, umbp_splitmix (&state) % COUNT_OF (s_tenants),
                    (unsigned) (umbp_splitmix (&state) % 400),
@@ -426,7 +425,8 @@ static void test_process_gets_smaller (void)
     for (int step = 0; step < 10000 && umbp_balloon_step (tier.balloon); step++)
         ;
     uint64_t small = s_shmem_bytes ();
-    printf ("(%" PRIu64 " MiB, 64 of 96 given back, then %" PRIu64 " MiB", before >> 20, small >> 20);
+    printf ("(%" PRIu64 " MiB, 64 of 96 given back, then %" PRIu64 " MiB", before >> 20,
+            small >> 20);
     CU_ASSERT (before - small >= 64 * MIB / 100 * 95);
     uint32_t left = 0;
     for (uint32_t item = 0; item < umbp_store_reach (tier.store); item++)

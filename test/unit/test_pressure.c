@@ -154,8 +154,8 @@ static const char *const s_script[] = {
 
 static void s_set_signal (umbp_signals_t *signals, const char *what, unsigned value)
 {
-    static const char *const names[] = { "dram", "avail", "some", "full", "high", "max", "failed",
-                                         "hbm" };
+    static const char *const names[] = { "dram", "avail", "some",   "full",
+                                         "high", "max",   "failed", "hbm" };
     size_t index = 0;
     while (index < COUNT_OF (names) && strneq (names[index], what))
         index++;
@@ -235,8 +235,8 @@ static void test_levels_of_random_signals (void)
 //  ------------------------------------------------------------------------------------------------
 //  PRS-03: the ladder
 
-static umbp_ladder_tenant_t s_tenant (const char *name, unsigned qos, uint64_t bytes, uint64_t limit,
-                                      uint64_t blocks)
+static umbp_ladder_tenant_t s_tenant (const char *name, unsigned qos, uint64_t bytes,
+                                      uint64_t limit, uint64_t blocks)
 {
     umbp_ladder_tenant_t who = { .qos = qos, .bytes = bytes, .limit = limit, .blocks = blocks };
     snprintf (who.name, sizeof who.name, "%s", name);
@@ -468,10 +468,11 @@ static void s_write (const char *folder, const char *name, const char *text)
 
 static void s_remove (const char *folder)
 {
-    static const char *const names[] = { "memory.max",  "memory.current", "memory.high",
-                                         "memory.stat", "memory.events",  "memory.pressure",
-                                         "memory.limit_in_bytes", "memory.usage_in_bytes",
-                                         "memory.failcnt", "memory.oom_control" };
+    static const char *const names[] = {
+        "memory.max",     "memory.current",    "memory.high",           "memory.stat",
+        "memory.events",  "memory.pressure",   "memory.limit_in_bytes", "memory.usage_in_bytes",
+        "memory.failcnt", "memory.oom_control"
+    };
     char path[512];
     for (size_t index = 0; index < COUNT_OF (names); index++) {
         snprintf (path, sizeof path, "%s/%s", folder, names[index]);
@@ -492,8 +493,9 @@ static void test_cgroup_two (void)
     s_write (folder, "memory.current", "700000\n");
     s_write (folder, "memory.stat", "anon 5\ninactive_file 100000\nactive_file 50000\n");
     s_write (folder, "memory.events", "low 0\nhigh 3\nmax 4\noom 1\noom_kill 2\n");
-    s_write (folder, "memory.pressure", "some avg10=0.00 avg60=0.00 avg300=0.00 total=77\n"
-                                        "full avg10=0.00 avg60=0.00 avg300=0.00 total=33\n");
+    s_write (folder, "memory.pressure",
+             "some avg10=0.00 avg60=0.00 avg300=0.00 total=77\n"
+             "full avg10=0.00 avg60=0.00 avg300=0.00 total=33\n");
     CU_ASSERT_EQUAL (umbp_cgroup_find (&cgroup, folder), 0);
     CU_ASSERT_EQUAL (cgroup.version, 2);
     CU_ASSERT_EQUAL (umbp_cgroup_read (&cgroup, &memory), 0);
@@ -525,8 +527,9 @@ static void test_cgroup_one (void)
     umbp_memory_t memory;
     s_write (folder, "memory.limit_in_bytes", "9223372036854771712\n");
     s_write (folder, "memory.usage_in_bytes", "700000\n");
-    s_write (folder, "memory.stat",
-             "hierarchical_memory_limit 2000000\ntotal_inactive_file 60000\ntotal_active_file 40000\n");
+    s_write (
+        folder, "memory.stat",
+        "hierarchical_memory_limit 2000000\ntotal_inactive_file 60000\ntotal_active_file 40000\n");
     s_write (folder, "memory.failcnt", "12\n");
     s_write (folder, "memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 5\n");
     CU_ASSERT_EQUAL (umbp_cgroup_find (&cgroup, folder), 0);

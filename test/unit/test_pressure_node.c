@@ -165,7 +165,7 @@ static void test_cost_is_as_predicted (void)
                 " with the way there and back",
                 cost.blocks, did.blocks, cost.time_us, took);
     }
-    printf ("\n    times within a factor of 2: %u of %u\n    ", near, ROUNDS);
+    printf ("\n    times within a factor of 2: %u of %d\n    ", near, (int) ROUNDS);
     //  More than there is, and of a tenant that there is not
     umbp_msg_init (&msg, UMBP_MSG_cost, 0);
     msg.cost.bytes = UINT64_MAX;
@@ -409,7 +409,8 @@ static void test_ladder_for_real (void)
     s_fill ();
     int64_t hurry = zclock_mono () + WAIT_MS;
     while (umbp_strain (s_pool) == 0 && zclock_mono () < hurry)
-        umbp_put_batch (s_pool, &(umbp_item_t) { .key = { "one more", 8 }, .data = s_data, .size = BLOCK },
+        umbp_put_batch (s_pool,
+                        &(umbp_item_t){ .key = { "one more", 8 }, .data = s_data, .size = BLOCK },
                         1, NULL, 50);
     CU_ASSERT (umbp_strain (s_pool) > 0);        //  Clients are told with their puts
     CU_ASSERT (gauge_becomes (umbp_node_endpoint (s_nodes.nodes[0]), "pressure", "drops", 1));
