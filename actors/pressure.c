@@ -436,6 +436,10 @@ static void s_on_strain (void *arg, const umbp_mail_t *mail)
     }
     ok->values = (umbp_u64s_t) { values, ok->names.count };
     uint32_t count = self->steps[0] < STEPS_MAX ? (uint32_t) self->steps[0] : STEPS_MAX;
+    umbp_user_t user;
+    umbp_origin_user (mail->origin, &user);
+    if (user.kind == UMBP_USER_CLIENT && *user.tenant)
+        count = 0;                      //  What became of others is not for one of them
     ok->tenants = (umbp_column_t) { tenants, tenant_sizes, 0, count };
     for (uint32_t index = 0; index < count; index++) {
         const taken_t *taken = &self->taken[(self->steps[0] - 1 - index) % STEPS_MAX];
@@ -450,6 +454,17 @@ static void s_on_strain (void *arg, const umbp_mail_t *mail)
     ok->done = (umbp_u8s_t) { done, count };
     ok->ages_ms = (umbp_u64s_t) { ages, count };
     umbp_post_answer (self->post, mail->origin, &answer, NULL, 0);
+}
+
+//  From this node's own actors: how full the memory of its accelerators is, with what other processes have there
+static void s_on_capacity (void *arg, const umbp_mail_t *mail)
+{
+    self_t *self = arg;
+    const umbp_msg_capacity_t *said = &mail->msg->capacity;
+    if (mail->origin->door || mail->origin->origin_size || said->tier != UMBP_TIER_HBM)
+        return;
+    self->signals.tiers[UMBP_TIER_HBM] =
+        said->total ? (unsigned) ((double) said->used / (double) said->total * 1000) : 0;
 }
 
 static void s_on_relayed (void *arg, uint64_t number, int status, const umbp_mail_t *mail)
@@ -600,6 +615,7 @@ static void s_destroy (void **self_p)
 
 static const umbp_op_t s_ops[] = {
     { UMBP_MSG_strain, s_on_strain },
+    { UMBP_MSG_capacity, s_on_capacity },
     { UMBP_MSG_cost, s_on_cost },
     { UMBP_MSG_suspend, s_on_suspend },
     { UMBP_MSG_balloon, s_on_balloon },

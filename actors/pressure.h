@@ -23,8 +23,8 @@ typedef struct {
     const char *cgroup;                 //  Folder of the memory cgroup; empty: our own
 } umbp_pressure_args_t;
 
-//  Takes strain, cost, suspend and balloon of anyone, the last two not of tenants. Has a door. Returns NULL if it
-//  cannot bind, or if cgroup is no folder of a memory cgroup.
+//  Takes strain, cost, suspend and balloon of anyone, the last two not of tenants; capacity of hbm of this node's
+//  actors. Has a door. Returns NULL if it cannot bind, or if cgroup is no folder of a memory cgroup.
 zactor_t *umbp_pressure_new (const umbp_pressure_args_t *args);
 
 //  "off", "observe", "act" -> the mode, -1 for anything else

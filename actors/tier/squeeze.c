@@ -230,14 +230,15 @@ void umbp_manager_on_suspend (void *owner, const umbp_mail_t *mail)
     const umbp_msg_suspend_t *ask = &mail->msg->suspend;
     if (s_is_foreign (self, mail))
         return;
-    size_t place = s_find (squeeze, ask->tenant);
+    umbp_text_t tenant = ask->tenant.size ? ask->tenant : umbp_text ("");
+    size_t place = s_find (squeeze, tenant);
     bool is = place < squeeze->count;
     if (ask->on && !is && squeeze->count == UMBP_TENANTS_MAX) {
         umbp_post_answer_status (self->post, mail->origin, UMBP_ENOSPC);
         return;
     }
     char name[UMBP_NAME_MAX + 1];
-    umbp_text_copy (ask->tenant, name, sizeof name);
+    umbp_text_copy (tenant, name, sizeof name);
     squeeze->passing = false;           //  From the start, and now
     squeeze->pass_at = 0;
     if (ask->on && !is)

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <poll.h>
 
+#include "actors/pressure.h"
 #include "actors/pressure/cgroup.h"
 #include "actors/pressure/ladder.h"
 #include "actors/pressure/psi.h"
@@ -12,8 +13,7 @@
 #include "cluster/topology.h"
 #include "proto/error.h"
 #include "proto/splitmix.h"
-
-#define COUNT_OF(array) (sizeof (array) / sizeof *(array))
+#include "test/unit/peer.h"
 
 //  ------------------------------------------------------------------------------------------------
 //  Marks
@@ -556,9 +556,125 @@ static void test_cgroup_own (void)
     CU_ASSERT (umbp_memory_available (&memory) <= 1000);
 }
 
+//  ------------------------------------------------------------------------------------------------
+//  The actor, with a tier that the test plays, in a cgroup made of files
+
+typedef struct {
+    zactor_t *actor;
+    asker_t peer;
+    asked_t tier;
+    char folder[64], psi[96];
+} actor_t;
+
+//  memory.pressure is a folder: it can neither be read nor written
+static void s_actor_start (actor_t *self, umbp_pressure_mode_t mode)
+{
+    static int number;
+    char instance[32];
+    umbp_home_t home;
+    snprintf (instance, sizeof instance, "pressure-%d", number++);
+    snprintf (self->folder, sizeof self->folder, "/tmp/umbp-cgroup-XXXXXX");
+    CU_ASSERT_FATAL (mkdtemp (self->folder) != NULL);
+    s_write (self->folder, "memory.max", "1000000000\n");
+    s_write (self->folder, "memory.current", "100000000\n");
+    snprintf (self->psi, sizeof self->psi, "%s/memory.pressure", self->folder);
+    CU_ASSERT_EQUAL (mkdir (self->psi, 0700), 0);
+    umbp_pressure_args_t args = { .home = home_of (&home, instance, "a"),
+                                  .mode = mode, .cgroup = self->folder };
+    umbp_level_marks_init (&args.marks);
+    for (size_t level = 0; level < UMBP_LEVEL_MAX; level++)
+        args.marks.available[level] = 0;         //  The host of this test may be short of memory
+    args.marks.rise_ms = args.marks.fall_ms = 0;
+    asked_start (&self->tier, instance, "tier:dram");
+    self->actor = umbp_pressure_new (&args);
+    CU_ASSERT_FATAL (self->actor != NULL);
+    asker_start (&self->peer, instance, "pressure");
+}
+
+static void s_actor_stop (actor_t *self)
+{
+    asker_end (&self->peer);
+    zactor_destroy (&self->actor);
+    asked_end (&self->tier);
+    rmdir (self->psi);
+    s_remove (self->folder);
+}
+
+static void s_answer_usage (actor_t *self, uint64_t used)
+{
+    umbp_msg_t answer;
+    umbp_msg_init (&answer, UMBP_MSG_usage_ok, 0);
+    answer.usage_ok.total = answer.usage_ok.made = 1000;
+    answer.usage_ok.used = used;
+    asked_answer (&self->tier, &answer, NULL, 0);
+}
+
+//  Answer so many questions of the actor about the use of its tier. Returns how often it told a level.
+static int s_serve_tier (actor_t *self, int rounds, uint64_t used, uint64_t *told)
+{
+    int levels = 0;
+    for (int64_t end = zclock_mono () + PEER_MS; rounds > 0 && zclock_mono () < end;) {
+        if (!asked_hear (&self->tier, 100))
+            continue;
+        if (self->tier.msg.type == UMBP_MSG_relax) {
+            levels++;
+            *told = self->tier.msg.relax.level;
+        } else if (self->tier.msg.type == UMBP_MSG_usage) {
+            rounds--;
+            s_answer_usage (self, used);
+        }
+    }
+    CU_ASSERT_EQUAL (rounds, 0);
+    return levels;
+}
+
+//  PRS-04: where PSI can neither be read nor watched, that raises nothing, and the other signals count
+static void test_no_alarm_without_psi (void)
+{
+    actor_t self;
+    uint64_t told = 0;
+    s_actor_start (&self, UMBP_PRESSURE_OBSERVE);
+    CU_ASSERT_EQUAL (s_serve_tier (&self, 6, 100, &told), 0);
+    CU_ASSERT_EQUAL (asker_gauge (&self.peer, "triggers"), 0);
+    CU_ASSERT_EQUAL (asker_gauge (&self.peer, "level"), 0);
+    CU_ASSERT (s_serve_tier (&self, 3, 910, &told) > 0);
+    CU_ASSERT_EQUAL (told, 2);
+    CU_ASSERT_EQUAL (asker_gauge (&self.peer, "level"), 2);
+    s_actor_stop (&self);
+}
+
+//  A device of this node says how full it is; a tier that does not answer holds nothing up
+static void test_device_and_silent_tier (void)
+{
+    actor_t self;
+    s_actor_start (&self, UMBP_PRESSURE_OBSERVE);
+    umbp_msg_t msg;
+    umbp_msg_init (&msg, UMBP_MSG_capacity, 0);
+    msg.capacity.tier = UMBP_TIER_HBM;
+    msg.capacity.total = 1000;
+    msg.capacity.used = 960;
+    asker_say (&self.peer, &msg, NULL, 0, 0);
+    asker_wait (&self.peer, "level", 3);
+    msg.capacity.used = 100;
+    asker_say (&self.peer, &msg, NULL, 0, 0);
+    asker_wait_down (&self.peer, "level", 2);
+    asker_wait (&self.peer, "unheard", 1);       //  The tier
+    s_actor_stop (&self);
+}
+
+static void test_wrong_cgroup (void)
+{
+    umbp_home_t home;
+    umbp_pressure_args_t args = { .home = home_of (&home, "pressure-wrong", "a"),
+                                  .mode = UMBP_PRESSURE_OBSERVE, .cgroup = "/tmp" };
+    umbp_level_marks_init (&args.marks);
+    CU_ASSERT_PTR_NULL (umbp_pressure_new (&args));
+}
+
 int main (void)
 {
     alarm (120);
+    zsys_init ();
     CU_initialize_registry ();
     CU_pSuite suite = CU_add_suite ("pressure", NULL, NULL);
     CU_ADD_TEST (suite, test_marks_are_read);
@@ -575,6 +691,9 @@ int main (void)
     CU_ADD_TEST (suite, test_cgroup_two);
     CU_ADD_TEST (suite, test_cgroup_one);
     CU_ADD_TEST (suite, test_cgroup_own);
+    CU_ADD_TEST (suite, test_no_alarm_without_psi);
+    CU_ADD_TEST (suite, test_device_and_silent_tier);
+    CU_ADD_TEST (suite, test_wrong_cgroup);
     CU_basic_set_mode (CU_BRM_VERBOSE);
     CU_basic_run_tests ();
     return CU_get_number_of_failures () > 0;
