@@ -19,6 +19,7 @@
 #include "actors/kv_table.h"
 #include "actors/migrator.h"
 #include "actors/node_options.h"
+#include "actors/pressure.h"
 #include "actors/registry.h"
 #include "actors/router.h"
 #include "actors/tier/pace.h"
@@ -199,6 +200,7 @@ static void s_name_actors (umbp_node_t *self)
         self->names[index] = self->listeners[index];
     self->names[count++] = "registry";
     self->names[count++] = "device";
+    self->names[count++] = "pressure";
     if (self->gate)
         self->names[count++] = "gate";
     if (*self->options.etcd_endpoints)
@@ -207,6 +209,19 @@ static void s_name_actors (umbp_node_t *self)
         self->names[count++] = "worker";
     if (*self->options.gateway_listen)
         self->names[count++] = "gateway";
+}
+
+//  After the tiers that it asks. The options were checked before.
+static bool s_start_pressure (umbp_node_t *self)
+{
+    const umbp_node_options_t *o = &self->options;
+    const char *option, *why;
+    umbp_pressure_args_t args = { .home = &self->home,
+                                  .mode = (umbp_pressure_mode_t) umbp_pressure_mode (o->pressure_mode),
+                                  .keep = o->pressure_keep, .calm_ms = o->pressure_calm_ms,
+                                  .cgroup = o->pressure_cgroup };
+    umbp_node_options_marks (o, &args.marks, &option, &why);
+    return umbp_node_add (self, umbp_pressure_new (&args));
 }
 
 static bool s_start_gateway (umbp_node_t *self)
@@ -267,7 +282,8 @@ static bool s_start_actors (umbp_node_t *self, int *err)
            && umbp_node_start_tiers (self, seed, err)
            && umbp_node_add (self, umbp_extkv_new (&extkv))
            && umbp_node_add (self, umbp_router_new (&router)) && s_start_migrator (self)
-           && s_start_worker (self) && s_start_gateway (self) && s_start_registry (self)
+           && s_start_worker (self) && s_start_pressure (self) && s_start_gateway (self)
+           && s_start_registry (self)
            && s_start_discovery (self);
 }
 

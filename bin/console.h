@@ -132,6 +132,7 @@ int umbp_console_devices (umbp_console_t *self, int argc, char **argv);
 int umbp_console_tenants (umbp_console_t *self, int argc, char **argv);
 int umbp_console_workers (umbp_console_t *self, int argc, char **argv);
 int umbp_console_worker (umbp_console_t *self, int argc, char **argv);
+int umbp_console_pressure (umbp_console_t *self, int argc, char **argv);
 int umbp_console_top (umbp_console_t *self, int argc, char **argv);
 int umbp_console_where (umbp_console_t *self, int argc, char **argv);
 int umbp_console_put (umbp_console_t *self, int argc, char **argv);

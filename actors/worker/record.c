@@ -9,7 +9,6 @@
 
 static const char *const s_states[] = { "Pending", "DeviceAllocating", "Running", "Terminated" };
 static const char *const s_modes[] = { "shared", "soft", "hard", "partitioned" };
-static const char *const s_qoses[] = { "low", "medium", "high", "critical" };
 
 //  What we write into a record, and into its WorkerRunningInfo
 static const char *const s_ours[] = { "Status", "Partitions", NULL };
@@ -47,11 +46,6 @@ const char *umbp_worker_state_name (umbp_worker_state_t state)
 const char *umbp_isolation_name (umbp_isolation_t mode)
 {
     return mode < UMBP_ISOLATIONS ? s_modes[mode] : "dynamic";
-}
-
-const char *umbp_qos_name (umbp_qos_t qos)
-{
-    return qos < UMBP_QOSES ? s_qoses[qos] : "?";
 }
 
 int umbp_isolation_of (const char *name)
@@ -218,8 +212,11 @@ static int s_take_worker (umbp_worker_record_t *self, char *why, size_t size)
     int state = s_number_of (s_states, UMBP_WORKER_STATES, text, UMBP_WORKER_PENDING);
     int mode = s_number_of (s_modes, UMBP_ISOLATIONS,
                             umbp_record_text (self->json, "IsolationMode"), UMBP_ISOLATION_SHARED);
+    const char *qoses[UMBP_QOS_COUNT];
+    for (unsigned row = 0; row < UMBP_QOS_COUNT; row++)
+        qoses[row] = umbp_qos_name (row);
     int qos =
-        s_number_of (s_qoses, UMBP_QOSES, umbp_record_text (self->json, "QoS"), UMBP_QOS_MEDIUM);
+        s_number_of (qoses, UMBP_QOS_COUNT, umbp_record_text (self->json, "QoS"), UMBP_QOS_MEDIUM);
     if (state < 0 || mode < 0 || qos < 0)
         return s_refuse (why, size, "%s",
                          state < 0  ? "Status: allowed are Pending, DeviceAllocating, Running, "
@@ -228,7 +225,7 @@ static int s_take_worker (umbp_worker_record_t *self, char *why, size_t size)
                                     : "QoS: allowed are low, medium, high, critical");
     self->state = (umbp_worker_state_t) state;
     self->mode = (umbp_isolation_t) mode;
-    self->qos = (umbp_qos_t) qos;
+    self->qos = (unsigned) qos;
     self->deleted = json_integer_value (json_object_get (self->json, "DeletedAt")) != 0;
     s_take_parts (self);
     rc = s_take_devices (self, why, size);

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "cluster/quotas.h"
 #include "proto/types.h"
 
 #define UMBP_WORKER_DEVICES_MAX 16      //  Of one worker
@@ -34,14 +35,6 @@ typedef enum {
         UMBP_ISOLATIONS, //  As a policy: each device has the mode of its workers
 } umbp_isolation_t;
 
-typedef enum {
-    UMBP_QOS_LOW,
-    UMBP_QOS_MEDIUM,
-    UMBP_QOS_HIGH,
-    UMBP_QOS_CRITICAL,
-    UMBP_QOSES
-} umbp_qos_t;
-
 typedef struct {
     char device[UMBP_DEVICE_ID_MAX];
     char partition[UMBP_DEVICE_ID_MAX];
@@ -51,7 +44,7 @@ typedef struct {
     char uid[UMBP_NAME_MAX + 1];
     umbp_worker_state_t state;
     umbp_isolation_t mode;
-    umbp_qos_t qos;
+    unsigned qos;                       //  UMBP_QOS_* of quotas.h
     size_t device_count;
     char devices[UMBP_WORKER_DEVICES_MAX][UMBP_DEVICE_ID_MAX];       //  Lower case
     size_t part_count;                  //  Partitions that were made for it before
@@ -88,7 +81,6 @@ typedef struct {
 //  Names as files and messages have them; static text
 const char *umbp_worker_state_name (umbp_worker_state_t state);
 const char *umbp_isolation_name (umbp_isolation_t mode);
-const char *umbp_qos_name (umbp_qos_t qos);
 
 //  Number of a name, or -1
 int umbp_isolation_of (const char *name);
