@@ -526,10 +526,10 @@ int umbp_store_move (umbp_store_t *self, uint32_t item, umbp_store_copy_fn *copy
 {
     umbp_block_t *block = &self->blocks[item];
     assert (block->state == UMBP_BLOCK_LIVE);
-    umbp_extent_t extents[UMBP_STORE_EXTENTS_MAX], *former = block->extents;
+    umbp_extent_t extents[UMBP_STORE_EXTENTS_MAX];
     uint32_t pages = umbp_extent_page_count (block->size, umbp_pages_page_size (self->pages));
     int count = UMBP_EAGAIN;
-    if (block->holds == 0)
+    if (block->holds == 0 && block->extent_count > 0)
         count = umbp_pages_take (self->pages, pages, extents, UMBP_STORE_EXTENTS_MAX);
     if (count < 0)
         return UMBP_EAGAIN;
@@ -537,19 +537,10 @@ int umbp_store_move (umbp_store_t *self, uint32_t item, umbp_store_copy_fn *copy
     umbp_bytes_t key = umbp_scope_bare (block->key, block->key_size);
     if (s_is_shown (self, block))       //  Nobody goes on with what is there now
         umbp_board_drop (self->board, key.data, key.size);
-    size_t extent_bytes = (size_t) count * sizeof *extents;
-    uint8_t *memory = umbp_slab_take (self->slab, extent_bytes + block->key_size);
-    assert (memory);
-    memcpy (memory, extents, extent_bytes);
-    memcpy (memory + extent_bytes, block->key, block->key_size);
-    for (size_t index = 0; index < block->extent_count; index++) {
-        int rc = umbp_pages_give (self->pages, &former[index]);
-        assert (rc == 0);
-    }
-    s_give_names (self, block);
-    block->extents = (umbp_extent_t *) memory;
-    block->key = memory + extent_bytes;
-    block->extent_count = (uint16_t) count;
+    umbp_block_t before = *block;
+    s_take_names (self, block, before.key, before.key_size, extents, (size_t) count);
+    s_give_pages (self, &before);
+    s_give_names (self, &before);
     s_show (self, item);
     return 0;
 }
