@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-#  deploy/sample-conf.py - writes the sample configuration anew, from what umbp-node --help says: all settings, each
-#  with its help and its default, commented out. What stands above the first section stays.
+#  deploy/sample-conf.py - writes the sample configuration and the table of settings anew, from what umbp-node --help
+#  says: all settings, each with its help and its default. What stands around them stays.
 #
-#      build/bin/umbp-node --help | deploy/sample-conf.py deploy/umbp-node.conf
+#      build/bin/umbp-node --help | deploy/sample-conf.py deploy/umbp-node.conf doc/operations.md
 import re
 import sys
 import textwrap
@@ -33,11 +33,10 @@ def settings (text):
     done ()
     return sections
 
-def main ():
-    path = sys.argv[1]
+def sample (path, sections):
     head = re.match (r'(#.*\n|\n)*', open (path).read ())[0].rstrip ('\n')
     out = [head]
-    for name, rows in settings (sys.stdin.read ()):
+    for name, rows in sections:
         entries = []
         for key, words, allowed, default in rows:
             entries.append ('\n'.join (
@@ -46,5 +45,22 @@ def main ():
                 + ['    #%s = %s' % (key, default)]))
         out.append (name + '\n' + '\n\n'.join (entries))
     open (path, 'w').write ('\n\n'.join (out) + '\n')
+
+def table (path, sections):
+    rows = []
+    for name, settings_of in sections:
+        for key, words, allowed, default in settings_of:
+            cells = ['`%s/%s`' % (name, key), '`UMBP_%s_%s`' % (name.upper (), key.upper ()),
+                     default.strip ('"') or 'nothing', allowed, words if words[:2].isupper () else words[0].lower () + words[1:]]
+            rows.append ('| ' + ' | '.join (re.sub (r'([|*<])', r'\\\1', cell) for cell in cells)
+                         + ' |\n')
+    text = open (path).read ()
+    row = r'\| `[a-z]+/[a-z_]+` \| `UMBP_.*\n'
+    open (path, 'w').write (re.sub ('(%s)+' % row, lambda found: ''.join (rows), text, count=1))
+
+def main ():
+    sections = settings (sys.stdin.read ())
+    sample (sys.argv[1], sections)
+    table (sys.argv[2], sections)
 
 main ()
