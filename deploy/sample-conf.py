@@ -17,7 +17,7 @@ def settings (text):
             allowed = re.match (r'(.*) \[(.*)\]$', lines[-1])
             words = ' '.join (lines[:-1])
             sections[-1][1].append ((flag[len (section) + 1:].replace ('-', '_'),
-                                     words[0].upper () + words[1:], allowed[1], allowed[2]))
+                                     words, allowed[1], allowed[2]))
             assert said
 
     for line in text.splitlines ():
@@ -40,7 +40,7 @@ def sample (path, sections):
         entries = []
         for key, words, allowed, default in rows:
             entries.append ('\n'.join (
-                textwrap.wrap ('%s. Allowed: %s' % (words, allowed), 96, initial_indent='    #  ',
+                textwrap.wrap ('%s. Allowed: %s' % (words[0].upper () + words[1:], allowed), 96, initial_indent='    #  ',
                                subsequent_indent='    #  ', break_on_hyphens=False)
                 + ['    #%s = %s' % (key, default)]))
         out.append (name + '\n' + '\n\n'.join (entries))
@@ -51,7 +51,7 @@ def table (path, sections):
     for name, settings_of in sections:
         for key, words, allowed, default in settings_of:
             cells = ['`%s/%s`' % (name, key), '`UMBP_%s_%s`' % (name.upper (), key.upper ()),
-                     default.strip ('"') or 'nothing', allowed, words if words[:2].isupper () else words[0].lower () + words[1:]]
+                     default.strip ('"') or 'nothing', allowed, words]
             rows.append ('| ' + ' | '.join (re.sub (r'([|*<])', r'\\\1', cell) for cell in cells)
                          + ' |\n')
     text = open (path).read ()
