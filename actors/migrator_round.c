@@ -192,8 +192,9 @@ static void s_commit (umbp_migrator_t *self, umbp_lane_t *lane)
     msg.commit.keep = true;
     int rc = 0;
     if (round->large_count)
-        rc = umbp_post_ask (self->post, s_tiers[lane->copy->to], NULL, &msg, NULL, 0, s_patience_ms (lane->copy),
-                            s_on_committed, (uint64_t) (lane - self->lanes));
+        rc = umbp_post_ask (self->post, s_tiers[lane->copy->to], NULL, &msg, NULL, 0,
+                            s_patience_ms (lane->copy), s_on_committed,
+                            (uint64_t) (lane - self->lanes));
     if (rc < 0) {
         s_abort (self, lane, self->slots, round->large_count);
         s_set (round, round->large, round->large_count, rc);
@@ -309,8 +310,9 @@ static void s_reserve (umbp_migrator_t *self, umbp_lane_t *lane)
     msg.reserve.keys = s_gather (self, round, round->large, round->large_count);
     msg.reserve.sizes = (umbp_u32s_t) { self->sizes, round->large_count };
     msg.reserve.depths = (umbp_u16s_t) { self->depths, round->large_count };
-    int rc = umbp_post_ask (self->post, s_tiers[lane->copy->to], NULL, &msg, NULL, 0, s_patience_ms (lane->copy),
-                            s_on_reserved, (uint64_t) (lane - self->lanes));
+    int rc =
+        umbp_post_ask (self->post, s_tiers[lane->copy->to], NULL, &msg, NULL, 0,
+                       s_patience_ms (lane->copy), s_on_reserved, (uint64_t) (lane - self->lanes));
     if (rc < 0) {
         s_set (round, round->large, round->large_count, rc);
         s_close (self, lane, UMBP_OK);

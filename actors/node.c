@@ -35,7 +35,6 @@
 
 #define EPOCH_PATH_MAX 320
 
-
 //  --------------------------------------------------------------------------------------------------
 //  Who and where we are
 
@@ -183,14 +182,15 @@ static bool s_start_discovery (umbp_node_t *self)
            && ((!*o->gossip_bind && !*o->gossip_connect)
                || umbp_node_add (self, umbp_gossip_new (&gossip, NULL)))
            && (!o->beacon_port || umbp_node_add (self, umbp_beacon_new (&beacon)))
-           && (!*o->etcd_endpoints || umbp_node_add (self, umbp_etcd_actor_new (&self->home, &etcd)));
+           && (!*o->etcd_endpoints
+               || umbp_node_add (self, umbp_etcd_actor_new (&self->home, &etcd)));
 }
 
 //  The registry, who is told of the topology, and those that not all nodes have
 static void s_name_actors (umbp_node_t *self)
 {
-    static const char *const listeners[] = { "index", "tier:dram", "router", "eviction",
-                                             "extkv", "migrator" };
+    static const char *const listeners[] = { "index",    "tier:dram", "router",
+                                             "eviction", "extkv",     "migrator" };
     size_t count = 0;
     for (; count < sizeof listeners / sizeof *listeners; count++)
         self->listeners[count] = listeners[count];
@@ -283,8 +283,7 @@ static bool s_start_actors (umbp_node_t *self, int *err)
            && umbp_node_add (self, umbp_extkv_new (&extkv))
            && umbp_node_add (self, umbp_router_new (&router)) && s_start_migrator (self)
            && s_start_worker (self) && s_start_pressure (self) && s_start_gateway (self)
-           && s_start_registry (self)
-           && s_start_discovery (self);
+           && s_start_registry (self) && s_start_discovery (self);
 }
 
 //  --------------------------------------------------------------------------------------------------

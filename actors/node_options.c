@@ -414,9 +414,9 @@ static int s_check_running (const umbp_node_options_t *o, char *why, size_t size
 int umbp_node_options_check (const umbp_node_options_t *options, char *why, size_t size)
 {
     static int (*const checks[]) (const umbp_node_options_t *, char *, size_t) = {
-        s_check_network, s_check_names,  s_check_etcd,    s_check_members, s_check_memory,
-        s_check_disks,   s_check_blocks, s_check_devices, s_check_running, s_check_security,
-        s_check_worker,  s_check_pressure,
+        s_check_network, s_check_names,    s_check_etcd,   s_check_members,
+        s_check_memory,  s_check_disks,    s_check_blocks, s_check_devices,
+        s_check_running, s_check_security, s_check_worker, s_check_pressure,
     };
     int rc = UMBP_OK;
     for (size_t index = 0; index < sizeof checks / sizeof *checks && rc == UMBP_OK; index++)

@@ -388,7 +388,8 @@ void umbp_worker_found (umbp_worker_sink_t *self, const umbp_device_record_t *ro
     self->silent = !rows;
     self->found_count = count < UMBP_DEVICES_MAX ? count : UMBP_DEVICES_MAX;
     if (self->found_count)
-        memcpy (self->found, rows, self->found_count * sizeof *rows);
+        if (rows)
+            memcpy (self->found, rows, self->found_count * sizeof *rows);
     self->listed = true;
     umbp_worker_set_devices (self);
     if (!self->silent)

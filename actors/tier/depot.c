@@ -10,7 +10,12 @@
 
 #define NONE UINT32_MAX
 
-typedef enum { FREE, SAVE, FETCH, STUCK } job_kind_t;    //  STUCK: it was given up, but the disk has its pages
+typedef enum {
+    FREE,
+    SAVE,
+    FETCH,
+    STUCK
+} job_kind_t; //  STUCK: it was given up, but the disk has its pages
 
 //  A block on its way: it waits for the log to take it, or the log has it
 typedef struct {

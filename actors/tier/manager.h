@@ -31,7 +31,8 @@ typedef struct {
     unsigned above;                     //  ... to which those go that are read; 0: none
     bool write_through;                 //  Down also at once
     uint64_t down_rate, up_rate;        //  Bytes a second to these that nothing presses; 0: no bound
-    umbp_log_t *log;                    //  Where the blocks rest, and the regions are only where they come and go; NULL: they
+    umbp_log_t
+        *log; //  Where the blocks rest, and the regions are only where they come and go; NULL: they
                                         //  live in the regions. Owned from now on, in any case
 } umbp_manager_args_t;
 

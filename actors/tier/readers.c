@@ -173,7 +173,8 @@ void umbp_manager_on_lease (void *owner, const umbp_mail_t *mail)
         self->misses += found[index] == UMBP_STORE_NONE;
         self->hits += found[index] != UMBP_STORE_NONE;
     }
-    for (size_t index = reader.count; index-- > 0 && !ask->calm;)   //  Tail before head: a prefix outlives its suffix
+    for (size_t index = reader.count;
+         index-- > 0 && !ask->calm;) //  Tail before head: a prefix outlives its suffix
         if (found[index] != UMBP_STORE_NONE) {
             umbp_store_touch (self->store, found[index], self->tick);
             umbp_manager_promote (self, found[index]);

@@ -67,8 +67,8 @@ umbp_store_t *umbp_store_new (uint32_t page_size, const uint32_t *pages_per_regi
 }
 
 //  Key and extents lie together
-static void s_take_names (umbp_store_t *self, umbp_block_t *block, const void *key,
-                          size_t key_size, const umbp_extent_t *extents, size_t count)
+static void s_take_names (umbp_store_t *self, umbp_block_t *block, const void *key, size_t key_size,
+                          const umbp_extent_t *extents, size_t count)
 {
     size_t extent_bytes = count * sizeof *extents;
     uint8_t *memory = umbp_slab_take (self->slab, extent_bytes + key_size);
@@ -272,8 +272,7 @@ static int s_admit (umbp_store_t *self, const void *key, size_t key_size, uint32
         || (self->raised && bytes > self->room))
         return UMBP_ENOSPC;
     *tenant_p = umbp_tenants_row (self->tenants, umbp_scope_tenant (key, key_size));
-    if (*tenant_p == UMBP_TENANT_NONE
-        || umbp_tenants_excess (self->tenants, *tenant_p, bytes) > 0)
+    if (*tenant_p == UMBP_TENANT_NONE || umbp_tenants_excess (self->tenants, *tenant_p, bytes) > 0)
         return UMBP_EQUOTA;
     return self->raised && self->used + bytes > self->room ? UMBP_EAGAIN : 0;
 }
@@ -307,7 +306,10 @@ int umbp_store_reserve (umbp_store_t *self, const void *key, size_t key_size, ui
         return count;
     uint32_t item = s_item_new (self);
     umbp_block_t *block = &self->blocks[item];
-    *block = (umbp_block_t){ .print = print, .size = size, .depth = depth, .next = NONE,
+    *block = (umbp_block_t){ .print = print,
+                             .size = size,
+                             .depth = depth,
+                             .next = NONE,
                              .tenant = tenant, .place = UMBP_STORE_NOWHERE, .filled = true,
                              .token = s_token (self, item), .state = UMBP_BLOCK_SLOT };
     s_take_names (self, block, key, key_size, extents, (size_t) count);
@@ -498,7 +500,9 @@ int umbp_store_adopt (umbp_store_t *self, const umbp_block_t *known, uint64_t ti
         return rc;
     uint32_t item = *item_p = s_item_new (self);
     umbp_block_t *block = &self->blocks[item];
-    *block = (umbp_block_t){ .print = print, .sum = known->sum, .size = known->size,
+    *block = (umbp_block_t){ .print = print,
+                             .sum = known->sum,
+                             .size = known->size,
                              .depth = known->depth, .replicas = known->replicas,
                              .place = known->place, .next = NONE, .tenant = tenant,
                              .token = s_token (self, item) };

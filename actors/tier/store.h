@@ -29,7 +29,8 @@
 #define UMBP_STORE_NONE UINT32_MAX
 #define UMBP_STORE_EXTENTS_MAX 128      //  Of one block
 #define UMBP_STORE_NOWHERE UINT64_MAX   //  As a place in the depot
-#define UMBP_STORE_REST_BYTES 4096      //  What a block takes in the depot is a multiple of this, and one for its head
+#define UMBP_STORE_REST_BYTES                                                                      \
+    4096 //  What a block takes in the depot is a multiple of this, and one for its head
 
 typedef enum {
     UMBP_BLOCK_FREE = 0,
@@ -171,7 +172,8 @@ typedef void (umbp_store_copy_fn) (void *arg, const umbp_block_t *from, const um
 int umbp_store_move (umbp_store_t *self, uint32_t item, umbp_store_copy_fn *copy, void *arg);
 
 typedef struct {
-    uint64_t total_bytes, used_bytes;   //  Of pages, without those that are out of use; of the depot, if there is one
+    uint64_t total_bytes,
+        used_bytes; //  Of pages, without those that are out of use; of the depot, if there is one
     uint64_t live, slots, doomed;       //  Blocks
     uint64_t raised;                    //  Live blocks with pages; all of them, if there is no depot
     uint64_t page_bytes, paged_bytes;   //  Of pages: all, and those in use

@@ -8,8 +8,14 @@
 int fake_release = 6, fake_gone;
 static char s_sockets[2], s_cards[2];
 
-int amdsmi_init (uint64_t flags) { return flags == 2 ? 0 : 1; }
-int amdsmi_shut_down (void) { return 0; }
+int amdsmi_init (uint64_t flags)
+{
+    return flags == 2 ? 0 : 1;
+}
+int amdsmi_shut_down (void)
+{
+    return 0;
+}
 
 int amdsmi_get_socket_handles (uint32_t *count, void **out)
 {
@@ -29,7 +35,8 @@ int amdsmi_get_processor_handles (void *socket, uint32_t *count, void **out)
 
 int amdsmi_get_gpu_device_bdf (void *card, uint64_t *out)
 {
-    *out = card == &s_cards[0] ? 0xc100 : UINT64_C (1) << 16 | 0xe208;   //  0000:c1:00.0, 0001:e2:01.0
+    *out =
+        card == &s_cards[0] ? 0xc100 : UINT64_C (1) << 16 | 0xe208; //  0000:c1:00.0, 0001:e2:01.0
     return 0;
 }
 

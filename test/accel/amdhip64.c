@@ -19,8 +19,15 @@ static char s_stream;
         return code;                                                                               \
     }
 
-int hipInit (unsigned flags) { return flags ? 1 : 0; }
-int hipGetDevice (int *out) { *out = fake_device; return 0; }
+int hipInit (unsigned flags)
+{
+    return flags ? 1 : 0;
+}
+int hipGetDevice (int *out)
+{
+    *out = fake_device;
+    return 0;
+}
 
 int hipSetDevice (int device)
 {

@@ -18,7 +18,10 @@ static char s_context, s_stream;
         return code;                                                                               \
     }
 
-int cuInit (unsigned flags) { return flags ? 1 : 0; }
+int cuInit (unsigned flags)
+{
+    return flags ? 1 : 0;
+}
 
 int cuDeviceGet (int *out, int number)
 {

@@ -39,7 +39,7 @@ typedef struct {
     umbp_abi_caps_t caps;
     uint32_t more;
 } __attribute__ ((packed)) record_t;
-_Static_assert (sizeof (record_t) == 20980, "strange");
+_Static_assert(sizeof (record_t) == 20980, "strange");
 #elif defined FIXTURE_mixed
 #define NAME(name) name
 #define INIT VGPUInit

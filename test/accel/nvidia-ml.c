@@ -16,9 +16,20 @@ static device_t s_devices[] = { { "GPU-Aaaa-0", "00000000:3B:00.0" },
                                 { "GPU-Aaaa-1", "00000000:5E:00.0" } };
 static char s_events;
 
-int nvmlInit_v2 (void) { fake_calls++; return 0; }
-int nvmlShutdown (void) { return 0; }
-int nvmlDeviceGetCount_v2 (unsigned *count) { *count = fake_count; return 0; }
+int nvmlInit_v2 (void)
+{
+    fake_calls++;
+    return 0;
+}
+int nvmlShutdown (void)
+{
+    return 0;
+}
+int nvmlDeviceGetCount_v2 (unsigned *count)
+{
+    *count = fake_count;
+    return 0;
+}
 
 int nvmlDeviceGetHandleByIndex_v2 (unsigned index, device_t **out)
 {
@@ -142,8 +153,15 @@ int nvmlDeviceGetNvLinkRemotePciInfo_v2 (device_t *device, unsigned link, void *
     return nvmlDeviceGetPciInfo_v3 (device == s_devices ? s_devices + 1 : s_devices, out);
 }
 
-int nvmlEventSetCreate (char **out) { *out = &s_events; return 0; }
-int nvmlEventSetFree (char *events) { return events == &s_events ? 0 : 2; }
+int nvmlEventSetCreate (char **out)
+{
+    *out = &s_events;
+    return 0;
+}
+int nvmlEventSetFree (char *events)
+{
+    return events == &s_events ? 0 : 2;
+}
 
 int nvmlDeviceRegisterEvents (device_t *device, unsigned long long types, char *events)
 {

@@ -83,7 +83,8 @@ static void test_whose_pages_go (void)
     CU_ASSERT (!umbp_store_block (store, items[2])->filled);
     for (unsigned number = 1; number < PAGES; number++)
         umbp_store_hold (store, items[number]);
-    CU_ASSERT (umbp_store_raise (store, items[2]) == UMBP_EAGAIN);   //  Held, or on its way to the disk
+    CU_ASSERT (umbp_store_raise (store, items[2])
+               == UMBP_EAGAIN); //  Held, or on its way to the disk
     umbp_store_destroy (&store);
 }
 
@@ -108,7 +109,10 @@ static void test_full (void)
 static void test_adopt (void)
 {
     umbp_store_t *store = s_new ();
-    umbp_block_t known = { .key = (const uint8_t *) "key", .key_size = 3, .size = 5000, .sum = 77,
+    umbp_block_t known = { .key = (const uint8_t *) "key",
+                           .key_size = 3,
+                           .size = 5000,
+                           .sum = 77,
                            .depth = 9, .replicas = 2, .place = 42 };
     uint32_t item, again;
     CU_ASSERT (umbp_store_adopt (store, &known, 1, &item) == 0);
