@@ -386,10 +386,9 @@ static const umbp_op_t s_ops[] = {
 void umbp_worker_found (umbp_worker_sink_t *self, const umbp_device_record_t *rows, size_t count)
 {
     self->silent = !rows;
-    self->found_count = count < UMBP_DEVICES_MAX ? count : UMBP_DEVICES_MAX;
-    if (self->found_count)
-        if (rows)
-            memcpy (self->found, rows, self->found_count * sizeof *rows);
+    self->found_count = !rows ? 0 : count < UMBP_DEVICES_MAX ? count : UMBP_DEVICES_MAX;
+    if (rows)
+        memcpy (self->found, rows, self->found_count * sizeof *rows);
     self->listed = true;
     umbp_worker_set_devices (self);
     if (!self->silent)
