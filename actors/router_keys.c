@@ -113,6 +113,8 @@ static void s_on_dropped (void *owner, uint64_t tag, int status, const umbp_mail
             part->status = 0;
         if (!fine)
             part->status = UMBP_EUNREACH;
+        else if (said == UMBP_ETIMEDOUT && part->status != UMBP_EUNREACH)
+            part->status = UMBP_ETIMEDOUT;           //  It is gone there, and may be back after a crash
     }
     umbp_router_sub_done (sub);
 }

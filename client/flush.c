@@ -56,16 +56,31 @@ static size_t s_take (umbp_t *self, umbp_lane_t *lane, const char ***names_p)
 //  ------------------------------------------------------------------------------------------------
 //  Waiting
 
-//  Ask all, then hear them. Returns 0, or the last error; who did not answer well is noted again.
-static int s_flush (umbp_t *self, umbp_lane_t *lane, const char **names, size_t count)
+//  Whether there may be something in that tier of that node
+static bool s_has_tier (const umbp_lane_t *lane, const char *node, unsigned tier)
+{
+    const umbp_topology_t *topology = lane->cluster->topology;
+    int member = umbp_topology_find (topology, umbp_text (node));
+    return tier == UMBP_TIER_DRAM
+           || (member >= 0 && umbp_topology_member (topology, (size_t) member)->tiers[tier].total > 0);
+}
+
+//  Ask one tier of all, then hear them. Returns 0, or the last error; who did not answer well is noted again.
+static int s_flush_tier (umbp_t *self, umbp_lane_t *lane, const char **all, size_t count,
+                         unsigned tier)
 {
     int rc = 0, error = 0;
     uint64_t *questions = umbp_lane_take (lane, count, sizeof *questions);
+    const char **names = umbp_lane_take (lane, count, sizeof *names);
     for (size_t index = 0; index < count; index++) {
+        questions[index] = 0;
+        names[index] = s_has_tier (lane, all[index], tier) ? all[index] : NULL;
+        if (!names[index])
+            continue;
         umbp_msg_t msg;
         umbp_msg_init (&msg, UMBP_MSG_flush, 0);
-        rc = umbp_wire_send (lane, UMBP_WAY_WIRE, UMBP_SHARED_ACTOR, names[index], &msg, NULL, 0,
-                             lane->deadline_ms);
+        rc = umbp_wire_send (lane, UMBP_WAY_WIRE, umbp_tier_actor (tier), names[index], &msg, NULL,
+                             0, lane->deadline_ms);
         questions[index] = rc == 0 ? msg.id : 0;
         error = rc != 0 ? rc : error;
     }
@@ -84,6 +99,16 @@ static int s_flush (umbp_t *self, umbp_lane_t *lane, const char **names, size_t 
     for (size_t index = 0; index < count; index++)
         if (names[index])
             umbp_pool_note_unheard (self, names[index]);
+    return error;
+}
+
+static int s_flush (umbp_t *self, umbp_lane_t *lane, const char **names, size_t count)
+{
+    int error = 0;
+    for (unsigned tier = 1; tier < UMBP_TIERS; tier++) {
+        int rc = s_flush_tier (self, lane, names, count, tier);
+        error = rc != 0 ? rc : error;
+    }
     return error;
 }
 

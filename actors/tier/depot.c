@@ -21,9 +21,17 @@ typedef enum {
 typedef struct {
     uint64_t tag;
     int64_t expires;                    //  The log must have taken it by then
+    uint64_t serial;                    //  Of a save
     uint32_t item, next;                //  next: in the list of free ones, or of those that wait
+    uint32_t before, after;             //  In the list of saves
     uint8_t kind;
+    bool saves;                         //  Also once it is stuck
 } job_t;
+
+//  Jobs that wait for the log to take them: who reads does not wait for who writes
+typedef struct {
+    uint32_t head, tail;
+} line_t;
 
 struct umbp_depot {
     umbp_store_t *store;
@@ -33,7 +41,10 @@ struct umbp_depot {
     umbp_piece_t *regions;
     size_t region_count;
     job_t *jobs;
-    uint32_t free_head, wait_head, wait_tail;
+    uint32_t free_head;
+    line_t reads, writes;
+    uint32_t save_head, save_tail;      //  Saves that have not ended, the oldest first
+    uint64_t serial;
     umbp_depot_stats_t stats;
 };
 
@@ -83,7 +94,9 @@ umbp_depot_t *umbp_depot_new (const umbp_depot_args_t *args, umbp_log_t **log_p,
         self->regions[index] = args->regions[index];
     for (uint32_t job = 0; job < UMBP_DEPOT_JOBS_MAX; job++)
         self->jobs[job].next = job + 1 < UMBP_DEPOT_JOBS_MAX ? job + 1 : NONE;
-    self->wait_head = self->wait_tail = NONE;
+    self->reads = self->writes = (line_t) { NONE, NONE };
+    self->save_head = self->save_tail = NONE;
+    self->serial = 1;
     umbp_log_set_keep (self->log, s_keep, self);
     s_adopt (self, tick);
     return self;
@@ -105,13 +118,42 @@ bool umbp_depot_destroy (umbp_depot_t **self_p)
 //  --------------------------------------------------------------------------------------------------
 //  Jobs
 
+static void s_link (umbp_depot_t *self, uint32_t number)
+{
+    job_t *job = &self->jobs[number];
+    job->saves = true;
+    job->serial = ++self->serial;
+    job->before = self->save_tail;
+    job->after = NONE;
+    if (self->save_tail == NONE)
+        self->save_head = number;
+    else
+        self->jobs[self->save_tail].after = number;
+    self->save_tail = number;
+}
+
+static void s_unlink (umbp_depot_t *self, const job_t *job)
+{
+    if (job->before == NONE)
+        self->save_head = job->after;
+    else
+        self->jobs[job->before].after = job->after;
+    if (job->after == NONE)
+        self->save_tail = job->before;
+    else
+        self->jobs[job->after].before = job->before;
+}
+
 static uint32_t s_job_new (umbp_depot_t *self, job_kind_t kind, uint32_t item, uint64_t tag)
 {
     uint32_t job = self->free_head;
     if (job == NONE)
         return NONE;
     self->free_head = self->jobs[job].next;
-    self->jobs[job] = (job_t) { tag, umbp_clock_ms () + UMBP_DEPOT_WAIT_MS, item, NONE, kind };
+    self->jobs[job] = (job_t){ .tag = tag, .expires = umbp_clock_ms () + UMBP_DEPOT_WAIT_MS,
+                               .item = item, .next = NONE, .kind = kind };
+    if (kind == SAVE)
+        s_link (self, job);
     self->stats.jobs++;
     umbp_store_hold (self->store, item);
     return job;
@@ -129,6 +171,8 @@ static void s_say (umbp_depot_t *self, const job_t *job, int status)
 static void s_job_free (umbp_depot_t *self, uint32_t number)
 {
     job_t *job = &self->jobs[number];
+    if (job->saves)
+        s_unlink (self, job);
     job->kind = FREE;
     job->next = self->free_head;
     self->free_head = number;
@@ -168,6 +212,14 @@ static size_t s_vectors (const umbp_depot_t *self, const umbp_block_t *block,
     return block->extent_count;
 }
 
+//  What is asked for again and again, until it is so, is asked of the log once
+static void s_evict (umbp_depot_t *self, uint64_t bytes)
+{
+    uint64_t evicting = umbp_log_evicting (self->log);
+    if (bytes > evicting)
+        umbp_log_evict (self->log, bytes - evicting);
+}
+
 //  Give a job to the log. Returns UMBP_EAGAIN if that has no room for it now.
 static int s_job_start (umbp_depot_t *self, uint32_t number)
 {
@@ -184,7 +236,7 @@ static int s_job_start (umbp_depot_t *self, uint32_t number)
     int rc = umbp_log_append (self->log, &record, vectors, count, job->item, number);
     if (rc != UMBP_ENOSPC)
         return rc;
-    umbp_log_evict (self->log, block->size);
+    s_evict (self, umbp_store_bytes (self->store, block->size));
     return UMBP_EAGAIN;
 }
 
@@ -195,16 +247,15 @@ static bool s_is_wanted (const umbp_depot_t *self, const job_t *job)
 
 //  Let the log have what waits, in its order, as long as it takes some. What nobody wants any more, and what waited for
 //  too long, ends.
-static void s_pump (umbp_depot_t *self)
+static void s_pump_line (umbp_depot_t *self, line_t *line, int64_t now)
 {
-    int64_t now = umbp_clock_ms ();
-    while (self->wait_head != NONE) {
-        uint32_t number = self->wait_head;
+    while (line->head != NONE) {
+        uint32_t number = line->head;
         const job_t *job = &self->jobs[number];
         int rc = !s_is_wanted (self, job) ? UMBP_ENOENT : s_job_start (self, number);
         if (rc == UMBP_EAGAIN && now < job->expires)
             return;
-        self->wait_head = job->next;
+        line->head = job->next;
         if (rc < 0 && job->kind == FETCH)
             umbp_store_block (self->store, job->item)->filling = false;
         if (rc < 0)
@@ -212,13 +263,20 @@ static void s_pump (umbp_depot_t *self)
     }
 }
 
-static void s_wait (umbp_depot_t *self, uint32_t job)
+static void s_pump (umbp_depot_t *self)
 {
-    if (self->wait_head == NONE)
-        self->wait_head = job;
+    int64_t now = umbp_clock_ms ();
+    s_pump_line (self, &self->reads, now);
+    s_pump_line (self, &self->writes, now);
+}
+
+static void s_wait (umbp_depot_t *self, line_t *line, uint32_t job)
+{
+    if (line->head == NONE)
+        line->head = job;
     else
-        self->jobs[self->wait_tail].next = job;
-    self->wait_tail = job;
+        self->jobs[line->tail].next = job;
+    line->tail = job;
 }
 
 //  --------------------------------------------------------------------------------------------------
@@ -229,7 +287,7 @@ int umbp_depot_save (umbp_depot_t *self, uint32_t item, uint64_t tag)
     uint32_t job = s_job_new (self, SAVE, item, tag);
     if (job == NONE)
         return UMBP_EAGAIN;
-    s_wait (self, job);
+    s_wait (self, &self->writes, job);
     return 0;
 }
 
@@ -248,7 +306,7 @@ int umbp_depot_fetch (umbp_depot_t *self, uint32_t item)
         return UMBP_EAGAIN;
     umbp_store_block (self->store, item)->filling = true;
     self->stats.fetches++;
-    s_wait (self, job);
+    s_wait (self, &self->reads, job);
     return 1;
 }
 
@@ -262,8 +320,27 @@ void umbp_depot_drop (umbp_depot_t *self, uint32_t item)
 
 void umbp_depot_evict (umbp_depot_t *self, uint64_t bytes)
 {
-    umbp_log_evict (self->log, bytes);
+    s_evict (self, bytes);
     umbp_depot_work (self);
+}
+
+umbp_depot_mark_t umbp_depot_mark (umbp_depot_t *self)
+{
+    umbp_depot_mark_t mark = { self->serial, 0 };
+    umbp_depot_is_past (self, &mark);
+    return mark;
+}
+
+//  A record of what was dropped while it was written is removed when that ended
+bool umbp_depot_is_past (umbp_depot_t *self, umbp_depot_mark_t *mark)
+{
+    if (mark->saves) {
+        if (self->save_head != NONE && self->jobs[self->save_head].serial <= mark->saves)
+            return false;
+        mark->saves = 0;
+        mark->removals = umbp_log_mark (self->log);
+    }
+    return mark->removals == 0 || umbp_log_is_past (self->log, mark->removals);
 }
 
 //  --------------------------------------------------------------------------------------------------

@@ -65,6 +65,15 @@ void umbp_depot_drop (umbp_depot_t *self, uint32_t item);
 //  Let go of so many bytes: UMBP_DEPOT_LEFT is said of each block, of some only later
 void umbp_depot_evict (umbp_depot_t *self, uint64_t bytes);
 
+//  What was said of a moment: whether all that was to be saved until then is on disk, or could not be written, and nothing
+//  that was dropped until then comes back, however we end
+typedef struct {
+    uint64_t saves, removals;           //  Steps to go; 0: that one is behind us
+} umbp_depot_mark_t;
+
+umbp_depot_mark_t umbp_depot_mark (umbp_depot_t *self);
+bool umbp_depot_is_past (umbp_depot_t *self, umbp_depot_mark_t *mark);
+
 int umbp_depot_fd (umbp_depot_t *self);              //  Readable when umbp_depot_work should be called
 void umbp_depot_work (umbp_depot_t *self);
 void umbp_depot_tick (umbp_depot_t *self, int64_t now_ms);           //  Every few milliseconds

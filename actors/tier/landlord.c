@@ -19,7 +19,6 @@ static uint64_t s_let_go (umbp_manager_t *self, uint16_t row, uint64_t bytes)
         if (umbp_tenants_excess (tenants, row, bytes) == 0)
             break;
         umbp_tenants_at (tenants, row)->evicted++;
-        self->evicted++;
         umbp_manager_evict (self, victims[index]);
     }
     if (count > 0)

@@ -108,6 +108,9 @@ int umbp_log_remove (umbp_log_t *self, uint64_t at)
         return UMBP_ENOENT;
     if (slot->state == UMBP_LOG_RECORD_COPYING) {
         slot->state = UMBP_LOG_RECORD_DOOMED;       //  Buried at both places once the copy ended
+        umbp_log_drive_t *drive = umbp_log_drive_of (self, slot->segment);
+        if (drive->dooms++ == 0)
+            drive->dooms_era = self->era;
         return 0;
     }
     uint32_t record = (uint32_t) at - 1;
@@ -332,7 +335,8 @@ void umbp_log_tick (umbp_log_t *self, int64_t now_ms)
     s_earn (self, elapsed_ms > 1000 ? 1000 : elapsed_ms);
     for (size_t index = 0; index < self->drive_count; index++) {
         umbp_log_drive_t *drive = &self->drives[index];
-        if (drive->tomb_count > 0 && now_ms - drive->tombs_since >= UMBP_LOG_REMOVE_MS)
+        if (drive->tomb_count > 0
+            && (drive->tombs_wanted || now_ms - drive->tombs_since >= UMBP_LOG_REMOVE_MS))
             umbp_log_flush_tombs (self, drive);
         umbp_log_settle (self, drive);
     }

@@ -89,6 +89,11 @@ int umbp_log_read (umbp_log_t *self, uint64_t at, uint32_t offset, uint32_t leng
 //  other writes; on its way within 100 ms). Returns 0 or UMBP_ENOENT.
 int umbp_log_remove (umbp_log_t *self, uint64_t at);
 
+//  A name for all that was removed so far, whose tombstones are written now; and whether they are on disk, as safe as
+//  what counts as written. Then none of it comes back, however we end.
+uint64_t umbp_log_mark (umbp_log_t *self);
+bool umbp_log_is_past (const umbp_log_t *self, uint64_t mark);
+
 typedef enum {
     UMBP_LOG_WRITTEN,
     UMBP_LOG_READ,
@@ -121,6 +126,9 @@ void umbp_log_set_keep (umbp_log_t *self, umbp_log_keep_fn *keep, void *arg);
 //  Make room: empty segments by the clock hand (oldest first) until so many bytes of live data left or were found
 //  dead. Calls add up. It ends after two rounds in any case.
 void umbp_log_evict (umbp_log_t *self, uint64_t bytes);
+
+//  Bytes that such calls asked for and that did not leave yet
+uint64_t umbp_log_evicting (const umbp_log_t *self);
 
 typedef struct {
     uint64_t capacity;                  //  Bytes of all segments

@@ -31,6 +31,11 @@ void umbp_log_evict (umbp_log_t *self, uint64_t bytes)
     umbp_log_io_kick (self->io);
 }
 
+uint64_t umbp_log_evicting (const umbp_log_t *self)
+{
+    return self->evict_left;
+}
+
 //  ------------------------------------------------------------------------------------------------
 //  Which segment
 
@@ -258,16 +263,18 @@ void umbp_log_moved (umbp_log_t *self, uint32_t record, uint32_t segment, uint64
     umbp_log_drive_t *drive = umbp_log_drive_of (self, slot->segment);
     umbp_log_segment_t *from = &self->segments[slot->segment];
     bool doomed = slot->state == UMBP_LOG_RECORD_DOOMED;
+    uint64_t era = umbp_log_era (self, slot);
     from->live_bytes -= umbp_log_room (slot);
     from->live_records--;
     drive->copies--;
     if (status == 0) {                  //  Gone from the old place, and if need be from the new one
-        umbp_log_bury (self, slot->segment, slot->place8);
+        umbp_log_bury_of (self, slot->segment, slot->place8, era);
         slot->segment = segment;
         slot->place8 = (uint32_t) (place / 8);
     }
     if (doomed) {
-        umbp_log_bury (self, slot->segment, slot->place8);
+        umbp_log_bury_of (self, slot->segment, slot->place8, era);
+        drive->dooms--;
         umbp_log_give_record (self, record);
         return;
     }
@@ -290,7 +297,8 @@ static void s_end_copy (umbp_log_t *self, umbp_log_request_t *copy, int status)
     if (copy->placed && status == 0)
         umbp_log_add_entry (copy->open, &copy->note);
     else if (copy->placed)              //  It may be there all the same
-        umbp_log_bury (self, segment, (uint32_t) (place / 8));
+        umbp_log_bury_of (self, segment, (uint32_t) (place / 8),
+                          umbp_log_era (self, umbp_log_slot (self, copy->record)));
     if (copy->placed)
         copy->open->writing--;
     copy->kind = UMBP_LOG_REQUEST_NONE;

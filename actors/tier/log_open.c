@@ -301,6 +301,7 @@ umbp_log_t *umbp_log_open (const umbp_log_args_t *args, char *why, size_t why_si
         .strict = args->strict, .recovering = true, .segment_bytes = segment_bytes,
         .clean_rate = args->clean_rate, .depth = args->depth ? args->depth : 64,
         .record_free = UMBP_LOG_NONE, .now = umbp_clock_ms (), .event_room = EVENTS_ROOM,
+        .era = 1,
     };
     self->events = zmalloc (EVENTS_ROOM * sizeof *self->events);
     int64_t begin = umbp_clock_ms ();

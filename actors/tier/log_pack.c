@@ -28,6 +28,7 @@ static umbp_log_pack_t *s_take_pack (umbp_log_t *self, unsigned spare)
     found->count = 0;
     found->used = found->entry_bytes = 0;
     found->moves = found->tombs = false;
+    found->tombs_era = UINT64_MAX;
     found->request.status = 0;
     found->request.late = false;
     found->request.kind = UMBP_LOG_REQUEST_PACK;
@@ -189,7 +190,19 @@ bool umbp_log_pack_move (umbp_log_t *self, umbp_log_drive_t *drive, const umbp_l
     return true;
 }
 
+uint64_t umbp_log_era (umbp_log_t *self, const umbp_log_slot_t *slot)
+{
+    return slot->state == UMBP_LOG_RECORD_DOOMED
+               ? umbp_log_drive_of (self, slot->segment)->dooms_era
+               : self->era;
+}
+
 void umbp_log_bury (umbp_log_t *self, uint32_t segment, uint32_t place8)
+{
+    umbp_log_bury_of (self, segment, place8, self->era);
+}
+
+void umbp_log_bury_of (umbp_log_t *self, uint32_t segment, uint32_t place8, uint64_t era)
 {
     umbp_log_drive_t *drive = umbp_log_drive_of (self, segment);
     if (drive->tomb_count == drive->tomb_room) {
@@ -199,6 +212,8 @@ void umbp_log_bury (umbp_log_t *self, uint32_t segment, uint32_t place8)
     }
     if (drive->tomb_count == 0)
         drive->tombs_since = self->now;
+    if (drive->tomb_count == 0 || era < drive->tombs_era)
+        drive->tombs_era = era;
     drive->tombs[drive->tomb_count++] = (umbp_log_tomb_t) {
         self->segments[segment].seq,
         segment - drive->first,
@@ -233,6 +248,8 @@ static void s_add_tombs (umbp_log_t *self, umbp_log_drive_t *drive)
             return;
         memcpy (s_add (pack, &note, UMBP_LOG_NONE, 0, 0, false), drive->tombs, note.size);
         pack->tombs = true;
+        if (drive->tombs_era < pack->tombs_era)
+            pack->tombs_era = drive->tombs_era;
         drive->tomb_count -= count;
         memmove (drive->tombs, drive->tombs + count, drive->tomb_count * TOMB_BYTES);
     }
@@ -253,7 +270,7 @@ static void s_unpack (umbp_log_t *self, umbp_log_drive_t *drive, umbp_log_pack_t
             memcpy (&tomb, packed->note.key + at, TOMB_BYTES);
             drive->tombs_told--;        //  Told once, kept once
             if (self->segments[drive->first + tomb.segment].seq == tomb.seq)
-                umbp_log_bury (self, drive->first + tomb.segment, tomb.place8);
+                umbp_log_bury_of (self, drive->first + tomb.segment, tomb.place8, pack->tombs_era);
         }
     }
     pack->busy = false;
@@ -275,9 +292,46 @@ void umbp_log_flush_tombs (umbp_log_t *self, umbp_log_drive_t *drive)
 {
     if (drive->read_only || (drive->state && self->now < drive->retry_at))
         return;
+    drive->tombs_wanted = false;
     s_drop_tombs (self, drive);
     s_add_tombs (self, drive);
     umbp_log_flush_inner (self, drive);
+}
+
+//  Tombstones of a directory are on their way: those that come meanwhile go together, when that ended
+static bool s_buries (const umbp_log_t *self, const umbp_log_drive_t *drive)
+{
+    for (size_t index = 0; index < UMBP_LOG_PACKS; index++)
+        if (self->packs[index].busy && self->packs[index].tombs
+            && &self->packs[index] != drive->pack && self->packs[index].request.drive == drive)
+            return true;
+    return false;
+}
+
+uint64_t umbp_log_mark (umbp_log_t *self)
+{
+    for (size_t index = 0; index < self->drive_count; index++) {
+        umbp_log_drive_t *drive = &self->drives[index];
+        drive->tombs_wanted = true;
+        if (!s_buries (self, drive))
+            umbp_log_flush_tombs (self, drive);
+    }
+    umbp_log_io_kick (self->io);
+    return self->era++;
+}
+
+bool umbp_log_is_past (const umbp_log_t *self, uint64_t mark)
+{
+    for (size_t index = 0; index < self->drive_count; index++) {
+        const umbp_log_drive_t *drive = &self->drives[index];
+        if ((drive->tomb_count > 0 && drive->tombs_era <= mark)
+            || (drive->dooms > 0 && drive->dooms_era <= mark))
+            return false;
+    }
+    for (size_t index = 0; index < UMBP_LOG_PACKS; index++)
+        if (self->packs[index].busy && self->packs[index].tombs_era <= mark)
+            return false;
+    return true;
 }
 
 //  ------------------------------------------------------------------------------------------------
@@ -323,7 +377,7 @@ static void s_tombs_ended (umbp_log_t *self, umbp_log_pack_t *pack, umbp_log_pac
             self->stats.tombstones++;
         } else {
             drive->tombs_told--;
-            umbp_log_bury (self, drive->first + tomb.segment, tomb.place8);
+            umbp_log_bury_of (self, drive->first + tomb.segment, tomb.place8, pack->tombs_era);
         }
     }
 }
@@ -340,7 +394,8 @@ void umbp_log_pack_ended (umbp_log_t *self, umbp_log_request_t *request)
             if (request->status == 0)
                 umbp_log_add_entry (request->open, &packed->note);
             else
-                umbp_log_bury (self, request->segment, (uint32_t) (place / 8));
+                umbp_log_bury_of (self, request->segment, (uint32_t) (place / 8),
+                                  umbp_log_era (self, umbp_log_slot (self, packed->record)));
             umbp_log_moved (self, packed->record, request->segment, place,
                             request->status ? UMBP_EAGAIN : 0);
         } else

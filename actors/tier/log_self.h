@@ -134,6 +134,7 @@ typedef struct {
     unsigned count;
     size_t used, entry_bytes;
     bool busy, moves, tombs;
+    uint64_t tombs_era;                 //  Of its oldest tombstone
 } umbp_log_pack_t;
 
 typedef enum {
@@ -166,6 +167,10 @@ struct umbp_log_drive {
     size_t tomb_count, tomb_room;
     int64_t tombs_since;
     uint64_t tombs_told, tombs_kept;    //  Ever; kept: written, or no longer needed
+    uint64_t tombs_era;                 //  Of the oldest of those to be written
+    bool tombs_wanted;                  //  Somebody waits for them
+    unsigned dooms;                     //  Records that were removed while they were copied
+    uint64_t dooms_era;                 //  Of the oldest of them
     umbp_log_pack_t *pack;              //  Open: what is moved
 
     umbp_log_clean_phase_t phase;
@@ -214,6 +219,7 @@ struct umbp_log {
     umbp_log_keep_fn *keep;
     void *keep_arg;
     uint64_t evict_left, evict_rounds;
+    uint64_t era;                       //  Of what is removed now, see umbp_log_mark
     int64_t budget;                     //  Bytes that may be copied now
 
     uint8_t **tables;                   //  Of each segment, until recovered is through
@@ -292,6 +298,8 @@ int umbp_log_pack_block (umbp_log_t *self, const umbp_log_note_t *note, const st
 bool umbp_log_pack_move (umbp_log_t *self, umbp_log_drive_t *drive, const umbp_log_note_t *note,
                          const uint8_t *data, uint32_t record);
 void umbp_log_bury (umbp_log_t *self, uint32_t segment, uint32_t place8);   //  A tombstone for that
+void umbp_log_bury_of (umbp_log_t *self, uint32_t segment, uint32_t place8, uint64_t era);
+uint64_t umbp_log_era (umbp_log_t *self, const umbp_log_slot_t *slot);   //  When a record was removed, or now
 void umbp_log_flush (umbp_log_t *self);                 //  Of new blocks, if nothing is gained by waiting
 void umbp_log_flush_inner (umbp_log_t *self, umbp_log_drive_t *drive);
 void umbp_log_flush_tombs (umbp_log_t *self, umbp_log_drive_t *drive);

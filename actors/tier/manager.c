@@ -76,12 +76,18 @@ void umbp_manager_press (umbp_manager_t *self, uint64_t need)
     umbp_post_tell (self->post, "eviction", NULL, &msg);
 }
 
+//  Whoever leaves us leaves the disk too, or it would come back with the next start
+static void s_leave_disk (umbp_manager_t *self, uint32_t item)
+{
+    if (self->depot)
+        umbp_depot_drop (self->depot, item);
+}
+
 //  Forget a live block, and tell the index
 void umbp_manager_drop (umbp_manager_t *self, uint32_t item)
 {
+    s_leave_disk (self, item);
     umbp_announce_drop (self->announce, item);
-    if (self->depot)
-        umbp_depot_drop (self->depot, item);
     umbp_store_drop (self->store, item);
 }
 
@@ -95,6 +101,9 @@ void umbp_manager_sink (umbp_manager_t *self, uint32_t item)
 //  The same for want of room: it is gone
 void umbp_manager_evict (umbp_manager_t *self, uint32_t item)
 {
+    self->evicted++;
+    self->transit.shed += self->transit.down != NULL;
+    s_leave_disk (self, item);
     if (umbp_store_block (self->store, item)->hint == UMBP_POLICY_HINT_ONCE)
         umbp_announce_drop (self->announce, item);           //  Nobody waits for it
     else
@@ -223,40 +232,71 @@ static bool s_is_heard (const umbp_manager_t *self, const umbp_pause_t *pause)
            && (!pause->quiet || umbp_announce_quiet (self->announce));
 }
 
-static void s_pause (umbp_manager_t *self, umbp_pause_t pause)
+//  Whether what was said will hold after our end, too
+static bool s_is_safe (umbp_manager_t *self, umbp_pause_t *pause)
+{
+    pause->disk = pause->disk && !umbp_depot_is_past (self->depot, &pause->mark);
+    pause->undoing = pause->undoing && umbp_manager_undoing (self);
+    return !pause->disk && !pause->undoing;
+}
+
+//  What is gone, and may be back after our end
+static void s_pause_unsafe (umbp_manager_t *self, umbp_pause_t *pause)
+{
+    for (uint32_t index = 0; pause->statuses && index < pause->count; index++)
+        if (pause->statuses[index] == 0)
+            pause->statuses[index] = UMBP_ETIMEDOUT;
+    s_pause_end (self, pause, pause->statuses ? 0 : UMBP_ETIMEDOUT);
+}
+
+//  Returns true if it was answered
+static bool s_pause_step (umbp_manager_t *self, umbp_pause_t *pause, int64_t now)
+{
+    bool heard = s_is_heard (self, pause), safe = s_is_safe (self, pause);
+    if ((!heard && pause->expires > now) || (!safe && pause->patient_until > now))
+        return false;
+    if (safe)
+        s_pause_end (self, pause, heard ? 0 : pause->late);
+    else
+        s_pause_unsafe (self, pause);
+    return true;
+}
+
+//  wait_ms: for what has to be safe
+static void s_pause (umbp_manager_t *self, umbp_pause_t pause, int64_t wait_ms)
 {
     umbp_announce_send (self->announce);
     pause.serial = umbp_announce_mark (self->announce);
+    pause.patient_until = zclock_mono () + wait_ms - wait_ms / 4;
+    pause.disk = pause.disk && self->depot;
+    if (pause.disk)
+        pause.mark = umbp_depot_mark (self->depot);
     size_t place = 0;
     while (place < UMBP_PAUSES_MAX && self->pauses[place].used)
         place++;
-    bool heard = s_is_heard (self, &pause);
-    if (heard || place == UMBP_PAUSES_MAX) {
-        s_pause_end (self, &pause, heard ? 0 : pause.late);
+    if (s_pause_step (self, &pause, place < UMBP_PAUSES_MAX ? 0 : INT64_MAX))
         return;
-    }
     self->pauses[place] = pause;
     self->pauses[place].used = true;
     self->paused++;
 }
 
 //  Answers whose changes were heard of meanwhile, or whose time is up
-static void s_resume (umbp_manager_t *self, int64_t now)
+void umbp_manager_resume (umbp_manager_t *self, int64_t now)
 {
-    for (size_t place = 0; place < UMBP_PAUSES_MAX && self->paused > 0; place++) {
+    size_t paused = self->paused;
+    for (size_t place = 0; place < UMBP_PAUSES_MAX && paused > 0; place++) {
         umbp_pause_t *pause = &self->pauses[place];
-        bool heard = pause->used && s_is_heard (self, pause);
-        if (!pause->used || (!heard && pause->expires > now))
-            continue;
-        self->paused--;
-        s_pause_end (self, pause, heard ? 0 : pause->late);
+        paused -= pause->used;
+        if (pause->used && s_pause_step (self, pause, now))
+            self->paused--;
     }
 }
 
 static void s_on_heard (void *owner)
 {
     umbp_manager_t *self = owner;
-    s_resume (self, zclock_mono ());
+    umbp_manager_resume (self, zclock_mono ());
     umbp_spread_pump (self->spread);
 }
 
@@ -277,10 +317,11 @@ static void s_on_drop (void *owner, const umbp_mail_t *mail)
             continue;
         pause.bytes += umbp_store_block (self->store, item)->size;
         self->dropped++;
-        umbp_manager_removed (self, item);
+        pause.disk = true;
+        pause.undoing |= umbp_manager_removed (self, item);
         umbp_manager_drop (self, item);
     }
-    s_pause (self, pause);
+    s_pause (self, pause, mail->expires - zclock_mono ());
 }
 
 static void s_wipe (umbp_manager_t *self, const umbp_mail_t *mail, umbp_text_t tenant)
@@ -294,11 +335,12 @@ static void s_wipe (umbp_manager_t *self, const umbp_mail_t *mail, umbp_text_t t
             continue;
         pause.blocks++;
         pause.bytes += block->size;
-        umbp_manager_removed (self, item);
+        pause.undoing |= umbp_manager_removed (self, item);
         umbp_manager_drop (self, item);
     }
     self->dropped += pause.blocks;
-    s_pause (self, pause);
+    pause.disk = pause.blocks > 0;
+    s_pause (self, pause, mail->expires - zclock_mono ());
 }
 
 static void s_on_wipe (void *owner, const umbp_mail_t *mail)
@@ -333,7 +375,6 @@ static void s_evict (umbp_manager_t *self, const umbp_mail_t *mail)
     uint64_t before = umbp_store_counts (self->store).used_bytes, freed = 0;
     for (size_t index = 0; index < count && freed < mail->msg->evict.bytes; index++) {
         umbp_manager_evict (self, victims[index]);
-        self->evicted++;
         freed = before - umbp_store_counts (self->store).used_bytes;
     }
 }
@@ -396,9 +437,10 @@ static void s_report (umbp_manager_t *self, int64_t now)
 
 static void s_on_flush (void *owner, const umbp_mail_t *mail)
 {
-    s_pause (owner, (umbp_pause_t) { .origin = *mail->origin,
-                                     .answer_type = UMBP_MSG_ok, .quiet = true,
-                                     .expires = mail->expires, .late = UMBP_ETIMEDOUT });
+    umbp_pause_t pause = { .origin = *mail->origin,
+                           .answer_type = UMBP_MSG_ok, .quiet = true, .disk = true,
+                           .expires = mail->expires, .late = UMBP_ETIMEDOUT };
+    s_pause (owner, pause, mail->expires - zclock_mono ());
 }
 
 //  --------------------------------------------------------------------------------------------------
@@ -415,7 +457,7 @@ static void s_tick (void *owner)
         umbp_manager_work_depot (self, now);
     umbp_manager_go_on_transit (self, now);
     umbp_announce_pump (self->announce);
-    s_resume (self, now);
+    umbp_manager_resume (self, now);
     umbp_manager_trim_tenants (self);
     umbp_manager_keep (self, now);
     umbp_manager_squeeze (self);

@@ -59,6 +59,9 @@ typedef struct {
     uint64_t serial;
     int64_t expires;
     int late;                           //  Its status if they have not in time
+    bool disk, undoing;                 //  And until the disk is past the mark, and copies on their way are undone
+    umbp_depot_mark_t mark;
+    int64_t patient_until;              //  For those two
     uint16_t answer_type;               //  UMBP_MSG_ok, UMBP_MSG_drop_ok or UMBP_MSG_wipe_ok
     int8_t *statuses;                   //  Of a drop
     uint32_t count;
@@ -179,6 +182,7 @@ bool umbp_manager_attached (const umbp_manager_t *self, uint64_t session);
 void umbp_manager_press (umbp_manager_t *self, uint64_t need);
 bool umbp_manager_add_extents (umbp_manager_t *self, const umbp_block_t *block, size_t index);
 void umbp_manager_drop (umbp_manager_t *self, uint32_t item);
+void umbp_manager_resume (umbp_manager_t *self, int64_t now);
 void umbp_manager_sink (umbp_manager_t *self, uint32_t item);
 void umbp_manager_evict (umbp_manager_t *self, uint32_t item);
 //  The key with which a session reads and writes over tcp, in our room: none if it maps our memory
@@ -240,8 +244,10 @@ void umbp_manager_answer_lease (umbp_manager_t *self, const umbp_reader_t *reade
 bool umbp_manager_yield (umbp_manager_t *self, const umbp_mail_t *mail);
 void umbp_manager_write_through (umbp_manager_t *self, uint32_t item);
 void umbp_manager_promote (umbp_manager_t *self, uint32_t item);     //  It was read here
-//  A live block is about to be removed for good: so are copies that are on their way
-void umbp_manager_removed (umbp_manager_t *self, uint32_t item);
+//  A live block is about to be removed for good: so are copies that are on their way. Returns true if there are some
+//  in another tier of this node.
+bool umbp_manager_removed (umbp_manager_t *self, uint32_t item);
+bool umbp_manager_undoing (const umbp_manager_t *self);
 void umbp_manager_start_transit (umbp_manager_t *self);
 void umbp_manager_go_on_transit (umbp_manager_t *self, int64_t now); //  Every tick
 void umbp_manager_stat_transit (const umbp_manager_t *self, umbp_gauges_t *gauges);

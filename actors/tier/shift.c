@@ -52,6 +52,7 @@ struct umbp_shift {
     size_t open[UMBP_SHIFT_REASONS];
     flight_t flights[FLIGHTS_MAX];
     uint64_t turns;
+    size_t undoing;
     int64_t budget, budget_at;          //  Bytes that may be sent now, below 0 a debt; since when
     bool pumping;
     umbp_shift_stats_t stats;
@@ -168,18 +169,36 @@ bool umbp_shift_add (umbp_shift_t *self, umbp_shift_why_t why, uint32_t item)
     return true;
 }
 
-void umbp_shift_removed (umbp_shift_t *self, uint32_t item)
+bool umbp_shift_removed (umbp_shift_t *self, uint32_t item)
 {
     uint32_t shifting = umbp_store_block (self->store, item)->shifting;
+    size_t before = self->undoing;
     for (size_t at = 0; shifting && at < FLIGHTS_MAX; at++) {
         flight_t *flight = &self->flights[at];
         for (uint32_t index = 0; flight->turn && index < flight->count; index++)
-            flight->removed[index] |= flight->jobs[index] == shifting - 1;
+            if (flight->jobs[index] == shifting - 1 && !flight->removed[index]) {
+                flight->removed[index] = true;
+                self->undoing++;
+            }
     }
+    return self->undoing > before;
+}
+
+size_t umbp_shift_undoing (const umbp_shift_t *self)
+{
+    return self->undoing;
 }
 
 //  --------------------------------------------------------------------------------------------------
 //  Batches
+
+static void s_on_undone (void *part, uint64_t tag, int status, const umbp_mail_t *mail)
+{
+    (void) tag;
+    (void) status;
+    (void) mail;
+    ((umbp_shift_t *) part)->undoing--;
+}
 
 //  Whatever was said of the copies: those of blocks that were removed meanwhile are removed there
 static void s_undo (umbp_shift_t *self, const flight_t *flight)
@@ -198,7 +217,10 @@ static void s_undo (umbp_shift_t *self, const flight_t *flight)
         umbp_msg_init (&msg, UMBP_MSG_drop, 0);
         uint16_t size = flight->key_sizes[index];
         msg.drop.keys = (umbp_column_t) { key, &size, size, 1 };
-        umbp_post_tell (self->post, tiers[self->args.to], NULL, &msg);
+        if (umbp_post_ask_for (self->post, self, tiers[self->args.to], NULL, &msg, NULL, 0, MOVE_MS,
+                               s_on_undone, 0)
+            < 0)
+            self->undoing--;
         self->stats.undone++;
     }
 }

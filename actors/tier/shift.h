@@ -56,8 +56,11 @@ size_t umbp_shift_open (const umbp_shift_t *self, umbp_shift_why_t why);
 //  Go on; call after adding, and every few milliseconds
 void umbp_shift_pump (umbp_shift_t *self);
 
-//  A live block is about to be removed for good: so shall be its copy, if that is on its way
-void umbp_shift_removed (umbp_shift_t *self, uint32_t item);
+//  A live block is about to be removed for good: so shall be its copy, if that is on its way: then true
+bool umbp_shift_removed (umbp_shift_t *self, uint32_t item);
+
+//  Copies of what was removed that may still be there
+size_t umbp_shift_undoing (const umbp_shift_t *self);
 
 typedef struct {
     uint64_t copies, copy_bytes;        //  That were made

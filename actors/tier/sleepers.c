@@ -133,9 +133,10 @@ static void s_on_depot (void *owner, const umbp_depot_word_t *word)
                     umbp_strerror (word->status));
     if (live && word->what == UMBP_DEPOT_LEFT && word->status == 0) {
         umbp_manager_evict (self, word->item);
-        self->evicted++;
-    } else if (live && lost)
+    } else if (live && lost) {
         umbp_manager_drop (self, word->item);
+        self->dropped++;
+    }
     if (word->what == UMBP_DEPOT_SAVED)
         umbp_manager_saved (self, word);
 }
@@ -169,6 +170,7 @@ static int s_on_disk (zloop_t *loop, zmq_pollitem_t *item, void *owner)
     umbp_manager_t *self = owner;
     umbp_depot_work (self->depot);
     s_go_on_all (self, zclock_mono ());
+    umbp_manager_resume (self, zclock_mono ());
     umbp_announce_send (self->announce);
     return 0;
 }

@@ -25,8 +25,6 @@ static void s_shed (umbp_manager_t *self, uint64_t bytes)
     size_t count = umbp_store_victims (self->store, YIELD_BATCH, victims);
     uint64_t before = s_used (self);
     for (size_t index = 0; index < count && before - s_used (self) < bytes; index++) {
-        self->transit.shed++;
-        self->evicted++;
         umbp_manager_evict (self, victims[index]);
     }
 }
@@ -141,13 +139,18 @@ void umbp_manager_promote (umbp_manager_t *self, uint32_t item)
 //  --------------------------------------------------------------------------------------------------
 //  Both
 
-void umbp_manager_removed (umbp_manager_t *self, uint32_t item)
+bool umbp_manager_removed (umbp_manager_t *self, uint32_t item)
 {
     umbp_spread_removed (self->spread, item);
-    if (self->transit.down)
-        umbp_shift_removed (self->transit.down, item);
-    if (self->transit.up)
-        umbp_shift_removed (self->transit.up, item);
+    bool down = self->transit.down && umbp_shift_removed (self->transit.down, item);
+    bool up = self->transit.up && umbp_shift_removed (self->transit.up, item);
+    return down || up;
+}
+
+bool umbp_manager_undoing (const umbp_manager_t *self)
+{
+    return (self->transit.down && umbp_shift_undoing (self->transit.down) > 0)
+           || (self->transit.up && umbp_shift_undoing (self->transit.up) > 0);
 }
 
 void umbp_manager_start_transit (umbp_manager_t *self)

@@ -438,17 +438,20 @@ void umbp_manager_on_word (void *owner, const umbp_word_t *word)
         s_waiter_free (waiter);
 }
 
-//  A block is on disk, or could not be written there: then it goes
+//  A block is on disk, or could not be written there: then it goes. Was it removed meanwhile (UMBP_ENOENT), then it was
+//  put before that.
 void umbp_manager_saved (umbp_manager_t *self, const umbp_depot_word_t *word)
 {
     umbp_waiter_t *waiter = s_waiter_of (self, word->tag);
     uint32_t index = word->tag >> 32 & 0xffff;
-    if (word->status < 0 && umbp_store_block (self->store, word->item)->state == UMBP_BLOCK_LIVE)
+    if (word->status < 0 && umbp_store_block (self->store, word->item)->state == UMBP_BLOCK_LIVE) {
         umbp_manager_drop (self, word->item);
+        self->dropped++;
+    }
     if (!waiter)
         return;
     waiter->outstanding--;
-    if (word->status < 0 && waiter->statuses[index] == 0)
+    if (word->status < 0 && word->status != UMBP_ENOENT && waiter->statuses[index] == 0)
         waiter->statuses[index] = (int8_t) word->status;
     s_met (self, waiter, index, UMBP_NEEDS_DISK);
     if (waiter->unheard == 0 && !waiter->answered)

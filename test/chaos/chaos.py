@@ -3,7 +3,10 @@ kept: no wrong byte, no acknowledged block of a live node lost (but by eviction,
 call past its deadline, nothing leaked, and all nodes agree again.
 
     chaos.py [--seed N] [--seconds S] [--hosts N] [--discovery WAY] [--secure | --plain]
-             [--only KIND,...]
+             [--only KIND,...] [--disks]
+
+--disks: nodes have little memory, and a tier on disk which outlives them. Then blocks may come back with
+a node; those of which a remove was answered while all nodes ran may not.
 
 A round: some faults, drawn from the seed, overlap for some seconds; all of them end; the nodes
 agree again within a deadline; then each block that was acknowledged is asked of every node. The
@@ -28,6 +31,14 @@ from ledger import Ledger
 FLAGS = SMALL + ["--cluster-heartbeat", "250ms", "--cluster-suspect", "1500ms", "--cluster-gone",
                  "5s", "--blocks-lease-ttl", "5s", "--blocks-slot-ttl", "8s"]
 CAPACITY, PAGE = 32 << 20, 4096
+DISKS = ["--dram-capacity", "4MiB", "--dram-region", "4MiB", "--nvme-capacity", "64MiB", "--nvme-segment",
+         "4MiB", "--nvme-staging", "8MiB"]
+DISK_WAYS = [["--nvme-write", write, "--nvme-durability", durability, "--nvme-engine", engine]
+             for write in ("back", "through") for durability in ("relaxed", "strict")
+             for engine in ("auto", "posix")]
+DISK_LIVE = 40                          # Own blocks of a client: removes come often
+PLACES_MAX = 4                          # Of a block, as a router tells them
+TIERS = {"tier:dram": 2, "tier:nvme": 3}
 CONVERGE_S = 90
 DECIDED_S = 15                          # Which of two contents stays
 MISS = -2
@@ -83,7 +94,9 @@ class Chaos:
         if discovery == "beacon" and not os.environ.get ("UMBP_CHAOS_INSIDE"):
             discovery = "seeds"
         secure = self.dice.random () < 0.4 if options.secure is None else options.secure
-        self.cluster = Cluster (options.hosts, *FLAGS, discovery=discovery, secure=secure)
+        disks = DISKS + self.dice.choice (DISK_WAYS) if options.disks else []
+        self.cluster = Cluster (options.hosts, *FLAGS, *disks, discovery=discovery, secure=secure,
+                                disks=options.disks)
         self.counts = Counter ()
         self.clients, self.fillers, self.numbers = [], [], 0
         self.evicted, self.after, self.evictions, self.parted = {}, {}, {}, False
@@ -105,6 +118,7 @@ class Chaos:
 
     def add_client (self, host, hold=0, tcp=False):
         flags = ["--pause", "25", "--hold", str (hold)] + (["--tcp"] if tcp else [])
+        flags += ["--live", str (DISK_LIVE)] if self.cluster.disks else []
         client = self.new_client (host, self.dice.getrandbits (50), *flags)
         self.clients.append (client)
         return client
@@ -166,13 +180,20 @@ class Chaos:
         """How many blocks each node evicted since this was asked last, or since it was started"""
         fresh = {}
         for node in self.cluster.nodes:
-            count, ends = node.stat ("tier:dram")["evicted"], node.starts
+            count, ends = self.evicted_of (node), node.starts
             before, former = self.evicted.get (node.name, (0, 0))
             fresh[node.name] = count - (before if ends == former else 0)
             self.evicted[node.name] = (count, ends)
             if fresh[node.name] > 0:
                 self.evictions[node.name] = time.monotonic ()
         return fresh
+
+    @staticmethod
+    def evicted_of (node):
+        """Blocks that left it for want of room; not those that went to its disk"""
+        if "tier:nvme" not in node.tiers:
+            return node.stat ("tier:dram")["evicted"]
+        return node.stat ("tier:dram")["evicted_without_copy"] + node.stat ("tier:nvme")["evicted"]
 
     def round (self, number):
         self.say (f"round {number}")
@@ -192,6 +213,9 @@ class Chaos:
         """Who cannot be reached brings along what was removed meanwhile: see umbp_remove"""
         if self.parted:
             self.ledger.outages.append ((began, time.monotonic ()))
+        if self.cluster.disks:          # So does who is down. What was answered before, holds
+            self.ledger.outages += [(down, time.monotonic ()) for node in self.cluster.nodes
+                                    for down in node.downs if down >= began]
 
     #  What was promised
 
@@ -294,7 +318,7 @@ class Chaos:
         most = HELD_MAX * (len (self.clients) + 1)
         for node in self.cluster.nodes:
             wait_until (f"{node.name} has at most {most} slots and leases", 60, lambda node=node: all (
-                node.stat ("tier:dram")[held] <= most for held in ("slots", "leases")))
+                node.stat (tier)[held] <= most for held in ("slots", "leases") for tier in node.tiers))
 
     #  The end
 
@@ -306,8 +330,9 @@ class Chaos:
         self.verify ()
         held = ("slots", "leases", "doomed_blocks", "doors_open")
         for node in self.cluster.nodes:
-            wait_until (f"{node.name} is let go of {held}", 60,
-                        lambda node=node: not any (map (node.stat ("tier:dram").get, held)))
+            for tier in node.tiers:
+                wait_until (f"{node.name}: {tier} is let go of {held}", 60, lambda node=node, tier=tier:
+                            not any (map (node.stat (tier).get, held)))
         self.balance ()
         self.cluster.nodes[0].console ("clear", "--everywhere", "--yes", timeout="30s")
         for node in self.cluster.nodes:
@@ -316,8 +341,9 @@ class Chaos:
 
     @staticmethod
     def is_empty (node):
-        tier, index = node.stat ("tier:dram"), node.stat ("index")
-        return tier["used_bytes"] == 0 and tier["blocks"] == 0 and index["entries"] == 0
+        tiers, index = [node.stat (tier) for tier in node.tiers], node.stat ("index")
+        return not any (tier["used_bytes"] or tier["blocks"] for tier in tiers) \
+            and index["entries"] == 0
 
     def balance (self):
         """Each tier against what the index knows of all keys that anybody ever put"""
@@ -330,22 +356,43 @@ class Chaos:
                 numbers = [int (key.split ("/")[1]) for key in keys if key.startswith (kind + "/")]
                 last = max (numbers, default=-1)
                 keys |= {f"{kind}/{last + 1 + more}" for more in range (8)}
-        where = self.cluster.ask_keys (self.cluster.nodes[0], sorted (keys), "--where")
+        self.wait_for_copies ()
+        where = self.cluster.ask_keys (self.cluster.nodes[0], sorted (keys), "--where", "--tiers")
         for node in self.cluster.nodes:
-            tier = node.stat ("tier:dram")
-            sizes = [size for size, names in where.values () if node.name in names]
-            used = sum ((size + PAGE - 1) // PAGE * PAGE for size in sizes)
-            if tier["blocks"] != len (sizes) or tier["used_bytes"] != used:
-                raise Failure (f"{node.name}: {tier['blocks']} blocks in {tier['used_bytes']} "
-                               f"bytes, but the index knows {len (sizes)} in {used}")
-            if tier["puts"] != tier["blocks"] + tier["evicted"] + tier["dropped"]:
-                raise Failure (f"{node.name}: blocks came and went uncounted: {tier}")
+            for tier in node.tiers:
+                self.balance_tier (node, tier, where)
         self.say ("the books balance")
+
+    def wait_for_copies (self):
+        """What was read last may still be on its way between tiers"""
+        def moves ():
+            return [node.stat (tier)["puts"] for node in self.cluster.nodes for tier in node.tiers]
+        before = None
+        while self.cluster.disks and before != (before := moves ()):
+            time.sleep (1)
+
+    @staticmethod
+    def balance_tier (node, name, where):
+        tier = node.stat (name)
+        here = f"{node.name}/{TIERS[name]}"
+        sizes = [size for size, names in where.values () if here in names]
+        used = sum ((size + PAGE - 1) // PAGE * PAGE + (PAGE if name == "tier:nvme" else 0)
+                    for size in sizes)
+        #  Of a block with so many copies more may be
+        unsure = sum (len (names) >= PLACES_MAX and here not in names for _, names in where.values ())
+        few, many = len (sizes), len (sizes) + unsure
+        if not few <= tier["blocks"] <= many or (few == many and tier["used_bytes"] != used):
+            raise Failure (f"{node.name}: {name}: {tier['blocks']} blocks in {tier['used_bytes']} "
+                           f"bytes, but the index knows {len (sizes)} in {used}")
+        if tier["puts"] + tier.get ("disk_recovered", 0) \
+                != tier["blocks"] + tier["evicted"] + tier["dropped"] + tier["moved_blocks"]:
+            raise Failure (f"{node.name}: {name}: blocks came and went uncounted: {tier}")
 
     def run (self):
         self.say (f"seed {self.options.seed}: {len (self.cluster.hosts)} nodes on "
                   f"{'hosts' if self.cluster.isolated else 'loopback'}, found by "
-                  f"{self.cluster.discovery}{', with certificates' if self.cluster.certs else ''}")
+                  f"{self.cluster.discovery}{', with certificates' if self.cluster.certs else ''}"
+                  f"{', with disks: ' + ' '.join (self.cluster.flags[-6:]) if self.cluster.disks else ''}")
         self.cluster.start ()
         for host in self.cluster.hosts:
             self.add_client (host)
@@ -383,6 +430,7 @@ def main ():
     parser.add_argument ("--secure", dest="secure", action="store_true", default=None,
                          help="with certificates; else the dice say")
     parser.add_argument ("--plain", dest="secure", action="store_false")
+    parser.add_argument ("--disks", action="store_true", help="little memory, and a tier on disk")
     parser.add_argument ("--only", help="kinds of faults, like Kill,Split")
     options = parser.parse_args ()
     if "--seed" not in " ".join (sys.argv):
@@ -397,7 +445,7 @@ def main ():
         chaos.cluster.tell_logs ()
         kept = f"/tmp/umbp-chaos-{options.seed}"
         shutil.rmtree (kept, ignore_errors=True)
-        shutil.copytree (chaos.cluster.room, kept, ignore=shutil.ignore_patterns ("*.sock", "full"))
+        shutil.copytree (chaos.cluster.room, kept, ignore=shutil.ignore_patterns ("*.sock", "full", "umbp.log"))
         chaos.say (f"FAILED: {failure}")
         print (f"the same again: make chaos SEED={options.seed}; logs: {kept}")
         return 1

@@ -96,6 +96,7 @@ class Host:
         self.name = f"node-{number}"
         self.disk = os.path.join (cluster.room, self.name)
         os.mkdir (self.disk)
+        self.drive = os.path.join (cluster.room, f"drive-{number}")
         self.prefix, self.holder, self.node = [], None, None
         self.clock = os.path.join (cluster.room, f"clock-{number}")
         self.jump (0)
@@ -152,10 +153,12 @@ class Host:
 
 
 class Node:
-    """umbp-node on a host. kills: when incarnations of it ended, in time.monotonic ()"""
+    """umbp-node on a host. kills: when incarnations of it ended, in time.monotonic (); downs: when that
+    was begun, drained or not"""
 
     def __init__ (self, host, flags):
-        self.host, self.flags, self.kills = host, flags, []
+        self.host, self.flags, self.kills, self.downs = host, flags, [], []
+        self.tiers = ["tier:dram"] + (["tier:nvme"] if host.cluster.disks else [])
         self.name, self.endpoint = host.name, host.endpoint
         self.log = os.path.join (host.disk, "log")
         self.process, self.stopped, self.starts = None, False, 0
@@ -189,6 +192,7 @@ class Node:
             raise Failure (f"{self.name} has ended by itself, status {status}")
 
     def kill (self):
+        self.downs.append (time.monotonic ())
         self.process.kill ()
         self.process.wait ()
         self.process, self.stopped = None, False
@@ -196,6 +200,7 @@ class Node:
 
     def terminate (self, seconds=30, drained=False):
         """Drained: nobody loses anything by it"""
+        self.downs.append (time.monotonic ())
         self.process.terminate ()
         try:
             status = self.process.wait (seconds)
@@ -263,12 +268,13 @@ class Etcd:
 
 
 class Cluster:
-    def __init__ (self, count, *flags, discovery="seeds", secure=False):
+    def __init__ (self, count, *flags, discovery="seeds", secure=False, disks=False):
         self.room = tempfile.mkdtemp (prefix="umbp-c-", dir="/tmp")
         self.isolated = bool (os.environ.get (INSIDE))
         self.hosts, self.gone, self.discovery = [], [], discovery
         self.certs, self.env = None, {}
         self.apart = set ()             # Hosts on the other LAN
+        self.disks = disks              # Each node has a tier on disk, which outlives it
         if secure:
             self.make_certificates ()
         self.etcd = None
@@ -289,7 +295,8 @@ class Cluster:
 
     def equip (self, host):
         """A node for this host, and a certificate"""
-        host.node = Node (host, self.flags + self.ways (host))
+        drive = ["--nvme-directories", host.drive] if self.disks else []
+        host.node = Node (host, self.flags + self.ways (host) + drive)
         if self.certs:
             self.keygen (host.name, "--node", host.name, "--at", f"tcp://{host.address}:*")
             shutil.copy (f"{self.certs}/{host.name}", f"{self.certs}/nodes")
@@ -352,11 +359,12 @@ class Cluster:
             self.unsettled = views
             return False
         for node in self.nodes:
-            told = node.console ("stat", "tier:dram", fine=False, timeout="3s")
-            if not told or told["counters"]["rings_told"] != 1 \
-                    or told["counters"]["announce_waiting"] != 0:
-                self.unsettled = told
-                return False
+            for tier in node.tiers:
+                told = node.console ("stat", tier, fine=False, timeout="3s")
+                if not told or told["counters"]["rings_told"] != 1 \
+                        or told["counters"]["announce_waiting"] != 0:
+                    self.unsettled = told
+                    return False
         return True
 
     def converge (self, seconds=90):

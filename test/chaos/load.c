@@ -16,9 +16,10 @@
 //  exit with 0.
 //
 //      chaos-load --endpoint E --name N --seed S --log FILE [--tcp] [--fill BYTES]
-//                 [--hold MS] [--timeout MS] [--pause MS] [--die commit|committed|lease]
+//                 [--hold MS] [--timeout MS] [--pause MS] [--live N] [--die commit|committed|lease]
 //
 //  --fill: put so many bytes of large blocks instead, and exit. --hold: keep views for so long.
+//  --live: have so many blocks of its own, then remove the oldest.
 //  --die: end by SIGKILL before a commit, before its answer, or with a lease.
 #include <czmq.h>
 #include <execinfo.h>
@@ -39,7 +40,7 @@
 #include "test/chaos/watch.h"
 
 #define BATCH 8
-#define LIVE_MAX 96                     //  Own blocks; then the oldest are removed
+#define LIVE_MAX 96                     //  Own blocks; then the oldest are removed, see --live
 #define COMMON_KEYS 120                 //  Keys that all clients put
 #define DUAL_KEYS 24                    //  ... and do not agree on the contents of
 #define CALLS_MAX 32
@@ -53,7 +54,7 @@
 typedef struct {
     const char *endpoint, *name, *log_name;
     uint64_t seed, fill_bytes;
-    unsigned timeout_ms, pause_ms, hold_ms;
+    unsigned timeout_ms, pause_ms, hold_ms, live;
     bool tcp;
 } options_t;
 
@@ -314,8 +315,8 @@ static void s_put_batch (self_t *self, size_t count, const char *call)
 static void s_put (self_t *self)
 {
     size_t count = 1 + s_draw (self, BATCH);
-    if (self->count + count > LIVE_MAX)
-        count = LIVE_MAX - self->count;
+    if (self->count + count > self->options.live)
+        count = self->options.live - self->count;
     for (size_t index = 0; index < count; index++)
         snprintf (self->keys[index], KEY_MAX, "%s/%" PRIu64, self->options.name, self->next++);
     if (count == 0)
@@ -517,7 +518,7 @@ static void s_act (self_t *self)
     uint64_t dice = s_draw (self, 100);
     if (self->options.hold_ms)
         s_view (self);
-    if (self->count > LIVE_MAX - BATCH)
+    if (self->count > self->options.live - BATCH)
         s_remove (self);
     else if (dice < 32)
         s_put (self);
@@ -595,7 +596,8 @@ static void s_run (self_t *self)
 static int s_usage (void)
 {
     fprintf (stderr, "chaos-load: --endpoint E --name N --seed S --log FILE [--tcp] [--fill BYTES]"
-                     " [--hold MS] [--timeout MS] [--pause MS] [--die commit|committed|lease]\n");
+                     " [--hold MS] [--timeout MS] [--pause MS] [--live N]"
+                     " [--die commit|committed|lease]\n");
     return 2;
 }
 
@@ -604,10 +606,11 @@ static bool s_parse (options_t *options, int argc, char **argv)
     static const struct option flags[] = {
         { "endpoint", 1, NULL, 'e' }, { "name", 1, NULL, 'n' },    { "seed", 1, NULL, 's' },
         { "log", 1, NULL, 'l' },      { "tcp", 0, NULL, 't' },     { "fill", 1, NULL, 'f' },
+        { "live", 1, NULL, 'v' },
         { "die", 1, NULL, 'd' },     { "hold", 1, NULL, 'h' },     { "timeout", 1, NULL, 'o' }, { "pause", 1, NULL, 'p' },
         { NULL, 0, NULL, 0 },
     };
-    *options = (options_t) { .timeout_ms = 4000, .pause_ms = 10 };
+    *options = (options_t) { .timeout_ms = 4000, .pause_ms = 10, .live = LIVE_MAX };
     for (int flag; (flag = getopt_long (argc, argv, "", flags, NULL)) != -1;)
         switch (flag) {
         case 'e': options->endpoint = optarg; break;
@@ -619,10 +622,12 @@ static bool s_parse (options_t *options, int argc, char **argv)
         case 'f': options->fill_bytes = strtoull (optarg, NULL, 10); break;
         case 'h': options->hold_ms = (unsigned) strtoul (optarg, NULL, 10); break;
         case 'o': options->timeout_ms = (unsigned) strtoul (optarg, NULL, 10); break;
+        case 'v': options->live = (unsigned) strtoul (optarg, NULL, 10); break;
         case 'p': options->pause_ms = (unsigned) strtoul (optarg, NULL, 10); break;
         default: return false;
         }
-    return options->endpoint && options->name && options->log_name && strlen (options->name) < 30;
+    return options->endpoint && options->name && options->log_name && strlen (options->name) < 30
+           && options->live > BATCH && options->live <= LIVE_MAX;
 }
 
 int main (int argc, char **argv)

@@ -5,9 +5,10 @@
 //                                      status that says "ask again" only after several times
 //      X key                           get: its bytes are WRONG
 //      S status key                    --put: 0 also if it was there already
-//      W key size node,node            --where: its size, and the nodes that have it; "-" for none
+//      W key size node,node            --where: its size, and the nodes that have it; "-" for none. With --tiers
+//                                      node/tier,node/tier
 //
-//      chaos-verify --endpoint E [--tcp] [--where | --put] [--timeout MS] [--once]
+//      chaos-verify --endpoint E [--tcp] [--where [--tiers] | --put] [--timeout MS] [--once]
 //
 //  --once: do not ask again.
 //
@@ -31,7 +32,7 @@
 
 typedef struct {
     const char *endpoint;
-    bool tcp, where, put, once;
+    bool tcp, where, tiers, put, once;
     uint32_t timeout_ms;
     umbp_t *pool;
     umbp_talk_t *talk;
@@ -152,8 +153,10 @@ static bool s_where (self_t *self)
             umbp_bytes_t node = { 0 };
             for (size_t number = 0; number <= ref && number < where->nodes.count; number++)
                 node = umbp_column_next (&where->nodes, number, &offset);
-            printf ("%.*s%s", (int) node.size, (const char *) node.data,
-                    row + 1 < end ? "," : "\n");
+            printf ("%.*s", (int) node.size, (const char *) node.data);
+            if (self->tiers)
+                printf ("/%u", umbp_u8s_at (where->tiers, row));
+            printf (row + 1 < end ? "," : "\n");
         }
     }
     return true;
@@ -193,6 +196,7 @@ int main (int argc, char **argv)
     static const struct option flags[] = { { "endpoint", 1, NULL, 'e' },
                                            { "tcp", 0, NULL, 't' },
                                            { "where", 0, NULL, 'w' }, { "put", 0, NULL, 'p' },
+                                           { "tiers", 0, NULL, 'i' },
                                            { "once", 0, NULL, '1' }, { "timeout", 1, NULL, 'o' },
                                            { NULL, 0, NULL, 0 } };
     static self_t self = { .timeout_ms = 10000 };
@@ -202,6 +206,7 @@ int main (int argc, char **argv)
         case 'e': self.endpoint = optarg; break;
         case 't': self.tcp = true; break;
         case 'w': self.where = true; break;
+        case 'i': self.tiers = true; break;
         case 'p': self.put = true; break;
         case '1': self.once = true; break;
         case 'o': self.timeout_ms = (uint32_t) strtoul (optarg, NULL, 10); break;

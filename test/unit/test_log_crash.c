@@ -1,7 +1,7 @@
 //  test/unit/test_log_crash.c - the segment log of a process that is killed, at each named point in turn, and of a
 //  machine that loses power there: of what was written since the last sync that ended, a random half of the sectors
 //  is as it was before. What was acknowledged as durable is found again with the right bytes, of each key the newest;
-//  nothing is found that nobody wrote. Arguments: seed, rounds per point.
+//  what was removed, and said to be past, is not; nothing is found that nobody wrote. Arguments: seed, rounds per point.
 #include "test/unit/log.h"
 
 #include <sys/mman.h>
@@ -22,13 +22,14 @@ typedef struct {
         uint32_t newest;                //  ... that was handed in
         bool removed;                   //  Since: it may be there or not
         bool left;                      //  Cleaning let it go
+        uint32_t gone;                  //  This version and those before it were said to stay away
     } keys[KEYS];
     uint32_t sizes[KEYS][VERSIONS_MAX / KEYS];
     struct {
         uint64_t offset, length, arena;
     } writes[WRITES_MAX];               //  Not synced, and what was there before
     uint64_t write_first, write_count, arena_used, sync_at;
-    uint64_t acknowledged, passes;
+    uint64_t acknowledged, passes, past;
     char point[32];
     uint64_t left;                      //  Passes until it dies
 } shared_t;
@@ -106,6 +107,8 @@ typedef struct {
     uint64_t at[KEYS];
     bool pending[KEYS];
     uint32_t of_slot[SLOTS];            //  1 + key
+    uint64_t mark;                      //  0: none is waited for
+    uint32_t removed[KEYS], marked[KEYS];          //  Newest version that was; ... before the mark
 } victim_t;
 
 static void s_heed (victim_t *self)
@@ -126,6 +129,21 @@ static void s_heed (victim_t *self)
             self->at[key] = 0;
             s_shared->keys[key].left = true;
         }
+    }
+}
+
+//  What was removed before a mark that we are past stays away
+static void s_mark (victim_t *self)
+{
+    if (self->mark && umbp_log_is_past (self->log, self->mark)) {
+        for (uint32_t key = 0; key < KEYS; key++)
+            if (self->marked[key] > s_shared->keys[key].gone)
+                s_shared->keys[key].gone = self->marked[key];
+        self->mark = 0;
+        s_shared->past++;
+    } else if (!self->mark && s_draw (4) == 0) {
+        memcpy (self->marked, self->removed, sizeof self->marked);
+        self->mark = umbp_log_mark (self->log);
     }
 }
 
@@ -187,11 +205,13 @@ static void s_live (void)
         else if (self->at[key]) {
             if (umbp_log_remove (self->log, self->at[key]) == 0) {
                 s_shared->keys[key].removed = true;
+                self->removed[key] = s_shared->keys[key].newest;
                 self->at[key] = 0;
             }
         } else
             s_put (self, key, slot);
         s_heed (self);
+        s_mark (self);
         umbp_log_tick (self->log, umbp_clock_ms ());
     }
     umbp_log_close (&self->log);
@@ -261,6 +281,10 @@ static void s_look (const char *point)
         if (!fine)
             printf ("[%s: key %u: version %u, not %u] ", point, key, found[key], durable);
         CU_ASSERT (fine);
+        if (found[key] && found[key] <= s_shared->keys[key].gone) {
+            printf ("[%s: key %u: version %u is back] ", point, key, found[key]);
+            CU_FAIL ("what was removed for good came back");
+        }
         if (found[key])
             CU_ASSERT (
                 s_matches (log, ats[key], key, found[key], s_shared->sizes[key][found[key]]));
@@ -301,7 +325,8 @@ static void s_die_at (const char *point, int rounds, bool power)
             s_lose_power ();
         s_look (point);
     }
-    printf ("[%s: %d killed, %" PRIu64 " acknowledged] ", point, killed, acknowledged);
+    printf ("[%s: %d killed, %" PRIu64 " acknowledged, %" PRIu64 " times past] ", point, killed,
+            acknowledged, s_shared->past);
     CU_ASSERT (killed > 0);
     test_log_remove (s_folder);
 }
