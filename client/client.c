@@ -219,8 +219,7 @@ umbp_memory_t *umbp_pool_memory (umbp_t *self, const char *actor, const char *no
 umbp_memory_t *umbp_pool_add_memory (umbp_t *self, umbp_memory_t *memory)
 {
     pthread_mutex_lock (&self->lock);
-    umbp_memory_t *first =
-        s_find_memory (self, memory->actor, memory->node, memory->node_epoch);
+    umbp_memory_t *first = s_find_memory (self, memory->actor, memory->node, memory->node_epoch);
     if (!first) {
         memory->users = 1;
         memory->next = self->memories;

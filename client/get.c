@@ -171,7 +171,8 @@ static void s_check_here (call_t *call, job_t *jobs, size_t count, umbp_found_t 
 {
     for (size_t ref = 0; ref < found->owner_count; ref++) {
         umbp_owner_t *owner = &found->owners[ref];
-        if (!owner->memory || umbp_memory_of (call->lane, owner->actor, owner->node) == owner->memory)
+        if (!owner->memory
+            || umbp_memory_of (call->lane, owner->actor, owner->node) == owner->memory)
             continue;
         for (size_t index = 0; index < count; index++)
             if (jobs[index].ref == ref && *jobs[index].status == 0)

@@ -112,8 +112,7 @@ static umbp_memory_t *s_borrow (umbp_lane_t *lane, int number, bool populate, in
         return NULL;
     umbp_memory_t *memory = NULL;
     if (umbp_text_is (msg.attach_ok.node, door->node)) {
-        memory =
-            umbp_pool_memory (lane->pool, door->actor, door->node, msg.attach_ok.node_epoch);
+        memory = umbp_pool_memory (lane->pool, door->actor, door->node, msg.attach_ok.node_epoch);
         if (!memory) {
             memory = s_map (&msg.attach_ok, door, fds);
             if (memory && populate)

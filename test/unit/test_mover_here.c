@@ -29,7 +29,8 @@ static uint32_t s_scatter (lender_t *lender, uint32_t size, umbp_extent_t *exten
 {
     uint32_t left = (uint32_t) umbp_extent_page_count (size, PAGE), count = 0;
     while (left > 0) {
-        uint32_t pages = count + 1 == PIECES ? left : 1 + (uint32_t) (umbp_splitmix (&lender_seed) % left);
+        uint32_t pages =
+            count + 1 == PIECES ? left : 1 + (uint32_t) (umbp_splitmix (&lender_seed) % left);
         lender_take (lender, pages * PAGE, &extents[count++]);
         lender->used++;                 //  A page between it and the next
         left -= pages;

@@ -72,8 +72,8 @@ static void s_batch (batch_t *batch, size_t first)
 {
     for (size_t index = 0; index < BATCH; index++) {
         snprintf (batch->keys[index], sizeof batch->keys[index], "block-%zu", first + index);
-        batch->items[index] = (umbp_item_t){ .key = { batch->keys[index],
-                                                      strlen (batch->keys[index]) },
+        batch->items[index] =
+            (umbp_item_t){ .key = { batch->keys[index], strlen (batch->keys[index]) },
                                              .data = batch->bytes + index * BLOCK, .size = BLOCK };
     }
 }
