@@ -245,6 +245,7 @@ static const umbp_metric_t s_metrics[] = {
     { "migrator", "bytes", C, "bytes of these" },
     { "migrator", "read_rdma_bytes", C, "bytes read from other nodes by RDMA" },
     { "migrator", "read_tcp_bytes", C, "bytes read from other nodes over tcp" },
+    { "migrator", "moved_here_bytes", C, "bytes copied between tiers of this node, from page to page" },
     { "migrator", "misses", C, "blocks that were not at the node named" },
     { "migrator", "failures", C, "blocks that could not be copied" },
     { "migrator", "busy", C, "copies refused for their number" },

@@ -210,7 +210,8 @@ static void s_lane_start (umbp_migrator_t *self, umbp_lane_t *lane)
     assert (rc != -1);
     umbp_lane_new_session (lane);
     size_t buffer_bytes = self->share_bytes < BUFFER_BYTES ? self->share_bytes : BUFFER_BYTES;
-    lane->worker = umbp_migrator_worker_new (&other, buffer_bytes, self->rdma_api, self->rdma);
+    lane->worker = umbp_migrator_worker_new (&other, buffer_bytes, self->rdma_api, self->rdma,
+                                             self->here, self->here_count);
     zloop_reader (self->loop, lane->sock, umbp_migrator_on_worker, self);
 }
 
@@ -234,6 +235,7 @@ static void s_stat (void *arg, umbp_gauges_t *stats)
     umbp_gauges_add (stats, "bytes", self->bytes);
     umbp_gauges_add (stats, "read_rdma_bytes", self->rdma_bytes);
     umbp_gauges_add (stats, "read_tcp_bytes", self->tcp_bytes);
+    umbp_gauges_add (stats, "moved_here_bytes", self->here_bytes);
     umbp_gauges_add (stats, "misses", self->misses);
     umbp_gauges_add (stats, "failures", self->failures);
     umbp_gauges_add (stats, "busy", self->busy);
@@ -273,6 +275,10 @@ zactor_t *umbp_migrator_new (const umbp_migrator_args_t *args)
     self->timer = -1;
     self->rdma_api = args->rdma_api;
     self->rdma = args->rdma;
+    assert (args->here_count <= UMBP_HERE_MAX);
+    self->here_count = args->here_count;
+    for (size_t index = 0; index < args->here_count; index++)
+        self->here[index] = args->here[index];
     umbp_actor_args_t actor = {
         .name = "migrator",
         .home = args->home,

@@ -4,6 +4,7 @@
 #define UMBP_MIGRATOR_H
 
 #include "actors/actor.h"
+#include "actors/mover_here.h"
 #include "cluster/bulk/verbs.h"
 
 #define UMBP_MIGRATOR_COPIES_MAX 64     //  Requests at a time, under way or waiting
@@ -14,6 +15,8 @@ typedef struct {
                                         //  unless a single block is larger; 0: 64 MiB
     const umbp_verbs_api_t *rdma_api;   //  To read by RDMA where the other node serves that
     umbp_verbs_t *rdma;                 //  Owned from now on, in any case; NULL: over tcp alone
+    const umbp_here_t *here;            //  Bulk servers of the tiers of this node, which end after the migrator;
+    size_t here_count;                  //  copied. Between them blocks move without a socket
 } umbp_migrator_args_t;
 
 //  Answers copy, by its deadline, with a status for each key: 0 it is here now, UMBP_EEXIST it was,

@@ -221,6 +221,7 @@ static void s_on_frames (umbp_migrator_t *self, umbp_lane_t *lane)
         memcpy (&lane->transfer, zmq_msg_data (&first), sizeof lane->transfer);
         self->rdma_bytes += lane->transfer.rdma_bytes;
         self->tcp_bytes += lane->transfer.tcp_bytes;
+        self->here_bytes += lane->transfer.here_bytes;
         s_commit (self, lane);
     }
     zmq_msg_close (&first);
@@ -252,7 +253,7 @@ static void s_move (umbp_migrator_t *self, umbp_lane_t *lane, const umbp_msg_res
     deadline = round->read_by < deadline ? round->read_by : deadline;
     transfer->job = (umbp_mover_job_t) { .lease = round->lease, .session = lane->session };
     transfer->job.deadline_ms = write_by < deadline ? write_by : deadline;
-    transfer->rdma_bytes = transfer->tcp_bytes = 0;
+    transfer->rdma_bytes = transfer->tcp_bytes = transfer->here_bytes = 0;
     snprintf (transfer->job.node, sizeof transfer->job.node, "%s", lane->copy->node);
     snprintf (transfer->job.from, sizeof transfer->job.from, "%s", round->source);
     umbp_text_copy (ok->bulk, transfer->job.to, sizeof transfer->job.to);

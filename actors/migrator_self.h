@@ -66,6 +66,8 @@ typedef struct {
     size_t share_bytes;                 //  A round's
     const umbp_verbs_api_t *rdma_api;
     umbp_verbs_t *rdma;                 //  Devices of the workers; NULL: there are none
+    umbp_here_t here[UMBP_HERE_MAX];    //  Tiers of this process
+    size_t here_count;
     umbp_lane_t lanes[UMBP_LANES];
     umbp_copy_t *queue[UMBP_MIGRATOR_COPIES_MAX];  //  A ring
     size_t queue_first, queue_count;
@@ -81,6 +83,7 @@ typedef struct {
     uint8_t errand[UMBP_ERRAND_MAX];    //  An answer for a worker
 
     uint64_t rdma_bytes, tcp_bytes;     //  Read from other nodes, whatever became of them
+    uint64_t here_bytes;                //  Moved between tiers of ours
     uint64_t requests, rounds, copies, bytes, misses, failures, busy;
 } umbp_migrator_t;
 

@@ -12,6 +12,8 @@ typedef struct {
     umbp_mover_t *mover;
     umbp_transfer_t transfer;           //  The one under way
     umbp_far_ops_t rdma;                //  verbs NULL: there is no RDMA
+    const umbp_here_t *here;
+    size_t here_count;
     uint64_t errands;
     zmq_msg_t frame;                    //  Of the last answer
     umbp_msg_t answer;                  //  A view of it
@@ -47,6 +49,7 @@ static int s_on_transfer (zloop_t *loop, zsock_t *sock, void *arg)
     transfer->broken =
         !umbp_mover_run (self->mover, &transfer->job, transfer->rows, transfer->count);
     umbp_mover_bytes (self->mover, &transfer->rdma_bytes, &transfer->tcp_bytes);
+    transfer->here_bytes = umbp_mover_here_bytes (self->mover);
     zmq_send (handle, &self->transfer, sizeof self->transfer, ZMQ_DONTWAIT);
     return 0;
 }
@@ -131,6 +134,7 @@ static void s_worker (zsock_t *pipe, void *arg)
     self_t *self = arg;
     self->pipe = pipe;
     self->mover = umbp_mover_new (self->buffer_bytes, s_stop, self);
+    umbp_mover_use_here (self->mover, self->here, self->here_count);
     zmq_msg_init (&self->frame);
     if (self->rdma.verbs)
         umbp_mover_use_rdma (self->mover, &self->rdma);
@@ -148,11 +152,14 @@ static void s_worker (zsock_t *pipe, void *arg)
 }
 
 zactor_t *umbp_migrator_worker_new (zsock_t **sock_p, size_t buffer_bytes,
-                                    const umbp_verbs_api_t *rdma_api, umbp_verbs_t *rdma)
+                                    const umbp_verbs_api_t *rdma_api, umbp_verbs_t *rdma,
+                                    const umbp_here_t *here, size_t here_count)
 {
     self_t *self = zmalloc (sizeof (self_t));
     self->sock = *sock_p;
     self->buffer_bytes = buffer_bytes;
+    self->here = here;
+    self->here_count = here_count;
     self->rdma = (umbp_far_ops_t){ .api = rdma_api,
                                    .verbs = rdma,
                                    .ask = s_ask,

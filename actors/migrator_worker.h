@@ -15,6 +15,7 @@ typedef struct {
     uint32_t count;
     bool broken;                        //  Out: a connection broke, see umbp_mover_run
     uint64_t rdma_bytes, tcp_bytes;     //  Out: read by either
+    uint64_t here_bytes;                //  Out: moved within this process
     umbp_mover_row_t rows[UMBP_TRANSFER_ROWS_MAX];
 } umbp_transfer_t;
 
@@ -36,8 +37,10 @@ typedef struct {
 
 //  Starts the thread. It takes transfers from sock, one frame each, and answers each with one
 //  frame, as it came but for the statuses. sock is its from now on: the other end of a PAIR. Ask
-//  again only when it has answered. rdma: devices, borrowed; NULL: none.
+//  again only when it has answered. rdma: devices, borrowed; NULL: none. here: tiers of this process,
+//  borrowed.
 zactor_t *umbp_migrator_worker_new (zsock_t **sock_p, size_t buffer_bytes,
-                                    const umbp_verbs_api_t *rdma_api, umbp_verbs_t *rdma);
+                                    const umbp_verbs_api_t *rdma_api, umbp_verbs_t *rdma,
+                                    const umbp_here_t *here, size_t here_count);
 
 #endif

@@ -1,4 +1,4 @@
-//  actors/mover.c - moves blocks between nodes. See mover.h. The buffer is filled with as
+//  actors/mover.c - moves blocks between nodes, and tiers of one. See mover.h. The buffer is filled with as
 //  many blocks, or as much of one, as it takes; these are read in one batch, checked, and written
 //  in one.
 #include "actors/mover.h"
@@ -47,6 +47,9 @@ struct umbp_mover {
     umbp_far_ops_t rdma;
     umbp_far_t *far;                    //  Links to nodes; NULL: no RDMA
     uint64_t rdma_bytes, tcp_bytes;     //  Read in this run
+    const umbp_here_t *here;            //  Tiers of this process
+    size_t here_count;
+    uint64_t here_bytes;                //  Moved from one of these to another in this run
 };
 
 umbp_mover_t *umbp_mover_new (size_t buffer_bytes, umbp_mover_stop_fn *stop, void *arg)
@@ -77,6 +80,17 @@ void umbp_mover_use_rdma (umbp_mover_t *self, const umbp_far_ops_t *ops)
     self->rdma = *ops;
     self->far = umbp_far_new (ops);
     ops->api->announce (ops->verbs, self->buffer, self->buffer_bytes);     //  Else it is staged
+}
+
+void umbp_mover_use_here (umbp_mover_t *self, const umbp_here_t *here, size_t count)
+{
+    self->here = here;
+    self->here_count = count;
+}
+
+uint64_t umbp_mover_here_bytes (const umbp_mover_t *self)
+{
+    return self->here_bytes;
 }
 
 void umbp_mover_bytes (const umbp_mover_t *self, uint64_t *rdma_p, uint64_t *tcp_p)
@@ -245,6 +259,19 @@ static void s_check (umbp_mover_t *self)
     }
 }
 
+//  Into our own pages
+static void s_write_here (umbp_mover_t *self, umbp_bulk_server_t *server,
+                          const umbp_mover_job_t *job)
+{
+    for (size_t index = 0; index < self->part_count; index++) {
+        const part_t *part = &self->parts[index];
+        const umbp_here_block_t to = { server, umbp_bulk_alias (job->session), part->row->slot, 0 };
+        if (part->row->status == 0)
+            part->row->status =
+                umbp_here_write (&to, part->offset, part->piece.base, part->piece.size);
+    }
+}
+
 //  Write the parts of blocks that are well so far
 static void s_write (umbp_mover_t *self, const umbp_mover_job_t *job)
 {
@@ -252,6 +279,11 @@ static void s_write (umbp_mover_t *self, const umbp_mover_job_t *job)
     umbp_mover_row_t *rows[PARTS_MAX];
     int statuses[PARTS_MAX] = { 0 };
     size_t count = 0;
+    umbp_bulk_server_t *server = umbp_here_find (self->here, self->here_count, job->to);
+    if (server) {
+        s_write_here (self, server, job);
+        return;
+    }
     for (size_t index = 0; index < self->part_count; index++) {
         const part_t *part = &self->parts[index];
         if (part->row->status < 0)
@@ -270,24 +302,52 @@ static void s_write (umbp_mover_t *self, const umbp_mover_job_t *job)
             rows[index]->status = statuses[index] < 0 ? statuses[index] : UMBP_EPROTO;
 }
 
+//  Why a run shall end now, or 0
+static int s_end (umbp_mover_t *self, const umbp_mover_job_t *job)
+{
+    if (self->stop (self->arg))
+        return UMBP_ECLOSED;
+    return umbp_clock_ms () >= job->deadline_ms ? UMBP_ETIMEDOUT : 0;
+}
+
+//  From pages of ours to others of ours
+static void s_run_here (umbp_mover_t *self, const umbp_mover_job_t *job, umbp_bulk_server_t *from,
+                        umbp_bulk_server_t *to, umbp_mover_row_t *rows, size_t count)
+{
+    uint64_t session = umbp_bulk_alias (job->session);
+    int end = 0;
+    for (size_t index = 0; index < count; index++) {
+        umbp_mover_row_t *row = &rows[index];
+        end = end < 0 ? end : s_end (self, job);
+        const umbp_here_block_t source = { from, session, job->lease, row->item };
+        const umbp_here_block_t target = { to, session, row->slot, 0 };
+        row->status = end < 0 ? end : umbp_here_copy (&source, &target, row->size, row->sum);
+        if (row->status == 0)
+            self->here_bytes += row->size;
+    }
+}
+
 bool umbp_mover_run (umbp_mover_t *self, const umbp_mover_job_t *job, umbp_mover_row_t *rows,
                      size_t count)
 {
+    umbp_bulk_server_t *from = umbp_here_find (self->here, self->here_count, job->from);
+    umbp_bulk_server_t *to = umbp_here_find (self->here, self->here_count, job->to);
     if (self->session != job->session)
         s_hang_up (self);
     self->session = job->session;
     self->broken = false;
-    self->rdma_bytes = self->tcp_bytes = 0;
+    self->rdma_bytes = self->tcp_bytes = self->here_bytes = 0;
+    if (from && to) {
+        s_run_here (self, job, from, to, rows, count);
+        return true;
+    }
     for (size_t index = 0; index < count; index++)
         rows[index].status = 0;
     size_t row = 0;
     uint32_t offset = 0;
     int end = 0;
     while (row < count) {
-        if (self->stop (self->arg))
-            end = UMBP_ECLOSED;
-        else if (umbp_clock_ms () >= job->deadline_ms)
-            end = UMBP_ETIMEDOUT;
+        end = s_end (self, job);
         if (end < 0)
             break;
         s_fill (self, rows, count, &row, &offset);

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "actors/mover_here.h"
 #include "cluster/bulk/far.h"
 #include "cluster/bulk/tcp_wire.h"
 #include "proto/types.h"
@@ -46,6 +47,13 @@ void umbp_mover_destroy (umbp_mover_t **self_p);
 //  Read by RDMA where that node serves it, from now on. What RDMA does not read is read over tcp in the
 //  same run.
 void umbp_mover_use_rdma (umbp_mover_t *self, const umbp_far_ops_t *ops);
+
+//  Bulk servers of this process, borrowed: from now on what lies behind them is not read and written through a
+//  socket, but where it lies.
+void umbp_mover_use_here (umbp_mover_t *self, const umbp_here_t *here, size_t count);
+
+//  How many bytes the last run moved from pages of this process to others of it
+uint64_t umbp_mover_here_bytes (const umbp_mover_t *self);
 
 //  How many bytes the last run read by either
 void umbp_mover_bytes (const umbp_mover_t *self, uint64_t *rdma_p, uint64_t *tcp_p);

@@ -235,7 +235,8 @@ static bool s_start_gateway (umbp_node_t *self)
 //  It has devices of its own, to read from other nodes, where ours serve
 static bool s_start_migrator (umbp_node_t *self)
 {
-    umbp_migrator_args_t args = { .home = &self->home };
+    umbp_migrator_args_t args = { .home = &self->home,
+                                  .here = self->here, .here_count = self->here_count };
     if (self->serves_rdma)
         args.rdma = s_open_rdma (self, true);
     args.rdma_api = self->rdma_api;

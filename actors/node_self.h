@@ -4,6 +4,7 @@
 #define UMBP_NODE_SELF_H
 
 #include "actors/actor.h"
+#include "actors/mover_here.h"
 #include "actors/umbp_node.h"
 #include "actors/verbs.h"
 #include "cluster/quotas.h"
@@ -26,6 +27,8 @@ struct umbp_node {
     const umbp_verbs_api_t *rdma_api;
     umbp_verbs_t *rdma;                 //  Devices, until their actor has them; NULL: none
     bool serves_rdma;                   //  That actor is there
+    umbp_here_t here[UMBP_HERE_MAX];    //  Bulk servers of the tiers, which are theirs
+    size_t here_count;
     int stop_fd;                        //  Readable once a drain wants us to end; 0: none
 };
 

@@ -183,6 +183,10 @@ static bool s_start_manager (umbp_node_t *self, making_t *making, uint64_t seed,
                                  .below = making->below, .above = making->above,
                                  .write_through = streq (o->nvme_write, "through"),
                                  .down_rate = o->nvme_down_rate, .up_rate = o->nvme_up_rate };
+    assert (self->here_count < UMBP_HERE_MAX);
+    umbp_here_t *here = &self->here[self->here_count++];
+    snprintf (here->endpoint, sizeof here->endpoint, "%s", making->bulk_endpoint);
+    here->server = making->bulk;
     return umbp_node_add (self, umbp_manager_new (&args));
 }
 

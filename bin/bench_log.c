@@ -7,7 +7,6 @@
 
 #include <fcntl.h>
 #include <inttypes.h>
-#include <jansson.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,15 +16,12 @@
 #include <xxhash.h>
 
 #include "actors/tier/log.h"
-#include "bin/bench_nodes.h"
+#include "bin/bench_fio.h"
 #include "cluster/bulk/clock.h"
 #include "proto/error.h"
 #include "proto/splitmix.h"
 
-#define FIO_MS 600000
 #define EVENT_MS 30000
-#define THREADS_MAX 16                  //  Of the posix engine
-#define REPORT_MAX (1 << 20)
 #define SAMPLES_MAX 101
 
 typedef struct {
@@ -56,63 +52,13 @@ static double s_seconds (void)
 //  MB/s, or -1 if there is no fio or it failed
 static double s_fio (const bench_t *self, bool reads)
 {
-    const umbp_bench_options_t *options = self->options;
-    bool uring = strcmp (self->engine, "io_uring") == 0;
-    unsigned jobs = uring ? 1 : (unsigned) options->depth;
-    if (jobs > THREADS_MAX)
-        jobs = THREADS_MAX;
-    uint64_t share = options->bytes / jobs / options->block_bytes * options->block_bytes;
-    char name[UMBP_BENCH_TEXT + 64], size[40], block[40], depth[40], numjobs[40], step[48],
-        log[300];
-    snprintf (name, sizeof name, "--filename=%s", self->fio_file);
-    snprintf (size, sizeof size, "--size=%" PRIu64, share);
-    snprintf (step, sizeof step, "--offset_increment=%" PRIu64, share);
-    snprintf (block, sizeof block, "--bs=%" PRIu64, options->block_bytes);
-    snprintf (depth, sizeof depth, "--iodepth=%" PRIu64, uring ? options->depth : 1);
-    snprintf (numjobs, sizeof numjobs, "--numjobs=%u", jobs);
-    snprintf (log, sizeof log, "/dev/null");
-    char *argv[] = {
-        "fio",
-        "--name=umbp",
-        name,
-        size,
-        step,
-        block,
-        depth,
-        numjobs,
-        "--thread",
-        "--direct=1",
-        "--group_reporting",
-        "--output-format=json",
-        reads ? "--rw=read" : "--rw=write",
-        uring ? "--ioengine=io_uring" : "--ioengine=psync",
-        uring ? "--fixedbufs" : NULL,
-        "--registerfiles",
-        NULL,
-    };
-    int out = -1;
-    pid_t pid = umbp_bench_start_process (argv, log, &out);
-    if (pid <= 0)
-        return -1;
-    char *text = malloc (REPORT_MAX);
-    size_t used = 0;
-    ssize_t got = 1;
-    int64_t until = umbp_clock_ms () + FIO_MS;
-    while (text && got > 0 && used < REPORT_MAX - 1 && umbp_clock_ms () < until
-           && poll (&(struct pollfd) { .fd = out, .events = POLLIN }, 1, FIO_MS) > 0) {
-        got = read (out, text + used, REPORT_MAX - 1 - used);
-        used += got > 0 ? (size_t) got : 0;
-    }
-    close (out);
-    int status = umbp_bench_end_process (pid, 0, 5000);
-    json_t *report = status == 0 ? json_loadb (text, used, 0, NULL) : NULL;
-    json_t *job = json_array_get (json_object_get (report, "jobs"), 0);
-    json_t *part = json_object_get (job, reads ? "read" : "write");
-    json_t *rate = json_object_get (part, "bw_bytes");
-    double mb = rate ? json_number_value (rate) / 1e6 : -1;
-    json_decref (report);
-    free (text);
-    return mb;
+    const umbp_bench_fio_t what = { .file = self->fio_file,
+                                    .reads = reads,
+                                    .uring = strcmp (self->engine, "io_uring") == 0,
+                                    .bytes = self->options->bytes,
+                                    .block_bytes = self->options->block_bytes,
+                                    .depth = self->options->depth };
+    return umbp_bench_fio (&what);
 }
 
 //  ------------------------------------------------------------------------------------------------

@@ -157,6 +157,7 @@ int umbp_bench_suite (const umbp_bench_options_t *options)
     umbp_bench_lanes_rows (&self);
     umbp_bench_keys_rows (&self);
     umbp_bench_lost_rows (&self);
+    umbp_bench_disk_rows (&self);
     s_write (&self);
     json_decref (self.rows);
     return self.failed ? 1 : 0;

@@ -64,4 +64,7 @@ void umbp_bench_values_rows (umbp_bench_suite_t *self);
 void umbp_bench_lanes_rows (umbp_bench_suite_t *self);
 void umbp_bench_keys_rows (umbp_bench_suite_t *self);
 
+//  bench_disk.c: blocks on disk beside fio, and the restart of a node that has some
+void umbp_bench_disk_rows (umbp_bench_suite_t *self);
+
 #endif

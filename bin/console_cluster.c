@@ -1,4 +1,4 @@
-//  bin/console_cluster.c - status, nodes, tiers and ring: the cluster as a whole
+//  bin/console_cluster.c - status, nodes and ring: the cluster as a whole
 #include "bin/console_cluster.h"
 
 #include <inttypes.h>
@@ -14,7 +14,7 @@
 //  ------------------------------------------------------------------------------------------------
 //  Members
 
-static const char *s_state (const umbp_member_t *member)
+const char *umbp_cluster_state (const umbp_member_t *member)
 {
     if (member->draining && member->state == UMBP_MEMBER_ALIVE)
         return member->in_ring ? "draining" : "drained";
@@ -47,7 +47,7 @@ static json_t *s_hex (uint64_t value)
     return json_string (text);
 }
 
-static void s_add_room (json_t *row, const umbp_tier_room_t *room)
+void umbp_cluster_add_room (json_t *row, const umbp_tier_room_t *room)
 {
     json_object_set_new (row, "used_bytes", umbp_view_number (room->used));
     json_object_set_new (row, "total_bytes", umbp_view_number (room->total));
@@ -61,11 +61,11 @@ static json_t *s_member (const umbp_member_t *member)
     umbp_tier_room_t room = s_sum_tiers (member);
     json_t *row = json_object ();
     json_object_set_new (row, "node", s_text (member->node));
-    json_object_set_new (row, "state", json_string (s_state (member)));
+    json_object_set_new (row, "state", json_string (umbp_cluster_state (member)));
     json_object_set_new (row, "in_ring", json_boolean (member->in_ring));
     json_object_set_new (row, "silent_ms", umbp_view_number (member->silent_ms));
     json_object_set_new (row, "load_percent", json_real (member->load / 10.0));
-    s_add_room (row, &room);
+    umbp_cluster_add_room (row, &room);
     json_object_set_new (row, "endpoint", s_text (member->endpoint));
     json_object_set_new (row, "bulk", s_text (member->bulk));
     json_object_set_new (row, "host", s_text (member->host));
@@ -105,40 +105,6 @@ int umbp_console_nodes (umbp_console_t *self, int argc, char **argv)
     return UMBP_CONSOLE_OK;
 }
 
-int umbp_console_tiers (umbp_console_t *self, int argc, char **argv)
-{
-    static const umbp_view_column_t columns[] = {
-        { "NODE", "node", UMBP_VIEW_TEXT }, { "TIER", "tier", UMBP_VIEW_TEXT },
-        { "STATE", "state", UMBP_VIEW_STATE }, { "USED", "used_bytes", UMBP_VIEW_BYTES },
-        { "TOTAL", "total_bytes", UMBP_VIEW_BYTES }, { "FULL", "used_percent", UMBP_VIEW_PERCENT },
-        { "", "used_percent", UMBP_VIEW_BAR }, { "BLOCKS", "blocks", UMBP_VIEW_COUNT },
-    };
-    (void) argc;
-    (void) argv;
-    int end;
-    umbp_topology_t *topology = umbp_console_topology (self, &end);
-    if (!topology)
-        return end;
-    json_t *rows = json_array ();
-    for (size_t index = 0; index < umbp_topology_count (topology); index++) {
-        const umbp_member_t *member = umbp_topology_member (topology, index);
-        for (unsigned tier = 0; tier < UMBP_TIERS; tier++) {
-            if (!member->tiers[tier].total)
-                continue;
-            json_t *row = json_pack ("{s:o, s:s, s:s}", "node", s_text (member->node), "tier",
-                                     umbp_console_tier_name (tier), "state", s_state (member));
-            s_add_room (row, &member->tiers[tier]);
-            json_array_append_new (rows, row);
-        }
-    }
-    json_t *doc = json_pack ("{s:o}", "tiers", rows);
-    if (!umbp_console_json (self, doc))
-        umbp_view_table (stdout, rows, columns, sizeof columns / sizeof *columns, self->colour);
-    json_decref (doc);
-    umbp_topology_destroy (&topology);
-    return UMBP_CONSOLE_OK;
-}
-
 //  ------------------------------------------------------------------------------------------------
 //  The ring
 
@@ -162,7 +128,7 @@ static json_t *s_shares (const umbp_topology_t *topology)
         double share = umbp_ring_share (umbp_topology_ring (topology), (uint16_t) index);
         json_array_append_new (
             rows, json_pack ("{s:o, s:s, s:b, s:o, s:f}", "node", s_text (member->node), "state",
-                             s_state (member), "in_ring", member->in_ring, "vnodes",
+                             umbp_cluster_state (member), "in_ring", member->in_ring, "vnodes",
                              umbp_view_number (counts[index]), "share_percent", 100 * share));
     }
     return rows;
@@ -186,7 +152,7 @@ static int s_ring_key (umbp_console_t *self, const umbp_topology_t *topology, co
         const umbp_member_t *member = umbp_topology_member (topology, owners[index]);
         json_array_append_new (rows, json_pack ("{s:I, s:o, s:s}", "owner", (json_int_t) index + 1,
                                                 "node", s_text (member->node), "state",
-                                                s_state (member)));
+                                                umbp_cluster_state (member)));
     }
     json_t *doc = json_pack ("{s:o, s:o, s:f, s:o}", "key", umbp_view_text (key, size), "position",
                              s_hex (position), "position_percent",
@@ -231,14 +197,9 @@ int umbp_console_ring (umbp_console_t *self, int argc, char **argv)
 //  ------------------------------------------------------------------------------------------------
 //  The whole
 
-//  Counters of one actor of each member, put into the member's row
-typedef struct {
-    const char *name, *member;          //  Of the counter, and in the row
-} counter_t;
-
 typedef struct {
     json_t *rows;
-    const counter_t *counters;          //  Which; ends with a NULL
+    const umbp_cluster_counter_t *counters;          //  Which; ends with a NULL
     bool optional;                      //  Nodes of older versions have no such actor
 } gather_t;
 
@@ -255,30 +216,39 @@ static void s_gather (void *arg, size_t index, int status, const umbp_msg_t *ans
     for (size_t at = 0; at < answer->stat_ok.names.count; at++) {
         umbp_bytes_t name = umbp_column_next (&answer->stat_ok.names, at, &offset);
         umbp_text_t text = { (const char *) name.data, name.size };
-        for (const counter_t *want = gather->counters; want->name; want++)
+        for (const umbp_cluster_counter_t *want = gather->counters; want->name; want++)
             if (umbp_text_is (text, want->name))
                 json_object_set_new (row, want->member,
                                      umbp_view_number (umbp_u64s_at (answer->stat_ok.values, at)));
     }
 }
 
-static void s_gather_all (umbp_console_t *self, const umbp_topology_t *topology, const char *actor,
-                          gather_t *gather)
+static void s_gather_some (umbp_console_t *self, json_t *rows, const char *actor,
+                           const umbp_cluster_counter_t *counters, bool optional)
 {
-    size_t count = umbp_topology_count (topology);
+    size_t count = json_array_size (rows);
     char (*texts)[ADDRESS_ROOM] = calloc (count, sizeof *texts);
     const char **addresses = calloc (count, sizeof *addresses);
+    gather_t gather = { rows, counters, optional };
     for (size_t index = 0; texts && addresses && index < count; index++) {
-        snprintf (texts[index], sizeof *texts, "%s@%s", actor,
-                  umbp_topology_member (topology, index)->node);
+        const json_t *row = json_array_get (rows, index);
+        const json_t *own = json_object_get (row, "actor");
+        snprintf (texts[index], sizeof *texts, "%s@%s", own ? json_string_value (own) : actor,
+                  json_string_value (json_object_get (row, "node")));
         addresses[index] = texts[index];
     }
     umbp_msg_t question;
     umbp_msg_init (&question, UMBP_MSG_stat, 0);
     if (texts && addresses)
-        umbp_talk_ask_each (self->talk, addresses, count, &question, s_gather, gather);
+        umbp_talk_ask_each (self->talk, addresses, count, &question, s_gather, &gather);
     free (addresses);
     free (texts);
+}
+
+void umbp_cluster_gather (umbp_console_t *self, json_t *rows, const char *actor,
+                          const umbp_cluster_counter_t *counters)
+{
+    s_gather_some (self, rows, actor, counters, false);
 }
 
 static uint64_t s_sum (const json_t *rows, const char *member)
@@ -319,7 +289,7 @@ static json_t *s_totals (const umbp_console_t *self, const umbp_topology_t *topo
     json_object_set_new (doc, "suspect", umbp_view_number (count - alive));
     json_object_set_new (doc, "vnodes", umbp_view_number (vnodes));
     json_object_set_new (doc, "copies", umbp_view_number (umbp_topology_copies (topology)));
-    s_add_room (doc, &room);
+    umbp_cluster_add_room (doc, &room);
     json_object_set_new (doc, "index_entries", umbp_view_number (s_sum (rows, "index_entries")));
     json_object_set_new (doc, "index_bytes", umbp_view_number (s_sum (rows, "index_bytes")));
     json_object_set_new (doc, "members", rows);
@@ -328,21 +298,22 @@ static json_t *s_totals (const umbp_console_t *self, const umbp_topology_t *topo
 
 json_t *umbp_cluster_document (umbp_console_t *self, int *end)
 {
-    static const counter_t of_index[] = {
+    static const umbp_cluster_counter_t of_index[] = {
         { "entries", "index_entries" }, { "memory_bytes", "index_bytes" }, { NULL, NULL },
     };
-    static const counter_t of_router[] = {
+    static const umbp_cluster_counter_t of_router[] = {
         { "puts", "puts" }, { "gets", "gets" }, { "exists", "exists" }, { NULL, NULL },
     };
-    static const counter_t of_pressure[] = { { "level", "pressure" }, { NULL, NULL } };
+    static const umbp_cluster_counter_t of_pressure[] = { { "level", "pressure" }, { NULL, NULL } };
     umbp_topology_t *topology = umbp_console_topology (self, end);
     if (!topology)
         return NULL;
     json_t *rows = s_members (topology);
-    s_gather_all (self, topology, "index", &(gather_t) { rows, of_index, false });
-    s_gather_all (self, topology, "router", &(gather_t) { rows, of_router, false });
-    s_gather_all (self, topology, "pressure", &(gather_t) { rows, of_pressure, true });
+    umbp_cluster_gather (self, rows, "index", of_index);
+    umbp_cluster_gather (self, rows, "router", of_router);
+    s_gather_some (self, rows, "pressure", of_pressure, true);
     json_t *doc = s_totals (self, topology, rows);
+    json_object_set_new (doc, "tiers", umbp_cluster_tiers (self, topology));
     umbp_topology_destroy (&topology);
     return doc;
 }
@@ -361,6 +332,7 @@ void umbp_cluster_rates (json_t *doc, const json_t *earlier, double seconds)
     };
     size_t index, other;
     json_t *row, *old;
+    umbp_cluster_tier_rates (doc, earlier, seconds);
     json_array_foreach (json_object_get (doc, "members"), index, row)
     {
         const json_t *before = NULL;
@@ -456,6 +428,7 @@ void umbp_cluster_show (const umbp_console_t *self, FILE *out, const json_t *doc
                      self->colour);
     if (shown < all)
         fprintf (out, "and %zu more: see nodes\n", all - shown);
+    umbp_cluster_show_tiers (self, out, doc, rows > shown + 3 ? rows - shown - 3 : 0);
     json_decref (first);
 }
 

@@ -80,7 +80,7 @@ char *umbp_view_bar (double percent, size_t cells, char *out)
 const char *umbp_view_paint (const char *state, bool colour)
 {
     static const struct { const char *state, *code; } colours[] = {
-        { "alive", "\033[32m" }, { "ok", "\033[32m" }, { "suspect", "\033[33m" },
+        { "alive", "\033[32m" }, { "ok", "\033[32m" }, { "fine", "\033[32m" }, { "suspect", "\033[33m" },
         { "draining", "\033[33m" }, { "drained", "\033[2m" },
         { "title", "\033[1m" }, { "dim", "\033[2m" },
     };

@@ -194,20 +194,24 @@ bool umbp_pool_wants_cluster (umbp_t *self)
 //  ------------------------------------------------------------------------------------------------
 //  Mapped memory
 
-static umbp_memory_t *s_find_memory (umbp_t *self, const char *node, uint64_t node_epoch)
+static umbp_memory_t *s_find_memory (umbp_t *self, const char *actor, const char *node,
+                                     uint64_t node_epoch)
 {
     umbp_memory_t *memory = self->memories;
-    while (memory && (memory->node_epoch != node_epoch || strneq (memory->node, node)))
+    while (memory
+           && (memory->node_epoch != node_epoch || strneq (memory->node, node)
+               || strneq (memory->actor, actor)))
         memory = memory->next;
     if (memory)
         memory->users++;
     return memory;
 }
 
-umbp_memory_t *umbp_pool_memory (umbp_t *self, const char *node, uint64_t node_epoch)
+umbp_memory_t *umbp_pool_memory (umbp_t *self, const char *actor, const char *node,
+                                 uint64_t node_epoch)
 {
     pthread_mutex_lock (&self->lock);
-    umbp_memory_t *memory = s_find_memory (self, node, node_epoch);
+    umbp_memory_t *memory = s_find_memory (self, actor, node, node_epoch);
     pthread_mutex_unlock (&self->lock);
     return memory;
 }
@@ -215,7 +219,7 @@ umbp_memory_t *umbp_pool_memory (umbp_t *self, const char *node, uint64_t node_e
 umbp_memory_t *umbp_pool_add_memory (umbp_t *self, umbp_memory_t *memory)
 {
     pthread_mutex_lock (&self->lock);
-    umbp_memory_t *first = s_find_memory (self, memory->node, memory->node_epoch);
+    umbp_memory_t *first = s_find_memory (self, memory->actor, memory->node, memory->node_epoch);
     if (!first) {
         memory->users = 1;
         memory->next = self->memories;
@@ -407,7 +411,7 @@ static int s_try (umbp_t *self, const char *endpoint, int64_t deadline_ms)
     snprintf (self->endpoint, sizeof self->endpoint, "%s", endpoint);
     self->lanes[self->lane_count++] = lane;
     if (self->shm)
-        umbp_memory_attach (lane, self->node);
+        umbp_memory_attach (lane, UMBP_SHARED_ACTOR, self->node);
     umbp_pool_leave (self, &lane);
     return 0;
 }

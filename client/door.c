@@ -19,13 +19,22 @@ static const char *s_folder (const umbp_lane_t *lane, const char *node)
                : NULL;
 }
 
-//  Number of its entry, made on first use; UMBP_NO_DOOR if there is no room for it
-static int s_entry (umbp_lane_t *lane, const char *actor, const char *node)
+//  Number of its entry; UMBP_NO_DOOR if there is none
+static int s_find (const umbp_lane_t *lane, const char *actor, const char *node)
 {
     for (size_t index = 0; index < lane->door_count; index++)
         if (streq (lane->doors[index].actor, actor) && streq (lane->doors[index].node, node))
             return (int) index;
-    if (lane->door_count == UMBP_DOORS_MAX)
+    return UMBP_NO_DOOR;
+}
+
+//  The same, made on first use of a node of this host; UMBP_NO_DOOR if there is no room for it
+static int s_entry (umbp_lane_t *lane, const char *actor, const char *node)
+{
+    int number = s_find (lane, actor, node);
+    if (number != UMBP_NO_DOOR)
+        return number;
+    if (lane->door_count == UMBP_DOORS_MAX || !s_folder (lane, node))
         return UMBP_NO_DOOR;
     umbp_door_t *door = &lane->doors[lane->door_count];
     *door = (umbp_door_t) { .fd = -1 };
@@ -69,8 +78,7 @@ int umbp_door_find (umbp_lane_t *lane, const char *actor, const char *node)
     if (streq (actor, "router") || streq (actor, "index"))
         return umbp_door_open (lane, actor, node);
     //  A tier manager's is opened to borrow its memory (memory.c), others have none
-    return streq (actor, UMBP_SHARED_ACTOR) ? s_opened (lane, s_entry (lane, actor, node))
-                                            : UMBP_NO_DOOR;
+    return s_opened (lane, s_find (lane, actor, node));
 }
 
 static void s_close (umbp_lane_t *lane, umbp_door_t *door)

@@ -340,7 +340,7 @@ static void s_borrow (umbp_lane_t *lane)
         size_t number = lane->lender++ % members;
         const umbp_member_t *member = umbp_topology_member (topology, number);
         if (!lane->cluster->here[number] || member->state != UMBP_MEMBER_ALIVE
-            || umbp_memory_of (lane, member->node))
+            || umbp_memory_of (lane, UMBP_SHARED_ACTOR, member->node))
             continue;
         umbp_memory_borrow (lane, member->node);
         return;

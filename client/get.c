@@ -171,7 +171,8 @@ static void s_check_here (call_t *call, job_t *jobs, size_t count, umbp_found_t 
 {
     for (size_t ref = 0; ref < found->owner_count; ref++) {
         umbp_owner_t *owner = &found->owners[ref];
-        if (!owner->memory || umbp_memory_of (call->lane, owner->node) == owner->memory)
+        if (!owner->memory
+            || umbp_memory_of (call->lane, owner->actor, owner->node) == owner->memory)
             continue;
         for (size_t index = 0; index < count; index++)
             if (jobs[index].ref == ref && *jobs[index].status == 0)
@@ -459,8 +460,8 @@ static void s_release_all (call_t *call, const job_t *jobs, size_t count, umbp_f
         if (owner->failed) {
             s_avoid (call, owner->node);
             call->lane->doubts = true;
-        } else if (!owner->memory && owner->actor && streq (owner->actor, UMBP_SHARED_ACTOR))
-            umbp_memory_attach (call->lane, owner->node);              //  Faster from next time on
+        } else if (!owner->memory && owner->actor)
+            umbp_memory_attach (call->lane, owner->actor, owner->node);        //  Faster from next time on
     }
 }
 
@@ -490,7 +491,7 @@ static size_t s_inline_max (call_t *call, const job_t *jobs, size_t count)
             return 0;                   //  Who wants parts may have large blocks
         room += jobs[index].ranges->size;
     }
-    bool shared = umbp_memory_of (call->lane, call->lane->pool->node);
+    bool shared = umbp_memory_of (call->lane, UMBP_SHARED_ACTOR, call->lane->pool->node);
     return room <= (shared ? INLINE_SHARED_MAX : UMBP_INLINE_MAX) ? (size_t) room : 0;
 }
 

@@ -36,8 +36,7 @@ static umbp_owner_t *s_owners (umbp_lane_t *lane, const umbp_msg_get_ok_t *msg)
             owner->page_size = umbp_u32s_at (msg->page_sizes, ref);
         if (msg->ttls_ms.count)
             owner->ttl_ms = umbp_u32s_at (msg->ttls_ms, ref);
-        if (tier == UMBP_TIER_DRAM)
-            owner->memory = umbp_memory_of (lane, owner->node);
+        owner->memory = umbp_memory_of (lane, owner->actor, owner->node);
     }
     return owners;
 }

@@ -16,7 +16,7 @@
 #include "cluster/bulk/tcp_client.h"
 #include "proto/message.h"
 
-#define UMBP_SHARED_ACTOR "tier:dram"   //  The tier manager whose memory can be mapped
+#define UMBP_SHARED_ACTOR "tier:dram"   //  The tier manager whose board is read, and that is asked first
 #define UMBP_DOORS_MAX 64
 #define UMBP_BULKS_MAX 64
 #define UMBP_QUESTIONS_MAX (UMBP_NODES_MAX + 8)
@@ -219,18 +219,19 @@ void umbp_door_close (umbp_lane_t *lane, int number);
 //  ------------------------------------------------------------------------------------------------
 //  memory.c: memory of nodes of this host
 
-//  Ask a node to lend us its memory, if it may and did not refuse just now
-void umbp_memory_attach (umbp_lane_t *lane, const char *node);
+//  Ask a tier manager of a node to lend us its memory, if it may and did not refuse just now
+void umbp_memory_attach (umbp_lane_t *lane, const char *actor, const char *node);
 
-//  The same for who wants its board: pages of blocks are put in place only once they are used
+//  The same for who wants the board of tier:dram: pages of blocks are put in place only once they are used
 void umbp_memory_borrow (umbp_lane_t *lane, const char *node);
 
-//  The memory that a node lends us now, so that extents which it named to our session can be used
-//  in it; NULL if it does not. What it lent before is given back at the first sign that it is gone.
-umbp_memory_t *umbp_memory_of (umbp_lane_t *lane, const char *node);
+//  The memory that a tier manager of a node lends us now, so that extents which it named to our
+//  session can be used in it; NULL if it does not, and for an actor NULL. What it lent before is
+//  given back at the first sign that it is gone.
+umbp_memory_t *umbp_memory_of (umbp_lane_t *lane, const char *actor, const char *node);
 
-//  The same of our own node, which is asked for it if it may lend it; behind umbp_memory_tidy, which
-//  has looked whether it is there
+//  The same of tier:dram of our own node, which is asked for it if it may lend it; behind
+//  umbp_memory_tidy, which has looked whether it is there
 umbp_memory_t *umbp_memory_near (umbp_lane_t *lane);
 
 void umbp_memory_destroy (umbp_memory_t **self_p);

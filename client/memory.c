@@ -5,6 +5,12 @@
 //  extents are used only while the very door is open that the memory came through, and a slot is
 //  committed only through it: what another incarnation of the node says can never be taken for
 //  this.
+//
+//  Each tier of a node has a tier manager, a door and memory of its own, and they are mapped one by
+//  one, as they are first used. A lane is the same session to all of them, but each ties it to its own
+//  door, so one may be gone and the others there. When a door closes the lane goes on as another
+//  session and closes the others too (umbp_lane_renew): none of them is left with slots or leases of
+//  a session that nobody speaks for any more.
 #include "client/lane.h"
 
 #include <poll.h>
@@ -68,11 +74,13 @@ static void s_map_board (umbp_memory_t *self, const int *fd)
         self->board = umbp_shm_map_base (self->board_map, 0);
 }
 
-static umbp_memory_t *s_map (const umbp_msg_attach_ok_t *msg, const char *node, const int *fds)
+static umbp_memory_t *s_map (const umbp_msg_attach_ok_t *msg, const umbp_door_t *door,
+                             const int *fds)
 {
     size_t count = msg->regions.count;
     umbp_memory_t *self = zmalloc (sizeof (umbp_memory_t));
-    snprintf (self->node, sizeof self->node, "%s", node);
+    snprintf (self->actor, sizeof self->actor, "%s", door->actor);
+    snprintf (self->node, sizeof self->node, "%s", door->node);
     self->node_epoch = msg->node_epoch;
     self->page_size = (uint32_t) msg->page_size;
     self->reads = umbp_shm_map_new (fds, count, false, NULL);
@@ -104,9 +112,9 @@ static umbp_memory_t *s_borrow (umbp_lane_t *lane, int number, bool populate, in
         return NULL;
     umbp_memory_t *memory = NULL;
     if (umbp_text_is (msg.attach_ok.node, door->node)) {
-        memory = umbp_pool_memory (lane->pool, door->node, msg.attach_ok.node_epoch);
+        memory = umbp_pool_memory (lane->pool, door->actor, door->node, msg.attach_ok.node_epoch);
         if (!memory) {
-            memory = s_map (&msg.attach_ok, door->node, fds);
+            memory = s_map (&msg.attach_ok, door, fds);
             if (memory && populate)
                 s_populate (memory, deadline_ms);
             if (memory)
@@ -117,11 +125,11 @@ static umbp_memory_t *s_borrow (umbp_lane_t *lane, int number, bool populate, in
     return memory;
 }
 
-static void s_attach (umbp_lane_t *lane, const char *node, bool populate)
+static void s_attach (umbp_lane_t *lane, const char *actor, const char *node, bool populate)
 {
-    if (umbp_memory_of (lane, node))
+    if (umbp_memory_of (lane, actor, node))
         return;
-    int number = umbp_door_open (lane, UMBP_SHARED_ACTOR, node);
+    int number = umbp_door_open (lane, actor, node);
     if (number == UMBP_NO_DOOR)
         return;
     umbp_memory_t *memory = s_borrow (lane, number, populate, umbp_lane_slice (lane, 0));
@@ -130,19 +138,19 @@ static void s_attach (umbp_lane_t *lane, const char *node, bool populate)
         umbp_door_close (lane, number);
 }
 
-void umbp_memory_attach (umbp_lane_t *lane, const char *node)
+void umbp_memory_attach (umbp_lane_t *lane, const char *actor, const char *node)
 {
-    s_attach (lane, node, true);
+    s_attach (lane, actor, node, true);
 }
 
 void umbp_memory_borrow (umbp_lane_t *lane, const char *node)
 {
-    s_attach (lane, node, false);
+    s_attach (lane, UMBP_SHARED_ACTOR, node, false);
 }
 
-umbp_memory_t *umbp_memory_of (umbp_lane_t *lane, const char *node)
+umbp_memory_t *umbp_memory_of (umbp_lane_t *lane, const char *actor, const char *node)
 {
-    int number = umbp_door_find (lane, UMBP_SHARED_ACTOR, node);
+    int number = actor ? umbp_door_find (lane, actor, node) : UMBP_NO_DOOR;
     if (number == UMBP_NO_DOOR)
         return NULL;
     struct pollfd item = { .fd = lane->doors[number].fd, .events = POLLRDHUP };
@@ -158,8 +166,8 @@ umbp_memory_t *umbp_memory_near (umbp_lane_t *lane)
     int number = umbp_door_find (lane, UMBP_SHARED_ACTOR, node);
     if (number != UMBP_NO_DOOR)
         return lane->doors[number].memory;
-    umbp_memory_attach (lane, node);
-    return umbp_memory_of (lane, node);
+    umbp_memory_attach (lane, UMBP_SHARED_ACTOR, node);
+    return umbp_memory_of (lane, UMBP_SHARED_ACTOR, node);
 }
 
 void umbp_memory_tidy (umbp_lane_t *lane)
@@ -167,7 +175,7 @@ void umbp_memory_tidy (umbp_lane_t *lane)
     for (size_t index = 0; index < lane->door_count; index++) {
         umbp_door_t *door = &lane->doors[index];
         if (door->memory)
-            umbp_memory_of (lane, door->node);
+            umbp_memory_of (lane, door->actor, door->node);
         umbp_pool_return_memory (lane->pool, &door->parked);
     }
 }

@@ -29,11 +29,11 @@ typedef struct {
     unsigned users;
 } umbp_cluster_t;
 
-//  The memory of one incarnation of a node on this host. Read through the one map, so that nothing
-//  here can damage a block by mistake; written through the other.
+//  The memory of one tier of one incarnation of a node on this host. Read through the one map, so
+//  that nothing here can damage a block by mistake; written through the other.
 typedef struct umbp_memory {
     struct umbp_memory *next;
-    char node[UMBP_NAME_MAX + 1];
+    char actor[UMBP_NAME_MAX + 1], node[UMBP_NAME_MAX + 1];
     uint64_t node_epoch;
     uint32_t page_size;
     umbp_shm_map_t *reads, *writes;
@@ -106,8 +106,9 @@ void umbp_pool_set_cluster (umbp_t *self, umbp_topology_t *topology);
 //  True if the snapshot is in doubt and it was not asked for just now; who gets this answer asks
 bool umbp_pool_wants_cluster (umbp_t *self);
 
-//  Borrow the memory of an incarnation of a node; NULL if nobody has mapped it yet
-umbp_memory_t *umbp_pool_memory (umbp_t *self, const char *node, uint64_t node_epoch);
+//  Borrow the memory of a tier of an incarnation of a node; NULL if nobody has mapped it yet
+umbp_memory_t *umbp_pool_memory (umbp_t *self, const char *actor, const char *node,
+                                 uint64_t node_epoch);
 
 //  Memory that was mapped just now. Returns what is to be used, which is another one's if two lanes
 //  did it at once.

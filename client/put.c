@@ -278,8 +278,7 @@ static group_t *s_groups (umbp_lane_t *lane, const umbp_msg_put_ok_t *msg)
         if (msg->bulks.count)
             group->bulk = umbp_column_text (lane, &msg->bulks, ref);
         group->bulk_key = umbp_lane_bulk_key (lane, msg->bulk_keys, ref);
-        if (tier == UMBP_TIER_DRAM)
-            group->memory = umbp_memory_of (lane, group->node);
+        group->memory = umbp_memory_of (lane, group->actor, group->node);
         group->page_size = msg->page_sizes.count ? umbp_u32s_at (msg->page_sizes, ref) : 0;
     }
     return groups;
@@ -337,9 +336,8 @@ static void s_follow (call_t *call, job_t *jobs, size_t count, bool inlined,
             s_fill_there (call, jobs, count, &groups[ref], (uint16_t) ref);
     s_commit (call, jobs, count, groups, group_count);
     for (size_t ref = 0; ref < group_count; ref++)
-        if (!groups[ref].memory && groups[ref].actor
-            && streq (groups[ref].actor, UMBP_SHARED_ACTOR))
-            umbp_memory_attach (call->lane, groups[ref].node);         //  Faster from next time on
+        if (!groups[ref].memory && groups[ref].actor)                  //  Faster from next time on
+            umbp_memory_attach (call->lane, groups[ref].actor, groups[ref].node);
 }
 
 //  Whether the blocks come along as payload: one round trip, but more copies on the way than into
@@ -349,7 +347,7 @@ static bool s_is_inline (call_t *call, const job_t *jobs, size_t count)
     uint64_t bytes = 0;
     for (size_t index = 0; index < count; index++)
         bytes += jobs[index].size;
-    bool shared = umbp_memory_of (call->lane, call->lane->pool->node);
+    bool shared = umbp_memory_of (call->lane, UMBP_SHARED_ACTOR, call->lane->pool->node);
     return bytes <= (shared ? INLINE_SHARED_MAX : UMBP_INLINE_MAX);
 }
 

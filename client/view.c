@@ -40,7 +40,8 @@ static int s_see (umbp_lane_t *lane, const umbp_found_t *found, umbp_view_t **vi
     uint16_t ref = status == 0 && msg->refs.count ? umbp_u16s_at (msg->refs, 0) : UMBP_NO_REF;
     if (status != 0)
         return status < 0 ? status : UMBP_EPROTO;
-    if (ref >= found->owner_count || !found->owners[ref].memory || !found->owners[ref].lease)
+    umbp_owner_t *owner = ref < found->owner_count ? &found->owners[ref] : NULL;
+    if (!owner || !owner->memory || !owner->lease)
         return UMBP_ENOTSUP;
     umbp_piece_t *pieces;
     int count = umbp_get_locate (lane, found, 0, 0, &pieces);
@@ -50,10 +51,10 @@ static int s_see (umbp_lane_t *lane, const umbp_found_t *found, umbp_view_t **vi
     if (lane->pool->verify
         && umbp_scatter_sum (pieces, (size_t) count, size) != umbp_u64s_at (msg->sums, 0))
         return UMBP_ECHECKSUM;
-    if (umbp_memory_of (lane, found->owners[ref].node) != found->owners[ref].memory)
+    if (umbp_memory_of (lane, owner->actor, owner->node) != owner->memory)
         return UMBP_ECLOSED;
-    *view_p = s_new (lane, &found->owners[ref], size, pieces, (size_t) count);
-    found->owners[ref].lease = 0;
+    *view_p = s_new (lane, owner, size, pieces, (size_t) count);
+    owner->lease = 0;
     return 0;
 }
 
@@ -66,9 +67,16 @@ static int s_try (umbp_lane_t *lane, const umbp_key_t *key, umbp_view_t **view_p
     if (rc != 0)
         return rc;
     rc = s_see (lane, &found, view_p);
-    for (size_t ref = 0; ref < found.owner_count; ref++)
-        umbp_get_release (lane, &found.owners[ref]);
-    return rc;
+    bool lent = false;
+    for (size_t ref = 0; ref < found.owner_count; ref++) {
+        umbp_owner_t *owner = &found.owners[ref];
+        umbp_get_release (lane, owner);
+        if (rc != UMBP_ENOTSUP || owner->memory || !owner->actor)
+            continue;
+        umbp_memory_attach (lane, owner->actor, owner->node);
+        lent |= umbp_memory_of (lane, owner->actor, owner->node) != NULL;
+    }
+    return lent ? UMBP_ECLOSED : rc;    //  A tier that we had not mapped yet: once more
 }
 
 umbp_view_t *umbp_view_get (umbp_t *self, umbp_key_t key, uint32_t timeout_ms, int *err)
