@@ -14,6 +14,9 @@ void umbp_node_options_name (const umbp_node_options_t *options, uint64_t node_e
 //  Of etcd, all but who and where we are: that is not known before the link. Views of the options.
 umbp_etcd_args_t umbp_node_options_etcd (const umbp_node_options_t *options);
 
+//  Percent to which eviction brings a tier on disk
+unsigned umbp_node_options_disk_low (const umbp_node_options_t *options);
+
 //  Microseconds of the wall clock
 uint64_t umbp_node_clock_us (void);
 

@@ -561,6 +561,7 @@ zactor_t *umbp_manager_new (const umbp_manager_args_t *args)
         { UMBP_MSG_flush, s_on_flush },
         { UMBP_MSG_drain, umbp_manager_on_drain },
         { UMBP_MSG_attach, s_on_attach },
+        { UMBP_MSG_pace, umbp_manager_on_pace },
         { UMBP_MSG_topology_ok, s_on_topology },
         { 0, NULL },
     };
