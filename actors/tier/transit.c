@@ -9,6 +9,7 @@
 
 #define YIELD_MS 1000                   //  For one eviction
 #define YIELD_BATCH 256                 //  Blocks
+#define LOOKS_MAX 8                     //  At the least useful ones: those that are on their way down may hide others
 #define ALONE_MS 2000                   //  A tier below that took nothing of an eviction is not asked for so long
 
 //  --------------------------------------------------------------------------------------------------
@@ -106,6 +107,7 @@ static void s_on_down (void *owner, const umbp_shift_end_t *end)
 //  What an eviction chooses
 typedef struct {
     uint64_t wanted, chosen;            //  Bytes
+    size_t count;                       //  Blocks
     uint64_t bytes, blocks;             //  Of these, gone already: the tier below does not want them
     uint32_t resting[YIELD_BATCH];
     size_t rests;
@@ -129,11 +131,12 @@ static void s_choose (umbp_manager_t *self, choice_t *choice, uint32_t item, int
         choice->blocks++;
     }
     choice->chosen += choice->full ? 0 : bytes;
+    choice->count++;
 }
 
 static bool s_is_enough (const choice_t *choice)
 {
-    return choice->full || choice->chosen >= choice->wanted;
+    return choice->full || choice->chosen >= choice->wanted || choice->count >= YIELD_BATCH;
 }
 
 //  Of the least useful blocks, those that did not just come from the tier below. resting: note the others.
@@ -152,8 +155,7 @@ static void s_choose_some (umbp_manager_t *self, choice_t *choice, int64_t now)
 //  Those that rest stay, unless the others are too few
 static void s_choose_all (umbp_manager_t *self, choice_t *choice, int64_t now)
 {
-    s_choose_some (self, choice, now);
-    if (choice->rests && !s_is_enough (choice))
+    for (int look = 0; look < LOOKS_MAX && !s_is_enough (choice); look++)
         s_choose_some (self, choice, now);
     for (size_t index = 0; index < choice->rests; index++)
         if (s_is_enough (choice))
