@@ -3,6 +3,7 @@
 #define UMBP_NODE_OPTIONS_H
 
 #include "actors/etcd_actor.h"
+#include "actors/pressure/level.h"
 #include "actors/umbp_node.h"
 
 #define UMBP_DOOR_PATH_MAX 107          //  What the name of a UNIX socket may have
@@ -16,6 +17,10 @@ umbp_etcd_args_t umbp_node_options_etcd (const umbp_node_options_t *options);
 
 //  Percent to which eviction brings a tier on disk
 unsigned umbp_node_options_disk_low (const umbp_node_options_t *options);
+
+//  When this node is short of memory. Returns 0, or UMBP_EINVAL and which option is wrong, and why.
+int umbp_node_options_marks (const umbp_node_options_t *options, umbp_level_marks_t *marks,
+                             const char **option, const char **why);
 
 //  Microseconds of the wall clock
 uint64_t umbp_node_clock_us (void);
