@@ -98,7 +98,8 @@ void umbp_manager_on_pace (void *owner, const umbp_mail_t *mail)
                           "only the tier below says that");
         return;
     }
-    umbp_shift_set_share (self->transit.down, (unsigned) mail->msg->pace.share);
+    self->transit.told_share = (unsigned) mail->msg->pace.share;
+    umbp_shift_set_share (self->transit.down, self->transit.told_share);
     umbp_admit_set_stay (self->transit.admit, mail->msg->pace.stay);
 }
 
@@ -129,6 +130,7 @@ void umbp_manager_start_govern (umbp_manager_t *self)
         transit->governor = umbp_governor_new ((uint64_t) args->target_ms * 1000, zclock_mono ());
     if (!args->below)
         return;
+    transit->told_share = UMBP_GOVERNOR_WHOLE;       //  Until it says something else
     uint64_t pages = umbp_store_counts (self->store).page_bytes / args->page_size;
     uint32_t ghosts = pages < GHOSTS_MIN ? GHOSTS_MIN : pages < GHOSTS_MAX ? (uint32_t) pages : GHOSTS_MAX;
     transit->admit = umbp_admit_new (args->admit && *args->admit ? args->admit : "all", ghosts);
@@ -180,8 +182,8 @@ void umbp_manager_stat_govern (const umbp_manager_t *self, umbp_gauges_t *gauges
     if (transit->governor) {
         umbp_gauges_add (gauges, "stay_ms", transit->stay_ms);
         umbp_gauges_add (gauges, "reads_p95_us", umbp_governor_p95_us (transit->governor));
-        umbp_gauges_add (gauges, "migration_share", transit->told_share);
     }
+    umbp_gauges_add (gauges, "migration_share", transit->told_share);
 }
 
 void umbp_manager_end_govern (umbp_manager_t *self)

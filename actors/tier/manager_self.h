@@ -106,7 +106,7 @@ typedef struct {
     umbp_admit_t *admit;                //  What may go down; NULL: nothing can
     umbp_moves_t *moves;                //  NULL: there is no other tier
     uint64_t stay_ms;                   //  Blocks stay here so long, about; 0: none left yet
-    unsigned told_share;                //  To the tier above
+    unsigned told_share;                //  To the tier above; above a disk: by the tier below
     int64_t told_at;
     uint64_t rested, held;              //  Moves not made since a block had just moved; blocks that moved too often
 } umbp_transit_t;

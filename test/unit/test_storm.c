@@ -40,7 +40,7 @@ static void s_erase (const char *folder)
     rmdir (folder);
 }
 
-static void s_start (storm_t *self, const char *admit)
+static void s_prepare (storm_t *self, const char *admit)
 {
     memset (self, 0, sizeof *self);
     snprintf (self->nodes.run_dir, sizeof self->nodes.run_dir, "/tmp/umbp-storm-XXXXXX");
@@ -58,12 +58,23 @@ static void s_start (storm_t *self, const char *admit)
     options->nvme_up_rate = 16 * MIB;   //  So that a thousand take a while
     options->migration_blocks = CAP_BLOCKS;
     options->migration_bytes = CAP_BYTES;
+}
+
+static void s_run (storm_t *self)
+{
+    umbp_node_options_t *options = &self->nodes.options[0];
     self->nodes.nodes[0] = nodes_new (options);
     CU_ASSERT_PTR_NOT_NULL_FATAL (self->nodes.nodes[0]);
     self->nodes.count = 1;
     CU_ASSERT_FATAL (nodes_meet (&self->nodes));
     self->pool = nodes_connect (&self->nodes, 0, (umbp_options_t) { 0 });
     CU_ASSERT_PTR_NOT_NULL_FATAL (self->pool);
+}
+
+static void s_start (storm_t *self, const char *admit)
+{
+    s_prepare (self, admit);
+    s_run (self);
 }
 
 static void s_stop (storm_t *self)
@@ -404,6 +415,44 @@ static void test_rest (void)
         printf ("\n    too slow here to see what rests for %d ms\n", UMBP_MOVES_REST_MS);
 }
 
+//  --------------------------------------------------------------------------------------------------
+//  Readers of the disk that wait for longer than the target slow moves down both ways, until they are served
+
+static bool s_share_is (const storm_t *storm, bool whole)
+{
+    uint64_t up = s_gauge (storm, "tier:nvme", "migration_share"),
+             down = s_gauge (storm, "tier:dram", "migration_share");
+    return whole ? up == 1000 && down == 1000 : up < 1000 && down < 1000;
+}
+
+static void test_slows_down (void)
+{
+    storm_t storm;
+    s_prepare (&storm, "all");
+    storm.nodes.options[0].migration_target_ms = 1;
+    storm.nodes.options[0].nvme_up_rate = 1;         //  Nothing goes up: all is read from disk, again and again
+    storm.nodes.options[0].nvme_staging_bytes = 10 * MIB;
+    s_run (&storm);
+    s_put (&storm, "cold", STORM, (umbp_put_options_t) { .tier = UMBP_TIER_NVME });
+    CU_ASSERT (s_share_is (&storm, true));
+    int64_t end = umbp_clock_ms () + WAIT_MS;
+    bool slowed = false;
+    for (size_t first = 0; !slowed && umbp_clock_ms () < end; first ^= STORM / 2) {
+        batch_t *batch = s_batch ("cold", first, STORM / 2);
+        umbp_get_batch (storm.pool, batch->items, STORM / 2, WAIT_MS);
+        s_free (batch);
+        slowed = s_share_is (&storm, false);
+    }
+    CU_ASSERT (slowed);
+    printf ("\n    p95 of the disk's readers %llu us, share %llu of 1000\n    ",
+            (unsigned long long) s_gauge (&storm, "tier:nvme", "reads_p95_us"),
+            (unsigned long long) s_gauge (&storm, "tier:nvme", "migration_share"));
+    while (!s_share_is (&storm, true) && umbp_clock_ms () < end)
+        usleep (20000);
+    CU_ASSERT (s_share_is (&storm, true));
+    s_stop (&storm);
+}
+
 int main (void)
 {
     alarm (300);
@@ -413,6 +462,7 @@ int main (void)
     CU_ADD_TEST (suite, test_storm);
     CU_ADD_TEST (suite, test_second_touch);
     CU_ADD_TEST (suite, test_rest);
+    CU_ADD_TEST (suite, test_slows_down);
     CU_basic_set_mode (CU_BRM_VERBOSE);
     CU_basic_run_tests ();
     unsigned failures = CU_get_number_of_failures ();
