@@ -19,7 +19,9 @@ struct umbp_admit {
 
 umbp_admit_t *umbp_admit_new (const char *rule, uint32_t ghosts)
 {
-    static const char *const names[] = { [ALL] = "all", [SECOND] = "second-touch", [AUTO] = "auto" };
+    static const char *const names[] = {
+        [ALL] = "all", [SECOND] = "second-touch", [AUTO] = "auto"
+    };
     for (rule_t number = ALL; number <= AUTO; number++) {
         if (strcmp (names[number], rule) != 0)
             continue;
@@ -73,8 +75,8 @@ bool umbp_admit_leaves (umbp_admit_t *self, const umbp_admit_block_t *block, boo
                         int64_t now_ms)
 {
     self->stats.strict = s_is_strict (self, in_debt);
-    bool fine = block->keep || block->below
-                || (!block->once && (block->touched || !self->stats.strict));
+    bool fine =
+        block->keep || block->below || (!block->once && (block->touched || !self->stats.strict));
     if (!block->once)
         umbp_ghost_add (&self->ghosts, block->print, (uint64_t) now_ms);
     self->stats.refused += !fine;

@@ -132,7 +132,9 @@ void umbp_manager_start_govern (umbp_manager_t *self)
         return;
     transit->told_share = UMBP_GOVERNOR_WHOLE;       //  Until it says something else
     uint64_t pages = umbp_store_counts (self->store).page_bytes / args->page_size;
-    uint32_t ghosts = pages < GHOSTS_MIN ? GHOSTS_MIN : pages < GHOSTS_MAX ? (uint32_t) pages : GHOSTS_MAX;
+    uint32_t ghosts = pages < GHOSTS_MIN   ? GHOSTS_MIN
+                      : pages < GHOSTS_MAX ? (uint32_t) pages
+                                           : GHOSTS_MAX;
     transit->admit = umbp_admit_new (args->admit && *args->admit ? args->admit : "all", ghosts);
     assert (transit->admit);            //  Its name was checked with the options
 }
@@ -151,7 +153,8 @@ static void s_stat_way (umbp_gauges_t *gauges, const umbp_shift_t *way, const ch
 {
     umbp_shift_stats_t stats = umbp_shift_stats (way);
     umbp_gauges_add (gauges, names[0],
-                     umbp_shift_open (way, UMBP_SHIFT_PRESSED) + umbp_shift_open (way, UMBP_SHIFT_COPY));
+                     umbp_shift_open (way, UMBP_SHIFT_PRESSED)
+                         + umbp_shift_open (way, UMBP_SHIFT_COPY));
     umbp_gauges_add (gauges, names[1], stats.flying);
     umbp_gauges_add (gauges, names[2], stats.flying_bytes);
     umbp_gauges_add (gauges, names[3], stats.most);

@@ -11,7 +11,9 @@
 #define SUB_BITS 3
 #define BUCKETS 256                     //  Up to 2^34 microseconds
 #define GROWTH (UMBP_GOVERNOR_WHOLE / 20)
-#define IDLE_STEPS (SLICES + UMBP_GOVERNOR_WHOLE / GROWTH)   //  After so many without a reader all is as at the start
+#define IDLE_STEPS                                                                                 \
+    (SLICES                                                                                        \
+     + UMBP_GOVERNOR_WHOLE / GROWTH) //  After so many without a reader all is as at the start
 
 struct umbp_governor {
     uint64_t target_us;
@@ -88,11 +90,11 @@ static void s_step (umbp_governor_t *self)
 {
     bool over = self->target_us && umbp_governor_p95_us (self) > self->target_us;
     if (over && self->slow)
-        self->share = self->share / 2 > UMBP_GOVERNOR_SHARE_MIN ? self->share / 2
-                                                                : UMBP_GOVERNOR_SHARE_MIN;
+        self->share =
+            self->share / 2 > UMBP_GOVERNOR_SHARE_MIN ? self->share / 2 : UMBP_GOVERNOR_SHARE_MIN;
     else if (!over)
-        self->share = self->share + GROWTH < UMBP_GOVERNOR_WHOLE ? self->share + GROWTH
-                                                                 : UMBP_GOVERNOR_WHOLE;
+        self->share =
+            self->share + GROWTH < UMBP_GOVERNOR_WHOLE ? self->share + GROWTH : UMBP_GOVERNOR_WHOLE;
     s_next_slice (self);
 }
 

@@ -59,8 +59,9 @@ static void s_yield (umbp_manager_t *self, int64_t now)
             umbp_store_counts_t after = umbp_store_counts (self->store);
             if (yield->sunk == transit->sunk && before.live != after.live) {
                 transit->alone_until = now + ALONE_MS;
-                zsys_warning ("%s: the tier below took nothing in %d ms: blocks leave without a copy for %d s",
-                              self->args.name, YIELD_MS, ALONE_MS / 1000);
+                zsys_warning (
+                    "%s: the tier below took nothing in %d ms: blocks leave without a copy for %d s",
+                    self->args.name, YIELD_MS, ALONE_MS / 1000);
             }
             yield->bytes += before.used_bytes - after.used_bytes;
             yield->blocks += before.live - after.live;
@@ -146,7 +147,8 @@ static void s_choose_some (umbp_manager_t *self, choice_t *choice, int64_t now)
     size_t count = umbp_store_victims (self->store, YIELD_BATCH, victims);
     for (size_t index = 0; index < count && !s_is_enough (choice); index++)
         if (choice->rests < YIELD_BATCH && umbp_manager_rests (self, victims[index], now)) {
-            umbp_store_block (self->store, victims[index])->leaving = true;  //  Not to be named again
+            umbp_store_block (self->store, victims[index])->leaving =
+                true; //  Not to be named again
             choice->resting[choice->rests++] = victims[index];
         } else
             s_choose (self, choice, victims[index], now);
@@ -177,10 +179,10 @@ bool umbp_manager_yield (umbp_manager_t *self, const umbp_mail_t *mail)
     s_choose_all (self, &choice, now);
     if (choice.chosen == 0 && umbp_shift_open (transit->down, UMBP_SHIFT_PRESSED) == 0)
         return false;
-    uint64_t wanted = choice.chosen && choice.chosen < choice.wanted ? choice.chosen : choice.wanted;
-    transit->yields[place] =
-        (umbp_yield_t) { *mail->origin, true,         now + YIELD_MS, wanted,
-                         choice.bytes,  choice.blocks, transit->sunk };
+    uint64_t wanted =
+        choice.chosen && choice.chosen < choice.wanted ? choice.chosen : choice.wanted;
+    transit->yields[place] = (umbp_yield_t){ *mail->origin, true,          now + YIELD_MS, wanted,
+                                             choice.bytes,  choice.blocks, transit->sunk };
     umbp_shift_pump (transit->down);
     s_yield (self, now);                //  If nothing goes down, that is all
     return true;

@@ -127,7 +127,8 @@ static void test_moves_too_often (void)
     CU_ASSERT (umbp_moves_rests (moves, 5, 25000));
     CU_ASSERT (umbp_moves_rests (moves, 5, 59999));
     CU_ASSERT (!umbp_moves_rests (moves, 5, 60000));
-    CU_ASSERT (umbp_moves_note (moves, 5, 59999));   //  It had to, the fourth within a minute of the first
+    CU_ASSERT (
+        umbp_moves_note (moves, 5, 59999)); //  It had to, the fourth within a minute of the first
     CU_ASSERT (umbp_moves_rests (moves, 5, 59999 + UMBP_MOVES_MINUTE_MS - 1));
     CU_ASSERT (!umbp_moves_rests (moves, 5, 59999 + UMBP_MOVES_MINUTE_MS));
     for (int64_t now = 0; now < 400000; now += 20000)            //  Three in a minute, all the time
@@ -139,7 +140,8 @@ static void test_moves_too_often (void)
 static void test_ping_pong (void)
 {
     const char *text = getenv ("UMBP_SEED");
-    uint64_t seed = text ? strtoull (text, NULL, 10) : (uint64_t) time (NULL) ^ (uint64_t) getpid () << 32;
+    uint64_t seed =
+        text ? strtoull (text, NULL, 10) : (uint64_t) time (NULL) ^ (uint64_t) getpid () << 32;
     printf ("[moves seed=%llu] ", (unsigned long long) seed);
     umbp_moves_t *moves = umbp_moves_new ();
     static int64_t at[16][2000];

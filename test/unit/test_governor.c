@@ -126,7 +126,8 @@ static int s_compare (const void *one, const void *other)
 static void test_random (void)
 {
     const char *text = getenv ("UMBP_SEED");
-    uint64_t seed = text ? strtoull (text, NULL, 10) : (uint64_t) time (NULL) ^ (uint64_t) getpid () << 32;
+    uint64_t seed =
+        text ? strtoull (text, NULL, 10) : (uint64_t) time (NULL) ^ (uint64_t) getpid () << 32;
     uint64_t state = seed, values[400], wrong = 0;
     printf ("[governor seed=%llu] ", (unsigned long long) seed);
     for (int turn = 0; turn < 200; turn++) {

@@ -109,8 +109,8 @@ static batch_t *s_batch (const char *name, size_t first, size_t count)
     batch->bytes = zmalloc (count * BLOCK);
     for (size_t index = 0; index < count; index++) {
         snprintf (batch->keys[index], sizeof batch->keys[index], "%s-%zu", name, first + index);
-        batch->items[index] = (umbp_item_t){ .key = { batch->keys[index],
-                                                      strlen (batch->keys[index]) },
+        batch->items[index] =
+            (umbp_item_t){ .key = { batch->keys[index], strlen (batch->keys[index]) },
                                              .data = batch->bytes + index * BLOCK, .size = BLOCK };
     }
     return batch;
@@ -211,7 +211,8 @@ static uint64_t s_evicted (evictions_t *evictions)
 
 typedef struct {
     umbp_t *pool;
-    const char *names[3];               //  WARM blocks of the first are measured; STORM of the others are there too
+    const char
+        *names[3]; //  WARM blocks of the first are measured; STORM of the others are there too
     size_t reads;                       //  0: until it is told to stop
     bool stop;                          //  Atomically
     uint64_t state, *took_us;
@@ -339,10 +340,11 @@ static void test_storm (void)
         reader.missed = 0;
     }
     p95 = s_p95 (&reader);
-    printf ("\n    a read of memory: 95 of 100 in %llu us while it is quiet, %llu us in the storm, %.2f times; "
-            "%zu reads\n    ",
-            (unsigned long long) quiet, (unsigned long long) p95, (double) p95 / (double) quiet,
-            reader.count);
+    printf (
+        "\n    a read of memory: 95 of 100 in %llu us while it is quiet, %llu us in the storm, %.2f times; "
+        "%zu reads\n    ",
+        (unsigned long long) quiet, (unsigned long long) p95, (double) p95 / (double) quiet,
+        reader.count);
     CU_ASSERT (s_get (storm.pool, "hot", STORM) + s_get (storm.pool, "cold", STORM)
                    + s_get (storm.pool, "warm", WARM) + lost
                >= 2 * STORM + WARM);
@@ -430,7 +432,8 @@ static void test_slows_down (void)
     storm_t storm;
     s_prepare (&storm, "all");
     storm.nodes.options[0].migration_target_ms = 1;
-    storm.nodes.options[0].nvme_up_rate = 1;         //  Nothing goes up: all is read from disk, again and again
+    storm.nodes.options[0].nvme_up_rate =
+        1; //  Nothing goes up: all is read from disk, again and again
     storm.nodes.options[0].nvme_staging_bytes = 10 * MIB;
     s_run (&storm);
     s_put (&storm, "cold", STORM, (umbp_put_options_t) { .tier = UMBP_TIER_NVME });
