@@ -103,7 +103,7 @@ static bool s_is_denied (const umbp_mail_t *mail)
         UMBP_MSG_topology_ok, UMBP_MSG_change, UMBP_MSG_reserve, UMBP_MSG_lease,
         UMBP_MSG_store,       UMBP_MSG_drop,   UMBP_MSG_wipe,    UMBP_MSG_pressure,
         UMBP_MSG_wipe_tenant,  UMBP_MSG_quotas, UMBP_MSG_device_split, UMBP_MSG_device_join,
-        UMBP_MSG_device_claim, UMBP_MSG_relax,
+        UMBP_MSG_device_claim, UMBP_MSG_relax, UMBP_MSG_pace,
     };
     umbp_user_t user;
     umbp_origin_user (mail->origin, &user);

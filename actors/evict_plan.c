@@ -5,8 +5,10 @@
 #include <stdlib.h>
 
 #include "cluster/topology.h"
+#include "proto/error.h"
 
 typedef struct {
+    unsigned low;                       //  Its mark
     uint64_t total, used;               //  total 0: nobody said. used follows what the steps free
     uint64_t need, demand;              //  Left of what failed, and of what was asked for
     bool draining;                      //  It was over the high mark and is not down at the low one
@@ -15,7 +17,7 @@ typedef struct {
 } tier_t;
 
 struct umbp_evict_plan {
-    unsigned high, low;
+    unsigned high;
     tier_t tiers[UMBP_TIERS];
     umbp_evict_stats_t stats;
 };
@@ -27,8 +29,17 @@ umbp_evict_plan_t *umbp_evict_plan_new (unsigned high, unsigned low)
     umbp_evict_plan_t *self = calloc (1, sizeof (umbp_evict_plan_t));
     assert (self);
     self->high = high;
-    self->low = low;
+    for (unsigned tier = 0; tier < UMBP_TIERS; tier++)
+        self->tiers[tier].low = low;
     return self;
+}
+
+int umbp_evict_plan_set_low (umbp_evict_plan_t *self, unsigned tier, unsigned low)
+{
+    if (tier < 1 || tier >= UMBP_TIERS || low < 1 || low >= self->high)
+        return UMBP_EINVAL;
+    self->tiers[tier].low = low;
+    return 0;
 }
 
 void umbp_evict_plan_destroy (umbp_evict_plan_t **self_p)
@@ -71,13 +82,13 @@ static const tier_t *s_known (const umbp_evict_plan_t *self, unsigned tier)
 
 //  How full the tier is. A reservation that would find room by now calls for nothing any more,
 //  however scattered the room is; nor does a high mark that was passed, once the low one is met.
-static void s_fill (const umbp_evict_plan_t *self, tier_t *of, uint64_t total, uint64_t used)
+static void s_fill (tier_t *of, uint64_t total, uint64_t used)
 {
     of->total = total;
     of->used = s_min (used, total);
     if (total - of->used >= of->need)
         of->need = 0;
-    of->draining = of->draining && of->used > s_percent (total, self->low);
+    of->draining = of->draining && of->used > s_percent (total, of->low);
 }
 
 void umbp_evict_plan_pressure (umbp_evict_plan_t *self, unsigned tier, uint64_t total,
@@ -87,7 +98,7 @@ void umbp_evict_plan_pressure (umbp_evict_plan_t *self, unsigned tier, uint64_t 
     if (!of || total == 0)
         return;
     if (now_ms >= of->settles_until) {
-        s_fill (self, of, total, used);
+        s_fill (of, total, used);
         of->draining |= of->used > s_percent (total, self->high);
     }
     if (need) {                         //  And a little, so that the next one does not fail at once
@@ -101,7 +112,7 @@ void umbp_evict_plan_capacity (umbp_evict_plan_t *self, unsigned tier, uint64_t 
 {
     tier_t *of = s_tier (self, tier);
     if (of && total && !of->running)
-        s_fill (self, of, total, used);
+        s_fill (of, total, used);
 }
 
 bool umbp_evict_plan_knows (const umbp_evict_plan_t *self, unsigned tier)
@@ -112,7 +123,7 @@ bool umbp_evict_plan_knows (const umbp_evict_plan_t *self, unsigned tier)
 uint64_t umbp_evict_plan_excess (const umbp_evict_plan_t *self, unsigned tier)
 {
     const tier_t *of = s_known (self, tier);
-    return of ? s_less (of->used, s_percent (of->total, self->low)) : 0;
+    return of ? s_less (of->used, s_percent (of->total, of->low)) : 0;
 }
 
 void umbp_evict_plan_demand (umbp_evict_plan_t *self, unsigned tier, uint64_t bytes)

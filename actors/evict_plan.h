@@ -33,6 +33,9 @@ typedef struct {
 umbp_evict_plan_t *umbp_evict_plan_new (unsigned high, unsigned low);
 void umbp_evict_plan_destroy (umbp_evict_plan_t **self_p);
 
+//  Another low mark for one tier. Returns 0, or UMBP_EINVAL unless 0 < low < high and there is such a tier.
+int umbp_evict_plan_set_low (umbp_evict_plan_t *self, unsigned tier, unsigned low);
+
 //  In all calls a tier is UMBP_TIER_*; another is ignored, or as one that nobody heard of.
 
 //  The tier says how full it is, and how much a reservation did not get (0: none failed). Shortly

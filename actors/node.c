@@ -271,7 +271,8 @@ static bool s_start_actors (umbp_node_t *self, int *err)
     const umbp_node_options_t *o = &self->options;
     uint64_t seed = s_seed (o);
     umbp_index_args_t index = { &self->home, seed, o->index_keys };
-    umbp_eviction_args_t eviction = { &self->home, o->evict_high, o->evict_low };
+    umbp_eviction_args_t eviction = { &self->home, o->evict_high, o->evict_low,
+                                      umbp_node_options_disk_low (o) };
     umbp_extkv_args_t extkv = { .home = &self->home, .hashes = o->kv_hashes };
     umbp_router_args_t router = { .home = &self->home,
                                   .strategy = umbp_place_strategy (o->strategy),

@@ -35,7 +35,8 @@ void umbp_node_options_init (umbp_node_options_t *options)
         .dram_bytes = (uint64_t) 1 << 30, .region_bytes = (uint64_t) 1 << 30, .page_bytes = 64 << 10,
         .nvme_bytes = (uint64_t) 64 << 30, .nvme_segment_bytes = (uint64_t) 256 << 20,
         .nvme_staging_bytes = (uint64_t) 256 << 20, .nvme_clean_rate = (uint64_t) 256 << 20,
-        .nvme_write = "back", .nvme_down_rate = (uint64_t) 256 << 20,
+        .nvme_write = "back", .nvme_admit = "all", .migration_target_ms = 20,
+        .migration_blocks = 256, .migration_bytes = (uint64_t) 128 << 20, .nvme_down_rate = (uint64_t) 256 << 20,
         .nvme_up_rate = (uint64_t) 512 << 20, .nvme_durability = "relaxed", .nvme_engine = "auto",
         .prefault = true, .evict_high = 90, .evict_low = 70, .policy = "s3fifo", .strategy = "local",
         .slot_ttl_ms = 30000, .lease_ttl_ms = 10000, .bulk_idle_ms = 60000,
@@ -301,6 +302,13 @@ static int s_check_disks (const umbp_node_options_t *o, char *why, size_t size)
                          UMBP_REGIONS_MAX);
     if (strneq (o->nvme_write, "back") && strneq (o->nvme_write, "through"))
         return s_refuse (why, size, "nvme_write: allowed are back, through");
+    if (strneq (o->nvme_admit, "all") && strneq (o->nvme_admit, "second-touch")
+        && strneq (o->nvme_admit, "auto"))
+        return s_refuse (why, size, "nvme_admit: allowed are all, second-touch, auto");
+    if (o->nvme_low >= o->evict_high)
+        return s_refuse (why, size, "nvme_low: must be below evict_high, or 0");
+    if (o->migration_blocks < 1 || o->migration_bytes < 1)
+        return s_refuse (why, size, "migration_blocks, migration_bytes: must be 1 at least");
     if (strneq (o->nvme_durability, "strict") && strneq (o->nvme_durability, "relaxed"))
         return s_refuse (why, size, "nvme_durability: allowed are strict, relaxed");
     if (strneq (o->nvme_engine, "auto") && strneq (o->nvme_engine, "io_uring")
@@ -422,4 +430,11 @@ int umbp_node_options_check (const umbp_node_options_t *options, char *why, size
     for (size_t index = 0; index < sizeof checks / sizeof *checks && rc == UMBP_OK; index++)
         rc = checks[index](options, why, size);
     return rc;
+}
+
+//  A log lets go of whole segments, and what is kept free beyond that holds no block
+unsigned umbp_node_options_disk_low (const umbp_node_options_t *options)
+{
+    unsigned high = options->evict_high;
+    return options->nvme_low ? options->nvme_low : high > 3 ? high - 2 : high - 1;
 }

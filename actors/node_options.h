@@ -15,6 +15,9 @@ void umbp_node_options_name (const umbp_node_options_t *options, uint64_t node_e
 //  Of etcd, all but who and where we are: that is not known before the link. Views of the options.
 umbp_etcd_args_t umbp_node_options_etcd (const umbp_node_options_t *options);
 
+//  Percent to which eviction brings a tier on disk
+unsigned umbp_node_options_disk_low (const umbp_node_options_t *options);
+
 //  When this node is short of memory. Returns 0, or UMBP_EINVAL and which option is wrong, and why.
 int umbp_node_options_marks (const umbp_node_options_t *options, umbp_level_marks_t *marks,
                              const char **option, const char **why);

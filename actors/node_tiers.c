@@ -182,7 +182,10 @@ static bool s_start_manager (umbp_node_t *self, making_t *making, uint64_t seed,
                                  .replicate_rate = o->replicate_rate, .log = making->log,
                                  .below = making->below, .above = making->above,
                                  .write_through = streq (o->nvme_write, "through"),
-                                 .down_rate = o->nvme_down_rate, .up_rate = o->nvme_up_rate };
+                                 .down_rate = o->nvme_down_rate, .up_rate = o->nvme_up_rate,
+                                 .admit = o->nvme_admit, .target_ms = o->migration_target_ms,
+                                 .flight_blocks = o->migration_blocks,
+                                 .flight_bytes = o->migration_bytes };
     assert (self->here_count < UMBP_HERE_MAX);
     umbp_here_t *here = &self->here[self->here_count++];
     snprintf (here->endpoint, sizeof here->endpoint, "%s", making->bulk_endpoint);

@@ -93,6 +93,11 @@ typedef struct {
     char nvme_write[8];                 //  back: what leaves memory goes to disk; through: all does at once
     uint64_t nvme_down_rate;            //  ... with so many bytes a second; 0: no bound
     uint64_t nvme_up_rate;              //  What is read there comes to memory, with so many; 0: no bound
+    char nvme_admit[16];                //  Of what leaves memory: all, second-touch, auto
+    unsigned nvme_low;                  //  Percent to which eviction brings the disk; 0: 2 below evict_high
+    unsigned migration_target_ms;       //  Readers of the disk that wait longer slow moves down; 0: they do not
+    unsigned migration_blocks;          //  On their way between two tiers at a time, each way
+    uint64_t migration_bytes;           //  ... and their bytes
     char nvme_durability[8];            //  strict: a put is done once it is on disk; or relaxed
     char nvme_engine[12];               //  auto, io_uring, posix
 

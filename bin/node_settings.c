@@ -151,12 +151,26 @@ static const umbp_setting_t s_settings[] = {
       "bound" },
     { "nvme/up_rate", UMBP_SETTING_BYTES, MEMBER (nvme_up_rate), 0, TIB, NULL,
       "bytes a second of what was read there that are brought to memory, at most; 0: no bound" },
+    { "nvme/admit", UMBP_SETTING_NAME, MEMBER (nvme_admit), 0, 15, "all|second-touch|auto",
+      "which of the blocks that have to leave memory go to disk: all; second-touch, those that were "
+      "asked for twice, which spares the drive; auto, all unless blocks leave the disk before they are "
+      "asked for again, or more is written than nvme/down_rate" },
+    { "nvme/low", UMBP_SETTING_PERCENT, MEMBER (nvme_low), 0, 99, NULL,
+      "percent of the disk to which eviction brings it once eviction/high is passed; 0: 2 below that" },
     { "nvme/durability", UMBP_SETTING_NAME, MEMBER (nvme_durability), 0, 7, "relaxed|strict",
       "what is in this tier: handed to the disk, or on it, so that a loss of power takes nothing" },
     { "nvme/engine", UMBP_SETTING_NAME, MEMBER (nvme_engine), 0, 11, "auto|io_uring|posix",
       "how the disk is spoken to; auto: io_uring where the kernel has it" },
     { "nvme/clean_rate", UMBP_SETTING_BYTES, MEMBER (nvme_clean_rate), 0, TIB, NULL,
       "bytes a second that may be copied to win back the space of removed blocks; 0: no bound" },
+
+    { "migration/target", UMBP_SETTING_MS, MEMBER (migration_target_ms), 0, HOUR_MS, NULL,
+      "what moves between memory and disk with nothing pressing it slows down while the slowest "
+      "twentieth of those who read from disk waits longer than this; 0: never" },
+    { "migration/blocks", UMBP_SETTING_COUNT, MEMBER (migration_blocks), 1, 256, NULL,
+      "blocks on their way from one tier to another at a time, at most" },
+    { "migration/bytes", UMBP_SETTING_BYTES, MEMBER (migration_bytes), MIB, TIB, NULL,
+      "and their bytes, but for a block that is larger" },
 
     { "device/library", UMBP_SETTING_TEXT, MEMBER (device_library), 0, 255, NULL,
       "accelerator library to load: a path that only its owner can write, or off; nothing: that of "

@@ -83,6 +83,8 @@
     MESSAGE (81, evict, \
              "eviction -> tier manager, client -> eviction: let go of the least useful blocks.") \
     MESSAGE (82, evict_ok, "tier manager -> eviction, eviction -> client.") \
+    MESSAGE (83, pace, \
+             "tier manager -> the one above it, no answer: what it can take, and how long blocks stay.") \
     MESSAGE (85, copy, \
              "client -> migrator: fetch these blocks from that node and keep a replica here.") \
     MESSAGE (86, copy_ok, "migrator -> client.") \
@@ -537,6 +539,11 @@
 #define UMBP_FIELDS_evict_ok(F, m) \
     F (m, 4, bytes, U64, MUST, 0, 0, UINT64_MAX, "freed") \
     F (m, 5, blocks, U64, MUST, 0, 0, UINT64_MAX, "that left")
+#define UMBP_FIELDS_pace(F, m) \
+    F (m, 4, share, U64, MUST, 0, 0, 1000, \
+       "of the budget of what nothing presses, per mille: less while its readers wait too long") \
+    F (m, 5, stay, U64, MAY, 0, 0, UINT64_MAX, \
+       "milliseconds that a block stays until it leaves for want of room; 0: none did yet")
 #define UMBP_FIELDS_copy(F, m) \
     F (m, 4, keys, COLUMN, MUST, 1, 1, UMBP_SCOPED_KEY_MAX, "blocks to fetch") \
     F (m, 5, node, TEXT, MUST, 0, 1, UMBP_NAME_MAX, "from whom") \

@@ -614,6 +614,7 @@ zactor_t *umbp_manager_new (const umbp_manager_args_t *args)
         { UMBP_MSG_events, umbp_manager_on_events },
         { UMBP_MSG_relax, umbp_manager_on_relax },
         { UMBP_MSG_attach, s_on_attach },
+        { UMBP_MSG_pace, umbp_manager_on_pace },
         { UMBP_MSG_topology_ok, s_on_topology },
         { 0, NULL },
     };

@@ -3,10 +3,13 @@
 #ifndef UMBP_MANAGER_SELF_H
 #define UMBP_MANAGER_SELF_H
 
+#include "actors/tier/admit.h"
 #include "actors/tier/announce.h"
 #include "actors/tier/depot.h"
+#include "actors/tier/governor.h"
 #include "actors/tier/leases.h"
 #include "actors/tier/manager.h"
+#include "actors/tier/moves.h"
 #include "actors/tier/shift.h"
 #include "actors/tier/spread.h"
 #include "actors/tier/store.h"
@@ -73,6 +76,7 @@ typedef struct {
     umbp_origin_t origin;
     uint64_t session, inline_max;       //  session: its alias; 0: there is none, and all must be inlined
     bool calm;                          //  For a copy
+    int64_t began_us;                   //  0: nobody measures
     uint32_t count;
     uint32_t *items;                    //  Per key; UMBP_STORE_NONE: it is not here
     int8_t *statuses;                   //  Per key
@@ -92,6 +96,7 @@ typedef struct {
     bool used;
     int64_t expires;
     uint64_t wanted, bytes, blocks;     //  Bytes to be freed; freed so far
+    uint64_t sunk;                      //  Blocks that had gone down when it came
 } umbp_yield_t;
 
 //  Blocks that go to other tiers of this node, see transit.c
@@ -99,7 +104,14 @@ typedef struct {
     umbp_shift_t *down, *up;            //  NULL: there is no such tier
     umbp_yield_t yields[UMBP_YIELDS_MAX];
     int64_t alone_until;                //  The tier below is not asked until then
-    uint64_t shed, promoted;
+    uint64_t shed, promoted, sunk;
+    umbp_governor_t *governor;          //  How long readers of this tier wait; NULL: they do not wait for a disk
+    umbp_admit_t *admit;                //  What may go down; NULL: nothing can
+    umbp_moves_t *moves;                //  NULL: there is no other tier
+    uint64_t stay_ms;                   //  Blocks stay here so long, about; 0: none left yet
+    unsigned told_share;                //  To the tier above; above a disk: by the tier below
+    int64_t told_at;
+    uint64_t rested, held;              //  Moves not made since a block had just moved; blocks that moved too often
 } umbp_transit_t;
 
 //  Blocks that go elsewhere, see keeper.c. A pass looks at all blocks once.
@@ -238,6 +250,21 @@ void umbp_manager_on_touch (void *owner, const umbp_mail_t *mail);
 void umbp_manager_expire_leases (umbp_manager_t *self, int64_t now);
 void umbp_manager_lease_fenced (umbp_manager_t *self, umbp_lease_t *lease);
 void umbp_manager_answer_lease (umbp_manager_t *self, const umbp_reader_t *reader);
+
+//  govern.c
+//  A block became live. brought: by the migrator, from another tier or node.
+void umbp_manager_came (umbp_manager_t *self, uint32_t item, const umbp_origin_t *origin, bool kept);
+void umbp_manager_left_disk (umbp_manager_t *self, uint32_t item);   //  For want of room
+void umbp_manager_moved (umbp_manager_t *self, uint32_t item);       //  To another tier, or from there
+bool umbp_manager_rests (umbp_manager_t *self, uint32_t item, int64_t now);
+bool umbp_manager_admits (umbp_manager_t *self, uint32_t item, int64_t now);     //  To the tier below
+int64_t umbp_manager_clock_us (const umbp_manager_t *self);          //  0: nobody measures
+void umbp_manager_waited (umbp_manager_t *self, const umbp_reader_t *reader);
+void umbp_manager_on_pace (void *owner, const umbp_mail_t *mail);
+void umbp_manager_start_govern (umbp_manager_t *self);
+void umbp_manager_govern (umbp_manager_t *self, int64_t now);        //  Every tick
+void umbp_manager_stat_govern (const umbp_manager_t *self, umbp_gauges_t *gauges);
+void umbp_manager_end_govern (umbp_manager_t *self);
 
 //  transit.c
 //  What an eviction asked for goes down first. Returns false if there is nowhere to go: then the caller sees to it.

@@ -121,6 +121,8 @@ void umbp_manager_on_touch (void *owner, const umbp_mail_t *mail)
 void umbp_manager_answer_lease (umbp_manager_t *self, const umbp_reader_t *reader)
 {
     uint32_t count = reader->count, used = 0;
+    if (reader->began_us)
+        umbp_manager_waited (self, reader);
     self->extents = 0;
     uint32_t held = s_rows (self, reader, &used);
     uint64_t lease = held ? s_hold (self, reader->session, self->items, held) : 0;
@@ -163,6 +165,7 @@ void umbp_manager_on_lease (void *owner, const umbp_mail_t *mail)
     umbp_reader_t reader = { .origin = *mail->origin,
                              .session = ask->session ? umbp_bulk_alias (ask->session) : 0,
                              .inline_max = ask->inline_max, .calm = ask->calm,
+                             .began_us = ask->calm ? 0 : umbp_manager_clock_us (self),
                              .count = ask->keys.count, .items = found, .statuses = statuses };
     self->tick++;
     size_t offset = 0;

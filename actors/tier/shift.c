@@ -9,6 +9,8 @@
 #define BATCH_BYTES (32u << 20)         //  ... and their bytes, unless it is one
 #define MOVE_MS 5000
 #define BURST_MS 100                    //  So long a budget may be saved
+#define REFILL_MS 5
+#define DEBT_MS 1000                    //  ... and so much of it be owed
 #define AGAIN_MS 10                     //  What found no room there is asked about again after so long
 #define NONE UINT32_MAX
 
@@ -29,6 +31,7 @@ typedef struct {
 typedef struct {
     uint64_t turn;                      //  0: free
     uint32_t count, jobs[BATCH_MAX];
+    uint64_t bytes;                     //  When it was sent
     uint16_t key_sizes[BATCH_MAX];
     bool removed[BATCH_MAX];
     uint8_t *keys;
@@ -54,6 +57,8 @@ struct umbp_shift {
     uint64_t turns;
     size_t undoing;
     int64_t budget, budget_at;          //  Bytes that may be sent now, below 0 a debt; since when
+    int64_t calm;                       //  ... of what is not pressed
+    unsigned share;                     //  Its part of the rate, per mille
     bool pumping;
     umbp_shift_stats_t stats;
 };
@@ -67,6 +72,11 @@ umbp_shift_t *umbp_shift_new (umbp_post_t *post, umbp_store_t *store, const umbp
     self->owner = owner;
     self->fn = fn;
     self->args = *args;
+    self->share = 1000;
+    if (!args->flight_blocks)
+        self->args.flight_blocks = FLIGHTS_MAX * BATCH_MAX;
+    if (!args->flight_bytes)
+        self->args.flight_bytes = (uint64_t) FLIGHTS_MAX * BATCH_BYTES;
     snprintf (self->node, sizeof self->node, "%s", args->node);
     self->jobs = zmalloc (UMBP_SHIFT_JOBS_MAX * sizeof (job_t));
     for (uint32_t number = 0; number < UMBP_SHIFT_JOBS_MAX; number++)
@@ -253,6 +263,8 @@ static void s_on_copied (void *part, uint64_t turn, int status, const umbp_mail_
                                        ? &mail->msg->copy_ok
                                        : NULL;
     s_undo (self, flight);
+    self->stats.flying -= flight->count;
+    self->stats.flying_bytes -= flight->bytes;
     for (uint32_t index = 0; index < flight->count; index++) {
         uint32_t number = flight->jobs[index];
         int said = ok ? umbp_s8s_at (ok->statuses, index) : status < 0 ? status : UMBP_EPROTO;
@@ -270,13 +282,53 @@ static void s_on_copied (void *part, uint64_t turn, int status, const umbp_mail_
     umbp_shift_pump (self);
 }
 
+static int64_t s_added (int64_t budget, int64_t rate, int64_t ms)
+{
+    int64_t most = rate / 1000 * BURST_MS;
+    budget += rate * (ms < DEBT_MS ? ms : DEBT_MS + BURST_MS) / 1000;
+    return budget < most ? budget : most;
+}
+
 static void s_refill (umbp_shift_t *self)
 {
-    int64_t now = zclock_mono (), rate = (int64_t) self->args.budget;
-    int64_t most = rate / 1000 * BURST_MS;
-    self->budget += rate / 1000 * (now - self->budget_at);
-    self->budget = self->budget < most ? self->budget : most;
+    int64_t now = zclock_mono (), rate = (int64_t) self->args.budget, ms = now - self->budget_at;
+    if (ms < REFILL_MS)
+        return;                         //  Too little: it would be rounded away
+    self->budget = s_added (self->budget, rate, ms);
+    self->calm = s_added (self->calm, rate * self->share / 1000, ms);
     self->budget_at = now;
+}
+
+void umbp_shift_set_share (umbp_shift_t *self, unsigned share)
+{
+    s_refill (self);
+    self->share = share;
+}
+
+bool umbp_shift_in_debt (umbp_shift_t *self)
+{
+    s_refill (self);
+    return self->args.budget && self->budget < 0;
+}
+
+static void s_pay (umbp_shift_t *self, bool calm, int64_t bytes)
+{
+    int64_t least = -((int64_t) self->args.budget / 1000 * DEBT_MS);
+    self->budget = self->budget - bytes > least ? self->budget - bytes : least;
+    self->calm -= calm ? bytes : 0;
+}
+
+//  Whether one more block may be on its way, beside those of the batch that is filled
+static bool s_may_fly (const umbp_shift_t *self, bool calm, uint32_t count, uint64_t bytes,
+                       uint32_t size)
+{
+    uint64_t blocks = self->args.flight_blocks, most = self->args.flight_bytes;
+    if (calm && self->args.to > self->args.from) {   //  The rest is for what presses
+        blocks -= blocks / 4;
+        most -= most / 4;
+    }
+    uint64_t flying = self->stats.flying + count, flying_bytes = self->stats.flying_bytes + bytes;
+    return flying == 0 || (flying < blocks && flying_bytes + size <= most);
 }
 
 //  Blocks for a batch, the pressing ones first. One whose block left meanwhile ends here.
@@ -290,23 +342,36 @@ static uint32_t s_fill (umbp_shift_t *self, flight_t *flight)
                && self->waiting[why].again_at <= now) {
             uint32_t number = self->waiting[why].head;
             const job_t *job = &self->jobs[number];
-            bool live = s_is_live (self, job);
+            bool live = s_is_live (self, job), calm = job->why == UMBP_SHIFT_COPY;
             uint32_t size = live ? s_block (self, job)->size : 0;
             if (bytes && bytes + size > BATCH_BYTES)
-                return flight->count;
-            if (live && job->why == UMBP_SHIFT_COPY && self->args.budget && self->budget <= 0)
+                break;
+            if (live && calm && self->args.budget && (self->budget <= 0 || self->calm <= 0))
+                break;
+            if (live && !s_may_fly (self, calm, flight->count, bytes, size))
                 break;
             s_pop (self, (umbp_shift_why_t) why);
             if (!live) {
                 s_end (self, number, UMBP_ENOENT);
                 continue;
             }
-            self->budget -= job->why == UMBP_SHIFT_COPY ? size : 0;
+            s_pay (self, calm, size);
             bytes += size;
             flight->removed[flight->count] = false;
             flight->jobs[flight->count++] = number;
         }
+    flight->bytes = bytes;
     return flight->count;
+}
+
+static void s_fly (umbp_shift_t *self, const flight_t *flight)
+{
+    umbp_shift_stats_t *stats = &self->stats;
+    stats->flying += flight->count;
+    stats->flying_bytes += flight->bytes;
+    stats->most = stats->flying > stats->most ? stats->flying : stats->most;
+    stats->most_bytes =
+        stats->flying_bytes > stats->most_bytes ? stats->flying_bytes : stats->most_bytes;
 }
 
 static int s_send (umbp_shift_t *self, flight_t *flight)
@@ -342,8 +407,10 @@ void umbp_shift_pump (umbp_shift_t *self)
         if (flight->turn || s_fill (self, flight) == 0)
             continue;
         int rc = s_send (self, flight);
-        if (rc == 0)
+        if (rc == 0) {
+            s_fly (self, flight);
             continue;
+        }
         for (uint32_t job = 0; job < flight->count; job++)
             s_end (self, flight->jobs[job], rc);
         freen (flight->keys);

@@ -6,6 +6,10 @@
 //  for those that are not pressed (a token bucket, J. Turner, "New Directions in Communications", IEEE Communications
 //  Magazine 24(10), 1986). A block is shifted by one job at a time.
 //
+//  What presses is bound by no budget, but counts: what is not pressed waits until that is made up for, a second's worth at
+//  most, and has a share of the budget that its owner sets. Blocks and bytes on their way are bounded, and of a way
+//  down a quarter of that is kept for what presses.
+//
 //  A value of its tier manager's thread. What it asks runs over the manager's post.
 #ifndef UMBP_SHIFT_H
 #define UMBP_SHIFT_H
@@ -39,6 +43,8 @@ typedef struct {
     const char *node;                   //  Ours
     unsigned from, to;                  //  Tiers, from is ours
     uint64_t budget;                    //  Bytes a second; 0: no bound
+    uint32_t flight_blocks;             //  On their way at a time; 0: as many as four batches have
+    uint64_t flight_bytes;              //  ... and their bytes, unless it is one block; 0: the same
 } umbp_shift_args_t;
 
 //  The store is borrowed
@@ -52,6 +58,12 @@ bool umbp_shift_add (umbp_shift_t *self, umbp_shift_why_t why, uint32_t item);
 
 //  Jobs of one reason that have not ended
 size_t umbp_shift_open (const umbp_shift_t *self, umbp_shift_why_t why);
+
+//  So much of the budget may be used by what is not pressed, per mille
+void umbp_shift_set_share (umbp_shift_t *self, unsigned share);
+
+//  Whether more went than the budget allows
+bool umbp_shift_in_debt (umbp_shift_t *self);
 
 //  Go on; call after adding, and every few milliseconds
 void umbp_shift_pump (umbp_shift_t *self);
@@ -68,6 +80,8 @@ typedef struct {
     uint64_t failures;                  //  Neither, and not for want of room
     uint64_t full;                      //  For want of room
     uint64_t undone;                    //  Copies of what was removed while they were made
+    uint64_t flying, flying_bytes;      //  On their way now
+    uint64_t most, most_bytes;          //  ... at any time
 } umbp_shift_stats_t;
 
 umbp_shift_stats_t umbp_shift_stats (const umbp_shift_t *self);

@@ -132,6 +132,7 @@ static void s_on_depot (void *owner, const umbp_depot_word_t *word)
                     self->args.name, umbp_store_block (self->store, word->item)->size,
                     umbp_strerror (word->status));
     if (live && word->what == UMBP_DEPOT_LEFT && word->status == 0) {
+        umbp_manager_left_disk (self, word->item);
         umbp_manager_evict (self, word->item);
     } else if (live && lost) {
         umbp_manager_drop (self, word->item);

@@ -48,6 +48,7 @@ typedef struct {
     uint64_t session;                   //  Of a slot: who may write
     uint64_t place;                     //  In the depot; UMBP_STORE_NOWHERE: not there yet, or there is none
     int64_t expires;                    //  Of a slot
+    int64_t since;                      //  Milliseconds: when it became live; 0: before we started
     uint32_t size;
     uint32_t holds;
     uint32_t next;                      //  In the bucket of its key, or in the free list
@@ -64,6 +65,8 @@ typedef struct {
     bool used;                          //  Since umbp_store_is_used was asked last
     uint8_t hint;                       //  umbp_policy_hint_t
     bool copy;                          //  Made of a block that another node had, and may have still
+    bool brought;                       //  The migrator brought it
+    bool again;                         //  It was known from before, see admit.h
 } umbp_block_t;
 
 typedef struct umbp_store umbp_store_t;

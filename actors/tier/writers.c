@@ -363,6 +363,7 @@ static void s_announce (umbp_manager_t *self, umbp_waiter_t *waiter, uint32_t in
         s_want (waiter, index, item, replicas);
     if (audience.shards == 0 && !self->depot)
         s_spread (self, waiter, index, tag);
+    umbp_manager_came (self, item, &waiter->origin, waiter->keep);
     umbp_manager_write_through (self, item);
     self->puts++;
     self->put_bytes += umbp_store_block (self->store, item)->size;

@@ -51,6 +51,24 @@ static void test_drains_to_the_low_mark (void)
     umbp_evict_plan_destroy (&plan);
 }
 
+//  A disk has a mark of its own, the other tiers keep theirs
+static void test_low_of_a_tier (void)
+{
+    umbp_evict_plan_t *plan = umbp_evict_plan_new (90, 70);
+    CU_ASSERT_EQUAL (umbp_evict_plan_set_low (plan, UMBP_TIER_NVME, 90), UMBP_EINVAL);
+    CU_ASSERT_EQUAL (umbp_evict_plan_set_low (plan, UMBP_TIER_NVME, 0), UMBP_EINVAL);
+    CU_ASSERT_EQUAL (umbp_evict_plan_set_low (plan, 0, 80), UMBP_EINVAL);
+    CU_ASSERT_EQUAL (umbp_evict_plan_set_low (plan, UMBP_TIERS, 80), UMBP_EINVAL);
+    CU_ASSERT_EQUAL (umbp_evict_plan_set_low (plan, UMBP_TIER_NVME, 88), 0);
+    umbp_evict_plan_pressure (plan, UMBP_TIER_NVME, 1000, 901, 0, 0);
+    umbp_evict_plan_pressure (plan, DRAM, 1000, 901, 0, 0);
+    CU_ASSERT_EQUAL (umbp_evict_plan_step (plan, UMBP_TIER_NVME, 0), 21);
+    CU_ASSERT_EQUAL (umbp_evict_plan_step (plan, DRAM, 0), 201);
+    CU_ASSERT_EQUAL (umbp_evict_plan_excess (plan, UMBP_TIER_NVME), 21);
+    CU_ASSERT_EQUAL (umbp_evict_plan_freed (plan, UMBP_TIER_NVME, 21, 1, 0), UMBP_EVICT_DONE);
+    umbp_evict_plan_destroy (&plan);
+}
+
 static void test_failed_reservations (void)
 {
     umbp_evict_plan_t *plan = umbp_evict_plan_new (100, 70);
@@ -209,7 +227,7 @@ typedef struct {
 static void s_open (stage_t *self, const char *instance)
 {
     umbp_home_t home;
-    umbp_eviction_args_t args = { home_of (&home, instance, "a"), 90, 70 };
+    umbp_eviction_args_t args = { home_of (&home, instance, "a"), 90, 70, 0 };
     asked_start (&self->tier, instance, "tier:dram");
     self->actor = umbp_eviction_new (&args);
     CU_ASSERT_FATAL (self->actor != NULL);
@@ -455,9 +473,11 @@ static void test_too_many_clients (void)
 static void test_cannot_start (void)
 {
     umbp_home_t home;
-    umbp_eviction_args_t args = { home_of (&home, "evict-7", "a"), 70, 90 };
+    umbp_eviction_args_t args = { home_of (&home, "evict-7", "a"), 70, 90, 0 };
     CU_ASSERT_PTR_NULL (umbp_eviction_new (&args));
-    args = (umbp_eviction_args_t) { &home, 0, 0 };   //  The defaults
+    args = (umbp_eviction_args_t) { &home, 90, 70, 90 };
+    CU_ASSERT_PTR_NULL (umbp_eviction_new (&args));
+    args = (umbp_eviction_args_t) { &home, 0, 0, 0 };   //  The defaults
     zactor_t *actor = umbp_eviction_new (&args);
     CU_ASSERT_PTR_NOT_NULL (actor);
     CU_ASSERT_PTR_NULL (umbp_eviction_new (&args));
@@ -490,7 +510,7 @@ static int s_store (asker_t *tier, size_t number)
 static void test_with_a_tier (void)
 {
     umbp_home_t home;
-    umbp_eviction_args_t args = { home_of (&home, "evict-8", "a"), 90, 70 };
+    umbp_eviction_args_t args = { home_of (&home, "evict-8", "a"), 90, 70, 0 };
     zactor_t *eviction = umbp_eviction_new (&args),
              *manager = real_tier_new (&home, TIER_BYTES, 90);
     CU_ASSERT_FATAL (eviction && manager);
@@ -530,6 +550,7 @@ int main (void)
     CU_pSuite suite = CU_add_suite ("eviction", NULL, NULL);
     CU_ADD_TEST (suite, test_marks);
     CU_ADD_TEST (suite, test_drains_to_the_low_mark);
+    CU_ADD_TEST (suite, test_low_of_a_tier);
     CU_ADD_TEST (suite, test_failed_reservations);
     CU_ADD_TEST (suite, test_room_comes_back);
     CU_ADD_TEST (suite, test_room_comes_back_in_a_round);
