@@ -15,7 +15,8 @@ typedef struct {
                                         //  unless a single block is larger; 0: 64 MiB
     const umbp_verbs_api_t *rdma_api;   //  To read by RDMA where the other node serves that
     umbp_verbs_t *rdma;                 //  Owned from now on, in any case; NULL: over tcp alone
-    const umbp_here_t *here;            //  Bulk servers of the tiers of this node, which end after the migrator;
+    const umbp_here_t
+        *here; //  Bulk servers of the tiers of this node, which end after the migrator;
     size_t here_count;                  //  copied. Between them blocks move without a socket
 } umbp_migrator_args_t;
 

@@ -206,8 +206,8 @@ static umbp_bench_probe_t s_through_ours (void *arg)
     umbp_talk_destroy (&talk);
     s_remove (self, WRITE_RUN + self->runs++);
     if (!put_ns || ended < before + ROUND || failed > failed_before) {
-        fprintf (stderr, "umbp-bench: of %d blocks the copies of %d ended, %d of these failed\n", ROUND,
-                 (int) (ended - before), (int) (failed - failed_before));
+        fprintf (stderr, "umbp-bench: of %d blocks the copies of %d ended, %d of these failed\n",
+                 ROUND, (int) (ended - before), (int) (failed - failed_before));
         return s_failed ("not all blocks were written through");
     }
     return probe;
@@ -299,11 +299,12 @@ static bool s_start (self_t *self, const char *directory, uint64_t samples)
     snprintf (self->folder, sizeof self->folder, "%s/umbp-bench-%d.d", directory, pid);
     snprintf (self->file, sizeof self->file, "%s/umbp-bench-%d.fio", directory, pid);
     self->uring = s_has_uring ();
-    snprintf (self->flags, sizeof self->flags,
-              "--dram-capacity 1GiB --dram-region 1GiB --nvme-directories %s --nvme-capacity %zuGiB "
-              "--nvme-staging 160MiB --nvme-up-rate 1 --nvme-down-rate 0 --nvme-write through "
-              "--nvme-engine %s",
-              self->folder, (size_t) gib, self->uring ? "io_uring" : "posix");
+    snprintf (
+        self->flags, sizeof self->flags,
+        "--dram-capacity 1GiB --dram-region 1GiB --nvme-directories %s --nvme-capacity %zuGiB "
+        "--nvme-staging 160MiB --nvme-up-rate 1 --nvme-down-rate 0 --nvme-write through "
+        "--nvme-engine %s",
+        self->folder, (size_t) gib, self->uring ? "io_uring" : "posix");
     self->room = aligned_alloc (4096, BATCH * BLOCK);
     return self->room && umbp_bench_cluster_start (&self->cluster, 1, first) == 0
            && umbp_bench_cluster_add (&self->cluster, self->flags) == 0 && s_await_two (self)
@@ -342,13 +343,15 @@ static bool s_restart (self_t *self, double *gib, double *ready_s, double *found
     umbp_close (&self->pool);
     umbp_options_t how = { .endpoints = self->cluster.nodes[0].endpoint, .timeout_ms = TIMEOUT_MS };
     umbp_t *other = umbp_connect (&how, &err);
-    fine = fine && other && umbp_bench_end_process (self->cluster.nodes[1].pid, SIGTERM, STOP_MS) == 0;
+    fine =
+        fine && other && umbp_bench_end_process (self->cluster.nodes[1].pid, SIGTERM, STOP_MS) == 0;
     self->cluster.count = 1;
     uint64_t start_ns = umbp_bench_now_ns ();
     fine = fine && umbp_bench_cluster_add (&self->cluster, self->flags) == 0;
     *ready_s = (double) (umbp_bench_now_ns () - start_ns) / 1e9;
     size_t found = 0;
-    while (fine && found < ROUND && umbp_bench_now_ns () - start_ns < (uint64_t) TIMEOUT_MS * 1000000)
+    while (fine && found < ROUND
+           && umbp_bench_now_ns () - start_ns < (uint64_t) TIMEOUT_MS * 1000000)
         found = s_find (other);
     *found_s = (double) (umbp_bench_now_ns () - start_ns) / 1e9;
     umbp_close (&other);
@@ -361,7 +364,8 @@ static void s_restart_rows (self_t *self, umbp_bench_suite_t *suite)
     if (!umbp_bench_suite_wants_any (suite, s_facts, FACTS))
         return;
     if (!s_restart (self, &facts[0], &facts[1], &facts[2])) {
-        umbp_bench_suite_miss (suite, s_facts[1].name, "the node did not come back with its blocks");
+        umbp_bench_suite_miss (suite, s_facts[1].name,
+                               "the node did not come back with its blocks");
         return;
     }
     for (size_t index = 0; index < FACTS; index++)

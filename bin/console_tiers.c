@@ -84,7 +84,7 @@ int umbp_console_tiers (umbp_console_t *self, int argc, char **argv)
         { "HITS", "hits", UMBP_VIEW_COUNT },
         { "DOWN", "moved_down_bytes", UMBP_VIEW_BYTES },
         { "UP", "moved_up_bytes", UMBP_VIEW_BYTES },
-        { "LOST", "evicted_without_copy", UMBP_VIEW_COUNT },
+        { "UNSAVED", "evicted_without_copy", UMBP_VIEW_COUNT },
     };
     (void) argc;
     (void) argv;
@@ -120,7 +120,8 @@ static const json_t *s_before (const json_t *earlier, const json_t *row)
     json_array_foreach (json_object_get (earlier, "tiers"), index, old)
     {
         size_t at = 0;
-        while (at < 3 && json_equal (json_object_get (row, same[at]), json_object_get (old, same[at])))
+        while (at < 3
+               && json_equal (json_object_get (row, same[at]), json_object_get (old, same[at])))
             at++;
         if (at == 3)
             return old;
@@ -140,8 +141,8 @@ void umbp_cluster_tier_rates (json_t *doc, const json_t *earlier, double seconds
     json_int_t all = 0;
     size_t index;
     json_t *row;
-    json_array_foreach (json_object_get (doc, "tiers"), index, row)
-        all += s_more (row, s_before (earlier, row), "hits");
+    json_array_foreach (json_object_get (doc, "tiers"), index, row) all +=
+        s_more (row, s_before (earlier, row), "hits");
     json_array_foreach (json_object_get (doc, "tiers"), index, row)
     {
         const json_t *before = s_before (earlier, row);

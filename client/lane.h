@@ -16,7 +16,8 @@
 #include "cluster/bulk/tcp_client.h"
 #include "proto/message.h"
 
-#define UMBP_SHARED_ACTOR "tier:dram"   //  The tier manager whose board is read, and that is asked first
+#define UMBP_SHARED_ACTOR                                                                          \
+    "tier:dram" //  The tier manager whose board is read, and that is asked first
 #define UMBP_DOORS_MAX 64
 #define UMBP_BULKS_MAX 64
 #define UMBP_QUESTIONS_MAX (UMBP_NODES_MAX + 8)
