@@ -80,7 +80,8 @@ void umbp_depot_tick (umbp_depot_t *self, int64_t now_ms);           //  Every f
 
 typedef struct {
     umbp_log_stats_t log;
-    uint64_t fetches, shared;           //  Blocks read; of these, asked for again while they were on their way
+    uint64_t fetches,
+        shared; //  Blocks read; of these, asked for again while they were on their way
     uint64_t rotten;                    //  Read, and not what they were
     uint64_t failed;                    //  Not written, or not read
     uint64_t jobs;                      //  Blocks on their way

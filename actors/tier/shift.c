@@ -108,7 +108,8 @@ static const umbp_block_t *s_block (const umbp_shift_t *self, const job_t *job)
 
 static bool s_is_live (const umbp_shift_t *self, const job_t *job)
 {
-    return s_block (self, job)->state == UMBP_BLOCK_LIVE && s_block (self, job)->token == job->token;
+    return s_block (self, job)->state == UMBP_BLOCK_LIVE
+           && s_block (self, job)->token == job->token;
 }
 
 static void s_push (umbp_shift_t *self, uint32_t number)
@@ -312,10 +313,12 @@ static int s_send (umbp_shift_t *self, flight_t *flight)
 {
     uint32_t bytes = 0;
     for (uint32_t index = 0; index < flight->count; index++)
-        bytes += flight->key_sizes[index] = s_block (self, &self->jobs[flight->jobs[index]])->key_size;
+        bytes += flight->key_sizes[index] =
+            s_block (self, &self->jobs[flight->jobs[index]])->key_size;
     uint8_t *to = flight->keys = zmalloc (bytes);
     for (uint32_t index = 0; index < flight->count; to += flight->key_sizes[index++])
-        memcpy (to, s_block (self, &self->jobs[flight->jobs[index]])->key, flight->key_sizes[index]);
+        memcpy (to, s_block (self, &self->jobs[flight->jobs[index]])->key,
+                flight->key_sizes[index]);
     umbp_msg_t msg;
     umbp_msg_init (&msg, UMBP_MSG_copy, 0);
     msg.copy.keys = (umbp_column_t) { flight->keys, flight->key_sizes, bytes, flight->count };

@@ -183,7 +183,7 @@ void umbp_manager_make_depot (umbp_manager_t *self)
     umbp_piece_t *regions = zmalloc (self->args.region_count * sizeof *regions);
     for (size_t index = 0; index < self->args.region_count; index++)
         regions[index] = (umbp_piece_t) { umbp_region_base (self->args.regions[index]),
-                                          umbp_region_bytes (self->args.regions[index]) };
+                                         umbp_region_bytes (self->args.regions[index]) };
     umbp_depot_args_t args = { .store = self->store,
                                .regions = regions, .region_count = self->args.region_count,
                                .owner = self, .fn = s_on_depot };

@@ -55,8 +55,9 @@ static void s_yield (umbp_manager_t *self, int64_t now)
             umbp_store_counts_t after = umbp_store_counts (self->store);
             if (yield->bytes == 0 && before.live != after.live) {
                 transit->alone_until = now + ALONE_MS;
-                zsys_warning ("%s: the tier below took nothing in %d ms: blocks leave without a copy for %d s",
-                              self->args.name, YIELD_MS, ALONE_MS / 1000);
+                zsys_warning (
+                    "%s: the tier below took nothing in %d ms: blocks leave without a copy for %d s",
+                    self->args.name, YIELD_MS, ALONE_MS / 1000);
             }
             yield->bytes += before.used_bytes - after.used_bytes;
             yield->blocks += before.live - after.live;

@@ -150,8 +150,8 @@ static size_t s_batch (batch_t *batch, const char *name, size_t first, size_t en
     size_t count = end - first < BATCH ? end - first : BATCH;
     for (size_t index = 0; index < count; index++) {
         snprintf (batch->keys[index], sizeof batch->keys[index], "%s-%zu", name, first + index);
-        batch->items[index] = (umbp_item_t){ .key = { batch->keys[index],
-                                                      strlen (batch->keys[index]) },
+        batch->items[index] =
+            (umbp_item_t){ .key = { batch->keys[index], strlen (batch->keys[index]) },
                                              .data = batch->bytes + index * BLOCK, .size = BLOCK };
     }
     return count;
