@@ -239,6 +239,7 @@ typedef struct {
 typedef struct {
     json_t *rows;
     const counter_t *counters;          //  Which; ends with a NULL
+    bool optional;                      //  Nodes of older versions have no such actor
 } gather_t;
 
 static void s_gather (void *arg, size_t index, int status, const umbp_msg_t *answer)
@@ -246,7 +247,8 @@ static void s_gather (void *arg, size_t index, int status, const umbp_msg_t *ans
     gather_t *gather = arg;
     json_t *row = json_array_get (gather->rows, index);
     if (status < 0) {
-        json_object_set_new (row, "silent", json_true ());
+        if (!gather->optional)
+            json_object_set_new (row, "silent", json_true ());
         return;
     }
     size_t offset = 0;
@@ -332,12 +334,14 @@ json_t *umbp_cluster_document (umbp_console_t *self, int *end)
     static const counter_t of_router[] = {
         { "puts", "puts" }, { "gets", "gets" }, { "exists", "exists" }, { NULL, NULL },
     };
+    static const counter_t of_pressure[] = { { "level", "pressure" }, { NULL, NULL } };
     umbp_topology_t *topology = umbp_console_topology (self, end);
     if (!topology)
         return NULL;
     json_t *rows = s_members (topology);
-    s_gather_all (self, topology, "index", &(gather_t) { rows, of_index });
-    s_gather_all (self, topology, "router", &(gather_t) { rows, of_router });
+    s_gather_all (self, topology, "index", &(gather_t) { rows, of_index, false });
+    s_gather_all (self, topology, "router", &(gather_t) { rows, of_router, false });
+    s_gather_all (self, topology, "pressure", &(gather_t) { rows, of_pressure, true });
     json_t *doc = s_totals (self, topology, rows);
     umbp_topology_destroy (&topology);
     return doc;
@@ -429,6 +433,7 @@ void umbp_cluster_show (const umbp_console_t *self, FILE *out, const json_t *doc
         { "TOTAL", "total_bytes", UMBP_VIEW_BYTES }, { "FULL", "used_percent", UMBP_VIEW_PERCENT },
         { "", "used_percent", UMBP_VIEW_BAR }, { "BLOCKS", "blocks", UMBP_VIEW_COUNT },
         { "INDEX", "index_entries", UMBP_VIEW_COUNT },
+        { "PRESSURE", "pressure", UMBP_VIEW_COUNT },
     };
     static const umbp_view_column_t live[] = {
         { "NODE", "node", UMBP_VIEW_TEXT }, { "STATE", "state", UMBP_VIEW_STATE },
@@ -437,6 +442,7 @@ void umbp_cluster_show (const umbp_console_t *self, FILE *out, const json_t *doc
         { "TOTAL", "total_bytes", UMBP_VIEW_BYTES }, { "FULL", "used_percent", UMBP_VIEW_PERCENT },
         { "", "used_percent", UMBP_VIEW_BAR }, { "BLOCKS", "blocks", UMBP_VIEW_COUNT },
         { "INDEX", "index_entries", UMBP_VIEW_COUNT }, { "SILENT", "silent_ms", UMBP_VIEW_MS },
+        { "PRESSURE", "pressure", UMBP_VIEW_COUNT },
     };
     const json_t *members = json_object_get (doc, "members");
     bool rates = json_object_get (json_array_get (members, 0), "puts_per_s") != NULL;
