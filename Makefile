@@ -277,8 +277,9 @@ check-cluster:                              #  all tests of several nodes, the l
 	@mkdir -p $(B)/test
 	@rm -f $(B)/test/*.status
 	@eval "$$RUN_TEST"; \
-	for way in seeds gossip beacon; do \
-	    ARGS="--discovery $$way" run_test chaos_$$way 1200 $(BESIDE); done & beside=$$!; \
+	{ for way in seeds gossip beacon; do \
+	    ARGS="--discovery $$way" run_test chaos_$$way 1200 $(BESIDE); done; \
+	    ARGS=--disks run_test chaos_disks 1200 $(BESIDE); } & beside=$$!; \
 	trap 'pkill -P $$beside' EXIT; \
 	for script in $(filter-out $(BESIDE),$(filter test/cluster/%,$(SCRIPTS))); do \
 	    name=$${script#test/}; name=$${name%.sh}; run_test $${name//\//_} 900 $$script; done; \

@@ -62,7 +62,8 @@ static bool s_has_tier (const umbp_lane_t *lane, const char *node, unsigned tier
     const umbp_topology_t *topology = lane->cluster->topology;
     int member = umbp_topology_find (topology, umbp_text (node));
     return tier == UMBP_TIER_DRAM
-           || (member >= 0 && umbp_topology_member (topology, (size_t) member)->tiers[tier].total > 0);
+           || (member >= 0
+               && umbp_topology_member (topology, (size_t) member)->tiers[tier].total > 0);
 }
 
 //  Ask one tier of all, then hear them. Returns 0, or the last error; who did not answer well is noted again.

@@ -111,7 +111,8 @@ UMBP_EXPORT int umbp_exists (umbp_t *self, const char *key);
 
 //  Returns 0 when it is gone everywhere, UMBP_ENOENT if there was none. The index forgets it a moment
 //  later, so exists may still say 1 until then. A node that nobody could reach at the time, and that
-//  was not counted as a member any more, comes back with its copy.
+//  was not counted as a member any more, comes back with its copy. UMBP_ETIMEDOUT: it is gone, but a disk did not say in
+//  time that it will be after a crash.
 UMBP_EXPORT int umbp_remove (umbp_t *self, const char *key);
 
 //  ------------------------------------------------------------------------------------------------
@@ -343,7 +344,7 @@ UMBP_EXPORT int umbp_kv_hits (umbp_t *self, const umbp_key_t *hashes, size_t cou
 //  ------------------------------------------------------------------------------------------------
 //  The rest
 
-//  Wait until everything that was put with nowait can be seen by all. Returns 0 or an error, after
+//  Wait until everything that was put with nowait can be seen by all, and is on disk if it was to go there. Returns 0 or an error, after
 //  which another flush waits for the same again.
 UMBP_EXPORT int umbp_flush (umbp_t *self, uint32_t timeout_ms);
 

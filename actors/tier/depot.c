@@ -150,7 +150,8 @@ static uint32_t s_job_new (umbp_depot_t *self, job_kind_t kind, uint32_t item, u
     if (job == NONE)
         return NONE;
     self->free_head = self->jobs[job].next;
-    self->jobs[job] = (job_t){ .tag = tag, .expires = umbp_clock_ms () + UMBP_DEPOT_WAIT_MS,
+    self->jobs[job] = (job_t){ .tag = tag,
+                               .expires = umbp_clock_ms () + UMBP_DEPOT_WAIT_MS,
                                .item = item, .next = NONE, .kind = kind };
     if (kind == SAVE)
         s_link (self, job);

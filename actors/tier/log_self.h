@@ -299,7 +299,8 @@ bool umbp_log_pack_move (umbp_log_t *self, umbp_log_drive_t *drive, const umbp_l
                          const uint8_t *data, uint32_t record);
 void umbp_log_bury (umbp_log_t *self, uint32_t segment, uint32_t place8);   //  A tombstone for that
 void umbp_log_bury_of (umbp_log_t *self, uint32_t segment, uint32_t place8, uint64_t era);
-uint64_t umbp_log_era (umbp_log_t *self, const umbp_log_slot_t *slot);   //  When a record was removed, or now
+uint64_t umbp_log_era (umbp_log_t *self,
+                       const umbp_log_slot_t *slot); //  When a record was removed, or now
 void umbp_log_flush (umbp_log_t *self);                 //  Of new blocks, if nothing is gained by waiting
 void umbp_log_flush_inner (umbp_log_t *self, umbp_log_drive_t *drive);
 void umbp_log_flush_tombs (umbp_log_t *self, umbp_log_drive_t *drive);

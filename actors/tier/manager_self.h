@@ -194,7 +194,6 @@ bool umbp_manager_attached (const umbp_manager_t *self, uint64_t session);
 void umbp_manager_press (umbp_manager_t *self, uint64_t need);
 bool umbp_manager_add_extents (umbp_manager_t *self, const umbp_block_t *block, size_t index);
 void umbp_manager_drop (umbp_manager_t *self, uint32_t item);
-void umbp_manager_resume (umbp_manager_t *self, int64_t now);
 void umbp_manager_sink (umbp_manager_t *self, uint32_t item);
 void umbp_manager_evict (umbp_manager_t *self, uint32_t item);
 //  The key with which a session reads and writes over tcp, in our room: none if it maps our memory
@@ -215,6 +214,12 @@ void umbp_manager_on_copies (umbp_manager_t *self, const umbp_spread_end_t *end)
 void umbp_manager_free_waiter (umbp_waiter_t *waiter);
 
 void umbp_manager_saved (umbp_manager_t *self, const umbp_depot_word_t *word);
+
+//  pauses.c
+//  Answer at once, or when that is right. wait_ms: the disk, and copies that are undone, have three quarters of it;
+//  after that what was dropped is answered UMBP_ETIMEDOUT
+void umbp_manager_pause (umbp_manager_t *self, umbp_pause_t pause, int64_t wait_ms);
+void umbp_manager_resume (umbp_manager_t *self, int64_t now);        //  Those that are right by now, or late
 
 //  landlord.c
 //  What a request may touch: all, or what one tenant has

@@ -66,7 +66,6 @@ static void s_drop (void *owner, uint32_t item)
 {
     umbp_manager_t *self = owner;
     s_note_block (self, UMBP_EVENT_EVICT, item);
-    self->evicted++;
     umbp_manager_evict (self, item);
 }
 

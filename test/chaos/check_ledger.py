@@ -28,13 +28,14 @@ class Cluster:
 class Judge (chaos.Chaos):
     """A run without hosts, whose nodes say what they are told to"""
 
-    def __init__ (self, lines, said, evicted=0, kills=None):
+    def __init__ (self, lines, said, evicted=0, kills=None, outages=()):
         self.ledger, self.cluster, self.said = Ledger (), Cluster (kills or {}), said
         self.counts, self.after, self.evictions, self.present = chaos.Counter (), {}, {}, {}
         self.left, self.begun = {"a": evicted, "b": 0}, time.monotonic ()
         with tempfile.NamedTemporaryFile ("w", suffix=".load", delete=False) as log:
             log.write ("".join (line + "\n" for line in lines))
         self.ledger.watch (log.name)
+        self.ledger.outages += outages
 
     def count_evicted (self):
         now, self.left = self.left, {"a": 0, "b": 0}
@@ -60,6 +61,13 @@ def put (key, *owners, when=1000.0, status=0):
 
 GONE = ["R 1001000 k", "D 1001001 0 k"]
 #  What, log, what nodes say, evicted at a, when nodes ended, what is wrong
+#  The same with disks: who was down from when until when, and brought it along
+RETURNS = [
+    ("removed, then its node ended, and has it again", put ("k", "a") + GONE, {"k": 0},
+     [(1001.5, 1009.0)], "was removed"),
+    ("removed while a node was down, which has it again", put ("k", "a") + GONE, {"k": 0},
+     [(1000.5, 1009.0)], None),
+]
 CASES = [
     ("it is there", put ("k", "a"), {"k": 0}, 0, {}, None),
     ("lost", put ("k", "a"), {}, 0, {}, "is lost"),
@@ -93,8 +101,10 @@ CASES = [
 
 def main ():
     wrong = 0
-    for what, lines, said, evicted, kills, expected in CASES:
-        judge = Judge (lines, said, evicted, kills)
+    cases = [case + ((),) for case in CASES]
+    cases += [case[:3] + (0, {}, case[4], case[3]) for case in RETURNS]
+    for what, lines, said, evicted, kills, expected, outages in cases:
+        judge = Judge (lines, said, evicted, kills, outages)
         try:
             judge.verify ()
             found = None

@@ -45,7 +45,9 @@ static void s_start (depot_t *self)
     self->store = umbp_store_new (PAGE, &pages, 1, 1);
     umbp_store_set_depot (self->store, umbp_depot_room (log));
     umbp_piece_t region = { self->memory, (uint64_t) PAGE * PAGES };
-    umbp_depot_args_t args = { .store = self->store, .regions = &region, .region_count = 1,
+    umbp_depot_args_t args = { .store = self->store,
+                               .regions = &region,
+                               .region_count = 1,
                                .owner = self, .fn = s_on_word };
     self->depot = umbp_depot_new (&args, &log, 1);
 }
@@ -59,7 +61,9 @@ static void s_end (depot_t *self)
 static void s_new (depot_t *self, uint64_t capacity)
 {
     memset (self, 0, sizeof *self);
-    self->how = (test_log_how_t) { .engine = "posix", .directories = 1, .capacity = capacity,
+    self->how = (test_log_how_t){ .engine = "posix",
+                                  .directories = 1,
+                                  .capacity = capacity,
                                    .segment_bytes = MIB };
     self->memory = test_log_memory ((size_t) PAGE * PAGES);
     test_log_folder (self->folder, sizeof self->folder);
@@ -83,7 +87,8 @@ static void s_work (depot_t *self)
 static uint32_t s_save (depot_t *self, unsigned number)
 {
     uint32_t item = UMBP_STORE_NONE;
-    CU_ASSERT_FATAL (umbp_store_reserve (self->store, &number, sizeof number, BLOCK, 0, &item) == 0);
+    CU_ASSERT_FATAL (umbp_store_reserve (self->store, &number, sizeof number, BLOCK, 0, &item)
+                     == 0);
     const umbp_block_t *block = umbp_store_block (self->store, item);
     uint8_t *bytes = self->memory + (size_t) block->extents[0].page * PAGE;
     CU_ASSERT_FATAL (block->extent_count == 1);
