@@ -289,8 +289,8 @@ static size_t s_watch (const storm_t *self, const char *tier, const char *way)
         usleep (5000);                  //  Readers have the cores, not we who look
     }
     CU_ASSERT (left == 0);
-    strcat (blocks, "_most");
-    strcat (bytes, "_most");
+    snprintf (blocks, sizeof blocks, "%s_blocks_most", way);
+    snprintf (bytes, sizeof bytes, "%s_bytes_most", way);
     uint64_t most = s_gauge (self, tier, blocks), most_bytes = s_gauge (self, tier, bytes);
     printf ("\n    %s: seen %zu times, at most %llu blocks of %d, %llu bytes of %d", way, seen,
             (unsigned long long) most, CAP_BLOCKS, (unsigned long long) most_bytes, CAP_BYTES);
