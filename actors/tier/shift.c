@@ -380,6 +380,7 @@ static int s_send (umbp_shift_t *self, flight_t *flight)
     for (uint32_t index = 0; index < flight->count; index++)
         bytes += flight->key_sizes[index] =
             s_block (self, &self->jobs[flight->jobs[index]])->key_size;
+    assert (bytes > 0);                 //  A key has a byte at least
     uint8_t *to = flight->keys = zmalloc (bytes);
     for (uint32_t index = 0; index < flight->count; to += flight->key_sizes[index++])
         memcpy (to, s_block (self, &self->jobs[flight->jobs[index]])->key,

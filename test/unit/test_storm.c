@@ -289,8 +289,8 @@ static size_t s_watch (const storm_t *self, const char *tier, const char *way)
         usleep (5000);                  //  Readers have the cores, not we who look
     }
     CU_ASSERT (left == 0);
-    strcat (blocks, "_most");
-    strcat (bytes, "_most");
+    snprintf (blocks, sizeof blocks, "%s_blocks_most", way);
+    snprintf (bytes, sizeof bytes, "%s_bytes_most", way);
     uint64_t most = s_gauge (self, tier, blocks), most_bytes = s_gauge (self, tier, bytes);
     printf ("\n    %s: seen %zu times, at most %llu blocks of %d, %llu bytes of %d", way, seen,
             (unsigned long long) most, CAP_BLOCKS, (unsigned long long) most_bytes, CAP_BYTES);
@@ -333,7 +333,7 @@ static void test_storm (void)
     __atomic_store_n (&reader.stop, true, __ATOMIC_RELEASE);
     pthread_join (thread, NULL);
     size_t lost = s_gauge (&storm, "tier:dram", "evicted_without_copy");
-    CU_ASSERT (lost > 0 || s_gauge (&storm, "tier:dram", "demoted") >= STORM - 2 * WARM);
+    CU_ASSERT (lost > 0 || s_gauge (&storm, "tier:dram", "demoted") >= STORM / 4);
     if (lost > 0) {                     //  What a slow disk did not take in a second is a miss, and said to be
         printf ("\n    the disk was too slow for %zu blocks", lost);
         CU_ASSERT (reader.missed <= reader.count);
