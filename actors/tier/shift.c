@@ -315,7 +315,7 @@ static int s_send (umbp_shift_t *self, flight_t *flight)
     for (uint32_t index = 0; index < flight->count; index++)
         bytes += flight->key_sizes[index] =
             s_block (self, &self->jobs[flight->jobs[index]])->key_size;
-    uint8_t *to = flight->keys = zmalloc (bytes + 1);     //  The analyzer does not know that keys have bytes
+    uint8_t *to = flight->keys = zmalloc (bytes + 1);     //  Never 0
     for (uint32_t index = 0; index < flight->count; to += flight->key_sizes[index++])
         memcpy (to, s_block (self, &self->jobs[flight->jobs[index]])->key,
                 flight->key_sizes[index]);
