@@ -219,7 +219,8 @@ void umbp_manager_saved (umbp_manager_t *self, const umbp_depot_word_t *word);
 //  Answer at once, or when that is right. wait_ms: the disk, and copies that are undone, have three quarters of it;
 //  after that what was dropped is answered UMBP_ETIMEDOUT
 void umbp_manager_pause (umbp_manager_t *self, umbp_pause_t pause, int64_t wait_ms);
-void umbp_manager_resume (umbp_manager_t *self, int64_t now);        //  Those that are right by now, or late
+//  Those that are right by now, or late
+void umbp_manager_resume (umbp_manager_t *self, int64_t now);
 
 //  landlord.c
 //  What a request may touch: all, or what one tenant has
