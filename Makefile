@@ -28,12 +28,13 @@ endif
 COMMON := $(wildcard proto/*.c cluster/bulk/*.c) cluster/ring.c cluster/topology.c \
           cluster/curve.c cluster/keyring.c cluster/slab.c
 CLIENT := $(wildcard client/*.c) $(COMMON)
-NODE := $(sort $(wildcard actors/*.c actors/tier/*.c cluster/*.c cluster/discovery/*.c accel/*.c) $(COMMON))
+NODE := $(sort $(wildcard actors/*.c actors/*/*.c cluster/*.c cluster/discovery/*.c accel/*.c) $(COMMON))
 MAINS := $(wildcard bin/umbp-node.c bin/umbp-console.c bin/umbp-bench.c)
 HELPERS := $(filter-out $(MAINS),$(wildcard bin/*.c))
 UNIT := $(wildcard test/unit/test_*.c)
 FUZZ := $(wildcard test/fuzz/fuzz_*.c)
 CHAOS := $(wildcard test/chaos/*.c)
+NODE += $(wildcard actors/worker/*.c)
 GUEST := $(wildcard test/guest/*.c)
 PLUGIN := $(wildcard cluster/verbs/*.c)          #  Built where libibverbs-dev is
 PROVIDERS := $(wildcard accel/providers/*.c)     #  Accelerator libraries, which load their vendor's
@@ -45,7 +46,7 @@ HEADERS := $(wildcard proto/*.h cluster/*.h cluster/*/*.h actors/*.h actors/*/*.
 SCRIPTS := $(sort $(shell find test -name '*.sh' -executable \
              \( -path 'test/cluster/*' -o -name check.sh \) 2>/dev/null))
 BESIDE := test/cluster/chaos.sh              #  Mostly waits: from the start, beside all others
-LONG := $(patsubst %,test/cluster/%.sh,churn clock heal killed oneway resync stopped)   #  In check-cluster only
+LONG := $(patsubst %,test/cluster/%.sh,churn clock heal killed oneway pressure resync stopped)   #  In check-cluster only
 
 LIBS := $(B)/lib/libumbpnode.a $(B)/lib/libumbp.a
 SHARED := $(B)/lib/libumbp.so $(B)/lib/libumbpnode.so

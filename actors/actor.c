@@ -103,14 +103,20 @@ static bool s_is_denied (const umbp_mail_t *mail)
         UMBP_MSG_topology_ok, UMBP_MSG_change, UMBP_MSG_reserve, UMBP_MSG_lease,
         UMBP_MSG_store,       UMBP_MSG_drop,   UMBP_MSG_wipe,    UMBP_MSG_pressure,
         UMBP_MSG_wipe_tenant,  UMBP_MSG_quotas, UMBP_MSG_device_split, UMBP_MSG_device_join,
-        UMBP_MSG_device_claim,
+        UMBP_MSG_device_claim, UMBP_MSG_relax,
     };
     umbp_user_t user;
     umbp_origin_user (mail->origin, &user);
     if (user.kind != UMBP_USER_CLIENT)
         return false;
     //  What concerns all tenants is not for one of them
-    if (*user.tenant && (mail->msg->type == UMBP_MSG_drain || mail->msg->type == UMBP_MSG_log))
+    if (*user.tenant
+        && (mail->msg->type == UMBP_MSG_drain || mail->msg->type == UMBP_MSG_log
+            || mail->msg->type == UMBP_MSG_suspend || mail->msg->type == UMBP_MSG_balloon))
+        return true;
+    //  Nor is what is about processes of the host
+    if (*user.tenant && mail->msg->type >= UMBP_MSG_workers
+        && mail->msg->type <= UMBP_MSG_worker_events)
         return true;
     for (size_t index = 0; index < sizeof types / sizeof *types; index++)
         if (types[index] == mail->msg->type)

@@ -127,10 +127,12 @@ static bool s_tell_quotas (self_t *self, const umbp_quotas_t *quotas)
     uint8_t names[UMBP_TENANTS_MAX * UMBP_NAME_MAX];
     uint16_t sizes[UMBP_TENANTS_MAX];
     uint64_t limits[UMBP_TENANTS_MAX];
+    uint8_t qos[UMBP_TENANTS_MAX];
     umbp_column_t column = { names, sizes, 0, 0 };
     const char *name;
     while ((name = umbp_quotas_at (quotas, column.count, UMBP_TIER_DRAM, &limits[column.count]))) {
         size_t size = strlen (name);
+        qos[column.count] = (uint8_t) umbp_quotas_qos (quotas, umbp_text (name));
         memcpy (names + column.size, name, size);
         column.size += (uint32_t) size;
         sizes[column.count++] = (uint16_t) size;
@@ -139,6 +141,7 @@ static bool s_tell_quotas (self_t *self, const umbp_quotas_t *quotas)
     }
     msg.quotas.names = column;
     msg.quotas.limits = (umbp_u64s_t) { limits, column.count };
+    msg.quotas.qos = (umbp_u8s_t) { qos, column.count };
     return umbp_post_tell (self->post, "tier:dram", NULL, &msg) == 0;
 }
 

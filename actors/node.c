@@ -19,9 +19,11 @@
 #include "actors/kv_table.h"
 #include "actors/migrator.h"
 #include "actors/node_options.h"
+#include "actors/pressure.h"
 #include "actors/registry.h"
 #include "actors/router.h"
 #include "actors/tier/pace.h"
+#include "actors/worker.h"
 #include "cluster/bulk/host.h"
 #include "cluster/discovery/beacon.h"
 #include "cluster/discovery/gossip.h"
@@ -198,12 +200,28 @@ static void s_name_actors (umbp_node_t *self)
         self->names[index] = self->listeners[index];
     self->names[count++] = "registry";
     self->names[count++] = "device";
+    self->names[count++] = "pressure";
     if (self->gate)
         self->names[count++] = "gate";
     if (*self->options.etcd_endpoints)
         self->names[count++] = "etcd";
+    if (*self->options.worker_state_dir)
+        self->names[count++] = "worker";
     if (*self->options.gateway_listen)
         self->names[count++] = "gateway";
+}
+
+//  After the tiers that it asks. The options were checked before.
+static bool s_start_pressure (umbp_node_t *self)
+{
+    const umbp_node_options_t *o = &self->options;
+    const char *option, *why;
+    umbp_pressure_args_t args = { .home = &self->home,
+                                  .mode = (umbp_pressure_mode_t) umbp_pressure_mode (o->pressure_mode),
+                                  .keep = o->pressure_keep, .calm_ms = o->pressure_calm_ms,
+                                  .cgroup = o->pressure_cgroup };
+    umbp_node_options_marks (o, &args.marks, &option, &why);
+    return umbp_node_add (self, umbp_pressure_new (&args));
 }
 
 static bool s_start_gateway (umbp_node_t *self)
@@ -237,6 +255,17 @@ static bool s_start_device (umbp_node_t *self)
     return umbp_node_add (self, umbp_device_actor_new (&args));
 }
 
+static bool s_start_worker (umbp_node_t *self)
+{
+    const umbp_node_options_t *o = &self->options;
+    umbp_worker_args_t args = { .home = &self->home,
+                                .folder = o->worker_state_dir,
+                                .logs = o->worker_log_dir, .policy = o->worker_isolation,
+                                .backoff_ms = o->worker_backoff_ms,
+                                .grace_ms = o->worker_grace_ms, .poll_ms = o->worker_poll_ms };
+    return !*o->worker_state_dir || umbp_node_add (self, umbp_worker_new (&args));
+}
+
 static bool s_start_actors (umbp_node_t *self, int *err)
 {
     const umbp_node_options_t *o = &self->options;
@@ -254,7 +283,9 @@ static bool s_start_actors (umbp_node_t *self, int *err)
            && umbp_node_start_tiers (self, seed, err)
            && umbp_node_add (self, umbp_extkv_new (&extkv))
            && umbp_node_add (self, umbp_router_new (&router)) && s_start_migrator (self)
-           && s_start_gateway (self) && s_start_registry (self) && s_start_discovery (self);
+           && s_start_worker (self) && s_start_pressure (self) && s_start_gateway (self)
+           && s_start_registry (self)
+           && s_start_discovery (self);
 }
 
 //  --------------------------------------------------------------------------------------------------
@@ -294,8 +325,10 @@ static bool s_start_link (umbp_node_t *self)
                               .listen = self->options.listen };
     if (streq (self->options.rdma, "auto"))
         self->rdma = s_open_rdma (self, false);
-    if (self->rdma)                     //  Else who asks for it is told at once that it is not there
-        args.actors = UMBP_LINK_ACTORS ",verbs";
+    char actors[512];                   //  Who asks for others is told at once that they are not there
+    snprintf (actors, sizeof actors, UMBP_LINK_ACTORS "%s%s", self->rdma ? ",verbs" : "",
+              *self->options.worker_state_dir ? ",worker" : "");
+    args.actors = actors;
     if (self->options.insecure)
         zsys_warning ("node: security/insecure is set: nothing is encrypted, and whoever reaches "
                       "%s can read, write and remove everything",

@@ -10,8 +10,10 @@
 #include "actors/http.h"
 #include "actors/kv_table.h"
 #include "actors/placement.h"
+#include "actors/pressure.h"
 #include "actors/tier/pace.h"
 #include "actors/tier/policy.h"
+#include "actors/worker/record.h"
 #include "cluster/endpoint.h"
 #include "cluster/quotas.h"
 #include "cluster/ring.h"
@@ -42,6 +44,13 @@ void umbp_node_options_init (umbp_node_options_t *options)
         .log_level = 2,
         .rdma = "auto", .rdma_windows = "auto",
         .device_discover_ms = 60000, .device_poll_ms = 5000,
+        .worker_isolation = "dynamic", .worker_backoff_ms = 3000, .worker_grace_ms = 5000,
+        .worker_poll_ms = 5000,
+        .pressure_mode = "observe", .pressure_tier = "85,90,95,98",
+        .pressure_tier_leave = "80,85,90,95", .pressure_some = "7.5,15",
+        .pressure_full = "-,-,5,20", .pressure_available = "10,7,4",
+        .pressure_rise_ms = 1000, .pressure_fall_ms = 5000, .pressure_quiet_ms = 10000,
+        .pressure_calm_ms = 60000, .pressure_keep = 50,
     };
 }
 
@@ -338,6 +347,61 @@ static int s_check_devices (const umbp_node_options_t *o, char *why, size_t size
     return UMBP_OK;
 }
 
+static int s_check_worker (const umbp_node_options_t *o, char *why, size_t size)
+{
+    if (*o->worker_state_dir && *o->worker_state_dir != '/')
+        return s_refuse (why, size, "worker_state_dir: must be an absolute path");
+    if (strneq (o->worker_isolation, "dynamic") && umbp_isolation_of (o->worker_isolation) < 0)
+        return s_refuse (why, size,
+                         "worker_isolation: allowed are dynamic, shared, soft, hard, partitioned");
+    if (o->worker_backoff_ms < 30 || o->worker_grace_ms < 10 || o->worker_poll_ms < 10)
+        return s_refuse (why, size,
+                         "worker_backoff_ms, worker_grace_ms, worker_poll_ms: must be 30, 10 and "
+                         "10 or more");
+    return UMBP_OK;
+}
+
+int umbp_node_options_marks (const umbp_node_options_t *o, umbp_level_marks_t *marks,
+                             const char **option, const char **why)
+{
+    const struct {
+        const char *name, *text;
+        unsigned *marks;
+    } lists[] = {
+        { "pressure_tier", o->pressure_tier, marks->tier_enter },
+        { "pressure_tier_leave", o->pressure_tier_leave, marks->tier_leave },
+        { "pressure_some", o->pressure_some, marks->some },
+        { "pressure_full", o->pressure_full, marks->full },
+        { "pressure_available", o->pressure_available, marks->available },
+    };
+    umbp_level_marks_init (marks);
+    marks->rise_ms = o->pressure_rise_ms;
+    marks->fall_ms = o->pressure_fall_ms;
+    marks->quiet_ms = o->pressure_quiet_ms;
+    *why = "must be 1 to 4 percentages by comma, or - for none, like 85,90,95,98";
+    for (size_t index = 0; index < sizeof lists / sizeof *lists; index++) {
+        *option = lists[index].name;
+        if (umbp_level_marks_read (lists[index].text, lists[index].marks) < 0)
+            return UMBP_EINVAL;
+    }
+    *option =
+        "pressure_tier, pressure_tier_leave, pressure_some, pressure_full, pressure_available";
+    return umbp_level_marks_check (marks, why);
+}
+
+static int s_check_pressure (const umbp_node_options_t *o, char *why, size_t size)
+{
+    umbp_level_marks_t marks;
+    const char *option, *what;
+    if (umbp_pressure_mode (o->pressure_mode) < 0)
+        return s_refuse (why, size, "pressure_mode: allowed are off, observe, act");
+    if (umbp_node_options_marks (o, &marks, &option, &what) < 0)
+        return s_refuse (why, size, "%s: %s", option, what);
+    if (o->pressure_keep < 1 || o->pressure_keep > 100)
+        return s_refuse (why, size, "pressure_keep: allowed are 1 to 100");
+    return UMBP_OK;
+}
+
 static int s_check_running (const umbp_node_options_t *o, char *why, size_t size)
 {
     if (o->spin_us > SPIN_MAX_US)
@@ -352,6 +416,7 @@ int umbp_node_options_check (const umbp_node_options_t *options, char *why, size
     static int (*const checks[]) (const umbp_node_options_t *, char *, size_t) = {
         s_check_network, s_check_names,  s_check_etcd,    s_check_members, s_check_memory,
         s_check_disks,   s_check_blocks, s_check_devices, s_check_running, s_check_security,
+        s_check_worker,  s_check_pressure,
     };
     int rc = UMBP_OK;
     for (size_t index = 0; index < sizeof checks / sizeof *checks && rc == UMBP_OK; index++)

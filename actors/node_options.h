@@ -3,6 +3,7 @@
 #define UMBP_NODE_OPTIONS_H
 
 #include "actors/etcd_actor.h"
+#include "actors/pressure/level.h"
 #include "actors/umbp_node.h"
 
 #define UMBP_DOOR_PATH_MAX 107          //  What the name of a UNIX socket may have
@@ -13,6 +14,10 @@ void umbp_node_options_name (const umbp_node_options_t *options, uint64_t node_e
 
 //  Of etcd, all but who and where we are: that is not known before the link. Views of the options.
 umbp_etcd_args_t umbp_node_options_etcd (const umbp_node_options_t *options);
+
+//  When this node is short of memory. Returns 0, or UMBP_EINVAL and which option is wrong, and why.
+int umbp_node_options_marks (const umbp_node_options_t *options, umbp_level_marks_t *marks,
+                             const char **option, const char **why);
 
 //  Microseconds of the wall clock
 uint64_t umbp_node_clock_us (void);

@@ -325,6 +325,14 @@ void umbp_router_node_columns (umbp_req_t *req, umbp_column_t *nodes, umbp_colum
 //  --------------------------------------------------------------------------------------------------
 //  Life
 
+//  From this node's pressure actor; clients hear of it with their next put
+static void s_on_relax (void *owner, const umbp_mail_t *mail)
+{
+    umbp_router_t *self = owner;
+    if (!mail->origin->door && !mail->origin->origin_size)
+        self->strain = (unsigned) mail->msg->relax.level;
+}
+
 static void s_on_topology (void *owner, const umbp_mail_t *mail)
 {
     umbp_router_t *self = owner;
@@ -398,6 +406,7 @@ zactor_t *umbp_router_new (const umbp_router_args_t *args)
         { UMBP_MSG_remove, umbp_router_on_remove },
         { UMBP_MSG_clear, umbp_router_on_clear },
         { UMBP_MSG_topology_ok, s_on_topology },
+        { UMBP_MSG_relax, s_on_relax },
         { 0, NULL },
     };
     umbp_router_t *self = zmalloc (sizeof (umbp_router_t));

@@ -4,6 +4,8 @@
 
 #include "cluster/bulk/copy.h"
 
+#define SUSPENDED "a node is short of memory and suspended this tenant: try again later"
+
 static void s_place (umbp_req_t *req);
 
 //  --------------------------------------------------------------------------------------------------
@@ -46,6 +48,10 @@ static void s_answer (umbp_req_t *req)
         ok->page_sizes = (umbp_u32s_t) { self->sizes, req->row_count };
         ok->ttls_ms = (umbp_u32s_t) { self->numbers, req->row_count };
     }
+    for (uint32_t index = 0; index < count && req->suspended; index++)
+        if (self->statuses[index] == UMBP_EAGAIN)
+            ok->reason = umbp_text (SUSPENDED);
+    ok->level = self->strain;
     umbp_router_finish (req, &answer, NULL, 0);
 }
 
@@ -78,6 +84,7 @@ static void s_on_reserved (void *owner, uint64_t tag, int status, const umbp_mai
         ok = NULL;
     if (!ok)
         umbp_router_expect_late (sub);
+    req->suspended |= ok && ok->reason.size > 0;
     uint16_t row = UMBP_NO_REF;         //  Made for the first slot
     size_t at = 0;
     for (uint32_t index = 0; index < sub->count; index++) {
@@ -109,6 +116,7 @@ static void s_on_stored (void *owner, uint64_t tag, int status, const umbp_mail_
     umbp_sub_t *sub = (umbp_sub_t *) (uintptr_t) tag;
     bool fine = status == 0 && mail && mail->msg->type == UMBP_MSG_store_ok
                 && mail->msg->store_ok.statuses.count == sub->count;
+    sub->req->suspended |= fine && mail->msg->store_ok.reason.size > 0;
     for (uint32_t index = 0; index < sub->count; index++) {
         umbp_part_t *part = &sub->req->parts[sub->items[index]];
         bool counted = fine && mail->msg->store_ok.missing.count == sub->count;

@@ -110,6 +110,7 @@ struct umbp_req {
     umbp_place_strategy_t strategy;
     unsigned tier;
     bool nowait, by_payload;
+    bool suspended;                     //  Of a put: some node refused its tenant for want of memory
     uint8_t wanted_replicas;            //  Of a put
     uint8_t hint;
     const uint8_t *payload;             //  put: the values. get: those that were inlined
@@ -132,6 +133,7 @@ struct umbp_router {
     umbp_place_strategy_t strategy;
     char tenant[UMBP_NAME_MAX + 1];     //  Of the programs of this node
     zloop_t *loop;
+    unsigned strain;                    //  Level of pressure on this node's memory
     int64_t doubts_until;               //  Until then other rings than ours may be newer ones
     umbp_odd_t odd[UMBP_ODD_MAX];       //  Rings that shards worked with lately, which are not ours
     unsigned odd_next;

@@ -107,6 +107,18 @@ typedef struct {
                                         //  most 1024; 0: no bound
     bool may_stop;                      //  A drain may ask for our end: watch umbp_node_stop_fd
 
+    char pressure_mode[8];              //  off, observe: say how short of memory the node is and what
+                                        //  would be done, act: do it
+    char pressure_tier[32],
+        pressure_tier_leave[32]; //  Percent of a tier in use: "85,90,95,98", the
+                                        //  marks of levels 1 to 4; "-" is none
+    char pressure_some[32], pressure_full[32];  //  ... of time that tasks, or all, wait for memory
+    char pressure_available[32];        //  ... of memory left, of the host or the cgroup
+    unsigned pressure_rise_ms, pressure_fall_ms, pressure_quiet_ms;
+    unsigned pressure_calm_ms;          //  Calm for so long, and a pool that shrank grows again
+    unsigned pressure_keep;             //  Percent of its memory that a tier keeps whatever comes
+    char pressure_cgroup[256];          //  Folder of the memory cgroup; empty: our own
+
     uint64_t index_keys;                //  Index entries this node may keep, at most 2^32 - 1
     uint64_t kv_hashes;                 //  Hashes of the external index it may keep, at most 2^28
 
@@ -116,6 +128,16 @@ typedef struct {
 
     char gateway_listen[256];           //  "tcp://host:port" for /metrics and probes over HTTP; empty: off
     bool gateway_open;                  //  That may be an address which other hosts reach
+
+    char worker_state_dir[256];         //  Folder of workers.json and devices.json: their processes
+                                        //  are kept running; empty: no workers
+    char worker_log_dir[256];           //  What these say goes there; empty: logs in that folder
+    char worker_isolation[16];          //  Of devices that have no policy of their own: dynamic,
+                                        //  or shared, soft, hard, partitioned for all
+    unsigned worker_backoff_ms;         //  Pause after the first exit of a process; it doubles up
+                                        //  to 20 times that, and is forgotten after as long a run
+    unsigned worker_grace_ms;           //  Between SIGTERM and SIGKILL
+    unsigned worker_poll_ms;            //  How often the files are looked at in any case
 } umbp_node_options_t;
 
 typedef struct umbp_node umbp_node_t;

@@ -22,6 +22,13 @@ const umbp_command_t umbp_commands[] = {
       "who uses how much of each member, and how much each may" },
     { "devices", "[NODE]", 0, 1, 0, umbp_console_devices,
       "accelerators of each member, or of one: memory, health, who uses them" },
+    { "pressure",
+      "[cost SIZE | pool [SIZE] | suspend TENANT | resume TENANT | events [NUMBER]] [--node NODE] "
+      "[--tenant T]",
+      0, 2, UMBP_OPTION_NODE | UMBP_OPTION_TENANT, umbp_console_pressure,
+      "how short of memory a node is, why, and what it did; what letting go of SIZE would cost, of "
+      "one tenant with --tenant; memory for blocks from now on; give a tenant no new room; what "
+      "happened to memory" },
     { "ring", "[KEY]", 0, 1, UMBP_OPTION_HEX, umbp_console_ring,
       "each member's share of the ring; with a key, who keeps its index entry" },
     { "where", "KEY", 1, 1, UMBP_OPTION_HEX, umbp_console_where,
@@ -45,6 +52,13 @@ const umbp_command_t umbp_commands[] = {
       umbp_console_clear, "forget all blocks of the node we are connected to, or of all nodes" },
     { "match", "HASH...", 1, -1, UMBP_OPTION_HEX, umbp_console_match,
       "which engines hold these hashes in their own memory" },
+    { "workers", "[NODE]", 0, 1, 0, umbp_console_workers,
+      "one line for each worker of a node: its devices, its process" },
+    { "worker", "(start UID | stop UID | release UID | allocate UID MODE DEVICE... | events [NUMBER]) "
+      "[--node NODE]",
+      1, -1, UMBP_OPTION_NODE, umbp_console_worker,
+      "let its process run again; end it until then; end it for ever and free its devices; give "
+      "devices to a worker; what happened since that event" },
     { "stat", "[ACTOR][@NODE]", 0, 1, 0, umbp_console_stat,
       "all counters of an actor; without one, a line for each actor of the node" },
     { "ping", "ACTOR[@NODE]", 1, 1, 0, umbp_console_ping, "is it there, and how far away?" },
@@ -216,8 +230,8 @@ const char *umbp_console_tier_name (unsigned tier)
 
 size_t umbp_console_actors (const umbp_member_t *member, char (*names)[UMBP_NAME_MAX + 1])
 {
-    static const char *const always[] = { "registry", "router", "index",
-                                          "extkv", "eviction", "migrator" };
+    static const char *const always[] = { "registry", "router",   "index",   "extkv",
+                                          "eviction", "migrator", "pressure" };
     size_t count = 0;
     for (; count < sizeof always / sizeof *always; count++)
         snprintf (names[count], sizeof *names, "%s", always[count]);

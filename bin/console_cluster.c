@@ -200,6 +200,7 @@ int umbp_console_ring (umbp_console_t *self, int argc, char **argv)
 typedef struct {
     json_t *rows;
     const umbp_cluster_counter_t *counters;          //  Which; ends with a NULL
+    bool optional;                      //  Nodes of older versions have no such actor
 } gather_t;
 
 static void s_gather (void *arg, size_t index, int status, const umbp_msg_t *answer)
@@ -207,7 +208,8 @@ static void s_gather (void *arg, size_t index, int status, const umbp_msg_t *ans
     gather_t *gather = arg;
     json_t *row = json_array_get (gather->rows, index);
     if (status < 0) {
-        json_object_set_new (row, "silent", json_true ());
+        if (!gather->optional)
+            json_object_set_new (row, "silent", json_true ());
         return;
     }
     size_t offset = 0;
@@ -221,13 +223,13 @@ static void s_gather (void *arg, size_t index, int status, const umbp_msg_t *ans
     }
 }
 
-void umbp_cluster_gather (umbp_console_t *self, json_t *rows, const char *actor,
-                          const umbp_cluster_counter_t *counters)
+static void s_gather_some (umbp_console_t *self, json_t *rows, const char *actor,
+                           const umbp_cluster_counter_t *counters, bool optional)
 {
     size_t count = json_array_size (rows);
     char (*texts)[ADDRESS_ROOM] = calloc (count, sizeof *texts);
     const char **addresses = calloc (count, sizeof *addresses);
-    gather_t gather = { rows, counters };
+    gather_t gather = { rows, counters, optional };
     for (size_t index = 0; texts && addresses && index < count; index++) {
         const json_t *row = json_array_get (rows, index);
         const json_t *own = json_object_get (row, "actor");
@@ -241,6 +243,12 @@ void umbp_cluster_gather (umbp_console_t *self, json_t *rows, const char *actor,
         umbp_talk_ask_each (self->talk, addresses, count, &question, s_gather, &gather);
     free (addresses);
     free (texts);
+}
+
+void umbp_cluster_gather (umbp_console_t *self, json_t *rows, const char *actor,
+                          const umbp_cluster_counter_t *counters)
+{
+    s_gather_some (self, rows, actor, counters, false);
 }
 
 static uint64_t s_sum (const json_t *rows, const char *member)
@@ -296,12 +304,14 @@ json_t *umbp_cluster_document (umbp_console_t *self, int *end)
     static const umbp_cluster_counter_t of_router[] = {
         { "puts", "puts" }, { "gets", "gets" }, { "exists", "exists" }, { NULL, NULL },
     };
+    static const umbp_cluster_counter_t of_pressure[] = { { "level", "pressure" }, { NULL, NULL } };
     umbp_topology_t *topology = umbp_console_topology (self, end);
     if (!topology)
         return NULL;
     json_t *rows = s_members (topology);
     umbp_cluster_gather (self, rows, "index", of_index);
     umbp_cluster_gather (self, rows, "router", of_router);
+    s_gather_some (self, rows, "pressure", of_pressure, true);
     json_t *doc = s_totals (self, topology, rows);
     json_object_set_new (doc, "tiers", umbp_cluster_tiers (self, topology));
     umbp_topology_destroy (&topology);
@@ -395,6 +405,7 @@ void umbp_cluster_show (const umbp_console_t *self, FILE *out, const json_t *doc
         { "TOTAL", "total_bytes", UMBP_VIEW_BYTES }, { "FULL", "used_percent", UMBP_VIEW_PERCENT },
         { "", "used_percent", UMBP_VIEW_BAR }, { "BLOCKS", "blocks", UMBP_VIEW_COUNT },
         { "INDEX", "index_entries", UMBP_VIEW_COUNT },
+        { "PRESSURE", "pressure", UMBP_VIEW_COUNT },
     };
     static const umbp_view_column_t live[] = {
         { "NODE", "node", UMBP_VIEW_TEXT }, { "STATE", "state", UMBP_VIEW_STATE },
@@ -403,6 +414,7 @@ void umbp_cluster_show (const umbp_console_t *self, FILE *out, const json_t *doc
         { "TOTAL", "total_bytes", UMBP_VIEW_BYTES }, { "FULL", "used_percent", UMBP_VIEW_PERCENT },
         { "", "used_percent", UMBP_VIEW_BAR }, { "BLOCKS", "blocks", UMBP_VIEW_COUNT },
         { "INDEX", "index_entries", UMBP_VIEW_COUNT }, { "SILENT", "silent_ms", UMBP_VIEW_MS },
+        { "PRESSURE", "pressure", UMBP_VIEW_COUNT },
     };
     const json_t *members = json_object_get (doc, "members");
     bool rates = json_object_get (json_array_get (members, 0), "puts_per_s") != NULL;

@@ -193,6 +193,32 @@ static const umbp_setting_t s_settings[] = {
       "when many nodes join: of how many a tier begins to tell all it holds within 30s; the others "
       "wait for their turn; 0: all at once" },
 
+    { "pressure/mode", UMBP_SETTING_NAME, MEMBER (pressure_mode), 0, 7, "off|observe|act",
+      "when memory is short: look at nothing; say how short, and what would be done; or do it: tell "
+      "clients to let go, evict, give memory back, suspend tenants, drop the blocks of the lowest" },
+    { "pressure/tier", UMBP_SETTING_TEXT, MEMBER (pressure_tier), 1, 31, NULL,
+      "percent of a tier in use from which levels 1 to 4 hold; - is none" },
+    { "pressure/tier_leave", UMBP_SETTING_TEXT, MEMBER (pressure_tier_leave), 1, 31, NULL,
+      "percent below which each is left again" },
+    { "pressure/some", UMBP_SETTING_TEXT, MEMBER (pressure_some), 1, 31, NULL,
+      "percent of 2s that tasks stood still for want of memory, from which levels hold" },
+    { "pressure/full", UMBP_SETTING_TEXT, MEMBER (pressure_full), 1, 31, NULL,
+      "the same, of all tasks at once" },
+    { "pressure/available", UMBP_SETTING_TEXT, MEMBER (pressure_available), 1, 31, NULL,
+      "percent of memory left, of the host or of the cgroup, below which levels hold" },
+    { "pressure/rise", UMBP_SETTING_MS, MEMBER (pressure_rise_ms), 0, HOUR_MS, NULL,
+      "for so long it has to last until the level rises" },
+    { "pressure/fall", UMBP_SETTING_MS, MEMBER (pressure_fall_ms), 0, HOUR_MS, NULL,
+      "for so long it has to be better until the level falls, by one" },
+    { "pressure/quiet", UMBP_SETTING_MS, MEMBER (pressure_quiet_ms), 0, HOUR_MS, NULL,
+      "for so long nobody may have stood still until level 1 is left" },
+    { "pressure/calm", UMBP_SETTING_MS, MEMBER (pressure_calm_ms), 100, 24 * HOUR_MS, NULL,
+      "for so long all has to be normal until a tier that gave memory back takes some again" },
+    { "pressure/keep", UMBP_SETTING_PERCENT, MEMBER (pressure_keep), 1, 100, NULL,
+      "of its memory that a tier keeps whatever comes" },
+    { "pressure/cgroup", UMBP_SETTING_TEXT, MEMBER (pressure_cgroup), 0, 255, NULL,
+      "folder of the memory cgroup whose limit counts; nothing: that of this process" },
+
     { "index/keys", UMBP_SETTING_COUNT, MEMBER (index_keys), 1, UINT32_MAX, NULL,
       "index entries this node keeps at most" },
     { "extkv/hashes", UMBP_SETTING_COUNT, MEMBER (kv_hashes), 1, UMBP_KV_HASHES_MAX, NULL,
@@ -202,6 +228,25 @@ static const umbp_setting_t s_settings[] = {
       "HTTP: where /metrics, /healthz and /readyz are served; nothing: off" },
     { "gateway/open", UMBP_SETTING_BOOL, MEMBER (gateway_open), 0, 1, NULL,
       "gateway/listen may be an address that other hosts reach; else loopback only" },
+
+    { "worker/state_dir", UMBP_SETTING_TEXT, MEMBER (worker_state_dir), 0, 255, NULL,
+      "folder of workers.json and devices.json, whose processes are kept running; auto: "
+      "$TENSOR_FUSION_STATE_DIR, or else $XDG_STATE_HOME/umbp or /var/lib/umbp; nothing: "
+      "$TENSOR_FUSION_STATE_DIR, or else no workers. Whoever can write there runs programs as our "
+      "user" },
+    { "worker/log_dir", UMBP_SETTING_TEXT, MEMBER (worker_log_dir), 0, 255, NULL,
+      "what these processes say goes there; nothing: $TF_LOG_PATH, or else logs in that folder" },
+    { "worker/isolation", UMBP_SETTING_NAME, MEMBER (worker_isolation), 0, 15,
+      "dynamic|shared|soft|hard|partitioned",
+      "mode of all devices that devices.json gives no policy; dynamic: each has the mode of the "
+      "workers that it has" },
+    { "worker/backoff", UMBP_SETTING_MS, MEMBER (worker_backoff_ms), 30, HOUR_MS, NULL,
+      "pause after the first exit of a process; it doubles with each up to 20 times that, and "
+      "begins anew after as long a run" },
+    { "worker/grace", UMBP_SETTING_MS, MEMBER (worker_grace_ms), 10, HOUR_MS, NULL,
+      "how long a process that shall end may take before it is killed" },
+    { "worker/poll", UMBP_SETTING_MS, MEMBER (worker_poll_ms), 10, HOUR_MS, NULL,
+      "how often the files are looked at, besides when the kernel says that they changed" },
 };
 
 const umbp_setting_t *umbp_node_settings (size_t *count)

@@ -101,7 +101,25 @@ static int s_run (const umbp_node_options_t *options)
     return status;
 }
 
-static int s_main (umbp_config_t *config, const umbp_node_options_t *options, int argc, char **argv)
+//  Where workers are, as programs that share these files with us know it
+static void s_find_workers (umbp_node_options_t *options)
+{
+    const char *shared = getenv ("TENSOR_FUSION_STATE_DIR"), *state = getenv ("XDG_STATE_HOME"),
+               *logs = getenv ("TF_LOG_PATH");
+    char *dir = options->worker_state_dir;
+    size_t size = sizeof options->worker_state_dir;
+    bool automatic = strcmp (dir, "auto") == 0;
+    if ((automatic || !*dir) && shared && *shared)
+        snprintf (dir, size, "%s", shared);
+    else if (automatic && state && *state == '/')
+        snprintf (dir, size, "%s/umbp", state);
+    else if (automatic)
+        snprintf (dir, size, "/var/lib/umbp");
+    if (!*options->worker_log_dir && logs)
+        snprintf (options->worker_log_dir, sizeof options->worker_log_dir, "%s", logs);
+}
+
+static int s_main (umbp_config_t *config, umbp_node_options_t *options, int argc, char **argv)
 {
     char why[512] = "";
     if (umbp_config_read (config, argc, argv, environ) < 0)
@@ -113,6 +131,8 @@ static int s_main (umbp_config_t *config, const umbp_node_options_t *options, in
         puts ("umbp-node " UMBP_VERSION);
     if (todo == UMBP_TODO_HELP || todo == UMBP_TODO_VERSION)
         return 0;
+    if (todo != UMBP_TODO_PRINT)
+        s_find_workers (options);
     if (umbp_node_options_check (options, why, sizeof why) < 0)
         return s_complain (EXIT_SETTINGS, umbp_config_blame (config, why), "");
     if (todo == UMBP_TODO_PRINT)

@@ -81,6 +81,7 @@ struct umbp {
     size_t unheard_count;
     bool unheard_all;                   //  ... which may be any of them
     umbp_stats_t stats;
+    unsigned strain;                    //  Level of pressure on a node's memory, with the last put
     umbp_ranges_t *ranges;
     umbp_async_t *async;
 };
@@ -128,5 +129,9 @@ void umbp_async_destroy (umbp_async_t **self_p, bool forked);
 umbp_ranges_t *umbp_ranges_new (void);
 void umbp_ranges_destroy (umbp_ranges_t **self_p);
 void umbp_ranges_announce (umbp_t *pool);            //  All of them, to RDMA, under the lock
+
+//  A node says how short of memory it is. Once it is, devices let go of registered memory that is not in use;
+//  it is registered again as it is used.
+void umbp_pool_note_strain (umbp_t *pool, unsigned level);
 
 #endif

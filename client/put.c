@@ -313,6 +313,7 @@ static void s_follow (call_t *call, job_t *jobs, size_t count, bool inlined,
                       const umbp_answer_t *answer)
 {
     const umbp_msg_put_ok_t *msg = &answer->msg.put_ok;
+    umbp_pool_note_strain (call->lane->pool, (unsigned) msg->level);
     umbp_extents_t extents = { msg->extent_counts, msg->regions, msg->pages, msg->page_counts,
                                msg->generations };
     if (!s_is_whole (msg, &extents, count)) {

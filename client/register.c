@@ -82,6 +82,27 @@ void umbp_ranges_announce (umbp_t *pool)
                             pool->ranges->ranges[index].size);
 }
 
+void umbp_pool_note_strain (umbp_t *pool, unsigned level)
+{
+    pthread_mutex_lock (&pool->lock);
+    bool fresh = pool->strain == 0 && level > 0;
+    pool->strain = level;
+    for (size_t index = 0; fresh && pool->rdma && index < pool->ranges->count; index++) {
+        const range_t *range = &pool->ranges->ranges[index];
+        if (umbp_rdma_forget (pool, (void *) range->base, range->size) == 0)
+            umbp_rdma_announce (pool, (void *) range->base, range->size);
+    }
+    pthread_mutex_unlock (&pool->lock);
+}
+
+int umbp_strain (umbp_t *self)
+{
+    pthread_mutex_lock (&self->lock);
+    int level = (int) self->strain;
+    pthread_mutex_unlock (&self->lock);
+    return level;
+}
+
 int umbp_register (umbp_t *self, void *base, size_t size)
 {
     if (umbp_pool_is_forked (self))

@@ -367,6 +367,10 @@ typedef struct {
 
 UMBP_EXPORT void umbp_stats (umbp_t *self, umbp_stats_t *out);
 
+//  How short of memory the node was that took the last put: 0 not at all .. 4 emergency. From 1 on,
+//  engines on its host do well to let go of what they could have again. Never blocks.
+UMBP_EXPORT int umbp_strain (umbp_t *self);
+
 //  Name of the node this client is connected to; good until umbp_close
 UMBP_EXPORT const char *umbp_node_name (umbp_t *self);
 

@@ -16,7 +16,7 @@
 //  closed.
 #define UMBP_LINK_ACTORS \
     "registry,router,index,extkv,eviction,migrator,gate,tier:hbm,tier:dram,tier:nvme,tier:shared" \
-    ",etcd,gateway,device"
+    ",etcd,gateway,device,pressure"
 
 //  Secure links: a gate (actors/gate.h) lives in the same context, knows who may connect, and says
 //  over a pair of sockets, inproc of the instance, when that changes. On the way back it hears of

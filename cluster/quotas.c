@@ -17,6 +17,8 @@
 typedef struct {
     char tenant[UMBP_NAME_MAX + 1];
     uint64_t limits[UMBP_QUOTA_TIERS];
+    unsigned qos;
+    bool has_qos;                       //  The file said it
 } row_t;
 
 struct umbp_quotas {
@@ -55,6 +57,7 @@ static row_t *s_row (umbp_quotas_t *self, const char *tenant)
         return NULL;
     row_t *row = &self->rows[self->count++];
     snprintf (row->tenant, sizeof row->tenant, "%s", tenant);
+    row->qos = UMBP_QOS_MEDIUM;
     for (size_t tier = 0; tier < UMBP_QUOTA_TIERS; tier++)
         row->limits[tier] = UMBP_QUOTA_NONE;
     return row;
@@ -69,6 +72,15 @@ int umbp_quotas_set (umbp_quotas_t *self, const char *tenant, unsigned tier, uin
     return 0;
 }
 
+int umbp_quotas_set_qos (umbp_quotas_t *self, const char *tenant, unsigned qos)
+{
+    row_t *row = s_row (self, tenant);
+    if (!row)
+        return UMBP_ENOSPC;
+    row->qos = qos < UMBP_QOS_COUNT ? qos : UMBP_QOS_CRITICAL;
+    return 0;
+}
+
 umbp_quotas_t *umbp_quotas_copy (const umbp_quotas_t *self)
 {
     umbp_quotas_t *copy = umbp_quotas_new ();
@@ -76,12 +88,29 @@ umbp_quotas_t *umbp_quotas_copy (const umbp_quotas_t *self)
     return copy;
 }
 
-uint64_t umbp_quotas_limit (const umbp_quotas_t *self, umbp_text_t tenant, unsigned tier)
+//  What is said of a tenant, itself or among others; NULL: nothing
+static const row_t *s_row_of (const umbp_quotas_t *self, umbp_text_t tenant)
 {
     const row_t *row = s_find (self, tenant);
-    if (!row && tenant.size > 0)
-        row = s_find (self, umbp_text (UMBP_QUOTA_OTHERS));
+    return row || tenant.size == 0 ? row : s_find (self, umbp_text (UMBP_QUOTA_OTHERS));
+}
+
+uint64_t umbp_quotas_limit (const umbp_quotas_t *self, umbp_text_t tenant, unsigned tier)
+{
+    const row_t *row = s_row_of (self, tenant);
     return row ? row->limits[tier] : UMBP_QUOTA_NONE;
+}
+
+unsigned umbp_quotas_qos (const umbp_quotas_t *self, umbp_text_t tenant)
+{
+    const row_t *row = s_row_of (self, tenant);
+    return row ? row->qos : UMBP_QOS_MEDIUM;
+}
+
+const char *umbp_qos_name (unsigned qos)
+{
+    static const char *const names[UMBP_QOS_COUNT] = { "low", "medium", "high", "critical" };
+    return qos < UMBP_QOS_COUNT ? names[qos] : "?";
 }
 
 const char *umbp_quotas_at (const umbp_quotas_t *self, size_t index, unsigned tier, uint64_t *bytes)
@@ -171,9 +200,27 @@ static int s_take_tenant (reader_t *reader, const char *name, const char *tenant
     return reader->row ? 0 : s_wrong (reader, "at most %d tenants can be named", UMBP_TENANTS_MAX);
 }
 
+static int s_take_qos (reader_t *reader, const char *text)
+{
+    unsigned qos = 0;
+    if (!reader->row)
+        return s_wrong (reader, "qos: whose? A line tenant = NAME goes before it");
+    if (reader->row->has_qos)
+        return s_wrong (reader, "qos was said before for this tenant: say it once");
+    while (qos < UMBP_QOS_COUNT && strneq (text, umbp_qos_name (qos)))
+        qos++;
+    if (qos == UMBP_QOS_COUNT)
+        return s_wrong (reader, "qos: unknown: %.64s; allowed: low, medium, high, critical", text);
+    reader->row->qos = qos;
+    reader->row->has_qos = true;
+    return 0;
+}
+
 static int s_take_limit (reader_t *reader, const char *name, const char *text)
 {
     unsigned tier = 1;
+    if (streq (name, "qos"))
+        return s_take_qos (reader, text);
     while (tier < UMBP_QUOTA_TIERS && strneq (name, s_tiers[tier]))
         tier++;
     if (tier == UMBP_QUOTA_TIERS)

@@ -2,6 +2,7 @@
 //
 //      tenant = team-a
 //          dram = 20GiB
+//          qos = high
 //      tenant = *
 //          dram = 1GiB
 //
@@ -16,6 +17,15 @@
 #define UMBP_QUOTA_TIERS 5              //  By number: hbm 1, dram 2, nvme 3, shared 4
 #define UMBP_QUOTA_OTHERS "*"
 
+//  Who gives way first when memory is short: the lowest. A line "qos = low" below a tenant; medium else
+enum {
+    UMBP_QOS_LOW,
+    UMBP_QOS_MEDIUM,
+    UMBP_QOS_HIGH,
+    UMBP_QOS_CRITICAL,
+    UMBP_QOS_COUNT,
+};
+
 typedef struct umbp_quotas umbp_quotas_t;
 
 //  No limits at all
@@ -28,6 +38,13 @@ umbp_quotas_t *umbp_quotas_read (const char *path, char *why, size_t size);
 
 //  Set one limit. Returns 0, or UMBP_ENOSPC: more than UMBP_TENANTS_MAX are named.
 int umbp_quotas_set (umbp_quotas_t *self, const char *tenant, unsigned tier, uint64_t bytes);
+
+//  Set its priority, UMBP_QOS_*. Returns 0, or UMBP_ENOSPC.
+int umbp_quotas_set_qos (umbp_quotas_t *self, const char *tenant, unsigned qos);
+
+//  The priority of a tenant, and its name; "?" for what there is not
+unsigned umbp_quotas_qos (const umbp_quotas_t *self, umbp_text_t tenant);
+const char *umbp_qos_name (unsigned qos);
 
 umbp_quotas_t *umbp_quotas_copy (const umbp_quotas_t *self);
 

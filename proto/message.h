@@ -34,7 +34,7 @@ UMBP_MESSAGES (UMBP_TABLE_STRUCT)
 
 //  UMBP_MSG_put, UMBP_MSG_get, ...: the numbers
 #define UMBP_TABLE_NUMBER(number, name, doc) UMBP_MSG_##name = number,
-typedef enum { UMBP_MESSAGES (UMBP_TABLE_NUMBER) UMBP_MSG_LAST = 160 } umbp_msg_type_t;
+typedef enum { UMBP_MESSAGES (UMBP_TABLE_NUMBER) UMBP_MSG_LAST = 192 } umbp_msg_type_t;
 
 typedef struct {
     uint16_t type;                      //  UMBP_MSG_*

@@ -123,7 +123,38 @@
     MESSAGE (141, device_split_ok, "device -> client.") \
     MESSAGE (142, device_join, "client -> device: take a partition back. Answered with ok.") \
     MESSAGE (143, device_claim, \
-             "tier manager -> device: so much of a device's memory is in use by me. Answered with ok.")
+             "tier manager -> device: so much of a device's memory is in use by me. Answered with ok.") \
+    MESSAGE (150, workers, "client -> worker: which workers has this node, and how are they?") \
+    MESSAGE (151, workers_ok, "worker -> client.") \
+    MESSAGE (152, worker_allocate, \
+             "client -> worker: these devices for this worker, all or none; again is fine.") \
+    MESSAGE (153, worker_allocate_ok, "worker -> client: it has them.") \
+    MESSAGE (154, worker_release, \
+             "client -> worker: this worker is over: end its process, free its devices. For ever.") \
+    MESSAGE (155, worker_start, "client -> worker: let its process run again. Answered with ok.") \
+    MESSAGE (156, worker_stop, \
+             "client -> worker: end its process until it is started. Answered with ok once it ended.") \
+    MESSAGE (157, worker_events, \
+             "client -> worker: what happened since that event? Waits for one until the deadline.") \
+    MESSAGE (158, worker_events_ok, "worker -> client.") \
+    MESSAGE (160, strain, "client -> pressure: how short of memory is this node, and since when?") \
+    MESSAGE (161, strain_ok, "pressure -> client: the level, why, and what was done about it.") \
+    MESSAGE (162, cost, \
+             "client -> pressure -> tier manager: what would it cost to let go of so much?") \
+    MESSAGE (163, cost_ok, "tier manager -> pressure -> client.") \
+    MESSAGE (164, suspend, \
+             "client -> pressure -> tier manager: give this tenant no new room, or again. " \
+             "Answered with ok.") \
+    MESSAGE (165, balloon, \
+             "client -> pressure -> tier manager: give memory back to the system, or take it again.") \
+    MESSAGE (166, balloon_ok, "tier manager -> pressure -> client: how far that is.") \
+    MESSAGE (167, events, "client -> tier manager: what happened to memory, from a number on?") \
+    MESSAGE (168, events_ok, "tier manager -> client.") \
+    MESSAGE (169, usage, "pressure, client -> tier manager: who uses how much, as of which event?") \
+    MESSAGE (170, usage_ok, "tier manager -> pressure, client.") \
+    MESSAGE (171, relax, \
+             "pressure -> tier manager, router, no answer: so short of memory is this node now; " \
+             "let go of what you can have again.")
 
 #define UMBP_FIELDS_ok(F, m)
 #define UMBP_FIELDS_refused(F, m) \
@@ -294,7 +325,11 @@
     F (m, 17, missing, U8S, MAY, 1, 0, UMBP_BATCH_MAX, \
        "stored, but so many of the wanted copies could not be made") \
     F (m, 20, bulk_keys, BYTES, MAY, 0, 0, UMBP_NODES_MAX * 32, \
-       "32 bytes for each of nodes: key of the session at its bulk server")
+       "32 bytes for each of nodes: key of the session at its bulk server") \
+    F (m, 21, reason, TEXT, MAY, 0, 0, UMBP_TEXT_MAX, \
+       "of an EAGAIN that is no want of room: the tenant is suspended") \
+    F (m, 22, level, U64, MAY, 0, 0, 4, \
+       "pressure on the memory of this host: from 1 on let go of what you can have again")
 #define UMBP_FIELDS_get(F, m) \
     F (m, 4, session, U64, MAY, 0, 0, UINT64_MAX, \
        "the client's bulk session; 0: it can only take payload") \
@@ -417,7 +452,8 @@
     F (m, 11, page_size, U64, MUST, 0, 1, UINT32_MAX, "bytes in a page") \
     F (m, 12, ttl_ms, U64, MUST, 0, 1, UINT32_MAX, "how long the slots live") \
     F (m, 13, bulk, TEXT, MAY, 0, 0, UMBP_TEXT_MAX, "host:port of the bulk server") \
-    F (m, 16, bulk_key, BYTES, MAY, 0, 0, 32, "key of the session there")
+    F (m, 16, bulk_key, BYTES, MAY, 0, 0, 32, "key of the session there") \
+    F (m, 17, reason, TEXT, MAY, 0, 0, UMBP_TEXT_MAX, "of an EAGAIN that is no want of room")
 #define UMBP_FIELDS_commit(F, m) \
     F (m, 4, slots, U64S, MUST, 1, 0, UMBP_BATCH_MAX, "fence tokens") \
     F (m, 5, sums, U64S, MUST, 1, 0, UMBP_BATCH_MAX, "XXH3-64 of the bytes written to each") \
@@ -473,7 +509,8 @@
     F (m, 4, statuses, S8S, MUST, 1, 0, UMBP_BATCH_MAX, \
        "0 visible, EEXIST held already, EAGAIN full, ...") \
     F (m, 5, missing, U8S, MAY, 1, 0, UMBP_BATCH_MAX, \
-       "visible, but so many of the wanted copies could not be made")
+       "visible, but so many of the wanted copies could not be made") \
+    F (m, 6, reason, TEXT, MAY, 0, 0, UMBP_TEXT_MAX, "of an EAGAIN that is no want of room")
 #define UMBP_FIELDS_drop(F, m) \
     F (m, 4, keys, COLUMN, MUST, 1, 1, UMBP_SCOPED_KEY_MAX, "blocks to forget")
 #define UMBP_FIELDS_drop_ok(F, m) \
@@ -574,7 +611,9 @@
        "own blocks that left to make room under the limit")
 #define UMBP_FIELDS_quotas(F, m) \
     F (m, 4, names, COLUMN, MUST, 1, 0, UMBP_NAME_MAX, "tenants; *: all that are not named") \
-    F (m, 5, limits, U64S, MUST, 1, 0, UMBP_TENANTS_MAX, "bytes allowed")
+    F (m, 5, limits, U64S, MUST, 1, 0, UMBP_TENANTS_MAX, "bytes allowed") \
+    F (m, 6, qos, U8S, MAY, 1, 0, UMBP_TENANTS_MAX, \
+       "0 low, 1 medium, 2 high, 3 critical: who gives way first; none: all are medium")
 
 //  Queue pairs of one end of an RDMA link (cluster/bulk/verbs.h), one row each
 #define UMBP_FIELDS_queue_pairs(F, m, key) \
@@ -718,5 +757,127 @@
 #define UMBP_FIELDS_device_claim(F, m) \
     F (m, 4, uuid, TEXT, MUST, 0, 1, UMBP_NAME_MAX, "of the device or partition") \
     F (m, 5, bytes, U64, MUST, 0, 0, UINT64_MAX, "0: none any more")
+
+//  Workers (actors/worker.h). A state is 0 Pending, 1 DeviceAllocating, 2 Running, 3 Terminated; a mode
+//  0 shared, 1 soft, 2 hard, 3 partitioned; a qos 0 low, 1 medium, 2 high, 3 critical
+#define UMBP_FIELDS_workers(F, m) \
+    F (m, 4, uid, TEXT, MAY, 0, 0, UMBP_NAME_MAX, "of which; empty: all")
+#define UMBP_FIELDS_workers_ok(F, m) \
+    F (m, 4, folder, TEXT, MUST, 0, 0, UMBP_TEXT_MAX, "where workers.json is") \
+    F (m, 5, bad, U64, MUST, 0, 0, 2, "of its files, that are no JSON now and so are not heeded") \
+    F (m, 6, uids, COLUMN, MUST, 1, 1, UMBP_NAME_MAX, "workers") \
+    F (m, 7, names, COLUMN, MUST, 1, 0, UMBP_NAME_MAX, "what they are called") \
+    F (m, 8, spaces, COLUMN, MUST, 1, 0, UMBP_NAME_MAX, "in which namespace") \
+    F (m, 9, states, U8S, MUST, 1, 0, UMBP_WORKERS_MAX, "of each") \
+    F (m, 10, modes, U8S, MUST, 1, 0, UMBP_WORKERS_MAX, "isolation mode") \
+    F (m, 11, qoses, U8S, MUST, 1, 0, UMBP_WORKERS_MAX, "quality of service") \
+    F (m, 12, pids, U32S, MUST, 1, 0, UMBP_WORKERS_MAX, "its process; 0: none runs") \
+    F (m, 13, inner_pids, U32S, MUST, 1, 0, UMBP_WORKERS_MAX, \
+       "the same in its innermost namespace of pids") \
+    F (m, 14, pods, COLUMN, MUST, 1, 0, UMBP_TEXT_MAX, "namespace_pod_container it runs in, or the uid of the pod") \
+    F (m, 15, restarts, U64S, MUST, 1, 0, UMBP_WORKERS_MAX, "times its process was started again") \
+    F (m, 16, codes, U16S, MUST, 1, 0, UMBP_WORKERS_MAX, \
+       "exit status of the last one, 128 and a signal; 65535: unknown") \
+    F (m, 17, waits_ms, U32S, MUST, 1, 0, UMBP_WORKERS_MAX, "until it is started again") \
+    F (m, 18, stops, U8S, MUST, 1, 0, UMBP_WORKERS_MAX, "1: its process is stopped, or about to be") \
+    F (m, 19, reasons, COLUMN, MUST, 1, 0, UMBP_TEXT_MAX, "why it does not go on") \
+    F (m, 20, device_counts, U8S, MUST, 1, 0, UMBP_WORKERS_MAX, \
+       "how many rows of the next columns are its") \
+    F (m, 21, devices, COLUMN, MUST, 2, 1, UMBP_NAME_MAX, "devices it has, or shall have") \
+    F (m, 22, partitions, COLUMN, MUST, 2, 0, UMBP_NAME_MAX, "which part of each; empty: no part")
+#define UMBP_FIELDS_worker_allocate(F, m) \
+    F (m, 4, uid, TEXT, MUST, 0, 1, UMBP_NAME_MAX, "of the worker; an unknown one is made, without a process") \
+    F (m, 5, devices, COLUMN, MUST, 0, 1, UMBP_NAME_MAX, "uuids, 1 to 16") \
+    F (m, 6, mode, U64, MAY, 0, 0, 3, "isolation mode") \
+    F (m, 7, template, TEXT, MAY, 0, 0, UMBP_NAME_MAX, "kind of partition")
+#define UMBP_FIELDS_worker_allocate_ok(F, m) \
+    F (m, 4, devices, COLUMN, MUST, 1, 1, UMBP_NAME_MAX, "uuids") \
+    F (m, 5, partitions, COLUMN, MUST, 1, 0, UMBP_NAME_MAX, "which part of each; empty: no part") \
+    F (m, 6, env_names, COLUMN, MUST, 2, 1, UMBP_NAME_MAX, "variables that its process needs") \
+    F (m, 7, env_values, COLUMN, MUST, 2, 0, 2048, "and their values")
+#define UMBP_FIELDS_worker_release(F, m) F (m, 4, uid, TEXT, MUST, 0, 1, UMBP_NAME_MAX, "which")
+#define UMBP_FIELDS_worker_start(F, m) F (m, 4, uid, TEXT, MUST, 0, 1, UMBP_NAME_MAX, "which")
+#define UMBP_FIELDS_worker_stop(F, m) F (m, 4, uid, TEXT, MUST, 0, 1, UMBP_NAME_MAX, "which")
+#define UMBP_FIELDS_worker_events(F, m) \
+    F (m, 4, since, U64, MAY, 0, 0, UINT64_MAX, "number of the last event that is known; 0: all")
+#define UMBP_FIELDS_worker_events_ok(F, m) \
+    F (m, 4, last, U64, MUST, 0, 0, UINT64_MAX, "number of the last event: ask from there the next time") \
+    F (m, 5, lost, U64, MAY, 0, 0, UINT64_MAX, "events since then that are forgotten: ask for the workers") \
+    F (m, 6, kinds, U8S, MUST, 1, 0, UMBP_WORKERS_MAX, \
+       "1 added, 2 removed, 3 changed, 4 state, 5 started, 6 adopted, 7 ended, 8 failed") \
+    F (m, 7, uids, COLUMN, MUST, 1, 1, UMBP_NAME_MAX, "of which worker") \
+    F (m, 8, states, U8S, MUST, 1, 0, UMBP_WORKERS_MAX, "its state then") \
+    F (m, 9, pids, U32S, MUST, 1, 0, UMBP_WORKERS_MAX, "its process then; 0: none") \
+    F (m, 10, reasons, COLUMN, MUST, 1, 0, UMBP_TEXT_MAX, "more, in words") \
+    F (m, 11, ages_ms, U64S, MUST, 1, 0, UMBP_WORKERS_MAX, "since it happened")
+
+#define UMBP_FIELDS_strain(F, m)
+#define UMBP_FIELDS_strain_ok(F, m) \
+    F (m, 4, level, U64, MUST, 0, 0, 4, \
+       "0 normal, 1 elevated, 2 high, 3 critical, 4 emergency") \
+    F (m, 5, mode, U64, MUST, 0, 0, 2, "0 off, 1 observe, 2 act") \
+    F (m, 6, since_ms, U64, MUST, 0, 0, UINT64_MAX, "it has been that for so long") \
+    F (m, 7, why, TEXT, MAY, 0, 0, UMBP_TEXT_MAX, "the signal that speaks for it, and its mark") \
+    F (m, 8, names, COLUMN, MAY, 1, 1, UMBP_NAME_MAX, "signals: some_permille, available_bytes, ...") \
+    F (m, 9, values, U64S, MAY, 1, 0, UMBP_NAME_MAX, "the value under each name") \
+    F (m, 10, steps, U8S, MAY, 2, 0, UMBP_NAME_MAX, \
+       "last steps, the newest first: 1 relax, 2 reduce, 3 suspend, 4 drop, 5 resume, 6 grow") \
+    F (m, 11, ages_ms, U64S, MAY, 2, 0, UMBP_NAME_MAX, "so long ago") \
+    F (m, 12, tenants, COLUMN, MAY, 2, 0, UMBP_NAME_MAX, "whom each concerned; empty: all, or the default one") \
+    F (m, 13, done, U8S, MAY, 2, 0, UMBP_NAME_MAX, "1: was taken; 0: would have been")
+#define UMBP_FIELDS_cost(F, m) \
+    F (m, 4, tier, U64, MAY, 0, 0, 4, "of which tier; 0: dram") \
+    F (m, 5, bytes, U64, MUST, 0, 0, UINT64_MAX, "to be freed") \
+    F (m, 6, own, BOOL, MAY, 0, 0, 1, "only blocks of the tenant below") \
+    F (m, 7, tenant, TEXT, MAY, 0, 0, UMBP_NAME_MAX, "whose; empty: the default tenant's")
+#define UMBP_FIELDS_cost_ok(F, m) \
+    F (m, 4, time_us, U64, MUST, 0, 0, UINT64_MAX, "it would take so long") \
+    F (m, 5, bytes, U64, MUST, 0, 0, UINT64_MAX, "that would be free then; less: no more can leave") \
+    F (m, 6, moved_bytes, U64, MUST, 0, 0, UINT64_MAX, "that would be copied elsewhere for that") \
+    F (m, 7, blocks, U64, MUST, 0, 0, UINT64_MAX, "that would leave the tier") \
+    F (m, 8, lost_blocks, U64, MUST, 0, 0, UINT64_MAX, \
+       "of these, that were put without replicas and have no lower tier to go to")
+#define UMBP_FIELDS_suspend(F, m) \
+    F (m, 4, tenant, TEXT, MAY, 0, 0, UMBP_NAME_MAX, "whom; empty: the default tenant") \
+    F (m, 5, on, BOOL, MUST, 0, 0, 1, "1 suspend, 0 resume")
+#define UMBP_FIELDS_balloon(F, m) \
+    F (m, 4, tier, U64, MAY, 0, 0, 4, "which tier; 0: dram") \
+    F (m, 5, capacity, U64, MAY, 0, 0, UINT64_MAX, \
+       "bytes that it shall hold from now on, at most what it was made with; 0: as it is")
+#define UMBP_FIELDS_balloon_ok(F, m) \
+    F (m, 4, capacity, U64, MUST, 0, 0, UINT64_MAX, "bytes that it holds now") \
+    F (m, 5, goal, U64, MUST, 0, 0, UINT64_MAX, "bytes that it is to hold") \
+    F (m, 6, made, U64, MUST, 0, 0, UINT64_MAX, "bytes that it was made with") \
+    F (m, 7, returned, U64, MUST, 0, 0, UINT64_MAX, "of these, that the system has back") \
+    F (m, 8, leaving, U64, MUST, 0, 0, UINT64_MAX, "bytes that somebody still reads or writes")
+#define UMBP_FIELDS_events(F, m) \
+    F (m, 4, first, U64, MAY, 0, 0, UINT64_MAX, "number of the first event wanted; 0: the oldest") \
+    F (m, 5, most, U64, MAY, 0, 0, UMBP_BATCH_MAX, "so many at most; 0: as many as fit")
+#define UMBP_FIELDS_events_ok(F, m) \
+    F (m, 4, node_epoch, U64, MUST, 0, 0, UINT64_MAX, "incarnation: numbers begin anew with each") \
+    F (m, 5, first, U64, MUST, 0, 0, UINT64_MAX, \
+       "oldest event that is kept; after the one asked for: some were missed") \
+    F (m, 6, next, U64, MUST, 0, 0, UINT64_MAX, "number to ask for next") \
+    F (m, 7, numbers, U64S, MUST, 1, 0, UMBP_BATCH_MAX, "number of each event") \
+    F (m, 8, times_us, U64S, MUST, 1, 0, UMBP_BATCH_MAX, "when, wall clock") \
+    F (m, 9, kinds, U8S, MUST, 1, 0, UMBP_BATCH_MAX, \
+       "1 alloc, 2 free, 3 evict, 4 full, 5 suspend, 6 resume, 7 capacity, 8 level, 9 move") \
+    F (m, 10, amounts, U64S, MUST, 1, 0, UMBP_BATCH_MAX, "bytes; of a level: its number") \
+    F (m, 11, tenants, COLUMN, MUST, 1, 0, UMBP_NAME_MAX, "whose; empty: the default tenant, or none")
+#define UMBP_FIELDS_usage(F, m)
+#define UMBP_FIELDS_usage_ok(F, m) \
+    F (m, 4, total, U64, MUST, 0, 0, UINT64_MAX, "bytes that the tier holds now") \
+    F (m, 5, used, U64, MUST, 0, 0, UINT64_MAX, "bytes in use: the sum of all tenants") \
+    F (m, 6, made, U64, MUST, 0, 0, UINT64_MAX, "bytes that it was made with") \
+    F (m, 7, full, U64, MUST, 0, 0, UINT64_MAX, "reservations that found no room, since the start") \
+    F (m, 8, next, U64, MUST, 0, 0, UINT64_MAX, "number of the next event: all before are counted") \
+    F (m, 9, names, COLUMN, MUST, 1, 0, UMBP_NAME_MAX, "tenants; an empty name: the default one") \
+    F (m, 10, useds, U64S, MUST, 1, 0, UMBP_TENANTS_MAX, "bytes in use, in whole pages") \
+    F (m, 11, limits, U64S, MUST, 1, 0, UMBP_TENANTS_MAX, "bytes allowed; 2^64 - 1: no limit") \
+    F (m, 12, blocks, U64S, MUST, 1, 0, UMBP_TENANTS_MAX, "blocks and slots that use them") \
+    F (m, 13, qos, U8S, MUST, 1, 0, UMBP_TENANTS_MAX, "0 low, 1 medium, 2 high, 3 critical") \
+    F (m, 14, suspended, U8S, MUST, 1, 0, UMBP_TENANTS_MAX, "1: gets no new room")
+#define UMBP_FIELDS_relax(F, m) \
+    F (m, 4, level, U64, MUST, 0, 0, 4, "0 normal ... 4 emergency")
 
 #endif

@@ -29,6 +29,7 @@
 #define UMBP_WINDOWS_MAX 1024           //  Into memory, opened with one message
 #define UMBP_DEVICE_ROWS_MAX 128        //  Accelerators of a node, and partitions of them
 #define UMBP_DIGEST_MAX 256             //  Numbers in the digest of a beat
+#define UMBP_WORKERS_MAX 256            //  Workers of a node, and events about them
 #define UMBP_MESSAGE_MAX (4u << 20)     //  Bytes in the CBOR item of a message
 #define UMBP_INLINE_MAX (64u << 10)     //  Bytes of values that ride behind a message
 #define UMBP_NO_REF UINT16_MAX          //  In a column of references: refers to nothing

@@ -5,7 +5,7 @@
 //  passes for readers who looked it up before, and then it is dropped here. A reader who still comes too late looks
 //  it up again (router_get.c). Only the word of a node that holds it, and is not drained itself, counts: a tier
 //  that is drained refuses copies, also of what it has.
-#include "actors/tier/manager_self.h"
+#include "actors/tier/squeeze.h"
 
 #define MOVES_MAX 1024                  //  Blocks on their way elsewhere
 #define MOVED_MS 500                    //  So long a block that is elsewhere too stays
@@ -219,6 +219,8 @@ void umbp_manager_on_spread (void *owner, const umbp_spread_end_t *end)
             keeper->lost_again_at = zclock_mono () + AGAIN_MS;
         return;
     case UMBP_SPREAD_DRAIN:
+        if (!keeper->draining)
+            umbp_manager_squeeze_spread (self, end);
         keeper->pass_full += end->missing && end->full;
         if (end->missing || end->gone || !keeper->draining || keeper->moved_count == UMBP_MOVED_MAX)
             return;                     //  What found no place here is asked about in the next pass

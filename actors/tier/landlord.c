@@ -100,6 +100,8 @@ void umbp_manager_on_quotas (void *owner, const umbp_mail_t *mail)
         umbp_bytes_t item = umbp_column_next (&ask->names, index, &offset);
         umbp_text_copy ((umbp_text_t) { (const char *) item.data, item.size }, name, sizeof name);
         umbp_quotas_set (quotas, name, self->args.tier, umbp_u64s_at (ask->limits, index));
+        if (ask->qos.count > index)
+            umbp_quotas_set_qos (quotas, name, umbp_u8s_at (ask->qos, index));
     }
     umbp_store_set_quotas (self->store, &quotas, self->args.tier);
     umbp_post_answer_status (self->post, mail->origin, UMBP_OK);

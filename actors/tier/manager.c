@@ -1,5 +1,5 @@
 //  actors/tier/manager.c - the tier manager: its life, its sessions, what leaves it, and whom it tells.
-#include "actors/tier/manager_self.h"
+#include "actors/tier/squeeze.h"
 
 #include <unistd.h>
 
@@ -347,6 +347,7 @@ static void s_on_evict (void *owner, const umbp_mail_t *mail)
     if (any && umbp_manager_yield (self, mail))
         return;
     umbp_store_counts_t before = umbp_store_counts (self->store);
+    int64_t begun = umbp_manager_evict_begin (self);
     if (any && self->depot)
         umbp_depot_evict (self->depot, mail->msg->evict.bytes);
     else
@@ -355,6 +356,7 @@ static void s_on_evict (void *owner, const umbp_mail_t *mail)
     umbp_store_counts_t after = umbp_store_counts (self->store);
     answer.evict_ok.bytes = before.used_bytes - after.used_bytes;
     answer.evict_ok.blocks = before.live - after.live;
+    umbp_manager_evict_end (self, begun, answer.evict_ok.blocks, answer.evict_ok.bytes);
     umbp_post_answer (self->post, mail->origin, &answer, NULL, 0);
 }
 
@@ -416,6 +418,7 @@ static void s_tick (void *owner)
     s_resume (self, now);
     umbp_manager_trim_tenants (self);
     umbp_manager_keep (self, now);
+    umbp_manager_squeeze (self);
     umbp_manager_press (self, 0);
     s_report (self, now);
 }
@@ -516,6 +519,7 @@ static void s_stat (void *owner, umbp_gauges_t *gauges)
     umbp_gauges_add (gauges, "bulk_refused", bulk.refused);
     umbp_gauges_add (gauges, "bulk_unused", bulk.unused);
     umbp_gauges_add (gauges, "bulk_idle", bulk.idle);
+    umbp_manager_squeeze_stat (self, gauges);
 }
 
 static void s_destroy (void **self_p)
@@ -532,6 +536,7 @@ static void s_destroy (void **self_p)
     umbp_announce_destroy (&self->announce);
     umbp_leases_destroy (&self->leases);
     umbp_manager_end_depot (self);
+    umbp_manager_squeeze_destroy (self);
     umbp_store_destroy (&self->store);
     umbp_board_destroy (&self->board);
     umbp_bulk_server_destroy (&self->args.bulk);
@@ -560,6 +565,12 @@ zactor_t *umbp_manager_new (const umbp_manager_args_t *args)
         { UMBP_MSG_tenants, umbp_manager_on_tenants },
         { UMBP_MSG_flush, s_on_flush },
         { UMBP_MSG_drain, umbp_manager_on_drain },
+        { UMBP_MSG_usage, umbp_manager_on_usage },
+        { UMBP_MSG_suspend, umbp_manager_on_suspend },
+        { UMBP_MSG_cost, umbp_manager_on_cost },
+        { UMBP_MSG_balloon, umbp_manager_on_balloon },
+        { UMBP_MSG_events, umbp_manager_on_events },
+        { UMBP_MSG_relax, umbp_manager_on_relax },
         { UMBP_MSG_attach, s_on_attach },
         { UMBP_MSG_topology_ok, s_on_topology },
         { 0, NULL },
@@ -593,6 +604,7 @@ zactor_t *umbp_manager_new (const umbp_manager_args_t *args)
     }
     if (self->args.log)
         umbp_manager_make_depot (self);
+    umbp_manager_squeeze_new (self);
     if (args->quotas) {
         umbp_quotas_t *quotas = umbp_quotas_copy (args->quotas);
         umbp_store_set_quotas (self->store, &quotas, args->tier);

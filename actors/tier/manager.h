@@ -24,6 +24,7 @@ typedef struct {
     unsigned slot_ttl_ms, lease_ttl_ms;
     unsigned evict_high;                //  Percent in use beyond which eviction is told
     unsigned resyncs, resync_ms;        //  Full accounts begun in so much time, at most; 0: no bound; 30 s
+    bool pinned;                        //  Devices know the regions: they cannot shrink
     bool replicate_last;                //  After a loss: new copies of blocks that were put with more than one
     uint64_t replicate_rate;            //  ... so many bytes a second; 0: no bound
     unsigned below;                     //  Tier of this node to which blocks go that have to leave; 0: none

@@ -41,6 +41,7 @@ typedef struct {
     umbp_origin_t origin;
     uint32_t turn;                      //  Half of its tag, so that a late word finds nobody
     bool used, answered, keep;
+    bool suspended;                     //  Of a store: something was refused for want of memory of the host
     uint16_t answer_type;               //  UMBP_MSG_commit_ok or UMBP_MSG_store_ok
     uint32_t count, unheard;            //  Items, and those that still need to be heard of
     uint32_t outstanding;               //  Words still to come
@@ -122,6 +123,8 @@ typedef struct {
     uint64_t losses, missing, all_moved, all_moved_bytes;
 } umbp_keeper_t;
 
+typedef struct umbp_squeeze umbp_squeeze_t;     //  See squeeze.h
+
 typedef struct {
     umbp_manager_args_t args;
     char node[UMBP_NAME_MAX + 1];
@@ -142,6 +145,7 @@ typedef struct {
     umbp_spread_t *spread;
     umbp_keeper_t keeper;
     umbp_transit_t transit;
+    umbp_squeeze_t *squeeze;
     umbp_session_t sessions[UMBP_SESSIONS_MAX];
     umbp_waiter_t waiters[UMBP_WAITERS_MAX];
     umbp_pause_t pauses[UMBP_PAUSES_MAX];

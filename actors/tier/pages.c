@@ -17,13 +17,15 @@
 #define REGIONS_MAX 65536
 
 typedef struct {
-    uint32_t tag;                       //  Used: generation. Ends of a free run: its length.
+    uint32_t tag;                       //  Used: generation, 0 if out. Ends of a free run: its length.
     uint32_t next, prev;                //  First page of a free run: its neighbours in the bin
 } page_t;
 
 typedef struct {
     uint32_t page_count, free_count;
-    uint64_t *used;                     //  A bit per page
+    uint32_t out_count, leaving_count;  //  Closed pages: nobody's, still somebody's
+    uint64_t *used;                     //  A bit per page; set for those that are out, too
+    uint64_t *closed;                   //  A bit per page that is out, or will be when it comes back
     page_t *pages;
     uint64_t filled[BIN_WORDS];         //  A bit per bin that has runs
     uint32_t heads[BINS];               //  First page of the first run, or NONE
@@ -31,6 +33,7 @@ typedef struct {
 
 struct umbp_pages {
     uint32_t page_size, total_count, free_count;
+    uint32_t out_count, leaving_count;
     uint32_t generation;                //  Of the last take
     region_t *regions;
     size_t region_count;
@@ -135,6 +138,7 @@ static void s_region_init (region_t *self, uint32_t page_count)
 {
     self->page_count = self->free_count = page_count;
     self->used = zmalloc (((size_t) page_count / 64 + 1) * sizeof (uint64_t));
+    self->closed = zmalloc (((size_t) page_count / 64 + 1) * sizeof (uint64_t));
     self->pages = zmalloc (((size_t) page_count + 1) * sizeof (page_t));
     for (size_t bin = 0; bin < BINS; bin++)
         self->heads[bin] = NONE;
@@ -182,6 +186,7 @@ void umbp_pages_destroy (umbp_pages_t **self_p)
         return;
     for (size_t region = 0; region < self->region_count; region++) {
         free (self->regions[region].used);
+        free (self->regions[region].closed);
         free (self->regions[region].pages);
     }
     free (self->regions);
@@ -318,7 +323,7 @@ int umbp_pages_check (const umbp_pages_t *self, const umbp_extent_t *extent)
     if (extent->count == 0 || extent->page >= region->page_count
         || extent->count > region->page_count - extent->page)
         return UMBP_EINVAL;
-    if (!s_all_used (region, extent->page, extent->count))
+    if (extent->generation == 0 || !s_all_used (region, extent->page, extent->count))
         return UMBP_ESTALE;
     for (uint32_t page = 0; page < extent->count; page++)
         if (region->pages[extent->page + page].tag != extent->generation)
@@ -326,18 +331,13 @@ int umbp_pages_check (const umbp_pages_t *self, const umbp_extent_t *extent)
     return 0;
 }
 
-int umbp_pages_give (umbp_pages_t *self, const umbp_extent_t *extent)
+//  Pages that nobody holds are free: one run with the free neighbours on both sides
+static void s_open (umbp_pages_t *self, region_t *region, uint32_t first, uint32_t count)
 {
-    int rc = umbp_pages_check (self, extent);
-    if (rc)
-        return rc;
-    region_t *region = &self->regions[extent->region];
-    s_mark (region, extent->page, extent->count, false);
-    region->free_count += extent->count;
-    self->free_count += extent->count;
-
-    //  One run with the free neighbours on both sides
-    uint32_t first = extent->page, end = extent->page + extent->count;
+    uint32_t end = first + count;
+    s_mark (region, first, count, false);
+    region->free_count += count;
+    self->free_count += count;
     if (first > 0 && s_is_free (region, first - 1)) {
         first -= region->pages[first - 1].tag;
         s_unlink (region, first);
@@ -348,7 +348,172 @@ int umbp_pages_give (umbp_pages_t *self, const umbp_extent_t *extent)
         end += length;
     }
     s_link (region, first, end - first);
+}
+
+//  Pages whose bit is set are nobody's from now on
+static void s_put_out (umbp_pages_t *self, region_t *region, uint32_t page, uint32_t count)
+{
+    for (uint32_t index = 0; index < count; index++)
+        region->pages[page + index].tag = 0;
+    region->out_count += count;
+    self->out_count += count;
+}
+
+static bool s_is_closed (const region_t *self, uint32_t page)
+{
+    return self->closed[page / 64] >> page % 64 & 1;
+}
+
+int umbp_pages_give (umbp_pages_t *self, const umbp_extent_t *extent)
+{
+    int rc = umbp_pages_check (self, extent);
+    if (rc)
+        return rc;
+    region_t *region = &self->regions[extent->region];
+    uint32_t page = extent->page, end = extent->page + extent->count;
+    if (region->leaving_count == 0) {
+        s_open (self, region, page, extent->count);
+        return 0;
+    }
+    while (page < end) {                //  Parts of it may be on their way out
+        bool closed = s_is_closed (region, page);
+        uint32_t count = 1;
+        while (page + count < end && s_is_closed (region, page + count) == closed)
+            count++;
+        if (closed) {
+            region->leaving_count -= count;
+            self->leaving_count -= count;
+            s_put_out (self, region, page, count);
+        } else
+            s_open (self, region, page, count);
+        page += count;
+    }
     return 0;
+}
+
+//  ------------------------------------------------------------------------------------------------
+//  Pages that leave, and come back
+
+static region_t *s_range (umbp_pages_t *self, uint16_t region, uint32_t page, uint32_t count)
+{
+    if (region >= self->region_count)
+        return NULL;
+    region_t *found = &self->regions[region];
+    return page <= found->page_count && count <= found->page_count - page ? found : NULL;
+}
+
+//  Take a part out of the free run that it lies in; what is left on both sides stays free
+static void s_cut (umbp_pages_t *self, region_t *region, uint32_t run, uint32_t page,
+                   uint32_t count)
+{
+    uint32_t end = run + region->pages[run].tag;
+    s_unlink (region, run);
+    if (page > run)
+        s_link (region, run, page - run);
+    if (end > page + count)
+        s_link (region, page + count, end - page - count);
+    s_mark (region, page, count, true);
+    region->free_count -= count;
+    self->free_count -= count;
+    s_put_out (self, region, page, count);
+}
+
+//  The first page of the free run that a free page lies in: the nearest one whose predecessor is used
+static uint32_t s_run_of (const region_t *self, uint32_t page)
+{
+    while (page > 0 && s_is_free (self, page - 1))
+        page -= page % 64 == 0 && self->used[page / 64 - 1] == 0 ? 64 : 1;
+    return page;
+}
+
+int64_t umbp_pages_retire (umbp_pages_t *self, uint16_t number, uint32_t page, uint32_t count)
+{
+    region_t *region = s_range (self, number, page, count);
+    if (!region)
+        return UMBP_EINVAL;
+    uint32_t before = self->out_count, end = page + count;
+    while (page < end) {
+        if (!s_is_free (region, page)) {
+            if (!s_is_closed (region, page)) {
+                region->leaving_count++;
+                self->leaving_count++;
+                region->closed[page / 64] |= 1ull << page % 64;
+            }
+            page++;
+            continue;
+        }
+        uint32_t run = s_run_of (region, page), last = run + region->pages[run].tag;
+        uint32_t part = (last < end ? last : end) - page;
+        s_cut (self, region, run, page, part);
+        for (uint32_t index = page; index < page + part; index++)
+            region->closed[index / 64] |= 1ull << index % 64;
+        page += part;
+    }
+    return self->out_count - before;
+}
+
+int64_t umbp_pages_restore (umbp_pages_t *self, uint16_t number, uint32_t page, uint32_t count)
+{
+    region_t *region = s_range (self, number, page, count);
+    if (!region)
+        return UMBP_EINVAL;
+    uint32_t before = self->free_count, end = page + count;
+    while (page < end) {
+        uint32_t first = page;
+        while (page < end && s_is_closed (region, page) && region->pages[page].tag == 0) {
+            region->closed[page / 64] &= ~(1ull << page % 64);
+            page++;
+        }
+        if (page > first) {
+            region->out_count -= page - first;
+            self->out_count -= page - first;
+            s_open (self, region, first, page - first);
+            continue;
+        }
+        if (s_is_closed (region, page)) {
+            region->closed[page / 64] &= ~(1ull << page % 64);
+            region->leaving_count--;
+            self->leaving_count--;
+        }
+        page++;
+    }
+    return self->free_count - before;
+}
+
+bool umbp_pages_is_closed (const umbp_pages_t *self, uint16_t region, uint32_t page)
+{
+    return s_is_closed (&self->regions[region], page);
+}
+
+bool umbp_pages_is_out (const umbp_pages_t *self, uint16_t region, uint32_t page)
+{
+    return s_is_closed (&self->regions[region], page) && self->regions[region].pages[page].tag == 0;
+}
+
+uint32_t umbp_pages_out_count (const umbp_pages_t *self)
+{
+    return self->out_count;
+}
+
+uint32_t umbp_pages_leaving_count (const umbp_pages_t *self)
+{
+    return self->leaving_count;
+}
+
+uint32_t umbp_pages_region_count (const umbp_pages_t *self, uint16_t region)
+{
+    return self->regions[region].page_count;
+}
+
+uint32_t umbp_pages_region_used (const umbp_pages_t *self, uint16_t region)
+{
+    const region_t *found = &self->regions[region];
+    return found->page_count - found->free_count - found->out_count;
+}
+
+size_t umbp_pages_regions (const umbp_pages_t *self)
+{
+    return self->region_count;
 }
 
 uint32_t umbp_pages_page_size (const umbp_pages_t *self)
@@ -368,5 +533,5 @@ uint32_t umbp_pages_free_count (const umbp_pages_t *self)
 
 uint32_t umbp_pages_used_count (const umbp_pages_t *self)
 {
-    return self->total_count - self->free_count;
+    return self->total_count - self->free_count - self->out_count;
 }

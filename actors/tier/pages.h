@@ -9,6 +9,9 @@
 #ifndef UMBP_PAGES_H
 #define UMBP_PAGES_H
 
+#include <stdbool.h>
+#include <stddef.h>
+
 #include "cluster/bulk/extent.h"
 
 typedef struct umbp_pages umbp_pages_t;
@@ -16,7 +19,7 @@ typedef struct umbp_pages umbp_pages_t;
 //  Pages of page_size bytes; pages_per_region has an entry for each region, 0 being allowed. What
 //  a region holds beyond its last whole page is the caller's loss. Returns NULL if page_size or
 //  regions is 0, if there are more than 65536 regions, or pages beyond 32 bits. Uses 12 bytes and
-//  a bit each.
+//  two bits each.
 umbp_pages_t *umbp_pages_new (uint32_t page_size, const uint32_t *pages_per_region, size_t regions);
 void umbp_pages_destroy (umbp_pages_t **self_p);
 
@@ -35,7 +38,30 @@ int umbp_pages_check (const umbp_pages_t *self, const umbp_extent_t *extent);
 //  changes unless that is 0, so that giving twice does no harm.
 int umbp_pages_give (umbp_pages_t *self, const umbp_extent_t *extent);
 
+//  Take a range out of use: nobody is given its pages any more. Free ones are out at once, one that is
+//  in use when it comes back, from whoever holds it; until then it counts as used. Returns how many
+//  are out now that were not before, UMBP_EINVAL for a range outside of its region.
+int64_t umbp_pages_retire (umbp_pages_t *self, uint16_t region, uint32_t page, uint32_t count);
+
+//  Put a range back into use, whatever parts of it were out. Returns how many pages are free again,
+//  or UMBP_EINVAL. Pages that were given back to the system are to exist again before.
+int64_t umbp_pages_restore (umbp_pages_t *self, uint16_t region, uint32_t page, uint32_t count);
+
+//  Of a page that is to leave: whether it is out of use. And whether it is out, or will be.
+bool umbp_pages_is_out (const umbp_pages_t *self, uint16_t region, uint32_t page);
+bool umbp_pages_is_closed (const umbp_pages_t *self, uint16_t region, uint32_t page);
+
+//  Of all regions: pages that are out; those that will be when their holders let go
+uint32_t umbp_pages_out_count (const umbp_pages_t *self);
+uint32_t umbp_pages_leaving_count (const umbp_pages_t *self);
+
+//  Of one region: its pages, and those of them that somebody holds
+uint32_t umbp_pages_region_count (const umbp_pages_t *self, uint16_t region);
+uint32_t umbp_pages_region_used (const umbp_pages_t *self, uint16_t region);
+size_t umbp_pages_regions (const umbp_pages_t *self);
+
 uint32_t umbp_pages_page_size (const umbp_pages_t *self);
+//  All pages, in use, free or out: what the tier was made with
 uint32_t umbp_pages_total_count (const umbp_pages_t *self);
 uint32_t umbp_pages_free_count (const umbp_pages_t *self);
 uint32_t umbp_pages_used_count (const umbp_pages_t *self);

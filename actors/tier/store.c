@@ -29,6 +29,7 @@ struct umbp_store {
     uint32_t free_head, slot_head;
     uint32_t *buckets;                  //  First item by fingerprint
     uint32_t bucket_mask;
+    umbp_journal_t *journal;            //  NULL: none
     umbp_board_t *board;                //  NULL: none
     char home[UMBP_NAME_MAX + 1];       //  The tenant whose blocks it shows
     uint64_t seed, token_state;
@@ -175,6 +176,13 @@ static void s_unlink_key (umbp_store_t *self, uint32_t item)
     *link = self->blocks[item].next;
 }
 
+static void s_write_down (umbp_store_t *self, umbp_event_t kind, uint16_t tenant, uint64_t bytes)
+{
+    if (self->journal)
+        umbp_journal_add (self->journal, kind, umbp_tenants_at (self->tenants, tenant)->name,
+                          bytes);
+}
+
 static void s_give_pages (umbp_store_t *self, const umbp_block_t *block)
 {
     for (size_t index = 0; index < block->extent_count; index++) {
@@ -189,6 +197,7 @@ static void s_free (umbp_store_t *self, uint32_t item)
     umbp_block_t *block = &self->blocks[item];
     umbp_tenants_refund (self->tenants, block->tenant, umbp_store_bytes (self, block->size));
     self->used -= umbp_store_bytes (self, block->size);
+    s_write_down (self, UMBP_EVENT_FREE, block->tenant, umbp_store_bytes (self, block->size));
     s_give_pages (self, block);
     s_give_names (self, block);
     self->copies -= block->copy;
@@ -273,6 +282,7 @@ static void s_charge (umbp_store_t *self, const umbp_block_t *block)
 {
     uint64_t bytes = umbp_store_bytes (self, block->size);
     umbp_tenants_charge (self->tenants, block->tenant, bytes);
+    s_write_down (self, UMBP_EVENT_ALLOC, block->tenant, bytes);
     self->used += bytes;
 }
 
@@ -512,6 +522,29 @@ void umbp_store_touch (umbp_store_t *self, uint32_t item, uint64_t tick)
     self->blocks[item].used = true;
 }
 
+int umbp_store_move (umbp_store_t *self, uint32_t item, umbp_store_copy_fn *copy, void *arg)
+{
+    umbp_block_t *block = &self->blocks[item];
+    assert (block->state == UMBP_BLOCK_LIVE);
+    umbp_extent_t extents[UMBP_STORE_EXTENTS_MAX];
+    uint32_t pages = umbp_extent_page_count (block->size, umbp_pages_page_size (self->pages));
+    int count = UMBP_EAGAIN;
+    if (block->holds == 0 && block->extent_count > 0)
+        count = umbp_pages_take (self->pages, pages, extents, UMBP_STORE_EXTENTS_MAX);
+    if (count < 0)
+        return UMBP_EAGAIN;
+    copy (arg, block, extents, (size_t) count);
+    umbp_bytes_t key = umbp_scope_bare (block->key, block->key_size);
+    if (s_is_shown (self, block))       //  Nobody goes on with what is there now
+        umbp_board_drop (self->board, key.data, key.size);
+    umbp_block_t before = *block;
+    s_take_names (self, block, before.key, before.key_size, extents, (size_t) count);
+    s_give_pages (self, &before);
+    s_give_names (self, &before);
+    s_show (self, item);
+    return 0;
+}
+
 bool umbp_store_is_used (umbp_store_t *self, uint32_t item)
 {
     umbp_block_t *block = &self->blocks[item];
@@ -565,6 +598,16 @@ size_t umbp_store_own_victims (umbp_store_t *self, uint16_t tenant, size_t max, 
 umbp_tenants_t *umbp_store_tenants (umbp_store_t *self)
 {
     return self->tenants;
+}
+
+umbp_pages_t *umbp_store_pages (umbp_store_t *self)
+{
+    return self->pages;
+}
+
+void umbp_store_set_journal (umbp_store_t *self, umbp_journal_t *journal)
+{
+    self->journal = journal;
 }
 
 uint64_t umbp_store_bytes (const umbp_store_t *self, uint32_t size)
@@ -624,7 +667,8 @@ uint32_t umbp_store_reach (const umbp_store_t *self)
 umbp_store_counts_t umbp_store_counts (const umbp_store_t *self)
 {
     uint64_t page = umbp_pages_page_size (self->pages);
-    uint64_t page_bytes = umbp_pages_total_count (self->pages) * page;
+    uint32_t there = umbp_pages_total_count (self->pages) - umbp_pages_out_count (self->pages);
+    uint64_t page_bytes = there * page;
     uint64_t paged_bytes = umbp_pages_used_count (self->pages) * page;
     return (umbp_store_counts_t){ /* clang-format off */
         .total_bytes = self->raised ? self->room : page_bytes,

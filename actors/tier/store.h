@@ -19,6 +19,8 @@
 #include <stdint.h>
 
 #include "actors/tier/policy.h"
+#include "actors/tier/journal.h"
+#include "actors/tier/pages.h"
 #include "actors/tier/tenants.h"
 #include "cluster/bulk/board.h"
 #include "cluster/bulk/extent.h"
@@ -154,8 +156,22 @@ umbp_block_t *umbp_store_block (umbp_store_t *self, uint32_t item);
 //  end are seen exactly once.
 uint32_t umbp_store_reach (const umbp_store_t *self);
 
+//  Who has which page; the store's own. To take pages out of use, see balloon.h
+umbp_pages_t *umbp_store_pages (umbp_store_t *self);
+
+//  What is charged to tenants, and refunded, is written down there from now on; it outlives the store
+void umbp_store_set_journal (umbp_store_t *self, umbp_journal_t *journal);
+
+//  Copy the bytes of a block from where it is to where it will be
+typedef void (umbp_store_copy_fn) (void *arg, const umbp_block_t *from, const umbp_extent_t *to,
+                                   size_t count);
+
+//  Give a live block that nobody holds other pages. Returns 0, or UMBP_EAGAIN if there is no room, or
+//  it is held: then all is as before.
+int umbp_store_move (umbp_store_t *self, uint32_t item, umbp_store_copy_fn *copy, void *arg);
+
 typedef struct {
-    uint64_t total_bytes, used_bytes;   //  Of pages; of the depot, if there is one
+    uint64_t total_bytes, used_bytes;   //  Of pages, without those that are out of use; of the depot, if there is one
     uint64_t live, slots, doomed;       //  Blocks
     uint64_t raised;                    //  Live blocks with pages; all of them, if there is no depot
     uint64_t page_bytes, paged_bytes;   //  Of pages: all, and those in use

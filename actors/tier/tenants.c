@@ -27,6 +27,7 @@ static void s_begin (umbp_tenants_t *self, uint16_t row, umbp_text_t name)
     *tenant = (umbp_tenant_t) { .used = true, .oldest = NONE, .newest = NONE, .group = NONE };
     umbp_text_copy (name, tenant->name, sizeof tenant->name);
     tenant->limit = umbp_quotas_limit (self->quotas, name, self->tier);
+    tenant->qos = (uint8_t) umbp_quotas_qos (self->quotas, name);
 }
 
 umbp_tenants_t *umbp_tenants_new (void)
@@ -236,6 +237,7 @@ bool umbp_tenants_set_quotas (umbp_tenants_t *self, umbp_quotas_t **quotas_p, un
         while (limit == UMBP_QUOTA_NONE && tenant->used && tenant->oldest != NONE)
             umbp_tenants_leave (self, row, tenant->oldest);
         tenant->limit = limit;
+        tenant->qos = (uint8_t) umbp_quotas_qos (self->quotas, umbp_text (tenant->name));
     }
     return fresh;
 }

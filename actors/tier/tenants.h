@@ -16,6 +16,7 @@
 typedef struct {
     char name[UMBP_NAME_MAX + 1];
     bool used;
+    uint8_t qos;                        //  UMBP_QOS_*
     uint64_t bytes, doomed;             //  In use; of these, of blocks that are free when their last hold ends
     uint64_t blocks;                    //  Slots, live and doomed ones
     uint64_t limit;                     //  UMBP_QUOTA_NONE: none

@@ -3,7 +3,7 @@
 //  A slot is given back in one of three ways, and its pages are used again only when its writer cannot reach them
 //  any more: the writer commits or aborts it; it was written over tcp and its token is fenced; it was written
 //  through shared memory and the writer's door is closed. A deadline alone never frees pages.
-#include "actors/tier/manager_self.h"
+#include "actors/tier/squeeze.h"
 #include "cluster/bulk/copy.h"
 #include "proto/scope.h"
 
@@ -78,6 +78,8 @@ static int s_reserve (umbp_manager_t *self, const wish_t *wish, uint32_t *item_p
 {
     if (self->keeper.draining)
         return UMBP_EAGAIN;             //  Also of what is here: soon it will not be
+    if (umbp_manager_is_suspended (self, wish->key))
+        return UMBP_EAGAIN;
     if (wish->calm && !s_is_calm (self, wish->size)
         && umbp_store_find (self->store, wish->key.data, wish->key.size) == UMBP_STORE_NONE)
         return UMBP_EAGAIN;
@@ -94,6 +96,7 @@ static int s_reserve (umbp_manager_t *self, const wish_t *wish, uint32_t *item_p
         umbp_store_touch (self->store, *item_p, self->tick);
     if (rc == UMBP_EAGAIN) {
         self->full++;
+        umbp_manager_was_full (self, wish->size);
         if (!wish->calm && s_is_full (self, wish->size))
             umbp_manager_press (self, wish->size);
     }
@@ -160,6 +163,7 @@ void umbp_manager_on_reserve (void *owner, const umbp_mail_t *mail)
     ok->ttl_ms = self->args.slot_ttl_ms;
     ok->bulk = umbp_text (self->bulk);
     ok->bulk_key = umbp_manager_bulk_key (self, session);
+    ok->reason = umbp_manager_refusal (self);
     umbp_post_answer (self->post, mail->origin, &answer, NULL, 0);
 }
 
@@ -302,6 +306,7 @@ static void s_waiter_answer (umbp_manager_t *self, umbp_waiter_t *waiter)
     } else {
         answer.store_ok.statuses = statuses;
         answer.store_ok.missing = missing;
+        answer.store_ok.reason = umbp_text (waiter->suspended ? UMBP_SQUEEZE_REASON : "");
     }
     waiter->answered = true;
     umbp_post_answer (self->post, &waiter->origin, &answer, NULL, 0);
@@ -598,5 +603,6 @@ void umbp_manager_on_store (void *owner, const umbp_mail_t *mail)
         if (rc == 0)
             s_announce (self, waiter, index, item);
     }
+    waiter->suspended = umbp_manager_refusal (self).size > 0;
     s_waiter_seal (self, waiter, ask->nowait);
 }

@@ -128,6 +128,36 @@ umbp_region_t *umbp_region_new (const char *name, size_t bytes, bool huge, bool 
     return self;
 }
 
+static bool s_is_part (const umbp_region_t *self, size_t at, size_t bytes)
+{
+    size_t unit = self->huge ? HUGE_BYTES : (size_t) sysconf (_SC_PAGESIZE);
+    return at % unit == 0 && bytes % unit == 0 && at <= self->bytes && bytes <= self->bytes - at;
+}
+
+int umbp_region_punch (umbp_region_t *self, size_t at, size_t bytes)
+{
+    if (!s_is_part (self, at, bytes))
+        return UMBP_EINVAL;
+    while (bytes > 0
+           && fallocate (self->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t) at,
+                         (off_t) bytes)
+                  == -1)
+        if (errno != EINTR)
+            return UMBP_EIO;
+    return 0;
+}
+
+int umbp_region_fill (umbp_region_t *self, size_t at, size_t bytes)
+{
+    if (!s_is_part (self, at, bytes))
+        return UMBP_EINVAL;
+    int rc = 0;
+    for (size_t done = 0; rc == 0 && done < bytes; done += STEP_BYTES)
+        rc = s_prefault_step (self, at + done,
+                              bytes - done < STEP_BYTES ? bytes - done : STEP_BYTES);
+    return rc;
+}
+
 void umbp_region_destroy (umbp_region_t **self_p)
 {
     assert (self_p);

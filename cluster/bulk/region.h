@@ -36,6 +36,14 @@ int umbp_region_open_readonly (const umbp_region_t *self);
 void *umbp_region_base (const umbp_region_t *self);
 size_t umbp_region_bytes (const umbp_region_t *self);
 
+//  Give a part back to the system: it reads as zeros from then on, and takes memory again once it is
+//  touched. For who has it mapped, too. Both numbers are multiples of the page of its kind, else
+//  UMBP_EINVAL. Returns 0, or UMBP_EIO if the kernel cannot.
+int umbp_region_punch (umbp_region_t *self, size_t at, size_t bytes);
+
+//  Make a part exist again, now. Returns 0, or UMBP_ENOSPC if there is too little memory.
+int umbp_region_fill (umbp_region_t *self, size_t at, size_t bytes);
+
 //  True if it lies in 2 MiB pages
 bool umbp_region_huge (const umbp_region_t *self);
 

@@ -144,7 +144,7 @@ sed 's/^    #\([a-z]\)/    \1/' deploy/umbp-node.conf >"$room/all.conf"
 run 0 "$node" --config "$room/all.conf" --print-config
 sed 's/ *#  .*//' "$room/out" >"$room/sample"
 checks=$((checks + 1))
-grep -q '#  default' "$room/out" && complain "deploy/umbp-node.conf lacks a key"
+grep -q '#  default' "$room/out" && complain "deploy/umbp-node.conf lacks a key: see deploy/sample-conf.py"
 run 0 "$node" --print-config
 checks=$((checks + 1))
 diff <(sed 's/ *#  .*//' "$room/out") "$room/sample" >"$room/err" \
@@ -294,12 +294,32 @@ says '^registry +ok +[0-9]'
 says '^tier:dram +ok +[0-9]'
 says '^gateway +ok +[0-9]'
 ask 0 stat @node-1 --json
-holds '[.actors[].actor] | index("registry@node-1") and index("gateway@node-1") and length == 9'
+holds '[.actors[].actor] | index("registry@node-1") and index("gateway@node-1") and length >= 9'
 holds '[.actors[] | select(.status != "ok" or .requests < 1)] == []'
 ask 3 stat @nowhere
 moans 'registry@nowhere at .*: address: no such node in this cluster \(EUNREACH\)$'
 ask 0 stat tier:dram@node-1 --json
 holds '.actor == "tier:dram@node-1" and .counters.total_bytes == 33554432'
+ask 0 pressure --node node-2 --json
+holds '.mode == "observe" and .level >= 0 and .signals.tier_bytes == 33554432'
+ask 0 pressure
+says '^level [0-4], .*mode observe$'
+ask 0 pressure cost 1MiB --json
+holds '.seconds >= 0 and .moved_bytes == 0 and .blocks >= .lost_blocks'
+ask 0 pressure pool --json
+holds '.capacity_bytes == 33554432 and .returned_bytes == 0'
+ask 0 pressure pool 16MiB --node node-2
+shrunk () { "$console" --json pressure pool --node node-2 | jq -e '.returned_bytes == 16777216' >/dev/null; }
+until_true 60 shrunk || complain "the pool of node-2 does not shrink"
+ask 0 pressure pool 32MiB --node node-2
+grown () { "$console" --json pressure pool --node node-2 | jq -e '.returned_bytes == 0' >/dev/null; }
+until_true 60 grown || complain "the pool of node-2 does not grow"
+ask 0 pressure events 1 --json --node node-2
+holds '.first == 1 and (.missed | not) and .events[0].event == "mem.capacity"'
+holds '[.events[] | select(.event == "mem.capacity")] | length >= 3'
+ask 2 pressure nonsense
+moans 'pressure: unknown: nonsense; allowed: '
+ask 2 pressure cost lots
 ask 0 ping index@node-2
 says '^index@node-2 answers after [0-9]+ us$'
 ask 0 ping registry --json

@@ -112,12 +112,31 @@ console blue 0 --json tenants | grep -q '"red"' && fail "blue hears of red"
 seen () { grep -qF "$1" <<<"$(curl -fsS "http://$gateway/metrics")"; }
 until_true "/metrics has a tenant label" seen 'umbp_tenant_limit_bytes{tier="dram",tenant="red"} 1048576'
 
-printf 'tenant = red\n    dram = 4MiB\n' >"$certs/quotas"
+printf 'tenant = red\n    dram = 4MiB\n    qos = low\n' >"$certs/quotas"
 raised () { console red 0 put never "$room/never" >/dev/null 2>&1; }
 until_true "a raised quota counts without a restart" raised
 echo 'tenant = red oh no' >"$certs/quotas"
 said () { grep -q 'gate: .*quotas:1: tenant: allowed are.*stay' "$room/node-1.log"; }
 until_true "a bad file is named, and changes nothing" said
 console red 1 get never - | cmp - "$room/never" || fail "red is not served any more"
+#  --- Pressure: one tenant is suspended, on both nodes, and others are not --------------------------------
+
+console red 0 pressure suspend blue >/dev/null 2>"$room/said" && fail "a tenant suspends another"
+grep -q EDENIED "$room/said" || fail "not EDENIED: $(cat "$room/said")"
+for node in node-1 node-2; do
+    console plain 0 pressure suspend red --node $node >/dev/null || fail "red is not suspended"
+done
+console red 0 --timeout 1s put fresh --text "no room" >/dev/null 2>&1 && fail "red gets new room"
+console blue 0 put fresh --text "of blue" >/dev/null || fail "blue gets no room any more"
+console red 1 get never - | cmp - "$room/never" || fail "red lost what it had"
+for node in node-1 node-2; do
+    console plain 0 pressure resume red --node $node >/dev/null || fail "red is not resumed"
+done
+console red 0 put fresh --text "of red" >/dev/null || fail "red gets no room after all"
+console red 0 --json pressure cost 1TiB --tenant blue | python3 -c '
+import json, sys
+assert 0 < json.load(sys.stdin)["bytes"] <= 4 << 20     # Its own, whatever it asks for' \
+    || fail "red hears what blue has"
+echo "ok: one tenant is suspended and resumed, nothing is lost"
 stop_cluster || fail "not all nodes ended well"
 echo "ok: they leave in good order"

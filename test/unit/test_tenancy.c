@@ -158,6 +158,10 @@ static void test_forged_keys (void)
     CU_ASSERT (umbp_talk_ask (node, "tier:dram@node-2", &msg, &answer) == UMBP_EDENIED);
     umbp_msg_init (&msg, UMBP_MSG_drain, 0);
     CU_ASSERT (umbp_talk_ask (talk, "registry", &msg, &answer) == UMBP_EDENIED);
+    umbp_msg_init (&msg, UMBP_MSG_worker_release, 0);   //  Any actor says so, before it looks
+    msg.worker_release.uid = umbp_text ("w");
+    CU_ASSERT (umbp_talk_ask (talk, "registry", &msg, &answer) == UMBP_EDENIED);
+    CU_ASSERT (umbp_talk_ask (node, "registry", &msg, &answer) == UMBP_ENOTSUP);
     umbp_talk_destroy (&talk);
     umbp_talk_destroy (&node);
 }

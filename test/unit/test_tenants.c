@@ -109,6 +109,16 @@ static void test_file (void)
     CU_ASSERT (umbp_quotas_limit (quotas, s_text ("other"), 2) == (uint64_t) 500 << 20);
     CU_ASSERT (umbp_quotas_limit (quotas, s_text (""), 2) == 7);
     CU_ASSERT (umbp_quotas_limit (quotas, s_text ("none"), 2) == 0);
+    CU_ASSERT (umbp_quotas_qos (quotas, s_text ("team-a")) == UMBP_QOS_MEDIUM);
+    umbp_quotas_destroy (&quotas);
+    certs_write (path, "tenant = a\n    qos = low\n    dram = 1\ntenant = b\n    qos = critical\n"
+                       "tenant = *\n    qos = high\n");
+    quotas = umbp_quotas_read (path, why, sizeof why);
+    CU_ASSERT_FATAL (quotas != NULL);
+    CU_ASSERT (umbp_quotas_qos (quotas, s_text ("a")) == UMBP_QOS_LOW);
+    CU_ASSERT (umbp_quotas_qos (quotas, s_text ("b")) == UMBP_QOS_CRITICAL);
+    CU_ASSERT (umbp_quotas_qos (quotas, s_text ("c")) == UMBP_QOS_HIGH);
+    CU_ASSERT (umbp_quotas_qos (quotas, s_text ("")) == UMBP_QOS_MEDIUM);
     umbp_quotas_destroy (&quotas);
     static const struct {
         const char *text, *said;
@@ -122,6 +132,10 @@ static void test_file (void)
         { "tenant = a\ntenant = a\n", "quotas:2: tenant a was named before" },
         { "tenant = a\n    dram = 1\n    dram = 2\n", "quotas:3: dram was said before" },
         { "tenant = a b\n", "allowed are 64 of" },
+        { "qos = low\n", "unknown: qos; allowed: tenant = NAME" },
+        { "\n    qos = low\n", "quotas:2: qos: whose?" },
+        { "tenant = a\n    qos = lots\n", "quotas:2: qos: unknown: lots; allowed: low, medium" },
+        { "tenant = a\n    qos = low\n    qos = high\n", "quotas:3: qos was said before" },
         { "tenants = a\n", "unknown: tenants; allowed: tenant = NAME" },
         { "tenant a\n", "not NAME = VALUE" },
     };
