@@ -225,7 +225,9 @@ static umbp_bench_probe_t s_fio (self_t *self, bool reads)
                                     .block_bytes = BLOCK,
                                     .depth = BATCH };
     double mb = umbp_bench_fio (&what);
-    return mb > 0 ? (umbp_bench_probe_t) { .value = mb / 1e3 } : s_failed ("fio failed");
+    if (mb <= 0)
+        return s_failed ("fio failed");
+    return (umbp_bench_probe_t) { .value = mb / 1e3 };
 }
 
 static umbp_bench_probe_t s_read_fio (void *arg)

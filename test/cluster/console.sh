@@ -200,9 +200,9 @@ says '^node-1 +alive +yes .*tcp://127\.0\.0\.1:'
 ask 0 nodes --json
 holds '[.nodes[].node] == ["node-0", "node-1", "node-2"]'
 ask 0 tiers
-says '^node-0 +dram +alive .*32\.0 MiB'
+says '^node-0 +dram +fine .*32\.0 MiB'
 ask 0 tiers --json
-holds '(.tiers | length == 3) and (.tiers | all(.tier == "dram" and .total_bytes == 33554432))'
+holds '(.tiers | length == 3) and (.tiers | all(.tier == "dram" and .state == "fine" and .total_bytes == 33554432))'
 ask 0 ring
 says '^node-2 +alive +150 +[0-9]+\.[0-9] %'
 ask 0 ring --json

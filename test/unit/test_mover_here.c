@@ -54,7 +54,7 @@ static void s_grant (lender_t *lender, uint64_t token, bool write, const umbp_ex
 //  Blocks of random sizes in one lease, in one extent each, and slots of several extents
 static void s_moving_start (moving_t *self, bool from_here)
 {
-    umbp_extent_t extents[BLOCKS], scattered[PIECES];
+    umbp_extent_t extents[BLOCKS], scattered[PIECES] = { { 0, 0, 0, 0 } };
     uint32_t sizes[BLOCKS];
     memset (self, 0, sizeof *self);
     self->stops_after = -1;
