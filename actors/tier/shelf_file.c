@@ -323,7 +323,7 @@ static int s_read_open (int file, const umbp_shelf_ask_t *ask)
     uint8_t bytes[UMBP_LOG_BLOCK];
     struct iovec iov[PIECES_MAX];
     struct stat stat;
-    uint64_t id, seq;
+    uint64_t id = 0, seq = 0;
     int error = fstat (file, &stat) == 0 ? s_identify (file, ask, &id, &seq) : errno;
     size_t room = umbp_log_up (UMBP_LOG_RECORD_BYTES + ask->key_size, 8);
     if (error == 0)
@@ -357,7 +357,7 @@ static int s_read_once (const umbp_shelf_ask_t *ask)
     return error;
 }
 
-int umbp_shelf_read (const umbp_shelf_ask_t *ask)
+int umbp_shelf_read_file (const umbp_shelf_ask_t *ask)
 {
     static const long waits_ms[] = { 10, 50, 200 };
     int error = s_read_once (ask);

@@ -63,7 +63,7 @@ typedef struct {
 } umbp_shelf_ask_t;
 
 //  The file is opened anew, and once more after ESTALE and EIO
-int umbp_shelf_read (const umbp_shelf_ask_t *ask);
+int umbp_shelf_read_file (const umbp_shelf_ask_t *ask);
 
 //  Removed records of a segment: a file of them, and back. places: place / 8, ascending.
 uint8_t *umbp_shelf_put_gone (uint64_t id, const uint32_t *places, size_t count, size_t *size_p);
