@@ -11,6 +11,7 @@
 #define UMBP_SHELF_CHUNK 65536          //  Records allocated at a time
 #define UMBP_SHELF_WORKS_MAX 4096       //  Tasks of callers under way
 #define UMBP_SHELF_BATCHES_MAX 4        //  Segments being written
+#define UMBP_SHELF_BATCHES_STRICT 32    //  ... each of one block
 
 typedef enum {
     UMBP_SHELF_OPEN,

@@ -8,6 +8,7 @@
 #include <czmq.h>
 #include <errno.h>
 #include <sys/random.h>
+#include <xxhash.h>
 
 #include "proto/error.h"
 
@@ -365,8 +366,9 @@ static int s_look (umbp_shelf_t *self, uint64_t need)
     if (self->open && self->open->tail + self->open->entry_bytes + need > self->args.segment_bytes)
         umbp_shelf_close_batch (self);
     if (!self->open
-        && (self->batch_count == UMBP_SHELF_BATCHES_MAX
-            || self->stats.segments >= UMBP_SHELF_SEGMENTS_MAX - UMBP_SHELF_BATCHES_MAX))
+        && (self->batch_count >= (self->args.mode == UMBP_SHELF_STRICT ? UMBP_SHELF_BATCHES_STRICT
+                                                                       : UMBP_SHELF_BATCHES_MAX)
+            || self->stats.segments >= UMBP_SHELF_SEGMENTS_MAX - UMBP_SHELF_BATCHES_STRICT))
         return self->batch_count > 0 ? UMBP_EAGAIN : UMBP_ENOSPC;
     return 0;
 }
