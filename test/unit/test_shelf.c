@@ -556,10 +556,11 @@ static void s_hang (const char *call, bool reads)
     CU_ASSERT (test_shelf_append (shelf, s_memory[2], 2, s_size (2), s_seed) == UMBP_EIO);
     CU_ASSERT (umbp_shelf_read (shelf, at, 0, size, &data, 1, 1) == UMBP_EAGAIN);
     s_set_ill (NULL, 0, 0);
+    s_ahead = 13000;
     int64_t until = umbp_clock_ms () + WAIT_MS;
     while ((owed || umbp_shelf_stats (shelf).state < 0 || umbp_shelf_stats (shelf).waiting > 0)
            && umbp_clock_ms () < until) {
-        umbp_shelf_tick (shelf, umbp_clock_ms () + 13000);
+        umbp_shelf_tick (shelf, umbp_clock_ms () + s_ahead);
         while (umbp_shelf_event (shelf, &event))
             owed = owed && !(event.type == UMBP_LOG_RELEASED && event.tag == 1);
         usleep (1000);

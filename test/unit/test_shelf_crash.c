@@ -96,7 +96,11 @@ static void s_live (uint64_t epoch)
     s_armed = true;
     for (int step = 0; step < STEPS && s_shared->next < KEYS; step++) {
         uint32_t key = s_shared->next;
-        if (s_draw (3) == 0)
+        if (s_draw (16) == 0)           //  All of some segments, so that they are deleted
+            for (uint32_t first = (uint32_t) s_draw (KEYS), each = first;
+                 each < KEYS && each < first + 6 * SLOTS; each++)
+                s_remove (self, each);
+        else if (s_draw (4) == 0)
             s_remove (self, (uint32_t) s_draw (KEYS));
         else if (!self->busy[key % SLOTS]) {
             s_shared->states[key] = HANDED_IN;
