@@ -45,6 +45,7 @@ umbp_task_t *umbp_hands_overdue (umbp_hands_t *self, int64_t now_ms, int64_t dea
 void umbp_task_beat (umbp_task_t *task);
 
 unsigned umbp_hands_lost (const umbp_hands_t *self);     //  Threads left behind now
-unsigned umbp_hands_pending (const umbp_hands_t *self);  //  Tasks given and not back, but those that are late
+unsigned umbp_hands_pending (
+    const umbp_hands_t *self); //  Tasks given and not back, but those that are late
 
 #endif

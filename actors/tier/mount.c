@@ -10,7 +10,8 @@
 #define TABLE_MAX (1 << 20)
 
 static const struct {
-    const char *type, *option;          //  option: only with this; NULL: always. The first row that fits counts
+    const char *type,
+        *option; //  option: only with this; NULL: always. The first row that fits counts
     bool many_hosts;
     const char *means;
 } s_known[] = {
@@ -80,10 +81,12 @@ void umbp_mount_find (umbp_mount_t *mount, const char *table, const char *path)
 {
     *mount = (umbp_mount_t) { .means = "it is not in the list of mounts" };
     size_t best = 0;
-    for (const char *line = table; *line; line = strchr (line, '\n') ? strchr (line, '\n') + 1 : "") {
+    for (const char *line = table; *line;
+         line = strchr (line, '\n') ? strchr (line, '\n') + 1 : "") {
         umbp_mount_t one = { .type = "" };
         if (sscanf (line, "%*[^ \n] %255[^ \n] %63[^ \n] %511[^ \n]", one.point, one.type,
-                    one.options) != 3)
+                    one.options)
+            != 3)
             continue;
         s_unescape (one.point);
         size_t size = strcmp (one.point, "/") == 0 ? 0 : strlen (one.point);

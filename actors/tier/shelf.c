@@ -55,7 +55,9 @@ uint64_t umbp_shelf_add_record (umbp_shelf_t *self, uint32_t segment, const umbp
     umbp_shelf_slot_t *slot = umbp_shelf_slot (self, record);
     umbp_shelf_segment_t *home = &self->segments[segment];
     self->record_free = slot->next;
-    *slot = (umbp_shelf_slot_t) { .segment = segment, .prev = UMBP_SHELF_NONE, .next = home->first,
+    *slot = (umbp_shelf_slot_t){ .segment = segment,
+                                 .prev = UMBP_SHELF_NONE,
+                                 .next = home->first,
                                   .item = item, .place8 = (uint32_t) (note->place / 8),
                                   .size = note->size, .turn = slot->turn,
                                   .key_size = note->key_size, .used = true };
@@ -102,7 +104,8 @@ bool umbp_shelf_where (const umbp_shelf_t *self, uint64_t at, umbp_shelf_where_t
     if (!slot)
         return false;
     const umbp_shelf_segment_t *segment = &self->segments[slot->segment];
-    *where = (umbp_shelf_where_t) { .epoch = segment->epoch, .counter = segment->counter,
+    *where = (umbp_shelf_where_t){ .epoch = segment->epoch,
+                                   .counter = segment->counter,
                                     .place = (uint64_t) slot->place8 * 8 };
     snprintf (where->node, sizeof where->node, "%s", self->node);
     return true;
@@ -119,8 +122,7 @@ uint32_t umbp_shelf_add_segment (umbp_shelf_t *self, const umbp_shelf_segment_t 
     else {
         if (self->segment_count == self->segment_room) {
             self->segment_room = self->segment_room ? 2 * self->segment_room : 256;
-            self->segments =
-                realloc (self->segments, self->segment_room * sizeof *self->segments);
+            self->segments = realloc (self->segments, self->segment_room * sizeof *self->segments);
             assert (self->segments);
         }
         number = self->segment_count++;
@@ -247,8 +249,8 @@ static int s_compare (const void *one, const void *other)
 static void s_run_gone (umbp_task_t *task)
 {
     umbp_shelf_work_t *work = (umbp_shelf_work_t *) task;
-    work->error = umbp_shelf_put_file (work->folder, work->name, work->stage, work->stage_bytes,
-                                       work->mode);
+    work->error =
+        umbp_shelf_put_file (work->folder, work->name, work->stage, work->stage_bytes, work->mode);
 }
 
 //  All that was removed from a segment goes to disk
@@ -261,8 +263,8 @@ static void s_tell (umbp_shelf_t *self, uint32_t number)
     work->segment = number;
     work->mode = self->args.mode;
     work->name = s_name_of (self, segment, "gone");
-    work->stage = umbp_shelf_put_gone (segment->id, segment->gone, segment->gone_count,
-                                       &work->stage_bytes);
+    work->stage =
+        umbp_shelf_put_gone (segment->id, segment->gone, segment->gone_count, &work->stage_bytes);
     assert (work->stage);
     segment->telling = true;
     s_set_dirty (self, segment, 0);
@@ -582,7 +584,7 @@ int umbp_shelf_state (const umbp_shelf_t *self)
     return self->failed                        ? UMBP_EIO
            : self->now < self->bad_until       ? self->bad_state
            : self->now < self->full_until      ? UMBP_ENOSPC
-                                               : 0;
+                                          : 0;
 }
 
 umbp_log_stats_t umbp_shelf_stats (const umbp_shelf_t *self)

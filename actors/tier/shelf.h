@@ -4,7 +4,7 @@
 //  A segment is written under a temporary name, synced, closed, renamed, its folder synced, and only then spoken of: once
 //  it is full, or 50 ms after its first block. Nothing is changed in place. What is removed is named by a small file
 //  beside its segment; a segment of which all is gone is deleted. There is no cleaning: for room the oldest segments
-//  leave, those first of which little is left. See doc/architecture.md, "The shared tier".
+//  leave, those first of which little is left. See doc/architecture.md, "The shelf".
 //
 //  Every call on files is made by threads that can be left behind (hands.h). A mount that hangs stops those: what
 //  waited ends with UMBP_ETIMEDOUT, nothing more is begun, and every 5 s it is asked whether it answers again.
@@ -20,7 +20,8 @@
 
 #define UMBP_SHELF_CLOSE_MS 50          //  A segment is closed so long after its first block
 #define UMBP_SHELF_FULL_MS 30000        //  Nothing is written for so long after the file system was full
-#define UMBP_SHELF_RETRY_MS 5000        //  ... after another error; and how often a mount that hangs is asked
+#define UMBP_SHELF_RETRY_MS                                                                        \
+    5000 //  ... after another error; and how often a mount that hangs is asked
 #define UMBP_SHELF_THREADS 8
 
 typedef struct umbp_shelf umbp_shelf_t;
@@ -31,7 +32,8 @@ typedef struct {
     uint64_t epoch;                     //  Ours: higher with each start
     uint64_t capacity_bytes;            //  Of our segments
     uint64_t segment_bytes;             //  0: 256 MiB. A larger block has a segment of its own
-    umbp_shelf_mode_t mode;             //  relaxed: written and renamed; commit: and synced; strict: each block by itself
+    umbp_shelf_mode_t
+        mode; //  relaxed: written and renamed; commit: and synced; strict: each block by itself
     unsigned deadline_ms;               //  Of a request; 0: 5000
 } umbp_shelf_args_t;
 

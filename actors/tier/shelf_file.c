@@ -167,9 +167,9 @@ static int s_rename (const char *from, const char *to)
 
 static int s_publish_file (const umbp_shelf_publish_t *how, const char *tmp, const char *name)
 {
-    int error = s_transfer (true, how->file, tmp,
-                            &(struct iovec) { (void *) how->table, how->table_bytes }, 1,
-                            how->table_at);
+    int error =
+        s_transfer (true, how->file, tmp, &(struct iovec){ (void *) how->table, how->table_bytes },
+                    1, how->table_at);
     if (error == 0) {
         umbp_shelf_pass ("tabled");
         error = how->mode == UMBP_SHELF_RELAXED ? 0 : s_sync (how->file, tmp);
@@ -307,8 +307,7 @@ static int s_identify (int file, const umbp_shelf_ask_t *ask, uint64_t *id_p, ui
         return 0;
     uint8_t block[UMBP_LOG_BLOCK];
     umbp_log_head_t head;
-    int error =
-        s_transfer (false, file, ask->path, &(struct iovec) { block, sizeof block }, 1, 0);
+    int error = s_transfer (false, file, ask->path, &(struct iovec){ block, sizeof block }, 1, 0);
     if (error)
         return error;
     memcpy (id_p, block + 8, sizeof *id_p);

@@ -72,7 +72,8 @@ static opening_t *s_opening_new (const umbp_shelf_args_t *args)
     snprintf (self->directory, sizeof self->directory, "%s", args->directory);
     snprintf (self->node, sizeof self->node, "%s", args->node);
     snprintf (self->folder, sizeof self->folder, "%s/%s", self->directory, self->node);
-    self->args = (umbp_shelf_list_args_t) { .folder = self->folder, .node = self->node,
+    self->args = (umbp_shelf_list_args_t){ .folder = self->folder,
+                                           .node = self->node,
                                             .own = true, .epoch = args->epoch,
                                             .task = &self->task };
     self->lock = -1;
@@ -107,14 +108,14 @@ static void s_adopt (umbp_shelf_t *self, opening_t *opening)
     size_t record = 0;
     for (size_t index = 0; index < self->found.segment_count; index++) {
         umbp_shelf_segment_found_t *found = &self->found.segments[index];
-        umbp_shelf_segment_t as = { .epoch = found->epoch, .counter = found->counter,
+        umbp_shelf_segment_t as = { .epoch = found->epoch,
+                                    .counter = found->counter,
                                     .id = found->id, .bytes = found->bytes, .gone = found->gone,
                                     .gone_count = (uint32_t) found->gone_count,
                                     .gone_room = (uint32_t) found->gone_count };
         found->gone = NULL;
         uint32_t segment = umbp_shelf_add_segment (self, &as);
-        for (; record < self->found.record_count
-               && self->found.records[record].segment == index;
+        for (; record < self->found.record_count && self->found.records[record].segment == index;
              record++)
             self->found_at[record] = umbp_shelf_add_record (
                 self, segment, &self->found.records[record].note, UMBP_SHELF_NONE);
@@ -136,8 +137,7 @@ static umbp_shelf_t *s_new (const umbp_shelf_args_t *args, opening_t *opening, u
     self->hands = hands;
     self->record_free = self->segment_free = UMBP_SHELF_NONE;
     self->oldest = self->newest = self->again = UMBP_SHELF_NONE;
-    self->chunks =
-        zmalloc (UMBP_SHELF_RECORDS_MAX / UMBP_SHELF_CHUNK * sizeof *self->chunks);
+    self->chunks = zmalloc (UMBP_SHELF_RECORDS_MAX / UMBP_SHELF_CHUNK * sizeof *self->chunks);
     self->event_room = 1024;
     self->events = zmalloc (self->event_room * sizeof *self->events);
     self->now = umbp_clock_ms ();
@@ -163,8 +163,10 @@ umbp_shelf_t *umbp_shelf_open (const umbp_shelf_args_t *args, char *why, size_t 
     opening_t *opening = s_opening_new (&own);
     int64_t since = umbp_clock_ms ();
     if (!s_opening_run (opening, hands, own.deadline_ms)) {
-        snprintf (why, why_size, "%s: the mount says nothing for %u ms: see whether its servers "
-                                 "can be reached", args->directory, own.deadline_ms);
+        snprintf (why, why_size,
+                  "%s: the mount says nothing for %u ms: see whether its servers "
+                  "can be reached",
+                  args->directory, own.deadline_ms);
         umbp_hands_destroy (&hands, 0);
         return NULL;
     }

@@ -26,7 +26,9 @@ static umbp_shelf_work_t *s_read_new (const umbp_shelf_t *self, const umbp_shelf
     work->path = strdup (path);
     work->tag = tag;
     work->segment = UMBP_SHELF_NONE;
-    work->ask = (umbp_shelf_ask_t) { .path = work->path, .place = where->place, .data = work->iov,
+    work->ask = (umbp_shelf_ask_t){ .path = work->path,
+                                    .place = where->place,
+                                    .data = work->iov,
                                      .count = (unsigned) count };
     return work;
 }
@@ -109,7 +111,8 @@ int umbp_shelf_scan (umbp_shelf_t *self, const char *node, uint64_t tag)
     work->tag = tag;
     work->path = strdup (folder);
     work->name = strdup (node);
-    work->list_args = (umbp_shelf_list_args_t) { .folder = work->path, .node = work->name,
+    work->list_args = (umbp_shelf_list_args_t){ .folder = work->path,
+                                                .node = work->name,
                                                  .task = &work->task };
     self->scanning = true;
     umbp_shelf_give (self, work);
@@ -142,7 +145,8 @@ bool umbp_shelf_scanned (umbp_shelf_t *self, umbp_log_record_t *record, umbp_she
                                     .key_size = found->note.key_size, .size = found->note.size,
                                     .sum = found->note.sum, .depth = found->note.depth,
                                     .replicas = found->note.replicas };
-    *where = (umbp_shelf_where_t) { .epoch = segment->epoch, .counter = segment->counter,
+    *where = (umbp_shelf_where_t){ .epoch = segment->epoch,
+                                   .counter = segment->counter,
                                     .place = found->note.place };
     snprintf (where->node, sizeof where->node, "%s", self->scan_node);
     return true;

@@ -41,7 +41,8 @@ typedef struct {
     uint32_t readers;
     uint32_t *gone, gone_count, gone_room;           //  place / 8, ascending once written
     int64_t dirty_since;                //  Removals not on disk yet; 0: all are
-    bool going, deleting, telling;      //  Nothing is left; its file is being deleted; removals are on their way
+    bool going, deleting,
+        telling; //  Nothing is left; its file is being deleted; removals are on their way
 } umbp_shelf_segment_t;
 
 typedef struct umbp_shelf_work umbp_shelf_work_t;

@@ -34,8 +34,7 @@ static void s_run_open (umbp_task_t *task)
     umbp_log_head_t head = { .id = batch->id, .seq = batch->counter, .index = batch->epoch };
     char path[UMBP_SHELF_PATH_MAX];
     s_path (batch, "tmp", path);
-    work->error =
-        umbp_shelf_create (path, &head, batch->mode == UMBP_SHELF_STRICT, &batch->file);
+    work->error = umbp_shelf_create (path, &head, batch->mode == UMBP_SHELF_STRICT, &batch->file);
 }
 
 static void s_run_write (umbp_task_t *task)
@@ -43,8 +42,8 @@ static void s_run_write (umbp_task_t *task)
     umbp_shelf_work_t *work = (umbp_shelf_work_t *) task;
     char path[UMBP_SHELF_PATH_MAX];
     s_path (work->batch, "tmp", path);
-    work->error = umbp_shelf_write (work->batch->file, path, work->iov, work->count,
-                                    work->note.place);
+    work->error =
+        umbp_shelf_write (work->batch->file, path, work->iov, work->count, work->note.place);
 }
 
 static void s_run_publish (umbp_task_t *task)
@@ -54,7 +53,9 @@ static void s_run_publish (umbp_task_t *task)
     char tmp[UMBP_SHELF_NAME_MAX], name[UMBP_SHELF_NAME_MAX];
     umbp_shelf_name (tmp, batch->node, batch->epoch, batch->counter, "tmp");
     umbp_shelf_name (name, batch->node, batch->epoch, batch->counter, "seg");
-    umbp_shelf_publish_t how = { .folder = batch->folder, .tmp = tmp, .name = name,
+    umbp_shelf_publish_t how = { .folder = batch->folder,
+                                 .tmp = tmp,
+                                 .name = name,
                                  .file = batch->file, .mode = batch->mode, .table = batch->table,
                                  .table_bytes = batch->table_bytes, .table_at = batch->tail };
     work->error = umbp_shelf_publish (&how);
@@ -97,7 +98,8 @@ static void s_give_new (umbp_shelf_t *self, umbp_shelf_batch_t *batch, umbp_shel
 static umbp_shelf_batch_t *s_batch_new (umbp_shelf_t *self)
 {
     umbp_shelf_batch_t *batch = zmalloc (sizeof (umbp_shelf_batch_t));
-    *batch = (umbp_shelf_batch_t) { .counter = ++self->counter, .tail = UMBP_LOG_BLOCK,
+    *batch = (umbp_shelf_batch_t){ .counter = ++self->counter,
+                                   .tail = UMBP_LOG_BLOCK,
                                     .folder = self->folder, .node = self->node,
                                     .epoch = self->args.epoch, .mode = self->args.mode,
                                     .file = -1, .since = self->now, .end = &batch->first,
@@ -159,7 +161,9 @@ static bool s_make_table (umbp_shelf_batch_t *batch)
     size_t used = 0, room = umbp_log_up (batch->entry_bytes, UMBP_LOG_BLOCK);
     batch->tail = umbp_log_up (batch->tail, UMBP_LOG_BLOCK);
     batch->table = zmalloc (room + UMBP_LOG_BLOCK);
-    umbp_log_trailer_t trailer = { .id = batch->id, .seq = batch->counter, .index = batch->epoch,
+    umbp_log_trailer_t trailer = { .id = batch->id,
+                                   .seq = batch->counter,
+                                   .index = batch->epoch,
                                    .tail = batch->tail };
     for (const umbp_shelf_work_t *work = batch->first; work; work = work->next)
         if (work->error == 0) {
@@ -191,7 +195,9 @@ static void s_go_on (umbp_shelf_t *self, umbp_shelf_batch_t *batch)
 //  It has its name, and is safe: only now it is spoken of
 static void s_published (umbp_shelf_t *self, umbp_shelf_batch_t *batch)
 {
-    umbp_shelf_segment_t as = { .epoch = batch->epoch, .counter = batch->counter, .id = batch->id,
+    umbp_shelf_segment_t as = { .epoch = batch->epoch,
+                                .counter = batch->counter,
+                                .id = batch->id,
                                 .bytes = batch->tail + batch->table_bytes };
     uint32_t segment = umbp_shelf_add_segment (self, &as);
     for (umbp_shelf_work_t *work = batch->first; work; work = work->next) {
@@ -258,7 +264,8 @@ void umbp_shelf_wrote (umbp_shelf_t *self, umbp_shelf_work_t *work)
         return;
     }
     if (kind == UMBP_SHELF_PUBLISH || kind == UMBP_SHELF_DISCARD)
-        batch->publishing = false;      //  It ended after all, and nobody waits for it; or it never began
+        batch->publishing =
+            false; //  It ended after all, and nobody waits for it; or it never began
     s_go_on (self, batch);
 }
 

@@ -54,7 +54,9 @@ static inline umbp_shelf_t *test_shelf_open (const char *directory, const char *
                                              uint64_t epoch, umbp_shelf_mode_t mode)
 {
     char why[512] = "";
-    umbp_shelf_args_t args = { .directory = directory, .node = node, .epoch = epoch,
+    umbp_shelf_args_t args = { .directory = directory,
+                               .node = node,
+                               .epoch = epoch,
                                .capacity_bytes = 64 * MIB, .segment_bytes = 4 * MIB, .mode = mode };
     umbp_shelf_t *shelf = umbp_shelf_open (&args, why, sizeof why);
     if (!shelf)
@@ -80,7 +82,9 @@ static inline int test_shelf_append (umbp_shelf_t *shelf, uint8_t *memory, uint3
     char key[32];
     snprintf (key, sizeof key, "key %u", number);
     test_log_fill (memory, size, seed);
-    umbp_log_record_t record = { .key = key, .key_size = strlen (key), .size = size,
+    umbp_log_record_t record = { .key = key,
+                                 .key_size = strlen (key),
+                                 .size = size,
                                  .sum = XXH3_64bits (memory, size), .depth = 7, .replicas = 2 };
     return umbp_shelf_append (shelf, &record, &(struct iovec) { memory, size }, 1, number, number);
 }

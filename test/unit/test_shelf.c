@@ -269,7 +269,9 @@ static void test_two_nodes (void)
         printf ("[reader: %x] ", (unsigned) status);
     CU_ASSERT (WIFEXITED (status) && WEXITSTATUS (status) == 0);
     char why[512] = "";                 //  The name is taken while we live
-    umbp_shelf_args_t args = { .directory = s_directory, .node = "node-1", .epoch = 2,
+    umbp_shelf_args_t args = { .directory = s_directory,
+                               .node = "node-1",
+                               .epoch = 2,
                                .capacity_bytes = 64 * MIB };
     CU_ASSERT_PTR_NULL (umbp_shelf_open (&args, why, sizeof why));
     CU_ASSERT_PTR_NOT_NULL (strstr (why, "does another node"));
@@ -414,8 +416,9 @@ static void s_fail (const char *call, int error, int status)
 
 static void test_errors (void)
 {
-    static const char *const calls[] = { "create", "write", "fdatasync", "close", "rename",
-                                         "fsync" };
+    static const char *const calls[] = {
+        "create", "write", "fdatasync", "close", "rename", "fsync"
+    };
     for (size_t index = 0; index < sizeof calls / sizeof *calls; index++) {
         s_fail (calls[index], ENOSPC, UMBP_ENOSPC);
         s_fail (calls[index], EDQUOT, UMBP_ENOSPC);
@@ -486,9 +489,9 @@ static void test_flipped (void)
     s_begin ();
     umbp_shelf_t *shelf = s_open (1);
     for (uint32_t number = 0; number < 3; number++)
-        CU_ASSERT_FATAL (test_shelf_append (shelf, s_memory[number], number, s_size (number),
-                                            s_seed + number)
-                         == 0);
+        CU_ASSERT_FATAL (
+            test_shelf_append (shelf, s_memory[number], number, s_size (number), s_seed + number)
+            == 0);
     umbp_shelf_where_t where;
     for (uint32_t number = 0; number < 3; number++)
         CU_ASSERT (umbp_shelf_where (shelf, s_await (shelf, UMBP_LOG_WRITTEN).at, &where));
@@ -503,7 +506,9 @@ static void test_flipped (void)
     size_t right = 0, damaged = 0;
     for (uint64_t turn = 0; turn < 60; turn++) {
         memcpy (bad, bytes, size);
-        size_t at = turn < 20 ? s_draw (8192) : turn < 40 ? size - 1 - s_draw (8192) : s_draw (size);
+        size_t at = turn < 20   ? s_draw (8192)
+                    : turn < 40 ? size - 1 - s_draw (8192)
+                                : s_draw (size);
         bad[at] ^= (uint8_t) (1 << s_draw (8));
         FILE *file = fopen (path, "w");
         CU_ASSERT_FATAL (file && fwrite (bad, 1, size, file) == size && fclose (file) == 0);
@@ -590,7 +595,9 @@ static void test_hanging_start (void)
 {
     s_begin ();
     char why[512] = "";
-    umbp_shelf_args_t args = { .directory = s_directory, .node = "node-1", .epoch = 1,
+    umbp_shelf_args_t args = { .directory = s_directory,
+                               .node = "node-1",
+                               .epoch = 1,
                                .capacity_bytes = 64 * MIB, .deadline_ms = 300 };
     s_set_ill ("list", -1, -1);
     CU_ASSERT_PTR_NULL (umbp_shelf_open (&args, why, sizeof why));
@@ -654,7 +661,8 @@ static void test_mounts (void)
     }
     umbp_mount_find (&mount, table, "/mnt/kv");
     umbp_mount_print (&mount, text, sizeof text);
-    CU_ASSERT (strstr (text, "nfs4 at /mnt/kv (rw,vers=4.2,soft") == text && strstr (text, "soft mount"));
+    CU_ASSERT (strstr (text, "nfs4 at /mnt/kv (rw,vers=4.2,soft") == text
+               && strstr (text, "soft mount"));
     umbp_mount_find (&mount, "", "/x");
     CU_ASSERT (*mount.type == '\0' && !mount.known);
 }

@@ -125,8 +125,8 @@ static void s_live (uint64_t epoch)
 static bool s_is_right (umbp_shelf_t *shelf, uint64_t at, uint32_t key)
 {
     uint32_t size = s_size (key);
-    CU_ASSERT_FATAL (umbp_shelf_read (shelf, at, 0, size, &(struct iovec) { s_memory[0], size }, 1, 0)
-                     == 0);
+    CU_ASSERT_FATAL (
+        umbp_shelf_read (shelf, at, 0, size, &(struct iovec){ s_memory[0], size }, 1, 0) == 0);
     umbp_log_event_t event = test_shelf_event (shelf, 0);
     test_log_fill (s_memory[1], size, s_seed + key);
     return event.status == 0 && memcmp (s_memory[0], s_memory[1], size) == 0;
@@ -215,8 +215,8 @@ static int s_rounds = 2;
 
 //  The seven of publishing, in their order; and those of removing
 static const char *const s_points[] = {
-    "opened", "written", "tabled", "synced", "renamed", "published", "told",
-    "gone-written", "gone-renamed", "unlinked",
+    "opened",    "written", "tabled",       "synced",       "renamed",
+    "published", "told",    "gone-written", "gone-renamed", "unlinked",
 };
 
 static void test_commit (void)
