@@ -15,7 +15,8 @@ typedef struct {
 typedef struct {
     umbp_hands_t *hands;
     umbp_task_t *task;                  //  NULL: idle
-    bool used, lost;
+    bool used, lost, held;              //  held: it has to be joined
+    pthread_t thread;
 } slot_t;
 
 struct umbp_hands {
@@ -24,7 +25,7 @@ struct umbp_hands {
     list_t todo, done;
     slot_t slots[THREADS_MAX + UMBP_HANDS_LOST_MAX];
     unsigned wanted, alive, lost, pending;
-    bool ends;
+    bool ends, orphan;                  //  orphan: the last thread frees it
     int event;
 };
 
@@ -70,6 +71,8 @@ static void s_serve (umbp_hands_t *self, slot_t *slot, umbp_task_t *task)
     else
         self->pending--;
     slot->lost = false;
+    if (self->orphan)
+        return;                         //  Nobody will take it
     s_add (&self->done, task);
     eventfd_write (self->event, 1);
 }
@@ -91,9 +94,16 @@ static void *s_thread (void *arg)
             pthread_cond_wait (&self->more, &self->lock);
     }
     slot->used = false;
+    if (!self->ends) {                  //  Nobody waits for this one
+        pthread_detach (pthread_self ());
+        slot->held = false;
+    }
     self->alive--;
+    bool last = self->orphan && self->alive == 0;
     pthread_cond_signal (&self->gone);
     pthread_mutex_unlock (&self->lock);
+    if (last)
+        s_free (self);
     return NULL;
 }
 
@@ -106,15 +116,12 @@ static bool s_hire (umbp_hands_t *self)
     if (place == THREADS_MAX + UMBP_HANDS_LOST_MAX || self->lost > UMBP_HANDS_LOST_MAX)
         return false;
     self->slots[place] = (slot_t) { .hands = self, .used = true };
-    pthread_t thread;
     sigset_t all, before;
     sigfillset (&all);                  //  Signals are for main
     pthread_sigmask (SIG_SETMASK, &all, &before);
-    int rc = pthread_create (&thread, NULL, s_thread, &self->slots[place]);
+    int rc = pthread_create (&self->slots[place].thread, NULL, s_thread, &self->slots[place]);
     pthread_sigmask (SIG_SETMASK, &before, NULL);
-    if (rc == 0)
-        pthread_detach (thread);
-    self->slots[place].used = rc == 0;
+    self->slots[place].used = self->slots[place].held = rc == 0;
     self->alive += rc == 0;
     return rc == 0;
 }
@@ -169,9 +176,21 @@ bool umbp_hands_destroy (umbp_hands_t **self_p, int wait_ms)
     while (self->alive > self->lost && rc == 0)
         rc = pthread_cond_timedwait (&self->gone, &self->lock, &until);
     bool clean = self->alive == 0;
+    self->orphan = !clean;
+    pthread_t ended[THREADS_MAX + UMBP_HANDS_LOST_MAX];
+    size_t count = 0;
+    for (size_t place = 0; place < THREADS_MAX + UMBP_HANDS_LOST_MAX; place++) {
+        const slot_t *slot = &self->slots[place];
+        if (slot->held && slot->used)
+            pthread_detach (slot->thread);
+        else if (slot->held)
+            ended[count++] = slot->thread;
+    }
     pthread_mutex_unlock (&self->lock);
+    while (count > 0)
+        pthread_join (ended[--count], NULL);
     if (clean)
-        s_free (self);                  //  Else a thread that waits for the mount, perhaps for ever, uses all this
+        s_free (self);                  //  Else a thread that waits for the mount, perhaps for ever, uses it
     return clean;
 }
 

@@ -28,7 +28,8 @@ struct umbp_task {
 //  NULL with an errno: no thread can be had
 umbp_hands_t *umbp_hands_new (unsigned threads);
 
-//  Waits for what is under way, so long at most. False: threads stay behind, and what their tasks use is theirs.
+//  Waits for what is under way, so long at most. False: threads stay behind, and what their tasks use is theirs; a task
+//  is not looked at any more once it has run.
 bool umbp_hands_destroy (umbp_hands_t **self_p, int wait_ms);
 
 int umbp_hands_fd (const umbp_hands_t *self);            //  Readable when tasks ended, or woken

@@ -20,6 +20,7 @@ typedef struct {
     umbp_mount_t mount;
     const char *step;                   //  What failed
     int error, lock;
+    atomic_bool left;                   //  By its thread, or by who waits for it: the other one frees it
 } opening_t;
 
 //  A file that only one process has locked, where locks work; *lock_p -1: they do not
@@ -44,9 +45,8 @@ static int s_make_folder (const char *path)
     return error ? error : mkdir (path, 0750) == 0 || errno == EEXIST ? 0 : errno;
 }
 
-static void s_run_open (umbp_task_t *task)
+static void s_look_up (opening_t *self)
 {
-    opening_t *self = (opening_t *) task;
     self->step = "cannot be made";
     self->error = s_make_folder (self->directory);
     if (self->error == 0)
@@ -55,7 +55,7 @@ static void s_run_open (umbp_task_t *task)
         return;
     self->step = "cannot be looked up";
     self->error = umbp_mount_of (&self->mount, self->directory);
-    umbp_task_beat (task);
+    umbp_task_beat (&self->task);
     if (self->error)
         return;
     self->step = "cannot be locked: does another node with this name run?";
@@ -64,6 +64,22 @@ static void s_run_open (umbp_task_t *task)
         return;
     self->step = "cannot be read";
     self->error = umbp_shelf_list (&self->list, &self->args);
+}
+
+static void s_opening_free (opening_t *self)
+{
+    umbp_shelf_list_free (&self->list);
+    if (self->lock != -1)
+        close (self->lock);
+    free (self);
+}
+
+static void s_run_open (umbp_task_t *task)
+{
+    opening_t *self = (opening_t *) task;
+    s_look_up (self);
+    if (atomic_exchange (&self->left, true))
+        s_opening_free (self);          //  Nobody waits any more
 }
 
 static opening_t *s_opening_new (const umbp_shelf_args_t *args)
@@ -99,6 +115,8 @@ static void s_adopt (umbp_shelf_t *self, opening_t *opening)
 {
     self->found = opening->list;
     self->lock = opening->lock;
+    opening->list = (umbp_shelf_list_t) { 0 };
+    opening->lock = -1;
     self->serial = self->found.serial;
     self->stats.torn = self->found.torn;
     self->stats.bad_headers = self->found.bad;
@@ -168,20 +186,20 @@ umbp_shelf_t *umbp_shelf_open (const umbp_shelf_args_t *args, char *why, size_t 
                   "can be reached",
                   args->directory, own.deadline_ms);
         umbp_hands_destroy (&hands, 0);
+        if (atomic_exchange (&opening->left, true))
+            s_opening_free (opening);   //  It came back just now
         return NULL;
     }
     umbp_shelf_t *self = NULL;
     if (opening->error) {
         snprintf (why, why_size, "%s: %s: %s", opening->folder, opening->step,
                   strerror (opening->error));
-        if (opening->lock != -1)
-            close (opening->lock);
         umbp_hands_destroy (&hands, (int) own.deadline_ms);
     } else {
         self = s_new (&own, opening, hands);
         self->stats.recover_us = (uint64_t) (umbp_clock_ms () - since) * 1000;
     }
-    free (opening);
+    s_opening_free (opening);
     return self;
 }
 

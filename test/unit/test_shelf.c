@@ -27,7 +27,7 @@ static struct {
     const char *call;
     int error, times, skip;             //  skip: so many calls first
     unsigned hanging;
-    bool cut;
+    atomic_bool cut;
 } s_ill = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, NULL, 0, 0, 0, 0, false };
 
 int umbp_shelf_fault (const char *call, const char *path)
@@ -68,6 +68,21 @@ static void s_set_ill (const char *call, int error, int times)
     s_ill.skip = 0;
     pthread_cond_broadcast (&s_ill.more);
     pthread_mutex_unlock (&s_ill.lock);
+}
+
+static void s_set_skip (int skip)
+{
+    pthread_mutex_lock (&s_ill.lock);
+    s_ill.skip = skip;
+    pthread_mutex_unlock (&s_ill.lock);
+}
+
+static bool s_hangs (void)
+{
+    pthread_mutex_lock (&s_ill.lock);
+    bool hangs = s_ill.hanging > 0;
+    pthread_mutex_unlock (&s_ill.lock);
+    return hangs;
 }
 
 static void s_begin (void)
@@ -539,18 +554,18 @@ static void s_hang (const char *call, bool reads)
     uint64_t at = event.at;
     CU_ASSERT_FATAL (event.status == 0);
     s_set_ill (call, -1, -1);
-    s_ill.skip = strcmp (call, "write") == 0;       //  The head is written
+    s_set_skip (strcmp (call, "write") == 0);       //  The head is written
     uint32_t size = s_size (0);
     struct iovec data = { s_memory[1], size };
     CU_ASSERT_FATAL ((reads ? umbp_shelf_read (shelf, at, 0, size, &data, 1, 1)
                             : test_shelf_append (shelf, s_memory[1], 1, s_size (1), s_seed + 1))
                      == 0);
-    for (int turn = 0; turn < 3000 && s_ill.hanging == 0; turn++) {
+    for (int turn = 0; turn < 3000 && !s_hangs (); turn++) {
         umbp_shelf_tick (shelf, umbp_clock_ms ());
         umbp_shelf_event (shelf, &event);
         usleep (10000);
     }
-    CU_ASSERT_FATAL (s_ill.hanging > 0);
+    CU_ASSERT_FATAL (s_hangs ());
     umbp_shelf_tick (shelf, umbp_clock_ms ());
     event = test_shelf_event (shelf, 6000);
     bool memory = reads || strcmp (call, "write") == 0;
