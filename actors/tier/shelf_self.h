@@ -1,0 +1,162 @@
+//  actors/tier/shelf_self.h - the state of a shelf, shared by the files that make it up: shelf.c (records, segments,
+//  removal, time), shelf_write.c (segments being written), shelf_read.c, shelf_open.c. Nobody else includes this.
+#ifndef UMBP_SHELF_SELF_H
+#define UMBP_SHELF_SELF_H
+
+#include "actors/tier/mount.h"
+#include "actors/tier/shelf.h"
+#include "actors/tier/shelf_list.h"
+
+#define UMBP_SHELF_NONE UINT32_MAX
+#define UMBP_SHELF_CHUNK 65536          //  Records allocated at a time
+#define UMBP_SHELF_WORKS_MAX 4096       //  Tasks of callers under way
+#define UMBP_SHELF_BATCHES_MAX 4        //  Segments being written
+#define UMBP_SHELF_BATCHES_STRICT 32    //  ... each of one block
+
+typedef enum {
+    UMBP_SHELF_OPEN,
+    UMBP_SHELF_WRITE,
+    UMBP_SHELF_PUBLISH,
+    UMBP_SHELF_DISCARD,
+    UMBP_SHELF_READ,
+    UMBP_SHELF_GONE,
+    UMBP_SHELF_UNLINK,
+    UMBP_SHELF_PROBE,
+    UMBP_SHELF_LIST,
+} umbp_shelf_kind_t;
+
+//  A record that is there: in the list of its segment
+typedef struct {
+    uint32_t segment, prev, next, item;
+    uint32_t place8, size, turn;
+    uint16_t key_size;
+    bool used;
+} umbp_shelf_slot_t;
+
+typedef struct {
+    uint64_t epoch, counter, id;
+    uint64_t bytes, live_bytes;
+    uint32_t live, first;               //  Records
+    uint32_t older, newer;              //  By age
+    uint32_t readers;
+    uint32_t *gone, gone_count, gone_room;           //  place / 8, ascending once written
+    int64_t dirty_since;                //  Removals not on disk yet; 0: all are
+    bool going, deleting,
+        telling; //  Nothing is left; its file is being deleted; removals are on their way
+} umbp_shelf_segment_t;
+
+typedef struct umbp_shelf_work umbp_shelf_work_t;
+
+//  A segment that is being written
+typedef struct umbp_shelf_batch {
+    uint64_t counter, id, tail;
+    const char *folder, *node;
+    uint64_t epoch;
+    umbp_shelf_mode_t mode;
+    int file;                           //  -1: not there yet
+    int64_t since;
+    uint64_t entry_bytes;
+    unsigned tasks, writing;            //  With the threads; records not written yet
+    bool opened, closing, publishing, dead;          //  dead: given up
+    umbp_shelf_work_t *first, **end;    //  Its records
+    uint8_t *table;
+    size_t table_bytes;
+    struct umbp_shelf_batch *next;
+} umbp_shelf_batch_t;
+
+struct umbp_shelf_work {
+    umbp_task_t task;
+    umbp_shelf_kind_t kind;
+    int error;
+    umbp_shelf_batch_t *batch;
+    umbp_shelf_work_t *next;            //  In its batch
+    bool given, ended, told;            //  A thread has it; it is back; the owner heard of it
+    bool overdue;                       //  ... that its time is over: and will hear when its memory is free
+    uint32_t segment, item;
+    uint64_t tag;
+    umbp_log_note_t note;
+    uint8_t *stage;                     //  Head and key; or a file's bytes
+    size_t stage_bytes;
+    umbp_shelf_ask_t ask;
+    char *path, *name;                  //  name: in our folder
+    const char *folder;
+    umbp_shelf_mode_t mode;
+    umbp_shelf_list_args_t list_args;
+    umbp_shelf_list_t list;
+    unsigned count;
+    struct iovec iov[];
+};
+
+struct umbp_shelf {
+    umbp_shelf_args_t args;
+    char *folder, *node, *directory;
+    char mount[1024];
+    int lock;
+    umbp_hands_t *hands;
+    int64_t now;
+    uint64_t counter, serial;
+
+    umbp_shelf_slot_t **chunks;
+    uint32_t chunk_count, record_free;
+    uint64_t record_count;
+    umbp_shelf_segment_t *segments;
+    uint32_t segment_count, segment_room, segment_free;      //  free: by older
+    uint32_t oldest, newest;
+    uint64_t used_bytes, going_bytes, live_bytes;
+    uint32_t dirty, again;              //  Segments with removals that wait; those to be deleted again, by older
+    int64_t again_at;
+
+    umbp_shelf_batch_t *batches, *open;
+    unsigned batch_count, works, records_under_way;
+    bool failed, probing;
+    int64_t failed_at, probed_at, full_until, bad_until;
+    int bad_state;
+
+    umbp_log_event_t *events;
+    size_t event_room, event_first, event_count;
+    umbp_log_keep_fn *keep;
+    void *keep_arg;
+    umbp_shelf_list_t found;            //  Of our own, until recovered is through
+    size_t found_next;
+    uint64_t *found_at;
+    umbp_shelf_list_t scan;
+    size_t scan_next;
+    char *scan_node;
+    bool scanning;
+    umbp_log_stats_t stats;
+};
+
+static inline umbp_shelf_slot_t *umbp_shelf_slot (const umbp_shelf_t *self, uint32_t record)
+{
+    return &self->chunks[record / UMBP_SHELF_CHUNK][record % UMBP_SHELF_CHUNK];
+}
+
+//  shelf.c
+uint32_t umbp_shelf_add_segment (umbp_shelf_t *self, const umbp_shelf_segment_t *as);
+uint64_t umbp_shelf_add_record (umbp_shelf_t *self, uint32_t segment, const umbp_log_note_t *note,
+                                uint32_t item);         //  Returns its at; UINT64_MAX: too many
+void umbp_shelf_settle (umbp_shelf_t *self, uint32_t segment);   //  Delete it if nobody needs it
+void umbp_shelf_make_room (umbp_shelf_t *self, uint64_t bytes);
+void umbp_shelf_say (umbp_shelf_t *self, umbp_log_event_type_t type, int status, uint32_t item,
+                     uint64_t tag, uint64_t at);
+int umbp_shelf_status (int error);
+int umbp_shelf_state (const umbp_shelf_t *self);
+void umbp_shelf_heed (umbp_shelf_t *self, int error);   //  What an error of a call makes of the shelf
+umbp_shelf_work_t *umbp_shelf_work_new (umbp_shelf_kind_t kind, unsigned iov_count);
+void umbp_shelf_work_free (umbp_shelf_work_t *work);
+void umbp_shelf_give (umbp_shelf_t *self, umbp_shelf_work_t *work);
+umbp_shelf_slot_t *umbp_shelf_find (const umbp_shelf_t *self, uint64_t at);
+bool umbp_shelf_flush (umbp_shelf_t *self);             //  All removals are on their way. True: there are none
+
+//  shelf_write.c
+void umbp_shelf_wrote (umbp_shelf_t *self, umbp_shelf_work_t *work);        //  A task of a batch is back
+void umbp_shelf_write_late (umbp_shelf_t *self, umbp_shelf_work_t *work);
+void umbp_shelf_close_batch (umbp_shelf_t *self);
+void umbp_shelf_go_on_all (umbp_shelf_t *self);         //  Those that waited for the mount
+void umbp_shelf_batches_free (umbp_shelf_t *self);
+
+//  shelf_read.c
+void umbp_shelf_read_ended (umbp_shelf_t *self, umbp_shelf_work_t *work);
+void umbp_shelf_read_late (umbp_shelf_t *self, umbp_shelf_work_t *work);
+
+#endif
