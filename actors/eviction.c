@@ -378,8 +378,8 @@ zactor_t *umbp_eviction_new (const umbp_eviction_args_t *args)
     unsigned disk_low = args->disk_low ? args->disk_low : low;
     umbp_evict_plan_t *plan = umbp_evict_plan_new (high, low);
     if (!plan || umbp_evict_plan_set_low (plan, UMBP_TIER_NVME, disk_low) < 0) {
-        zsys_error ("eviction: marks must be 0 < low < high <= 100: high=%u low=%u disk_low=%u", high,
-                    low, disk_low);
+        zsys_error ("eviction: marks must be 0 < low < high <= 100: high=%u low=%u disk_low=%u",
+                    high, low, disk_low);
         umbp_evict_plan_destroy (&plan);
         return NULL;
     }

@@ -95,7 +95,8 @@ typedef struct {
     uint64_t nvme_up_rate;              //  What is read there comes to memory, with so many; 0: no bound
     char nvme_admit[16];                //  Of what leaves memory: all, second-touch, auto
     unsigned nvme_low;                  //  Percent to which eviction brings the disk; 0: 2 below evict_high
-    unsigned migration_target_ms;       //  Readers of the disk that wait longer slow moves down; 0: they do not
+    unsigned
+        migration_target_ms; //  Readers of the disk that wait longer slow moves down; 0: they do not
     unsigned migration_blocks;          //  On their way between two tiers at a time, each way
     uint64_t migration_bytes;           //  ... and their bytes
     char nvme_durability[8];            //  strict: a put is done once it is on disk; or relaxed

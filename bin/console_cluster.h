@@ -25,7 +25,8 @@ json_t *umbp_cluster_tiers (umbp_console_t *self, const umbp_topology_t *topolog
 void umbp_cluster_tier_rates (json_t *doc, const json_t *earlier, double seconds);
 
 //  Print the tiers with their rates, at most so many rows; nothing if there are no rates yet, or one tier each
-void umbp_cluster_show_tiers (const umbp_console_t *self, FILE *out, const json_t *doc, size_t rows);
+void umbp_cluster_show_tiers (const umbp_console_t *self, FILE *out, const json_t *doc,
+                              size_t rows);
 
 //  What status and top say: totals, and one row for each member. NULL with *end set on failure; to
 //  be released with json_decref.

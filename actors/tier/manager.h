@@ -32,10 +32,12 @@ typedef struct {
     bool write_through;                 //  Down also at once
     uint64_t down_rate, up_rate;        //  Bytes a second to these that nothing presses; 0: no bound
     const char *admit;                  //  What goes below of that which has to leave: see admit.h. NULL: all
-    unsigned target_ms;                 //  Readers of a tier on disk that wait longer slow that down; 0: they do not
+    unsigned
+        target_ms; //  Readers of a tier on disk that wait longer slow that down; 0: they do not
     uint32_t flight_blocks;             //  To one of these at a time; 0: as shift.h has it
     uint64_t flight_bytes;
-    umbp_log_t *log;                    //  Where the blocks rest, and the regions are only where they come and go; NULL: they
+    umbp_log_t
+        *log; //  Where the blocks rest, and the regions are only where they come and go; NULL: they
                                         //  live in the regions. Owned from now on, in any case
 } umbp_manager_args_t;
 

@@ -105,13 +105,15 @@ typedef struct {
     umbp_yield_t yields[UMBP_YIELDS_MAX];
     int64_t alone_until;                //  The tier below is not asked until then
     uint64_t shed, promoted, sunk;
-    umbp_governor_t *governor;          //  How long readers of this tier wait; NULL: they do not wait for a disk
+    umbp_governor_t
+        *governor; //  How long readers of this tier wait; NULL: they do not wait for a disk
     umbp_admit_t *admit;                //  What may go down; NULL: nothing can
     umbp_moves_t *moves;                //  NULL: there is no other tier
     uint64_t stay_ms;                   //  Blocks stay here so long, about; 0: none left yet
     unsigned told_share;                //  To the tier above; above a disk: by the tier below
     int64_t told_at;
-    uint64_t rested, held;              //  Moves not made since a block had just moved; blocks that moved too often
+    uint64_t rested,
+        held; //  Moves not made since a block had just moved; blocks that moved too often
 } umbp_transit_t;
 
 //  Blocks that go elsewhere, see keeper.c. A pass looks at all blocks once.
@@ -259,7 +261,8 @@ void umbp_manager_answer_lease (umbp_manager_t *self, const umbp_reader_t *reade
 
 //  govern.c
 //  A block became live. brought: by the migrator, from another tier or node.
-void umbp_manager_came (umbp_manager_t *self, uint32_t item, const umbp_origin_t *origin, bool kept);
+void umbp_manager_came (umbp_manager_t *self, uint32_t item, const umbp_origin_t *origin,
+                        bool kept);
 void umbp_manager_left_disk (umbp_manager_t *self, uint32_t item);   //  For want of room
 void umbp_manager_moved (umbp_manager_t *self, uint32_t item);       //  To another tier, or from there
 bool umbp_manager_rests (umbp_manager_t *self, uint32_t item, int64_t now);
