@@ -256,10 +256,9 @@ static bool s_look (umbp_shelf_list_t *list, const umbp_shelf_list_args_t *args,
     char segment[UMBP_SHELF_NAME_MAX], path[UMBP_SHELF_PATH_MAX];
     umbp_shelf_name (segment, args->node, found->epoch, found->counter, "seg");
     snprintf (path, sizeof path, "%.1100s/%s", args->folder, segment);
-    if (args->own && tmp && found->epoch != args->epoch && s_is_old (args->folder, name))
-        s_sweep (list, args, name);
-    else if (args->own && strcmp (suffix, "gone") == 0 && access (path, F_OK) != 0
-             && errno == ENOENT)
+    bool over = tmp ? found->epoch != args->epoch && s_is_old (args->folder, name)
+                    : strcmp (suffix, "gone") == 0 && access (path, F_OK) != 0 && errno == ENOENT;
+    if (args->own && over)
         s_sweep (list, args, name);
     return false;
 }

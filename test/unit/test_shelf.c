@@ -266,18 +266,23 @@ static int s_reader (const umbp_shelf_where_t *where)
 static void test_two_nodes (void)
 {
     s_begin ();
-    umbp_shelf_t *shelf = s_open (1);
     umbp_shelf_where_t where[10];
+    int ends[2];
     memset (where, 0, sizeof where);
+    CU_ASSERT_FATAL (pipe (ends) == 0);
+    fflush (NULL);
+    pid_t pid = fork ();                //  While we have no threads
+    if (pid == 0)
+        _exit (read (ends[0], where, sizeof where) == sizeof where ? s_reader (where) : 1);
+    umbp_shelf_t *shelf = s_open (1);
     for (uint32_t number = 0; number < 10; number++) {
         umbp_log_event_t event = s_put (shelf, number);
         CU_ASSERT_FATAL (event.status == 0);
         CU_ASSERT (umbp_shelf_where (shelf, event.at, &where[number]));
     }
-    fflush (NULL);
-    pid_t pid = fork ();
-    if (pid == 0)
-        _exit (s_reader (where));
+    CU_ASSERT (write (ends[1], where, sizeof where) == sizeof where);
+    close (ends[0]);
+    close (ends[1]);
     int status;
     CU_ASSERT (waitpid (pid, &status, 0) == pid);
     if (!WIFEXITED (status) || WEXITSTATUS (status))
