@@ -464,11 +464,15 @@ static void test_rename (void)
         umbp_shelf_name (name, "node-1", 1, where.counter + 1 + (uint64_t) turn, "seg");
         snprintf (path, sizeof path, "%s/node-1/%s", s_directory, name);
         FILE *file = fopen (path, "w");
-        CU_ASSERT_FATAL (file && fputs ("another's", file) >= 0 && fclose (file) == 0);
+        CU_ASSERT_PTR_NOT_NULL_FATAL (file);
+        CU_ASSERT (fputs ("another's", file) >= 0);
+        fclose (file);
         s_set_ill (turn ? "rename" : NULL, EINVAL, 1);
         CU_ASSERT (s_put (shelf, 1).status == UMBP_EIO);
         char text[16] = "";
-        CU_ASSERT ((file = fopen (path, "r")) && fgets (text, sizeof text, file));
+        file = fopen (path, "r");
+        CU_ASSERT_PTR_NOT_NULL_FATAL (file);
+        CU_ASSERT_PTR_NOT_NULL (fgets (text, sizeof text, file));
         fclose (file);
         CU_ASSERT_STRING_EQUAL (text, "another's");
         s_pass (shelf, 6000);
