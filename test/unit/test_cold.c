@@ -1,14 +1,12 @@
 //  test/unit/test_cold.c - a node with a tier on disk: what does not fit memory is found there, comes up again when it is
 //  read, outlives a restart of the node or its kill -9, and is gone for good once it was removed or let go.
-#include <dirent.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#include "test/unit/gauge.h"
-#include "test/unit/nodes.h"
+#include "test/unit/disk.h"
 
 #define MIB (1 << 20)
 #define BLOCK 65536
@@ -22,19 +20,6 @@ typedef struct {
     nodes_t nodes;                      //  One
     char disk[64];
 } cold_t;
-
-static void s_erase (const char *folder)
-{
-    DIR *dir = opendir (folder);
-    char path[512];
-    for (struct dirent *entry; dir && (entry = readdir (dir));) {
-        snprintf (path, sizeof path, "%s/%s", folder, entry->d_name);
-        unlink (path);
-    }
-    if (dir)
-        closedir (dir);
-    rmdir (folder);
-}
 
 //  A node with little memory and a disk of so many bytes
 static void s_start_with (cold_t *self, const char *write, doors_t doors, uint64_t bytes)
@@ -111,7 +96,7 @@ static void s_crash (cold_t *self)
     int status = -1;
     CU_ASSERT_FATAL (waitpid (pid, &status, 0) == pid && status == 0);
     umbp_node_destroy (&self->nodes.nodes[0]);
-    s_erase (self->disk);
+    disk_erase (self->disk);
     snprintf (self->disk, sizeof self->disk, "%s", folder);
     snprintf (self->nodes.options[0].nvme_dirs, sizeof self->nodes.options[0].nvme_dirs, "%s",
               folder);
@@ -131,7 +116,7 @@ static void s_restart (cold_t *self)
 static void s_stop (cold_t *self)
 {
     nodes_stop (&self->nodes);
-    s_erase (self->disk);
+    disk_erase (self->disk);
 }
 
 static uint64_t s_gauge (const cold_t *self, const char *tier, const char *name)

@@ -1,12 +1,10 @@
 //  test/unit/test_storm.c - a thousand blocks that shall move between memory and disk at once, while clients read: what is
 //  on its way stays within its bounds, all of it ends, nothing is lost, and every reader gets the right bytes. Then
 //  what is worth a place on disk, and what just moved and stays. How much longer readers wait is printed.
-#include <dirent.h>
 #include <pthread.h>
 
 #include "actors/tier/moves.h"
-#include "test/unit/gauge.h"
-#include "test/unit/nodes.h"
+#include "test/unit/disk.h"
 
 #define MIB (1 << 20)
 #define BLOCK 16384
@@ -26,19 +24,6 @@ typedef struct {
     char disk[64];
     umbp_t *pool;
 } storm_t;
-
-static void s_erase (const char *folder)
-{
-    DIR *dir = opendir (folder);
-    char path[512];
-    for (struct dirent *entry; dir && (entry = readdir (dir));) {
-        snprintf (path, sizeof path, "%s/%s", folder, entry->d_name);
-        unlink (path);
-    }
-    if (dir)
-        closedir (dir);
-    rmdir (folder);
-}
 
 static void s_prepare (storm_t *self, const char *admit)
 {
@@ -81,7 +66,7 @@ static void s_stop (storm_t *self)
 {
     umbp_close (&self->pool);
     nodes_stop (&self->nodes);
-    s_erase (self->disk);
+    disk_erase (self->disk);
 }
 
 static uint64_t s_gauge (const storm_t *self, const char *tier, const char *name)
