@@ -26,7 +26,7 @@ MAKEFLAGS += --jobs=$(shell nproc) --no-print-directory   #  A -j of the user's 
 endif
 
 COMMON := $(wildcard proto/*.c cluster/bulk/*.c) cluster/ring.c cluster/topology.c \
-          cluster/curve.c cluster/keyring.c cluster/slab.c
+          cluster/curve.c cluster/keyring.c cluster/slab.c $(wildcard accel/memory*.c)
 CLIENT := $(wildcard client/*.c) $(COMMON)
 NODE := $(sort $(wildcard actors/*.c actors/*/*.c cluster/*.c cluster/discovery/*.c accel/*.c) $(COMMON))
 MAINS := $(wildcard bin/umbp-node.c bin/umbp-console.c bin/umbp-bench.c)
@@ -41,7 +41,7 @@ PROVIDERS := $(wildcard accel/providers/*.c)     #  Accelerator libraries, which
 FUZZED := $(COMMON) bin/config.c bin/config_value.c bin/node_settings.c bin/suggest.c bin/units.c \
           bin/workload.c cluster/quotas.c actors/tier/log_format.c
 SOURCES := $(sort $(CLIENT) $(NODE) $(MAINS) $(HELPERS) $(UNIT) $(FUZZ) $(CHAOS) $(PROVIDERS))
-HEADERS := $(wildcard proto/*.h cluster/*.h cluster/*/*.h actors/*.h actors/*/*.h client/*.h \
+HEADERS := $(wildcard proto/*.h proto/*/*.h cluster/*.h cluster/*/*.h actors/*.h actors/*/*.h client/*.h \
              bin/*.h test/*.h test/*/*.h accel/*.h accel/*/*.h)
 SCRIPTS := $(sort $(shell find test -name '*.sh' -executable \
              \( -path 'test/cluster/*' -o -name check.sh \) 2>/dev/null))
@@ -137,10 +137,11 @@ $(B)/lib/libaccelerator_%.so: $(B)/obj/accel/providers/%.o
 	$(CC) -shared $(ALL_LDFLAGS) -Wl,-z,defs $^ -lm -ldl -o $@
 FIXTURES := $(patsubst %,$(B)/test/accel/libfixture-%.so,gen1 gen2 gen3 gen4 gen5 wide garbled \
                 strange mixed overrun insane bare sick deep)
-VENDORS := $(patsubst %,$(B)/test/accel/lib%.so,nvidia-ml amd_smi cuda amdhip64)
+VENDORS := $(patsubst %,$(B)/test/accel/lib%.so,nvidia-ml amd_smi cuda amdhip64 hsa-runtime64)
 $(B)/test/accel/libfixture-%.so: test/accel/fixture.c accel/abi.h accel/providers/provider.h
 	@mkdir -p $(@D)
 	$(CC) -shared $(ALL_CFLAGS) -fvisibility=hidden -DFIXTURE_$* $(ALL_LDFLAGS) $< -o $@
+$(B)/test/accel/libcuda.so $(B)/test/accel/libamdhip64.so: test/accel/vram.h
 $(B)/test/accel/lib%.so: test/accel/%.c
 	@mkdir -p $(@D)
 	$(CC) -shared $(ALL_CFLAGS) $(ALL_LDFLAGS) -Wl,-soname,$(shell sed -nE 's/.*SONAME (.*)/\1/p' $<) $< -o $@
@@ -149,10 +150,13 @@ $(B)/test/accel/libaccelerator_amd.so: accel/providers/amd.c accel/abi.h accel/p
 	@mkdir -p $(@D)
 	$(CC) -shared $(ALL_CFLAGS) -fvisibility=hidden -DUMBP_SYSFS='"test/accel/sysfs"' $(ALL_LDFLAGS) \
 	    $< -lm -ldl -o $@
-accel_tests := test_library test_find test_providers test_device test_device_memory
+accel_tests := test_library test_find test_providers test_device test_device_memory \
+    test_worker_devices test_vram
 $(accel_tests:%=$(B)/test/%.status): $(FIXTURES) $(VENDORS) $(PLUGINS) \
     $(B)/test/accel/libaccelerator_amd.so
 $(accel_tests:%=$(B)/test/%.status): export UMBP_BUILD := $(abspath $(B))
+$(B)/test/test_devmem.status: $(VENDORS)
+$(B)/test/test_devmem.status: export UMBP_BUILD := $(abspath $(B))
 $(B)/test/guest-%: $(B)/obj/test/guest/%.o $(call objects,$(PLUGIN)) $(LIBS)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) $^ -lcunit $(VERBS_LIBS) $(PACKAGE_LIBS) -o $@
@@ -177,7 +181,7 @@ $(B)/test/fuzz_%: $(B)/obj/test/fuzz/fuzz_%.o $(B)/lib/libfuzzed.a
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer $^ $(PACKAGE_LIBS) -o $@
 
-run: all                                    #  three nodes on this host, and conversations through them
+run: all                                    #  three nodes on this host, and conversations through them; TIERS=all: with four tiers
 	@B=$(B) deploy/run-demo.sh
 
 bench:                                      #  umbp-bench suite with $BENCH_ARGS
@@ -298,25 +302,19 @@ check-adversary:                            #  adversarial tests, each $UMBP_ROU
 	        && echo "PASS  $$(grep -ao "\[.*rounds, seed.*" "$$log" | head -n 1)" \
 	        || { echo "FAIL  $$1, see $$log"; exit 255; }'
 
-#  The NVMe tier's log: the short tests with several seeds, each crash many times, other file systems
+#  All tiers: the short tests with several seeds, each crash many times, other file systems, whole nodes
 check-tiers: export UMBP_BUILD := $(abspath $(B))
-check-tiers:                                #  long tests of the segment log: $UMBP_ROUNDS crashes a point
+check-tiers: all                            #  every test of the tiers, more often than check has it; $UMBP_ROUNDS crashes a point
 	@deploy/setup.sh build check
-	@$(MAKE) $(B)/test/test_log $(B)/test/test_log_crash $(B)/test/test_log_faults
-	@for seed in 1 2 3 $$RANDOM $$RANDOM; do \
-	    for name in test_log test_log_faults; do \
-	        $(B)/test/$$name $$seed >$(B)/test/$$name-$$seed.log 2>&1 && echo "PASS  $$name $$seed" \
-	            || { cat $(B)/test/$$name-$$seed.log; exit 1; }; done; done
-	@$(B)/test/test_log_crash $$RANDOM $(or $(UMBP_ROUNDS),25) >$(B)/test/test_log_crash-long.log 2>&1 \
-	    && echo "PASS  test_log_crash: $$(grep seed $(B)/test/test_log_crash-long.log)" \
-	    || { cat $(B)/test/test_log_crash-long.log; exit 1; }
-	@test/tier/filesystems.sh || { rc=$$?; [[ $$rc == 77 ]] && echo "SKIP  filesystems" || exit $$rc; }
+	@$(MAKE) tests $(BREAKERS)
+	@test/tier/all.sh
 
 check-rdma: export UMBP_BUILD := $(abspath $(B))
 check-rdma:                                 #  RDMA in a virtual machine: boots, tests, compares; minutes
 	@deploy/setup.sh build rdma
 	@grep -qs VERBS_LIBS $(B)/packages.mk || rm -f $(B)/packages.mk
-	@$(MAKE) $(B)/lib/libumbp-verbs.so $(B)/bin/umbp-node $(B)/bin/umbp-console $(GUEST:test/guest/%.c=$(B)/test/guest-%)
+	@$(MAKE) $(B)/lib/libumbp-verbs.so $(B)/bin/umbp-node $(B)/bin/umbp-console \
+	    $(B)/test/accel/libcuda.so $(GUEST:test/guest/%.c=$(B)/test/guest-%)
 	@test/guest/run.sh
 
 $(B)/venv/.done: test/requirements.txt

@@ -68,7 +68,7 @@ int umbp_memory_take (umbp_memory_t *self, uint64_t bytes, umbp_memory_block_t *
 
 int umbp_memory_give (umbp_memory_t *self, umbp_memory_block_t *block)
 {
-    if (block->bytes == 0)
+    if (block->bytes == 0 || block->foreign)
         return UMBP_EINVAL;
     int rc = self->kind->wait (self->driver), given = self->kind->give (self->driver, block);
     *block = (umbp_memory_block_t) { .bytes = 0 };
@@ -106,7 +106,7 @@ int umbp_memory_export (umbp_memory_t *self, const umbp_memory_block_t *block,
                         umbp_memory_handle_t *handle)
 {
     *handle = (umbp_memory_handle_t) { .block_bytes = block->bytes };
-    if (block->bytes == 0 || block->imported)
+    if (block->bytes == 0 || block->imported || block->foreign)
         return UMBP_EINVAL;
     return self->kind->lend (self->driver, block, handle);
 }
@@ -124,4 +124,51 @@ int umbp_memory_import (umbp_memory_t *self, const umbp_memory_handle_t *handle,
     block->imported = true;
     self->held++;
     return 0;
+}
+
+int umbp_memory_wrap (umbp_memory_t *self, uint64_t address, uint64_t bytes,
+                      umbp_memory_block_t *block)
+{
+    (void) self;
+    *block = (umbp_memory_block_t) { .bytes = 0 };
+    if (address == 0 || bytes == 0 || bytes > UINT64_MAX - address)
+        return UMBP_EINVAL;
+    *block = (umbp_memory_block_t){ .address = address, .bytes = bytes, .fd = -1, .foreign = true };
+    return 0;
+}
+
+int umbp_memory_owns (umbp_memory_t *self, const umbp_memory_block_t *block)
+{
+    if (!self->kind->owns || block->bytes == 0)
+        return block->bytes ? 0 : UMBP_EINVAL;
+    int rc = self->kind->owns (self->driver, block->address);
+    return rc < 0 ? rc : self->kind->owns (self->driver, block->address + block->bytes - 1);
+}
+
+int umbp_memory_dmabuf (umbp_memory_t *self, const umbp_memory_block_t *block, int *fd,
+                        uint64_t *offset)
+{
+    *fd = -1;
+    *offset = 0;
+    if (block->bytes == 0 || block->imported)
+        return UMBP_EINVAL;
+    return self->kind->dmabuf
+               ? self->kind->dmabuf (self->driver, block->address, block->bytes, fd, offset)
+               : UMBP_ENOTSUP;
+}
+
+int umbp_memory_settle (umbp_memory_t *self)
+{
+    return self->kind->settle ? self->kind->settle (self->driver) : 0;
+}
+
+int umbp_memory_pin (umbp_memory_t *self, void *base, uint64_t bytes)
+{
+    return self->kind->pin ? self->kind->pin (self->driver, base, bytes) : UMBP_ENOTSUP;
+}
+
+void umbp_memory_unpin (umbp_memory_t *self, void *base)
+{
+    if (self->kind->unpin)
+        self->kind->unpin (self->driver, base);
 }

@@ -24,6 +24,7 @@ typedef struct {
     uint64_t bytes;
     int fd;                             //  Of the mock: its memfd
     bool imported;                      //  Another process owns it
+    bool foreign;                       //  The caller owns it: umbp_memory_wrap
 } umbp_memory_block_t;
 
 //  What another process needs to map a block. For processes of this host alone; bytes of the mock
@@ -69,5 +70,30 @@ int umbp_memory_export (umbp_memory_t *self, const umbp_memory_block_t *block,
                         umbp_memory_handle_t *handle);
 int umbp_memory_import (umbp_memory_t *self, const umbp_memory_handle_t *handle,
                         umbp_memory_block_t *block);
+
+//  Name bytes of the device that somebody else in this process has taken, so that they can be copied.
+//  They stay his: there is nothing to give back. Returns 0, or UMBP_EINVAL if there can be no such
+//  bytes. Whether the device has them is asked by umbp_memory_owns.
+int umbp_memory_wrap (umbp_memory_t *self, uint64_t address, uint64_t bytes,
+                      umbp_memory_block_t *block);
+
+//  Ask the driver whether the first and the last byte are of this device. Returns 0, also if it cannot
+//  say, or UMBP_EINVAL.
+int umbp_memory_owns (umbp_memory_t *self, const umbp_memory_block_t *block);
+
+//  A dma-buf of own or wrapped bytes, by which another device of this host, a network card, reaches
+//  them: a descriptor, which is the caller's to close, and where in it they begin. Returns 0;
+//  UMBP_ENOTSUP if the driver or the device has none; UMBP_EINVAL for an imported block; UMBP_EIO.
+int umbp_memory_dmabuf (umbp_memory_t *self, const umbp_memory_block_t *block, int *fd,
+                        uint64_t *offset);
+
+//  What other devices wrote by a dma-buf, and told us of, is seen by whatever the device does from now
+//  on. Returns 0, also where the driver knows no such call, or UMBP_EIO.
+int umbp_memory_settle (umbp_memory_t *self);
+
+//  Let the driver lock memory of the host, so that copies from and to it are made by the device alone;
+//  until it is unlocked. Copies work without. Returns 0, UMBP_ENOTSUP or UMBP_EIO.
+int umbp_memory_pin (umbp_memory_t *self, void *base, uint64_t bytes);
+void umbp_memory_unpin (umbp_memory_t *self, void *base);
 
 #endif

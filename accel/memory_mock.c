@@ -2,6 +2,10 @@
 //  bounds what each takes, else what the mock devices of accel/providers/mock.c have. A handle names a
 //  process and a descriptor of it, so other processes of the same user can map it as long as that
 //  lives, as it is with real devices. See memory.h.
+//
+//  UMBP_MOCK_HBM_SCRIPT names a file whose first word says what copies are like from now on: "fail" (they do not work),
+//  "hang" (they do not return while it says so), "rot" (the first byte that is read back is another one), or none of
+//  these.
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -12,6 +16,8 @@
 #include <unistd.h>
 
 #include "accel/memory_self.h"
+
+#define NAP_US 5000
 
 #define MOCK_BYTES (UINT64_C (24576) << 20)
 #define HANDLE_MAGIC UINT64_C (0x756d62702d6d6f63)
@@ -106,9 +112,35 @@ static int s_give (void *driver, umbp_memory_block_t *block)
     return 0;
 }
 
+//  Whether the script says that word
+static bool s_says (const char *word)
+{
+    const char *path = getenv ("UMBP_MOCK_HBM_SCRIPT");
+    char text[8] = "";
+    int file = path ? open (path, O_RDONLY | O_CLOEXEC) : -1;
+    ssize_t size = file == -1 ? 0 : read (file, text, sizeof text - 1);
+    if (file != -1)
+        close (file);
+    text[size > 0 ? strcspn (text, " \n") : 0] = '\0';
+    return strcmp (text, word) == 0;
+}
+
+//  What becomes of a copy: 0, or an error
+static int s_fate (void)
+{
+    if (!getenv ("UMBP_MOCK_HBM_SCRIPT"))
+        return 0;
+    while (s_says ("hang"))
+        usleep (NAP_US);
+    return s_says ("fail") ? UMBP_EIO : 0;
+}
+
 static int s_write (void *driver, uint64_t address, const void *from, uint64_t bytes)
 {
     (void) driver;
+    int fate = s_fate ();
+    if (fate < 0)
+        return fate;
     memcpy ((void *) (uintptr_t) address, from, bytes);
     return 0;
 }
@@ -116,7 +148,12 @@ static int s_write (void *driver, uint64_t address, const void *from, uint64_t b
 static int s_read (void *driver, uint64_t address, void *to, uint64_t bytes)
 {
     (void) driver;
+    int fate = s_fate ();
+    if (fate < 0)
+        return fate;
     memcpy (to, (const void *) (uintptr_t) address, bytes);
+    if (bytes > 0 && s_says ("rot"))
+        *(uint8_t *) to ^= 1;
     return 0;
 }
 

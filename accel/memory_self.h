@@ -17,6 +17,12 @@ typedef struct {
     int (*wait) (void *driver);
     int (*lend) (void *driver, const umbp_memory_block_t *block, umbp_memory_handle_t *handle);
     int (*borrow) (void *driver, const umbp_memory_handle_t *handle, umbp_memory_block_t *block);
+    //  A kind need not have these
+    int (*owns) (void *driver, uint64_t address);
+    int (*dmabuf) (void *driver, uint64_t address, uint64_t bytes, int *fd, uint64_t *offset);
+    int (*settle) (void *driver);
+    int (*pin) (void *driver, void *base, uint64_t bytes);
+    void (*unpin) (void *driver, void *base);
 } umbp_memory_kind_t;
 
 extern const umbp_memory_kind_t umbp_memory_cuda, umbp_memory_hip, umbp_memory_mock;

@@ -4,6 +4,8 @@
 #include "cluster/origin.h"
 #include "proto/splitmix.h"
 
+#define STOPS "$STOPS"                  //  On the pipe
+
 typedef struct {
     umbp_actor_args_t args;
     umbp_home_t home;
@@ -103,7 +105,7 @@ static bool s_is_denied (const umbp_mail_t *mail)
         UMBP_MSG_topology_ok, UMBP_MSG_change, UMBP_MSG_reserve, UMBP_MSG_lease,
         UMBP_MSG_store,       UMBP_MSG_drop,   UMBP_MSG_wipe,    UMBP_MSG_pressure,
         UMBP_MSG_wipe_tenant,  UMBP_MSG_quotas, UMBP_MSG_device_split, UMBP_MSG_device_join,
-        UMBP_MSG_device_claim, UMBP_MSG_relax, UMBP_MSG_pace,
+        UMBP_MSG_device_claim, UMBP_MSG_device_hold, UMBP_MSG_relax, UMBP_MSG_pace,
     };
     umbp_user_t user;
     umbp_origin_user (mail->origin, &user);
@@ -115,8 +117,9 @@ static bool s_is_denied (const umbp_mail_t *mail)
             || mail->msg->type == UMBP_MSG_suspend || mail->msg->type == UMBP_MSG_balloon))
         return true;
     //  Nor is what is about processes of the host
-    if (*user.tenant && mail->msg->type >= UMBP_MSG_workers
-        && mail->msg->type <= UMBP_MSG_worker_events)
+    if (*user.tenant
+        && ((mail->msg->type >= UMBP_MSG_workers && mail->msg->type <= UMBP_MSG_worker_events)
+            || mail->msg->type == UMBP_MSG_worker_freeze))
         return true;
     for (size_t index = 0; index < sizeof types / sizeof *types; index++)
         if (types[index] == mail->msg->type)
@@ -169,11 +172,18 @@ static int s_tick (zloop_t *loop, int timer, void *arg)
 static int s_pipe (zloop_t *loop, zsock_t *pipe, void *arg)
 {
     (void) loop;
-    (void) arg;
+    shell_t *shell = arg;
     char *command = zstr_recv (pipe);
     int rc = !command || streq (command, "$TERM") ? -1 : 0;
+    if (rc == 0 && streq (command, STOPS) && shell->args.stops)
+        shell->args.stops (shell->args.self);
     freen (command);
     return rc;
+}
+
+void umbp_actor_stops (zactor_t *actor)
+{
+    zstr_send (actor, STOPS);
 }
 
 //  The post's owner is the shell, while answers to questions go to the value: see umbp_post_start

@@ -49,10 +49,14 @@ typedef struct {
     void (*closed) (void *self, uint64_t door);
     void (*tick) (void *self);          //  Every tick_ms
     unsigned tick_ms;
+    void (*stops) (void *self);         //  Its node is about to end, and the others with it
     void (*destroy) (void **self_p);
 } umbp_actor_args_t;
 
 //  Bind and start. Returns NULL, with the value destroyed, if it cannot bind. Destroy with zactor_destroy.
 zactor_t *umbp_actor_new (const umbp_actor_args_t *args);
+
+//  Say to an actor that its node is about to end
+void umbp_actor_stops (zactor_t *actor);
 
 #endif

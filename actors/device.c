@@ -5,6 +5,7 @@
 
 #define TICK_MS 100
 #define END_MS 2000                     //  A library has so long to shut down
+#define TELL_MS 1000                    //  How full devices are is said again after so long
 #define NEVER INT64_MAX
 
 umbp_device_state_t umbp_device_state (const umbp_device_self_t *self)
@@ -116,7 +117,7 @@ static void s_on_join (void *owner, const umbp_mail_t *mail)
         rc == 0 ? umbp_device_table_find (self->table, row->parent) : NULL;
     if (rc < 0 || !device)
         umbp_post_refuse (self->post, mail->origin, rc < 0 ? rc : UMBP_ENOENT, "uuid",
-                          rc == UMBP_EAGAIN ? "a tier has blocks there: drain it first"
+                          rc == UMBP_EAGAIN ? "a tier or a worker has it: drain or release it first"
                                             : "there is no such partition");
     else
         s_ask (self, mail, UMBP_JOB_JOIN, device, device->device.uuid, row->device.uuid);
@@ -134,16 +135,81 @@ static void s_on_claim (void *owner, const umbp_mail_t *mail)
     umbp_post_answer_status (self->post, mail->origin, rc);
 }
 
+static void s_on_hold (void *owner, const umbp_mail_t *mail)
+{
+    umbp_device_self_t *self = owner;
+    const umbp_msg_device_hold_t *hold = &mail->msg->device_hold;
+    umbp_device_hold_t *rows = zmalloc ((hold->uuids.count + 1) * sizeof *rows);
+    size_t count = 0, uuids = 0, parents = 0;
+    for (size_t index = 0; index < hold->uuids.count; index++) {
+        umbp_bytes_t uuid = umbp_column_next (&hold->uuids, index, &uuids);
+        umbp_bytes_t parent = umbp_column_next (&hold->parents, index, &parents);
+        if (uuid.size >= UMBP_DEVICE_UUID_MAX || parent.size >= UMBP_DEVICE_UUID_MAX)
+            continue;                   //  We have none of such a name
+        memcpy (rows[count].uuid, uuid.data, uuid.size);
+        memcpy (rows[count].parent, parent.data, parent.size);
+        rows[count++].workers = umbp_u32s_at (hold->workers, index);
+    }
+    umbp_device_table_hold (self->table, rows, count, zclock_mono ());
+    umbp_post_answer_status (self->post, mail->origin, UMBP_OK);
+    free (rows);
+}
+
+//  A partition was made that nobody gets: it goes back, whenever its library lets it
+static void s_take_back (umbp_device_self_t *self, umbp_device_ask_t *ask, const char *uuid,
+                         int status, const char *why)
+{
+    zsys_warning ("device: partition %s of %s was %s, and is taken back", uuid, ask->uuid, why);
+    umbp_post_refuse (self->post, &ask->origin, status, "uuid", why);
+    ask->kind = UMBP_JOB_JOIN;
+    ask->late = true;
+    ask->given = false;
+    snprintf (ask->template, sizeof ask->template, "%s", uuid);
+}
+
+static void s_took_back (umbp_device_self_t *self, umbp_device_ask_t *ask, int status)
+{
+    self->undone += status == 0;
+    if (status < 0)
+        zsys_warning ("device: partition %s of %s could not be taken back: %s", ask->template,
+                      ask->uuid, umbp_strerror (status));
+    ask->used = false;
+}
+
+//  Of one that its driver has lost we know no more either
+static int s_file_join (umbp_device_self_t *self, const umbp_device_report_t *report)
+{
+    char key[UMBP_DEVICE_UUID_MAX];
+    int rc = UMBP_OK;
+    umbp_layout_key (report->uuid, key);
+    if (report->status == 0 || report->status == UMBP_ENOENT)
+        rc = umbp_device_table_join (self->table, key, zclock_mono ());
+    return report->status < 0 ? report->status : rc;
+}
+
 static void s_take_split (umbp_device_self_t *self, umbp_device_ask_t *ask,
                           const umbp_device_report_t *report)
 {
-    char key[UMBP_DEVICE_UUID_MAX];
     int rc = report->status;
-    umbp_layout_key (report->uuid, key);
-    if (rc == 0 && ask->kind == UMBP_JOB_JOIN)
-        rc = umbp_device_table_join (self->table, key, zclock_mono ());
-    if (rc == 0 && ask->kind == UMBP_JOB_SPLIT)
+    if (ask->late) {
+        s_took_back (self, ask, rc);
+        return;
+    }
+    if (rc == 0 && ask->kind == UMBP_JOB_SPLIT && zclock_mono () >= ask->expires) {
+        s_take_back (self, ask, report->uuid, UMBP_ETIMEDOUT, "made too late");
+        return;
+    }
+    if (ask->kind == UMBP_JOB_JOIN)
+        rc = s_file_join (self, report);
+    else if (rc == 0)
         rc = umbp_device_table_split (self->table, ask->key, report->uuid, zclock_mono ());
+    //  One with the name of another is not taken back: that one would go
+    if (report->status == 0 && ask->kind == UMBP_JOB_SPLIT && rc < 0 && rc != UMBP_EEXIST) {
+        s_take_back (self, ask, report->uuid, rc,
+                     rc == UMBP_ENOSPC ? "made beyond what the table has room for"
+                                       : "made of a device that is gone");
+        return;
+    }
     if (rc < 0 || ask->kind == UMBP_JOB_JOIN) {
         self->joins += rc == 0;
         s_end_ask (self, ask, rc, "uuid", "the accelerator library refuses");
@@ -235,6 +301,7 @@ static void s_take_poll (umbp_device_self_t *self, const umbp_device_report_t *r
              && self->discover_next > self->poll_next)
         self->discover_next = self->poll_next;
     self->seeks = other;
+    self->tell_next = now;
 }
 
 static void s_take (umbp_device_self_t *self, const umbp_device_report_t *report)
@@ -323,9 +390,18 @@ static void s_expire (umbp_device_self_t *self, int64_t now)
     for (size_t index = 0; index < UMBP_DEVICE_ASKS_MAX; index++) {
         umbp_device_ask_t *ask = &self->asks[index];
         //  What the worker has may still succeed, and then has to be filed: only its asker is told
-        if (ask->used && !ask->given && (now >= ask->expires || self->hangs))
+        if (ask->used && !ask->given && !ask->late && (now >= ask->expires || self->hangs))
             s_end_ask (self, ask, UMBP_ETIMEDOUT, "uuid", "the accelerator library is busy");
     }
+}
+
+//  After each look, and so often that who does not hear of us knows that we are gone
+static void s_tell (umbp_device_self_t *self, int64_t now)
+{
+    if (!self->tells || !self->found_at || now < self->tell_next)
+        return;
+    umbp_device_tell (self, now);
+    self->tell_next = now + TELL_MS;
 }
 
 static void s_tick (void *owner)
@@ -337,6 +413,7 @@ static void s_tick (void *owner)
     s_watch (self, now);
     s_expire (self, now);
     s_next (self);
+    s_tell (self, now);
 }
 
 static int s_on_report (zloop_t *loop, zmq_pollitem_t *item, void *owner)
@@ -412,6 +489,7 @@ zactor_t *umbp_device_actor_new (const umbp_device_args_t *args)
         { UMBP_MSG_device_split, s_on_split },
         { UMBP_MSG_device_join, s_on_join },
         { UMBP_MSG_device_claim, s_on_claim },
+        { UMBP_MSG_device_hold, s_on_hold },
         { 0, NULL },
     };
     umbp_device_self_t *self = zmalloc (sizeof (umbp_device_self_t));
@@ -424,6 +502,7 @@ zactor_t *umbp_device_actor_new (const umbp_device_args_t *args)
     self->discover_ms = args->discover_ms ? args->discover_ms : 60000;
     self->poll_ms = args->poll_ms ? args->poll_ms : 5000;
     self->patience_ms = args->patience_ms ? args->patience_ms : 5000;
+    self->tells = args->tells;
     self->table = umbp_device_table_new ();
     self->scratch = zmalloc (UMBP_DEVICE_SCRATCH_BYTES);
     s_find (self);

@@ -16,6 +16,7 @@ typedef struct {
     umbp_find_args_t find;              //  The setting is copied; root, own and env are static
     unsigned discover_ms, poll_ms;      //  0: 60000, 5000
     unsigned patience_ms;               //  A call that takes longer hangs; 0: 5000
+    bool tells;                         //  Once a second it tells the actor pressure how full the fullest device is
     const char *folder;                 //  On whose file system totals are; copied; empty: /tmp
 } umbp_device_args_t;
 

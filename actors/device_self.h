@@ -1,5 +1,5 @@
-//  actors/device_self.h - the state of the device actor, shared by device.c (its library, its jobs)
-//  and device_say.c (its answers). Nobody else includes this.
+//  actors/device_self.h - the state of the device actor, shared by device.c (its library, its jobs),
+//  device_say.c and device_use.c (its answers). Nobody else includes this.
 #ifndef UMBP_DEVICE_SELF_H
 #define UMBP_DEVICE_SELF_H
 
@@ -22,6 +22,7 @@ typedef enum {
 //  Somebody who waits for a job
 typedef struct {
     bool used, given;                   //  Given to the worker already
+    bool late;                          //  Nobody waits for it: a partition that is not wanted any more
     uint64_t tag;
     umbp_job_kind_t kind;
     char key[UMBP_DEVICE_UUID_MAX];     //  Of the device
@@ -38,7 +39,8 @@ typedef struct {
     char path[UMBP_FIND_PATH_MAX];      //  Of the library, empty: none
     char why[UMBP_LIBRARY_WHY_MAX];
     umbp_device_worker_t *worker;
-    bool opened, hangs, refused, seeks;
+    bool opened, hangs, refused, seeks, tells;
+    int64_t tell_next;                  //  When pressure hears how full devices are
     unsigned generation;
     int64_t discover_ms, poll_ms, patience_ms;
     int64_t opened_at, found_at, processes_at;      //  Of the last success, 0: never
@@ -51,7 +53,7 @@ typedef struct {
     uint64_t tags;
     uint8_t *scratch;                   //  Columns of an answer
     uint64_t discoveries, discoveries_failed, polls, polls_failed, calls_hung, left_out;
-    uint64_t splits, joins;
+    uint64_t splits, joins, undone;
 } umbp_device_self_t;
 
 umbp_device_state_t umbp_device_state (const umbp_device_self_t *self);
@@ -60,5 +62,8 @@ umbp_device_state_t umbp_device_state (const umbp_device_self_t *self);
 umbp_op_fn umbp_device_on_devices, umbp_device_on_metrics, umbp_device_on_processes;
 umbp_op_fn umbp_device_on_topology, umbp_device_on_events;
 void umbp_device_stat (void *owner, umbp_gauges_t *gauges);
+
+//  Tell the actor pressure how full the fullest device is, of those that are known well enough
+void umbp_device_tell (umbp_device_self_t *self, int64_t now);
 
 #endif

@@ -225,11 +225,11 @@ static void s_remove (umbp_device_table_t *self, umbp_device_row_t *row, const c
 
 static bool s_is_claimed (const umbp_device_table_t *self, const umbp_device_row_t *row)
 {
-    bool claimed = row->claimed_bytes > 0;
+    bool claimed = row->claimed_bytes > 0 || row->workers > 0;
     for (size_t index = 0; index < self->count; index++)
         claimed = claimed
                   || (streq (self->rows[index].parent, row->device.key)
-                      && self->rows[index].claimed_bytes > 0);
+                      && (self->rows[index].claimed_bytes > 0 || self->rows[index].workers > 0));
     return claimed;
 }
 
@@ -346,6 +346,29 @@ int umbp_device_table_claim (umbp_device_table_t *self, const char *key, uint64_
     return 0;
 }
 
+void umbp_device_table_hold (umbp_device_table_t *self, const umbp_device_hold_t *holds,
+                             size_t count, int64_t now)
+{
+    for (size_t index = 0; index < self->count; index++)
+        self->rows[index].workers = 0;
+    for (size_t index = 0; index < count; index++) {
+        char key[UMBP_DEVICE_UUID_MAX], parent[UMBP_DEVICE_UUID_MAX];
+        umbp_layout_key (holds[index].uuid, key);
+        umbp_layout_key (holds[index].parent, parent);
+        if (*parent && !s_find (self, key))
+            umbp_device_table_split (self, parent, holds[index].uuid, now);
+        umbp_device_row_t *row = s_find (self, key);
+        if (row)
+            row->workers = holds[index].workers;
+    }
+    for (size_t index = 0; index < self->count;) {
+        umbp_device_row_t *row = &self->rows[index];
+        bool gone =
+            !*row->parent && row->health == UMBP_HEALTH_MISSING && s_give_up (self, row, now);
+        index = gone ? 0 : index + 1;
+    }
+}
+
 int umbp_device_table_split (umbp_device_table_t *self, const char *key, const char *uuid,
                              int64_t now)
 {
@@ -374,7 +397,9 @@ int umbp_device_table_split (umbp_device_table_t *self, const char *key, const c
 int umbp_device_table_may_join (const umbp_device_table_t *self, const char *key)
 {
     const umbp_device_row_t *row = umbp_device_table_find (self, key);
-    return !row || !*row->parent ? UMBP_ENOENT : row->claimed_bytes > 0 ? UMBP_EAGAIN : 0;
+    return !row || !*row->parent                        ? UMBP_ENOENT
+           : row->claimed_bytes > 0 || row->workers > 0 ? UMBP_EAGAIN
+                                                        : 0;
 }
 
 int umbp_device_table_join (umbp_device_table_t *self, const char *key, int64_t now)

@@ -7,7 +7,8 @@
 //      unknown ── first good poll ──▶ ok ── bad poll, missing, errors ──▶ suspect
 //      suspect ── 3 good polls in a row ──▶ ok;  3 bad polls ──▶ failed;  fatal error: at once
 //      failed, missing ── a discovery finds the same uuid, then a good poll ──▶ ok
-//      not found by 3 discoveries: removed, or missing as long as a tier claims memory of it
+//      not found by 3 discoveries: removed, or missing as long as a tier claims memory of it or a
+//      worker has it
 //
 //  Partitions are not found by discoveries, so these do not miss them: they go with split and join,
 //  and share the health of their device.
@@ -49,6 +50,7 @@ typedef struct {
     int64_t measured_at;                //  0: never
     double errors;                      //  As its library counted them last
     uint64_t claimed_bytes, own_bytes;  //  By our tiers; by our process, as its library says
+    unsigned workers;                   //  Of this node that have it
 } umbp_device_row_t;
 
 typedef struct {
@@ -82,8 +84,8 @@ void umbp_device_table_processes (umbp_device_table_t *self, const umbp_device_p
                                   size_t count, uint32_t own);
 
 //  A partition was made of a device, or taken back. Return 0; UMBP_ENOENT if there is no such
-//  device, UMBP_ENOSPC if there is no row left, UMBP_EAGAIN if a tier still claims memory of it,
-//  UMBP_EEXIST for a uuid that is known.
+//  device, UMBP_ENOSPC if there is no row left, UMBP_EAGAIN if a tier still claims memory of it
+//  or a worker has it, UMBP_EEXIST for a uuid that is known.
 int umbp_device_table_split (umbp_device_table_t *self, const char *key, const char *uuid,
                              int64_t now);
 int umbp_device_table_may_join (const umbp_device_table_t *self, const char *key);
@@ -92,6 +94,16 @@ int umbp_device_table_join (umbp_device_table_t *self, const char *key, int64_t 
 //  So much of a device's memory is in use by our tiers. Returns 0 or UMBP_ENOENT.
 int umbp_device_table_claim (umbp_device_table_t *self, const char *key, uint64_t bytes,
                              int64_t now);
+
+//  What workers have, all of it: a device or a partition. One that is not known, of a device that is, was
+//  made before our time, and is one from now on.
+typedef struct {
+    char uuid[UMBP_DEVICE_UUID_MAX], parent[UMBP_DEVICE_UUID_MAX];      //  In any letters
+    unsigned workers;
+} umbp_device_hold_t;
+
+void umbp_device_table_hold (umbp_device_table_t *self, const umbp_device_hold_t *holds,
+                             size_t count, int64_t now);
 
 //  Memory in use by others than us
 uint64_t umbp_device_row_foreign (const umbp_device_row_t *row);

@@ -7,12 +7,15 @@
 #include "actors/eviction.h"
 
 #include "actors/evict_plan.h"
+#include "actors/tier/shift.h"
 #include "cluster/origin.h"
 #include "cluster/topology.h"
 
 #define HIGH_DEFAULT 90
 #define LOW_DEFAULT 70
-#define STEP_MS 2000                    //  For a tier to answer
+#define PATIENCE_MS 1000                //  So long a tier waits for the one below
+#define BELOW_MAX 3                     //  ... and that for another, so often at most
+#define STEP_MS 1000                    //  ... and has to answer after that
 #define TIMER_MS 10
 #define MARGIN_MS 20                    //  For our answer to reach the asker
 #define WAITERS_MAX 64
@@ -42,6 +45,7 @@ typedef struct {
     umbp_topology_t *topology;          //  The latest, for its ring: a new one takes long to make
     waiter_t waiters[WAITERS_MAX];
     own_t owns[WAITERS_MAX];
+    uint32_t step_ms;                   //  For a tier to answer
     bool secure;                        //  Clients may have tenants
     char tenant[UMBP_NAME_MAX + 1];     //  Of the programs of this node
     int timer;                          //  -1: not running
@@ -177,8 +181,8 @@ static void s_step (self_t *self, unsigned tier)
     msg.evict.bytes = bytes;
     int rc = 0;
     if (bytes)
-        rc = umbp_post_ask (self->post, s_names[tier], NULL, &msg, NULL, 0, STEP_MS, s_on_freed,
-                            tier);
+        rc = umbp_post_ask (self->post, s_names[tier], NULL, &msg, NULL, 0, self->step_ms,
+                            s_on_freed, tier);
     if (rc < 0) {
         self->failed++;
         umbp_evict_plan_freed (self->plan, tier, 0, 0, now);
@@ -377,7 +381,10 @@ zactor_t *umbp_eviction_new (const umbp_eviction_args_t *args)
     unsigned low = args->low ? args->low : LOW_DEFAULT;
     unsigned disk_low = args->disk_low ? args->disk_low : low;
     umbp_evict_plan_t *plan = umbp_evict_plan_new (high, low);
-    if (!plan || umbp_evict_plan_set_low (plan, UMBP_TIER_NVME, disk_low) < 0) {
+    if (!plan || umbp_evict_plan_set_low (plan, UMBP_TIER_NVME, disk_low) < 0
+        || umbp_evict_plan_set_low (plan, UMBP_TIER_SHARED,
+                                    args->shared_low ? args->shared_low : low)
+               < 0) {
         zsys_error ("eviction: marks must be 0 < low < high <= 100: high=%u low=%u disk_low=%u",
                     high, low, disk_low);
         umbp_evict_plan_destroy (&plan);
@@ -385,6 +392,8 @@ zactor_t *umbp_eviction_new (const umbp_eviction_args_t *args)
     }
     self_t *self = zmalloc (sizeof (self_t));
     self->plan = plan;
+    unsigned patience_ms = args->patience_ms ? args->patience_ms : PATIENCE_MS;
+    self->step_ms = STEP_MS + patience_ms * BELOW_MAX * UMBP_SHIFT_TURNS;
     self->secure = args->home->secure;
     snprintf (self->tenant, sizeof self->tenant, "%s", args->home->tenant);
     self->timer = -1;

@@ -4,6 +4,7 @@
 
 #include <sys/random.h>
 
+#include "actors/move_point.h"
 #include "cluster/bulk/copy.h"
 
 #define ASK_MS 5000                     //  For a tier to answer; or a quarter of the time left
@@ -102,6 +103,7 @@ static void s_on_stored (void *arg, uint64_t number, int status, const umbp_mail
     umbp_migrator_t *self = arg;
     umbp_lane_t *lane = &self->lanes[number];
     bool fine = mail && mail->msg->type == UMBP_MSG_store_ok;
+    umbp_move_pass ("published");
     s_take (&lane->round, lane->round.small, lane->round.small_count, status,
             fine ? &mail->msg->store_ok.statuses : NULL);
     s_close (self, lane, UMBP_OK);
@@ -139,6 +141,7 @@ static void s_on_committed (void *arg, uint64_t number, int status, const umbp_m
     umbp_migrator_t *self = arg;
     umbp_lane_t *lane = &self->lanes[number];
     bool fine = mail && mail->msg->type == UMBP_MSG_commit_ok;
+    umbp_move_pass ("published");
     s_take (&lane->round, lane->round.large, lane->round.large_count, status,
             fine ? &mail->msg->commit_ok.statuses : NULL);
     s_close (self, lane, UMBP_OK);
@@ -222,6 +225,7 @@ static void s_on_frames (umbp_migrator_t *self, umbp_lane_t *lane)
         self->rdma_bytes += lane->transfer.rdma_bytes;
         self->tcp_bytes += lane->transfer.tcp_bytes;
         self->here_bytes += lane->transfer.here_bytes;
+        umbp_move_pass ("copied");
         s_commit (self, lane);
     }
     zmq_msg_close (&first);
@@ -278,6 +282,7 @@ static void s_on_reserved (void *arg, uint64_t number, int status, const umbp_ma
     bool fine = mail && mail->msg->type == UMBP_MSG_reserve_ok
                 && mail->msg->reserve_ok.statuses.count == round->large_count;
     transfer->count = 0;
+    umbp_move_pass ("reserved");
     s_take (round, round->large, round->large_count, status,
             fine ? &mail->msg->reserve_ok.statuses : NULL);
     for (uint32_t index = 0; fine && index < round->large_count; index++) {
@@ -307,6 +312,7 @@ static void s_reserve (umbp_migrator_t *self, umbp_lane_t *lane)
     msg.reserve.session = lane->session;
     msg.reserve.replicas = lane->copy->replicas;
     msg.reserve.calm = lane->copy->calm;
+    msg.reserve.keep = true;
     msg.reserve.hint = lane->copy->hint;
     msg.reserve.keys = s_gather (self, round, round->large, round->large_count);
     msg.reserve.sizes = (umbp_u32s_t) { self->sizes, round->large_count };
@@ -395,6 +401,7 @@ static void s_on_leased (void *arg, uint64_t number, int status, const umbp_mail
         s_close (self, lane, s_error (status));  //  The others would fare no better
         return;
     }
+    umbp_move_pass ("leased");
     round->lease = ok->lease;
     round->read_by += (int64_t) ok->ttl_ms;
     size_t payload_size = s_sort (self, round, mail);

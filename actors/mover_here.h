@@ -11,7 +11,7 @@
 #include "cluster/bulk/tcp_server.h"
 #include "proto/types.h"
 
-#define UMBP_HERE_MAX 4                 //  Tiers of a process, as far as these go
+#define UMBP_HERE_MAX 5                 //  Tiers of a process, as far as these go
 
 //  The bulk server over the pages of a tier. It outlives who uses this.
 typedef struct {

@@ -23,7 +23,9 @@
 #include "actors/registry.h"
 #include "actors/router.h"
 #include "actors/tier/pace.h"
+#include "actors/tier/vram.h"
 #include "actors/worker.h"
+#include "actors/worker/devices.h"
 #include "cluster/bulk/host.h"
 #include "cluster/discovery/beacon.h"
 #include "cluster/discovery/gossip.h"
@@ -196,6 +198,10 @@ static void s_name_actors (umbp_node_t *self)
         self->listeners[count] = listeners[count];
     if (*self->options.nvme_dirs)
         self->listeners[count++] = "tier:nvme";
+    if (self->has_hbm)
+        self->listeners[count++] = "tier:hbm";
+    if (*self->options.shared_dir)
+        self->listeners[count++] = "tier:shared";
     for (size_t index = 0; index < count; index++)
         self->names[index] = self->listeners[index];
     self->names[count++] = "registry";
@@ -247,11 +253,13 @@ static bool s_start_migrator (umbp_node_t *self)
 static bool s_start_device (umbp_node_t *self)
 {
     const umbp_node_options_t *o = &self->options;
-    umbp_device_args_t args = { .home = &self->home,
+    umbp_device_args_t args = {
+        .home = &self->home,
                                 .find = { .setting = o->device_library,
                                           .insecure = o->device_insecure },
                                 .discover_ms = o->device_discover_ms, .poll_ms = o->device_poll_ms,
-                                .folder = o->run_dir };
+                                .folder = o->run_dir,
+                                .tells = umbp_pressure_mode (o->pressure_mode) != UMBP_PRESSURE_OFF };
     return umbp_node_add (self, umbp_device_actor_new (&args));
 }
 
@@ -263,7 +271,11 @@ static bool s_start_worker (umbp_node_t *self)
                                 .logs = o->worker_log_dir, .policy = o->worker_isolation,
                                 .backoff_ms = o->worker_backoff_ms,
                                 .grace_ms = o->worker_grace_ms, .poll_ms = o->worker_poll_ms };
-    return !*o->worker_state_dir || umbp_node_add (self, umbp_worker_new (&args));
+    if (!*o->worker_state_dir)
+        return true;
+    umbp_worker_provider_t devices = umbp_worker_devices_new (o->worker_split_ms);
+    args.provider = &devices;
+    return umbp_node_add (self, umbp_worker_new (&args));
 }
 
 static bool s_start_actors (umbp_node_t *self, int *err)
@@ -271,13 +283,19 @@ static bool s_start_actors (umbp_node_t *self, int *err)
     const umbp_node_options_t *o = &self->options;
     uint64_t seed = s_seed (o);
     umbp_index_args_t index = { &self->home, seed, o->index_keys };
-    umbp_eviction_args_t eviction = { &self->home, o->evict_high, o->evict_low,
-                                      umbp_node_options_disk_low (o) };
+    umbp_eviction_args_t eviction = { &self->home,
+                                      o->evict_high,
+                                      o->evict_low,
+                                      umbp_node_options_disk_low (o),
+                                      umbp_node_options_shared_low (o),
+                                      o->migration_patience_ms };
     umbp_extkv_args_t extkv = { .home = &self->home, .hashes = o->kv_hashes };
     umbp_router_args_t router = { .home = &self->home,
                                   .strategy = umbp_place_strategy (o->strategy),
                                   .evict_high = o->evict_high, .evict_low = o->evict_low,
                                   .page_bytes = o->page_bytes };
+    if (!umbp_node_open_hbm (self))
+        return false;
     s_name_actors (self);
     return s_start_device (self) && umbp_node_add (self, umbp_index_new (&index))
            && umbp_node_add (self, umbp_eviction_new (&eviction))
@@ -375,11 +393,17 @@ void umbp_node_destroy (umbp_node_t **self_p)
     umbp_node_t *self = *self_p;
     if (!self)
         return;
+    for (size_t index = 0; index < self->tier_count; index++)
+        umbp_actor_stops (self->tiers[index]);
     zactor_destroy (&self->registry);   //  Takes leave of the others
     while (self->actor_count > 0)
         zactor_destroy (&self->actors[--self->actor_count]);
     zactor_destroy (&self->link);
     zactor_destroy (&self->gate);
+    if (self->hbm) {
+        umbp_medium_t unused = umbp_vram_medium (self->hbm);
+        umbp_medium_close (&unused);
+    }
     if (self->rdma)
         self->rdma_api->close (&self->rdma);
     if (self->context)

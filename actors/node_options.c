@@ -13,6 +13,8 @@
 #include "actors/pressure.h"
 #include "actors/tier/pace.h"
 #include "actors/tier/policy.h"
+#include "actors/tier/shelf.h"
+#include "actors/tier/vram.h"
 #include "actors/worker/record.h"
 #include "cluster/endpoint.h"
 #include "cluster/quotas.h"
@@ -24,6 +26,7 @@
 #define SEGMENT_MAX (UINT64_C (4) << 30)
 #define SEGMENTS_MIN 8                  //  One is written, one is emptied
 #define DOOR_LONGEST "/tier:dram.sock"  //  Of all our actors' doors, behind the folder
+#define DOOR_SHARED "/tier:shared.sock"          //  ... where there is a shared tier
 
 void umbp_node_options_init (umbp_node_options_t *options)
 {
@@ -33,11 +36,19 @@ void umbp_node_options_init (umbp_node_options_t *options)
         .heartbeat_ms = 1000, .suspect_ms = 3000, .gone_ms = 30000,
         .copies = 2, .vnodes = 150,
         .dram_bytes = (uint64_t) 1 << 30, .region_bytes = (uint64_t) 1 << 30, .page_bytes = 64 << 10,
+        .hbm_bytes = (uint64_t) 1 << 30, .hbm_staging_bytes = (uint64_t) 128 << 20,
+        .hbm_up_rate = (uint64_t) 1 << 30,
         .nvme_bytes = (uint64_t) 64 << 30, .nvme_segment_bytes = (uint64_t) 256 << 20,
         .nvme_staging_bytes = (uint64_t) 256 << 20, .nvme_clean_rate = (uint64_t) 256 << 20,
+        .migration_patience_ms = 1000,
         .nvme_write = "back", .nvme_admit = "all", .migration_target_ms = 20,
+        .migration_storm = 100, .migration_idle = 1,
         .migration_blocks = 256, .migration_bytes = (uint64_t) 128 << 20, .nvme_down_rate = (uint64_t) 256 << 20,
         .nvme_up_rate = (uint64_t) 512 << 20, .nvme_durability = "relaxed", .nvme_engine = "auto",
+        .shared_bytes = (uint64_t) 64 << 30, .shared_segment_bytes = (uint64_t) 256 << 20,
+        .shared_staging_bytes = (uint64_t) 256 << 20, .shared_durability = "commit",
+        .shared_write = "back", .shared_admit = "second-touch", .shared_deadline_ms = 5000, .shared_takeover_ms = 3000,
+        .shared_down_rate = (uint64_t) 256 << 20, .shared_up_rate = (uint64_t) 512 << 20,
         .prefault = true, .evict_high = 90, .evict_low = 70, .policy = "s3fifo", .strategy = "local",
         .slot_ttl_ms = 30000, .lease_ttl_ms = 10000, .bulk_idle_ms = 60000,
         .replicate = "off", .replicate_rate = (uint64_t) 256 << 20, .resyncs = 12,
@@ -46,9 +57,10 @@ void umbp_node_options_init (umbp_node_options_t *options)
         .rdma = "auto", .rdma_windows = "auto",
         .device_discover_ms = 60000, .device_poll_ms = 5000,
         .worker_isolation = "dynamic", .worker_backoff_ms = 3000, .worker_grace_ms = 5000,
-        .worker_poll_ms = 5000,
+        .worker_poll_ms = 5000, .worker_split_ms = 30000,
         .pressure_mode = "observe", .pressure_tier = "85,90,95,98",
         .pressure_tier_leave = "80,85,90,95", .pressure_some = "7.5,15",
+        .pressure_device = "-", .pressure_device_leave = "-",
         .pressure_full = "-,-,5,20", .pressure_available = "10,7,4",
         .pressure_rise_ms = 1000, .pressure_fall_ms = 5000, .pressure_quiet_ms = 10000,
         .pressure_calm_ms = 60000, .pressure_keep = 50,
@@ -247,11 +259,12 @@ static int s_check_names (const umbp_node_options_t *o, char *why, size_t size)
         return s_refuse (why, size, "cluster: allowed are 1 to 64 of A-Z a-z 0-9 . _ -");
     char node[UMBP_NAME_MAX + 1];
     umbp_node_options_name (o, umbp_node_clock_us (), node);
-    size_t bytes = strlen (o->run_dir) + 1 + strlen (node) + strlen (DOOR_LONGEST);
+    const char *door = *o->shared_dir ? DOOR_SHARED : DOOR_LONGEST;
+    size_t bytes = strlen (o->run_dir) + 1 + strlen (node) + strlen (door);
     if (*o->run_dir && bytes > UMBP_DOOR_PATH_MAX)
         return s_refuse (why, size,
                          "run_dir: run_dir/%s%s has %zu bytes, a UNIX socket path has at most %d",
-                         node, DOOR_LONGEST, bytes, UMBP_DOOR_PATH_MAX);
+                         node, door, bytes, UMBP_DOOR_PATH_MAX);
     return UMBP_OK;
 }
 
@@ -287,6 +300,24 @@ static int s_check_memory (const umbp_node_options_t *o, char *why, size_t size)
     return UMBP_OK;
 }
 
+static int s_check_hbm (const umbp_node_options_t *o, char *why, size_t size)
+{
+    char kind[8];
+    int number;
+    if (!*o->hbm_device)
+        return UMBP_OK;
+    if (strneq (o->hbm_device, "auto") && umbp_vram_device (o->hbm_device, kind, &number) < 0)
+        return s_refuse (why, size, "hbm_device: allowed are auto, cuda:N, hip:N, mock:N");
+    if (o->hbm_bytes < UMBP_VRAM_PAGE_BYTES)
+        return s_refuse (why, size, "hbm_bytes: must be %u or more", UMBP_VRAM_PAGE_BYTES);
+    if (o->hbm_staging_bytes < o->page_bytes
+        || (o->hbm_staging_bytes - 1) / o->region_bytes >= UMBP_REGIONS_MAX)
+        return s_refuse (why, size,
+                         "hbm_staging_bytes: must hold one page at least, in at most %d regions",
+                         UMBP_REGIONS_MAX);
+    return UMBP_OK;
+}
+
 static int s_check_disks (const umbp_node_options_t *o, char *why, size_t size)
 {
     if (!*o->nvme_dirs)
@@ -300,6 +331,8 @@ static int s_check_disks (const umbp_node_options_t *o, char *why, size_t size)
         return s_refuse (why, size,
                          "nvme_staging_bytes: must hold one page at least, in at most %d regions",
                          UMBP_REGIONS_MAX);
+    if (o->migration_patience_ms < 100 || o->migration_patience_ms > 60000)
+        return s_refuse (why, size, "migration_patience_ms: must be 100 to 60000");
     if (strneq (o->nvme_write, "back") && strneq (o->nvme_write, "through"))
         return s_refuse (why, size, "nvme_write: allowed are back, through");
     if (strneq (o->nvme_admit, "all") && strneq (o->nvme_admit, "second-touch")
@@ -307,6 +340,8 @@ static int s_check_disks (const umbp_node_options_t *o, char *why, size_t size)
         return s_refuse (why, size, "nvme_admit: allowed are all, second-touch, auto");
     if (o->nvme_low >= o->evict_high)
         return s_refuse (why, size, "nvme_low: must be below evict_high, or 0");
+    if (o->migration_idle > 100)
+        return s_refuse (why, size, "migration_idle: must be 100 at most, or 0");
     if (o->migration_blocks < 1 || o->migration_bytes < 1)
         return s_refuse (why, size, "migration_blocks, migration_bytes: must be 1 at least");
     if (strneq (o->nvme_durability, "strict") && strneq (o->nvme_durability, "relaxed"))
@@ -314,6 +349,37 @@ static int s_check_disks (const umbp_node_options_t *o, char *why, size_t size)
     if (strneq (o->nvme_engine, "auto") && strneq (o->nvme_engine, "io_uring")
         && strneq (o->nvme_engine, "posix"))
         return s_refuse (why, size, "nvme_engine: allowed are auto, io_uring, posix");
+    return UMBP_OK;
+}
+
+static int s_check_shared (const umbp_node_options_t *o, char *why, size_t size)
+{
+    if (!*o->shared_dir)
+        return UMBP_OK;
+    if (*o->shared_dir != '/')
+        return s_refuse (why, size, "shared_dir: must be an absolute path");
+    if (o->shared_segment_bytes < SEGMENT_MIN || o->shared_segment_bytes > SEGMENT_MAX)
+        return s_refuse (why, size, "shared_segment_bytes: allowed are 1 MiB to 4 GiB");
+    if (o->shared_bytes / o->shared_segment_bytes < SEGMENTS_MIN)
+        return s_refuse (why, size, "shared_bytes: must hold %d segments at least", SEGMENTS_MIN);
+    if (o->shared_staging_bytes < o->page_bytes
+        || (o->shared_staging_bytes - 1) / o->region_bytes >= UMBP_REGIONS_MAX)
+        return s_refuse (why, size,
+                         "shared_staging_bytes: must hold one page at least, in at most %d regions",
+                         UMBP_REGIONS_MAX);
+    if (umbp_shelf_mode (o->shared_durability) < 0)
+        return s_refuse (why, size, "shared_durability: allowed are relaxed, commit, strict");
+    if (strneq (o->shared_write, "back") && strneq (o->shared_write, "through"))
+        return s_refuse (why, size, "shared_write: allowed are back, through");
+    if (strneq (o->shared_admit, "all") && strneq (o->shared_admit, "second-touch")
+        && strneq (o->shared_admit, "auto"))
+        return s_refuse (why, size, "shared_admit: allowed are all, second-touch, auto");
+    if (o->shared_deadline_ms < 100)
+        return s_refuse (why, size, "shared_deadline_ms: must be 100 or more");
+    if (o->shared_low >= o->evict_high)
+        return s_refuse (why, size, "shared_low: must be below evict_high, or 0");
+    if (o->migration_blocks < 1 || o->migration_bytes < 1)
+        return s_refuse (why, size, "migration_blocks, migration_bytes: must be 1 at least");
     return UMBP_OK;
 }
 
@@ -362,6 +428,8 @@ static int s_check_worker (const umbp_node_options_t *o, char *why, size_t size)
     if (strneq (o->worker_isolation, "dynamic") && umbp_isolation_of (o->worker_isolation) < 0)
         return s_refuse (why, size,
                          "worker_isolation: allowed are dynamic, shared, soft, hard, partitioned");
+    if (o->worker_split_ms < 100)
+        return s_refuse (why, size, "worker_split_ms: must be 100 or more");
     if (o->worker_backoff_ms < 30 || o->worker_grace_ms < 10 || o->worker_poll_ms < 10)
         return s_refuse (why, size,
                          "worker_backoff_ms, worker_grace_ms, worker_poll_ms: must be 30, 10 and "
@@ -378,6 +446,8 @@ int umbp_node_options_marks (const umbp_node_options_t *o, umbp_level_marks_t *m
     } lists[] = {
         { "pressure_tier", o->pressure_tier, marks->tier_enter },
         { "pressure_tier_leave", o->pressure_tier_leave, marks->tier_leave },
+        { "pressure_device", o->pressure_device, marks->device_enter },
+        { "pressure_device_leave", o->pressure_device_leave, marks->device_leave },
         { "pressure_some", o->pressure_some, marks->some },
         { "pressure_full", o->pressure_full, marks->full },
         { "pressure_available", o->pressure_available, marks->available },
@@ -393,7 +463,8 @@ int umbp_node_options_marks (const umbp_node_options_t *o, umbp_level_marks_t *m
             return UMBP_EINVAL;
     }
     *option =
-        "pressure_tier, pressure_tier_leave, pressure_some, pressure_full, pressure_available";
+        "pressure_tier, pressure_tier_leave, pressure_device, pressure_device_leave, pressure_some, "
+        "pressure_full, pressure_available";
     return umbp_level_marks_check (marks, why);
 }
 
@@ -422,9 +493,9 @@ static int s_check_running (const umbp_node_options_t *o, char *why, size_t size
 int umbp_node_options_check (const umbp_node_options_t *options, char *why, size_t size)
 {
     static int (*const checks[]) (const umbp_node_options_t *, char *, size_t) = {
-        s_check_network, s_check_names,    s_check_etcd,   s_check_members,
-        s_check_memory,  s_check_disks,    s_check_blocks, s_check_devices,
-        s_check_running, s_check_security, s_check_worker, s_check_pressure,
+        s_check_network, s_check_names,  s_check_etcd,    s_check_members,  s_check_memory,
+        s_check_disks,   s_check_shared, s_check_blocks,  s_check_devices,  s_check_running,
+        s_check_security, s_check_worker, s_check_pressure, s_check_hbm,
     };
     int rc = UMBP_OK;
     for (size_t index = 0; index < sizeof checks / sizeof *checks && rc == UMBP_OK; index++)
@@ -432,9 +503,18 @@ int umbp_node_options_check (const umbp_node_options_t *options, char *why, size
     return rc;
 }
 
-//  A log lets go of whole segments, and what is kept free beyond that holds no block
+//  A medium lets go of whole segments, and what is kept free beyond that holds no block
+static unsigned s_low (unsigned low, unsigned high)
+{
+    return low ? low : high > 3 ? high - 2 : high - 1;
+}
+
 unsigned umbp_node_options_disk_low (const umbp_node_options_t *options)
 {
-    unsigned high = options->evict_high;
-    return options->nvme_low ? options->nvme_low : high > 3 ? high - 2 : high - 1;
+    return s_low (options->nvme_low, options->evict_high);
+}
+
+unsigned umbp_node_options_shared_low (const umbp_node_options_t *options)
+{
+    return s_low (options->shared_low, options->evict_high);
 }

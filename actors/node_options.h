@@ -18,6 +18,9 @@ umbp_etcd_args_t umbp_node_options_etcd (const umbp_node_options_t *options);
 //  Percent to which eviction brings a tier on disk
 unsigned umbp_node_options_disk_low (const umbp_node_options_t *options);
 
+//  ... and its part of a directory that several nodes mount
+unsigned umbp_node_options_shared_low (const umbp_node_options_t *options);
+
 //  When this node is short of memory. Returns 0, or UMBP_EINVAL and which option is wrong, and why.
 int umbp_node_options_marks (const umbp_node_options_t *options, umbp_level_marks_t *marks,
                              const char **option, const char **why);

@@ -4,79 +4,18 @@
 //  Rules   A step is logged and kept in mind whether it is taken or, in mode observe, would have been. What a step
 //          asks others for is not waited for: the signals say whether it helped. Memory goes back to the system
 //          in step 2 already when it is the host that is short, since blocks that leave free nothing there.
-#include "actors/pressure.h"
+//          Full devices raise the level and call for step 1 alone: what the other steps free is memory of the host.
+#include "actors/pressure_self.h"
 
-#include <inttypes.h>
-#include <malloc.h>
 #include <poll.h>
 
-#include "actors/pressure/cgroup.h"
-#include "actors/pressure/ladder.h"
-#include "actors/pressure/psi.h"
 #include "cluster/bulk/clock.h"
 #include "cluster/origin.h"
-#include "cluster/quotas.h"
 #include "cluster/topology.h"
 
 #define TICK_MS 250
-#define ASK_MS 2000                     //  For a tier to answer
-#define STEPS_MAX 16                    //  Kept in mind
-#define PENDING_MAX 64                  //  Questions of clients that wait for a tier
 #define KEEP_DEFAULT 50
 #define CALM_DEFAULT_MS 60000
-#define SHRINK_PART 16                  //  Of its memory a tier gives back at once, at least
-#define GROW_PART 8                     //  ... and takes again at once
-#define GROW_SPARE 50                   //  Per mille beyond the first mark that must be left then
-#define TRIGGERS 2
-#define TIER "tier:dram"
-
-typedef struct {
-    umbp_step_t step;
-    int64_t at;
-    bool done;
-    char tenant[UMBP_NAME_MAX + 1];
-} taken_t;
-
-//  What the tier said last
-typedef struct {
-    bool known, asked, grew_full;       //  grew_full: reservations failed since the answer before
-    uint64_t total, used, made, full;
-    umbp_ladder_tenant_t tenants[UMBP_TENANTS_MAX];
-    size_t count;
-} tier_t;
-
-//  Blocks of a tenant leave, message by message
-typedef struct {
-    bool used;
-    char tenant[UMBP_NAME_MAX + 1];
-} drop_t;
-
-typedef struct {
-    umbp_post_t *post;
-    zloop_t *loop;
-    umbp_pressure_mode_t mode;
-    umbp_level_marks_t marks;
-    unsigned keep, calm_ms;
-    bool secure;
-    umbp_level_t *level;
-    umbp_ladder_t *ladder;
-    umbp_cgroup_t cgroup;
-    umbp_memory_t memory;
-    umbp_psi_meter_t meter;
-    umbp_signals_t signals;
-    int triggers[TRIGGERS];             //  Of some and full tasks; -1: none
-    tier_t tier;
-    drop_t drops[UMBP_TENANTS_MAX];
-    umbp_origin_t pending[PENDING_MAX];
-    bool waits[PENDING_MAX];
-    uint64_t ceiling;                   //  What an operator wants a tier to hold at most; 0: all
-    int64_t grown_at;
-    unsigned told;                      //  Level that others know of
-    taken_t taken[STEPS_MAX];           //  A ring
-    uint64_t steps[UMBP_STEP_GROW
-                   + 1]; //  Taken, by kind; the number of those in the ring is in steps[0]
-    uint64_t observed, wakeups, alarms_closed, unheard, dropped_blocks;
-} self_t;
 
 int umbp_pressure_mode (const char *name)
 {
@@ -88,192 +27,9 @@ int umbp_pressure_mode (const char *name)
 }
 
 //  ------------------------------------------------------------------------------------------------
-//  Steps
-
-static bool s_is_noted (const self_t *self, umbp_step_t step, const char *tenant)
-{
-    for (uint64_t back = 1; back <= STEPS_MAX && back <= self->steps[0]; back++) {
-        const taken_t *taken = &self->taken[(self->steps[0] - back) % STEPS_MAX];
-        if (taken->at < umbp_level_since (self->level))
-            return false;
-        if (taken->step == step && streq (taken->tenant, tenant))
-            return true;
-    }
-    return false;
-}
-
-static void s_note (self_t *self, umbp_step_t step, const char *tenant)
-{
-    bool done = self->mode == UMBP_PRESSURE_ACT;
-    unsigned level = umbp_level_now (self->level);
-    self->steps[step]++;
-    self->observed += !done;
-    if (s_is_noted (self, step, tenant))
-        return;                         //  Again and again at this level: counted, and said once
-    taken_t *taken = &self->taken[self->steps[0]++ % STEPS_MAX];
-    *taken = (taken_t) { .step = step, .at = zclock_mono (), .done = done };
-    snprintf (taken->tenant, sizeof taken->tenant, "%s", tenant);
-    if (step == UMBP_STEP_RELAX || step == UMBP_STEP_REDUCE || step == UMBP_STEP_GROW)
-        zsys_info ("pressure: %s%s: level=%u why=\"%s\"", done ? "" : "would ",
-                   umbp_step_name (step), level, umbp_level_why (self->level));
-    else
-        zsys_warning ("pressure: %s%s tenant=%s: level=%u why=\"%s\"", done ? "" : "would ",
-                      umbp_step_name (step), *tenant ? tenant : "(default)", level,
-                      umbp_level_why (self->level));
-}
-
-static void s_tell_level (self_t *self, const char *actor)
-{
-    umbp_msg_t msg;
-    umbp_msg_init (&msg, UMBP_MSG_relax, 0);
-    msg.relax.level = umbp_level_now (self->level);
-    umbp_post_tell (self->post, actor, NULL, &msg);
-}
-
-static void s_on_heard (void *arg, uint64_t tag, int status, const umbp_mail_t *mail)
-{
-    (void) tag;
-    (void) mail;
-    self_t *self = arg;
-    self->unheard += status < 0;
-}
-
-static void s_ask (self_t *self, const char *actor, umbp_msg_t *msg)
-{
-    if (umbp_post_ask (self->post, actor, NULL, msg, NULL, 0, ASK_MS, s_on_heard, 0) < 0)
-        self->unheard++;
-}
-
-//  The tier shall hold so many bytes less, but not less than it keeps
-static void s_shrink (self_t *self, uint64_t bytes)
-{
-    uint64_t least = self->tier.made / 100 * self->keep;
-    uint64_t goal = self->tier.total > bytes ? self->tier.total - bytes : 0;
-    goal = goal > least ? goal : least;
-    if (!self->tier.known || goal >= self->tier.total || goal == 0)
-        return;
-    umbp_msg_t msg;
-    umbp_msg_init (&msg, UMBP_MSG_balloon, 0);
-    msg.balloon.capacity = goal;
-    s_ask (self, TIER, &msg);
-}
-
-static void s_reduce (self_t *self)
-{
-    umbp_msg_t msg;
-    umbp_msg_init (&msg, UMBP_MSG_evict, 0);
-    msg.evict.tier = UMBP_TIER_DRAM;    //  Down to the low mark
-    s_ask (self, "eviction", &msg);
-    if (umbp_level_cause (self->level) != UMBP_CAUSE_HOST)
-        return;
-    unsigned wanted = self->marks.available[0] + self->marks.margin;
-    uint64_t missing = umbp_memory_missing (&self->memory, wanted);
-    uint64_t part = self->tier.made / SHRINK_PART;
-    s_shrink (self, missing > part ? missing : part);
-}
-
-static void s_suspend (self_t *self, const char *tenant, bool on)
-{
-    umbp_msg_t msg;
-    umbp_msg_init (&msg, UMBP_MSG_suspend, 0);
-    msg.suspend.tenant = umbp_text (tenant);
-    msg.suspend.on = on;
-    s_ask (self, TIER, &msg);
-}
-
-static void s_drop_more (self_t *self, drop_t *drop);
-
-static void s_on_dropped (void *arg, uint64_t number, int status, const umbp_mail_t *mail)
-{
-    self_t *self = arg;
-    drop_t *drop = &self->drops[number];
-    bool fine = status == 0 && mail && mail->msg->type == UMBP_MSG_evict_ok;
-    self->unheard += !fine;
-    if (fine)
-        self->dropped_blocks += mail->msg->evict_ok.blocks;
-    if (fine && mail->msg->evict_ok.blocks > 0)
-        s_drop_more (self, drop);
-    else
-        drop->used = false;             //  All that could go has gone: the rest is held by readers
-}
-
-static void s_drop_more (self_t *self, drop_t *drop)
-{
-    umbp_msg_t msg;
-    umbp_msg_init (&msg, UMBP_MSG_evict, 0);
-    msg.evict.tier = UMBP_TIER_DRAM;
-    msg.evict.bytes = UINT64_MAX;
-    msg.evict.own = true;
-    msg.evict.tenant = umbp_text (drop->tenant);
-    drop->used = umbp_post_ask (self->post, TIER, NULL, &msg, NULL, 0, ASK_MS, s_on_dropped,
-                                (uint64_t) (drop - self->drops))
-                 == 0;
-}
-
-static void s_drop (self_t *self, const char *tenant)
-{
-    size_t place = 0;
-    while (place < UMBP_TENANTS_MAX && self->drops[place].used)
-        place++;
-    if (place == UMBP_TENANTS_MAX)
-        return;                         //  It is chosen again, in a second
-    snprintf (self->drops[place].tenant, sizeof self->drops[place].tenant, "%s", tenant);
-    s_drop_more (self, &self->drops[place]);
-    if (umbp_level_cause (self->level) == UMBP_CAUSE_HOST)
-        s_shrink (self, self->tier.total);
-}
-
-static void s_act (self_t *self, const umbp_action_t *action)
-{
-    s_note (self, action->step, action->tenant);
-    if (self->mode != UMBP_PRESSURE_ACT)
-        return;
-    switch (action->step) {
-    case UMBP_STEP_RELAX:
-        s_tell_level (self, "router");  //  Which tells clients
-        malloc_trim (0);
-        return;
-    case UMBP_STEP_REDUCE: s_reduce (self); return;
-    case UMBP_STEP_DROP:
-        s_suspend (self, action->tenant, true);
-        s_drop (self, action->tenant);
-        return;
-    case UMBP_STEP_SUSPEND: s_suspend (self, action->tenant, true); return;
-    case UMBP_STEP_RESUME: s_suspend (self, action->tenant, false); return;
-    case UMBP_STEP_GROW:
-    case UMBP_STEP_NONE: return;
-    }
-}
-
-//  Take memory again when all has been calm for long enough, and enough would be left
-static void s_grow (self_t *self, int64_t now)
-{
-    uint64_t most =
-        self->ceiling && self->ceiling < self->tier.made ? self->ceiling : self->tier.made;
-    uint64_t step = self->tier.made / GROW_PART;
-    if (self->mode != UMBP_PRESSURE_ACT || !self->tier.known || self->tier.total >= most
-        || umbp_level_now (self->level) > 0
-        || now - umbp_level_since (self->level) < (int64_t) self->calm_ms
-        || now - self->grown_at < (int64_t) self->calm_ms)
-        return;
-    step = step < most - self->tier.total ? step : most - self->tier.total;
-    umbp_memory_t then = self->memory;
-    then.used += step;
-    then.host_available -= step < then.host_available ? step : then.host_available;
-    self->grown_at = now;
-    if (umbp_memory_missing (&then, self->marks.available[0] + GROW_SPARE) > 0)
-        return;
-    umbp_msg_t msg;
-    umbp_msg_init (&msg, UMBP_MSG_balloon, 0);
-    msg.balloon.capacity = self->tier.total + step;
-    s_note (self, UMBP_STEP_GROW, "");
-    s_ask (self, TIER, &msg);
-}
-
-//  ------------------------------------------------------------------------------------------------
 //  Signals
 
-static void s_sample (self_t *self)
+static void s_sample (umbp_pressure_t *self)
 {
     uint64_t some = 0, full = 0;
     if (umbp_cgroup_read (&self->cgroup, &self->memory) == 0)
@@ -284,6 +40,8 @@ static void s_sample (self_t *self)
     if (umbp_psi_read (self->cgroup.psi, &some, &full) == 0)
         umbp_psi_meter_add (&self->meter, zclock_usecs (), some, full, &self->signals.some,
                             &self->signals.full);
+    if (zclock_mono () - self->device_at >= UMBP_PRESSURE_DEVICE_MS)
+        self->signals.tiers[UMBP_TIER_HBM] = 0;     //  Nobody says it any more
     const tier_t *tier = &self->tier;
     if (tier->known && tier->total)
         self->signals.tiers[UMBP_TIER_DRAM] =
@@ -293,12 +51,22 @@ static void s_sample (self_t *self)
                            && self->signals.tiers[UMBP_TIER_DRAM] >= self->marks.tier_enter[3];
 }
 
-static void s_judge (self_t *self)
+//  The level of the host alone. Returns that of the ladder: full devices call for step 1.
+static unsigned s_judge_host (umbp_pressure_t *self, int64_t now)
+{
+    umbp_signals_t signals = self->signals;
+    signals.tiers[UMBP_TIER_HBM] = 0;
+    unsigned host = umbp_level_update (self->host, now, &signals);
+    return host == 0 && umbp_level_now (self->level) > 0 ? 1 : host;
+}
+
+static void s_judge (umbp_pressure_t *self)
 {
     int64_t now = zclock_mono ();
     s_sample (self);
     unsigned before = umbp_level_now (self->level);
     unsigned level = umbp_level_update (self->level, now, &self->signals);
+    unsigned ladder = s_judge_host (self, now);
     if (level != before) {
         const char *why = umbp_level_why (self->level);
         if (level > before)
@@ -308,21 +76,21 @@ static void s_judge (self_t *self)
     }
     if (level != self->told) {          //  What happened is worth knowing in any mode
         self->told = level;
-        s_tell_level (self, TIER);
+        umbp_pressure_tell_level (self, UMBP_PRESSURE_TIER);
         if (self->mode == UMBP_PRESSURE_ACT)
-            s_tell_level (self, "router");
+            umbp_pressure_tell_level (self, "router");
     }
     umbp_action_t action;
-    while (umbp_ladder_next (self->ladder, now, level, self->signals.failed, self->tier.tenants,
+    while (umbp_ladder_next (self->ladder, now, ladder, self->signals.failed, self->tier.tenants,
                              self->tier.count, &action))
-        s_act (self, &action);
-    s_grow (self, now);
+        umbp_pressure_act (self, &action);
+    umbp_pressure_grow (self, now);
 }
 
 static void s_on_usage (void *arg, uint64_t tag, int status, const umbp_mail_t *mail)
 {
     (void) tag;
-    self_t *self = arg;
+    umbp_pressure_t *self = arg;
     tier_t *tier = &self->tier;
     tier->asked = false;
     if (status < 0 || !mail || mail->msg->type != UMBP_MSG_usage_ok) {
@@ -355,7 +123,7 @@ static void s_on_usage (void *arg, uint64_t tag, int status, const umbp_mail_t *
 //  Ask the tier, and judge when it has said; if it does not, by what it said before
 static void s_tick (void *arg)
 {
-    self_t *self = arg;
+    umbp_pressure_t *self = arg;
     if (self->mode == UMBP_PRESSURE_OFF)
         return;
     if (self->tier.asked) {
@@ -364,8 +132,9 @@ static void s_tick (void *arg)
     }
     umbp_msg_t msg;
     umbp_msg_init (&msg, UMBP_MSG_usage, 0);
-    self->tier.asked =
-        umbp_post_ask (self->post, TIER, NULL, &msg, NULL, 0, ASK_MS, s_on_usage, 0) == 0;
+    self->tier.asked = umbp_post_ask (self->post, UMBP_PRESSURE_TIER, NULL, &msg, NULL, 0,
+                                      UMBP_PRESSURE_ASK_MS, s_on_usage, 0)
+                       == 0;
     if (!self->tier.asked)
         s_judge (self);
 }
@@ -373,12 +142,12 @@ static void s_tick (void *arg)
 //  The kernel says that a mark was passed; or that the trigger is none any more, which is no sign of anything
 static int s_on_trigger (zloop_t *loop, zmq_pollitem_t *item, void *arg)
 {
-    self_t *self = arg;
+    umbp_pressure_t *self = arg;
     short said = (short) ((item->revents & ZMQ_POLLERR ? POLLERR : 0)
                           | (item->revents & ZMQ_POLLPRI ? POLLPRI : 0));
     if (umbp_psi_event (said) == UMBP_ECLOSED) {
         zmq_pollitem_t gone = *item;
-        for (size_t index = 0; index < TRIGGERS; index++)
+        for (size_t index = 0; index < UMBP_PRESSURE_TRIGGERS; index++)
             if (self->triggers[index] == gone.fd)
                 self->triggers[index] = -1;
         zloop_poller_end (loop, &gone);
@@ -398,11 +167,11 @@ static int s_on_trigger (zloop_t *loop, zmq_pollitem_t *item, void *arg)
 
 static void s_on_strain (void *arg, const umbp_mail_t *mail)
 {
-    self_t *self = arg;
+    umbp_pressure_t *self = arg;
     static const char *const names[] = {
         "tier_permille",        "some_permille",   "full_permille",    "available_permille",
         "host_available_bytes", "cgroup_version",  "limit_bytes",      "used_bytes",
-        "tier_bytes",           "tier_made_bytes", "tenants_suspended"
+        "tier_bytes",           "tier_made_bytes", "tenants_suspended", "device_permille"
     };
     const umbp_memory_t *memory = &self->memory;
     uint64_t values[] = { self->signals.tiers[UMBP_TIER_DRAM],
@@ -415,10 +184,12 @@ static void s_on_strain (void *arg, const umbp_mail_t *mail)
                           memory->used,
                           self->tier.total,
                           self->tier.made,
-                          umbp_ladder_suspended (self->ladder) };
-    uint8_t text[1024], tenants[STEPS_MAX * UMBP_NAME_MAX], steps[STEPS_MAX], done[STEPS_MAX];
-    uint16_t sizes[sizeof names / sizeof *names], tenant_sizes[STEPS_MAX];
-    uint64_t ages[STEPS_MAX];
+                          umbp_ladder_suspended (self->ladder),
+                          self->signals.tiers[UMBP_TIER_HBM] };
+    uint8_t text[1024], tenants[UMBP_PRESSURE_STEPS_MAX * UMBP_NAME_MAX],
+        steps[UMBP_PRESSURE_STEPS_MAX], done[UMBP_PRESSURE_STEPS_MAX];
+    uint16_t sizes[sizeof names / sizeof *names], tenant_sizes[UMBP_PRESSURE_STEPS_MAX];
+    uint64_t ages[UMBP_PRESSURE_STEPS_MAX];
     umbp_msg_t answer;
     umbp_msg_init (&answer, UMBP_MSG_strain_ok, 0);
     umbp_msg_strain_ok_t *ok = &answer.strain_ok;
@@ -435,14 +206,15 @@ static void s_on_strain (void *arg, const umbp_mail_t *mail)
         ok->names.count++;
     }
     ok->values = (umbp_u64s_t) { values, ok->names.count };
-    uint32_t count = self->steps[0] < STEPS_MAX ? (uint32_t) self->steps[0] : STEPS_MAX;
+    uint32_t count = self->steps[0] < UMBP_PRESSURE_STEPS_MAX ? (uint32_t) self->steps[0]
+                                                              : UMBP_PRESSURE_STEPS_MAX;
     umbp_user_t user;
     umbp_origin_user (mail->origin, &user);
     if (user.kind == UMBP_USER_CLIENT && *user.tenant)
         count = 0;                      //  What became of others is not for one of them
     ok->tenants = (umbp_column_t) { tenants, tenant_sizes, 0, count };
     for (uint32_t index = 0; index < count; index++) {
-        const taken_t *taken = &self->taken[(self->steps[0] - 1 - index) % STEPS_MAX];
+        const taken_t *taken = &self->taken[(self->steps[0] - 1 - index) % UMBP_PRESSURE_STEPS_MAX];
         steps[index] = (uint8_t) taken->step;
         done[index] = taken->done;
         ages[index] = (uint64_t) (now - taken->at);
@@ -456,20 +228,22 @@ static void s_on_strain (void *arg, const umbp_mail_t *mail)
     umbp_post_answer (self->post, mail->origin, &answer, NULL, 0);
 }
 
-//  From this node's own actors: how full the memory of its accelerators is, with what other processes have there
+//  From this node's own actors: how full the memory of its fullest accelerator is, with what other processes have
+//  there. Said once a second; total 0: there is none, or nobody knows.
 static void s_on_capacity (void *arg, const umbp_mail_t *mail)
 {
-    self_t *self = arg;
+    umbp_pressure_t *self = arg;
     const umbp_msg_capacity_t *said = &mail->msg->capacity;
     if (mail->origin->door || mail->origin->origin_size || said->tier != UMBP_TIER_HBM)
         return;
     self->signals.tiers[UMBP_TIER_HBM] =
         said->total ? (unsigned) ((double) said->used / (double) said->total * 1000) : 0;
+    self->device_at = zclock_mono ();
 }
 
 static void s_on_relayed (void *arg, uint64_t number, int status, const umbp_mail_t *mail)
 {
-    self_t *self = arg;
+    umbp_pressure_t *self = arg;
     self->waits[number] = false;
     if (!mail) {
         umbp_post_answer_status (self->post, &self->pending[number], status);
@@ -480,24 +254,25 @@ static void s_on_relayed (void *arg, uint64_t number, int status, const umbp_mai
 }
 
 //  Ask the tier what a client asks us, and give its answer back
-static void s_relay (self_t *self, const umbp_mail_t *mail, umbp_msg_t *msg)
+static void s_relay (umbp_pressure_t *self, const umbp_mail_t *mail, umbp_msg_t *msg)
 {
     size_t place = 0;
-    while (place < PENDING_MAX && self->waits[place])
+    while (place < UMBP_PRESSURE_PENDING_MAX && self->waits[place])
         place++;
     int64_t left = mail->expires - zclock_mono ();
-    int rc = place == PENDING_MAX ? UMBP_EAGAIN : left <= 0 ? UMBP_ETIMEDOUT : 0;
+    int rc = place == UMBP_PRESSURE_PENDING_MAX ? UMBP_EAGAIN : left <= 0 ? UMBP_ETIMEDOUT : 0;
     if (rc == 0) {
         self->pending[place] = *mail->origin;
-        rc = umbp_post_ask (self->post, TIER, NULL, msg, NULL, 0,
-                            (uint32_t) (left < ASK_MS ? left : ASK_MS), s_on_relayed, place);
+        rc = umbp_post_ask (self->post, UMBP_PRESSURE_TIER, NULL, msg, NULL, 0,
+                            (uint32_t) (left < UMBP_PRESSURE_ASK_MS ? left : UMBP_PRESSURE_ASK_MS),
+                            s_on_relayed, place);
         self->waits[place] = rc == 0;
     }
     if (rc < 0)
         umbp_post_answer_status (self->post, mail->origin, rc);
 }
 
-static bool s_is_known (self_t *self, const umbp_mail_t *mail, uint64_t tier)
+static bool s_is_known (umbp_pressure_t *self, const umbp_mail_t *mail, uint64_t tier)
 {
     if (tier == 0 || tier == UMBP_TIER_DRAM)
         return true;
@@ -508,7 +283,7 @@ static bool s_is_known (self_t *self, const umbp_mail_t *mail, uint64_t tier)
 //  A client of a tenant hears what its own blocks cost
 static void s_on_cost (void *arg, const umbp_mail_t *mail)
 {
-    self_t *self = arg;
+    umbp_pressure_t *self = arg;
     umbp_user_t user;
     umbp_origin_user (mail->origin, &user);
     umbp_msg_t msg;
@@ -532,7 +307,7 @@ static void s_on_suspend (void *arg, const umbp_mail_t *mail)
 
 static void s_on_balloon (void *arg, const umbp_mail_t *mail)
 {
-    self_t *self = arg;
+    umbp_pressure_t *self = arg;
     umbp_msg_t msg;
     umbp_msg_init (&msg, UMBP_MSG_balloon, 0);
     msg.balloon = mail->msg->balloon;
@@ -546,7 +321,7 @@ static void s_on_balloon (void *arg, const umbp_mail_t *mail)
 //  ------------------------------------------------------------------------------------------------
 //  The actor
 
-static void s_arm (self_t *self, size_t index, bool full, unsigned permille)
+static void s_arm (umbp_pressure_t *self, size_t index, bool full, unsigned permille)
 {
     unsigned window_us = 0;
     int fd = permille ? umbp_psi_open (self->cgroup.psi, full, permille, &window_us) : UMBP_ENOENT;
@@ -564,7 +339,7 @@ static void s_arm (self_t *self, size_t index, bool full, unsigned permille)
 
 static void s_start (void *arg, umbp_post_t *post, zloop_t *loop)
 {
-    self_t *self = arg;
+    umbp_pressure_t *self = arg;
     self->post = post;
     self->loop = loop;
     if (self->mode == UMBP_PRESSURE_OFF)
@@ -576,13 +351,14 @@ static void s_start (void *arg, umbp_post_t *post, zloop_t *loop)
 
 static void s_stat (void *arg, umbp_gauges_t *gauges)
 {
-    self_t *self = arg;
+    umbp_pressure_t *self = arg;
     uint64_t triggers = 0;
-    for (size_t index = 0; index < TRIGGERS; index++)
+    for (size_t index = 0; index < UMBP_PRESSURE_TRIGGERS; index++)
         triggers += self->triggers[index] >= 0;
     umbp_gauges_add (gauges, "level", umbp_level_now (self->level));
     umbp_gauges_add (gauges, "level_changes", umbp_level_changes (self->level));
     umbp_gauges_add (gauges, "tier_permille", self->signals.tiers[UMBP_TIER_DRAM]);
+    umbp_gauges_add (gauges, "device_permille", self->signals.tiers[UMBP_TIER_HBM]);
     umbp_gauges_add (gauges, "some_permille", self->signals.some);
     umbp_gauges_add (gauges, "full_permille", self->signals.full);
     umbp_gauges_add (gauges, "available_permille", self->signals.available);
@@ -604,11 +380,12 @@ static void s_stat (void *arg, umbp_gauges_t *gauges)
 
 static void s_destroy (void **self_p)
 {
-    self_t *self = *self_p;
-    for (size_t index = 0; index < TRIGGERS; index++)
+    umbp_pressure_t *self = *self_p;
+    for (size_t index = 0; index < UMBP_PRESSURE_TRIGGERS; index++)
         if (self->triggers[index] >= 0)
             close (self->triggers[index]);
     umbp_level_destroy (&self->level);
+    umbp_level_destroy (&self->host);
     umbp_ladder_destroy (&self->ladder);
     freen (*self_p);
 }
@@ -624,16 +401,17 @@ static const umbp_op_t s_ops[] = {
 
 zactor_t *umbp_pressure_new (const umbp_pressure_args_t *args)
 {
-    self_t *self = zmalloc (sizeof (self_t));
+    umbp_pressure_t *self = zmalloc (sizeof (umbp_pressure_t));
     self->mode = args->mode;
     self->marks = args->marks;
     self->keep = args->keep ? args->keep : KEEP_DEFAULT;
     self->calm_ms = args->calm_ms ? args->calm_ms : CALM_DEFAULT_MS;
     self->secure = args->home->secure;
     self->level = umbp_level_new (&args->marks);
+    self->host = umbp_level_new (&args->marks);
     self->ladder = umbp_ladder_new ();
     self->signals.available = 1000;
-    for (size_t index = 0; index < TRIGGERS; index++)
+    for (size_t index = 0; index < UMBP_PRESSURE_TRIGGERS; index++)
         self->triggers[index] = -1;
     if (umbp_cgroup_find (&self->cgroup, args->cgroup) < 0) {
         zsys_error ("pressure: %s: no folder of a memory cgroup: it has neither memory.max nor "

@@ -81,9 +81,11 @@ bool umbp_router_refresh (umbp_req_t *req)
     umbp_view_of_t *fresh = req->router->view;
     bool other = umbp_topology_epoch (fresh->topology) != umbp_topology_epoch (req->view->topology);
     s_renumber (req->view->topology, fresh->topology, req->avoid, other ? req->avoid_count : 0);
-    for (uint32_t index = 0; other && index < req->count; index++)
+    for (uint32_t index = 0; other && index < req->count; index++) {
         s_renumber (req->view->topology, fresh->topology, req->parts[index].tried.members,
                     req->parts[index].tried.count);
+        req->parts[index].named_by = req->parts[index].misled_by = 0;
+    }
     s_view_release (req->view);
     req->view = fresh;
     req->view->users++;

@@ -156,6 +156,15 @@ static bool s_is_avoided (const umbp_req_t *req, size_t member)
     return false;
 }
 
+//  How fast a block comes to memory from a tier: from a device it is copied to memory first
+static unsigned s_distance (unsigned tier)
+{
+    static const uint8_t distances[UMBP_TIERS] = { [UMBP_TIER_DRAM] = 0,
+                                                   [UMBP_TIER_HBM] = 1,
+                                                   [UMBP_TIER_NVME] = 2, [UMBP_TIER_SHARED] = 3 };
+    return tier < UMBP_TIERS ? distances[tier] : UMBP_TIERS;
+}
+
 //  Better first: not to be avoided, alive, faster tier, on this host, less loaded
 static bool s_better (const umbp_req_t *req, const umbp_replica_t *one, const umbp_replica_t *other)
 {
@@ -169,7 +178,7 @@ static bool s_better (const umbp_req_t *req, const umbp_replica_t *one, const um
     if (a->state != b->state)
         return a->state < b->state;
     if (one->tier != other->tier)
-        return one->tier < other->tier;
+        return s_distance (one->tier) < s_distance (other->tier);
     bool near_a = streq (a->host, self->host), near_b = streq (b->host, self->host);
     if (near_a != near_b)
         return near_a;

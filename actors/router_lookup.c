@@ -1,5 +1,6 @@
 //  actors/router_lookup.c - asking the shards. Each key has R owners on the ring; one that is this node is asked
-//  first, then those that are alive, then those that gave no answer lately, then suspects; and if the ring is not settled, those of the rings before it.
+//  first, then those that are alive, then the one that named places where the block was not, then those that gave no
+//  answer lately, then suspects; and if the ring is not settled, those of the rings before it.
 //  Whoever does not answer leaves the word to the next owner, and so does whoever knows nothing: a block may be got
 //  as soon as one shard has heard of it. Only a put does not ask on, since it finds out anyway, and nobody asks
 //  suspects what others denied, unless the ring is new.
@@ -16,6 +17,7 @@
 #define DOUBTS_MS 2000                  //  So long another ring than ours is news
 #define DOUBT_MS 500                    //  So long one request is delayed by doubts, at most
 #define AGAIN_MS 20                     //  Between two times
+#define RANKS 5
 #define ODD_MS DOUBTS_MS                //  A ring that nobody worked with for so long is forgotten
 
 static bool s_is_settled (const umbp_view_of_t *view)
@@ -24,23 +26,24 @@ static bool s_is_settled (const umbp_view_of_t *view)
 }
 
 //  In which order a member is asked
-static int s_rank (const umbp_req_t *req, uint16_t member)
+static int s_rank (const umbp_req_t *req, const umbp_part_t *part, uint16_t member)
 {
     const umbp_topology_t *topology = req->view->topology;
-    if (member == umbp_topology_self (topology))
-        return 0;
-    if (umbp_topology_member (topology, member)->state != UMBP_MEMBER_ALIVE)
+    bool here = member == umbp_topology_self (topology);
+    if (!here && umbp_topology_member (topology, member)->state != UMBP_MEMBER_ALIVE)
+        return 4;
+    if (!here && req->silent[member])
         return 3;
-    return req->silent[member] ? 2 : 1;
+    return part->misled_by == member + 1 ? 2 : here ? 0 : 1;
 }
 
 //  Owners in the present ring, or those before it, best first. Returns how many there are now.
-static size_t s_sort (const umbp_req_t *req, const umbp_owner_t *all, size_t count, bool now,
-                      uint16_t *owners, size_t used)
+static size_t s_sort (const umbp_req_t *req, const umbp_part_t *part, const umbp_owner_t *all,
+                      size_t count, bool now, uint16_t *owners, size_t used)
 {
-    for (int rank = 0; rank <= 3; rank++)
+    for (int rank = 0; rank < RANKS; rank++)
         for (size_t index = 0; index < count; index++)
-            if (s_rank (req, all[index].member) == rank
+            if (s_rank (req, part, all[index].member) == rank
                 && (bool) (all[index].in & UMBP_IN_NOW) == now)
                 owners[used++] = all[index].member;
     return used;
@@ -64,8 +67,8 @@ static size_t s_owners (const umbp_req_t *req, const umbp_part_t *part, uint16_t
 {
     umbp_owner_t all[UMBP_OWNERS_MAX];
     size_t count = umbp_rings_owners (&req->view->rings, part->position, all);
-    size_t used = s_sort (req, all, count, true, owners, 0);
-    return s_sort (req, all, count, false, owners, used);
+    size_t used = s_sort (req, part, all, count, true, owners, 0);
+    return s_sort (req, part, all, count, false, owners, used);
 }
 
 //  --------------------------------------------------------------------------------------------------
@@ -271,6 +274,7 @@ static void s_take (umbp_sub_t *sub, const umbp_msg_lookup_ok_t *ok)
             s_take_places (part, ok, found, members, &row);
         else
             part->replica_count |= found > 0;
+        part->named_by = sub->tier ? 0 : (uint16_t) (sub->member + 1);
         part->wanted = part->replica_count == 0 && s_ask_on (req, part);
     }
 }

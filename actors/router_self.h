@@ -68,7 +68,10 @@ typedef struct {
     bool heard;                         //  Some shard has answered for it
     bool left;                          //  Some shard knows that it left for want of room
     bool doubted;                       //  Who knows nothing of it works with another ring, or named nodes we do not know
+    bool misled;                        //  Of a remove: some shard named a place where it is not
     bool inlined;
+    uint16_t named_by;                  //  The shard that named its places: member + 1, or 0
+    uint16_t misled_by;                 //  In this lookup it is asked after others
     uint8_t missing;                    //  Of a put: copies that were not made
     uint8_t replica_count, replica_next;
     umbp_replica_t replicas[UMBP_PLACES_MAX];
@@ -110,9 +113,11 @@ struct umbp_req {
     umbp_place_strategy_t strategy;
     unsigned tier;
     bool nowait, by_payload;
+    bool everywhere;                    //  Of a clear
     bool suspended;                     //  Of a put: some node refused its tenant for want of memory
     uint8_t wanted_replicas;            //  Of a put
     uint8_t hint;
+    uint8_t advice;                     //  Of a where: what those who have a block shall know
     const uint8_t *payload;             //  put: the values. get: those that were inlined
     uint32_t payload_size, payload_room;
 

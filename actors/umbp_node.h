@@ -85,6 +85,11 @@ typedef struct {
     uint32_t page_bytes;
     bool huge_pages, prefault;
 
+    char hbm_device[16];                //  auto, cuda:N, hip:N or mock:N; empty: no tier in device memory
+    uint64_t hbm_bytes;                 //  ... which takes so much of it
+    uint64_t hbm_staging_bytes;         //  Host memory through which blocks come and go
+    uint64_t hbm_up_rate;               //  Bytes a second that come there from memory; 0: no bound
+
     char nvme_dirs[1024];               //  "folder,folder" on as many disks; empty: no NVMe tier
     uint64_t nvme_bytes;                //  Files there take at most this, all together
     uint64_t nvme_segment_bytes;        //  ... in segments of this
@@ -94,13 +99,32 @@ typedef struct {
     uint64_t nvme_down_rate;            //  ... with so many bytes a second; 0: no bound
     uint64_t nvme_up_rate;              //  What is read there comes to memory, with so many; 0: no bound
     char nvme_admit[16];                //  Of what leaves memory: all, second-touch, auto
+    unsigned migration_patience_ms;     //  What has to leave memory waits so long for the disk
     unsigned nvme_low;                  //  Percent to which eviction brings the disk; 0: 2 below evict_high
     unsigned
         migration_target_ms; //  Readers of the disk that wait longer slow moves down; 0: they do not
     unsigned migration_blocks;          //  On their way between two tiers at a time, each way
     uint64_t migration_bytes;           //  ... and their bytes
+    unsigned migration_storm;           //  So many to move at once are a storm; 0: never one
+    unsigned migration_idle;            //  Percent of the blocks copied to disk beforehand a second,
+                                        //  while nothing else moves; 0: none
     char nvme_durability[8];            //  strict: a put is done once it is on disk; or relaxed
     char nvme_engine[12];               //  auto, io_uring, posix
+
+    char shared_dir[821];               //  Folder that several nodes mount; empty: no shared tier
+    uint64_t shared_bytes;              //  Our files there take at most this
+    uint64_t shared_segment_bytes;      //  ... in segments of this
+    uint64_t shared_staging_bytes;      //  Memory through which blocks come and go
+    char shared_durability[8];          //  relaxed, commit, strict: see tier/shelf.h
+    char shared_write[8];               //  back: what leaves the tier above goes there; through: all does at once
+    uint64_t shared_down_rate;          //  ... with so many bytes a second; 0: no bound
+    uint64_t shared_up_rate;            //  What is read there comes to memory, with so many; 0: no bound
+    char shared_admit[16];              //  Of what leaves the tier above: all, second-touch, auto
+    unsigned
+        shared_deadline_ms; //  A mount that says nothing for so long hangs; it is asked again as often
+    unsigned
+        shared_takeover_ms; //  So long after a node fell silent another serves what it has there; 0: never
+    unsigned shared_low;                //  Percent to which eviction brings it; 0: 2 below evict_high
 
     unsigned evict_high, evict_low;     //  Percent of a tier: over high, evict down to low
     char policy[16];                    //  Which blocks leave: s3fifo, lru, clock, arc, reuse
@@ -118,6 +142,7 @@ typedef struct {
     char pressure_tier[32],
         pressure_tier_leave[32]; //  Percent of a tier in use: "85,90,95,98", the
                                         //  marks of levels 1 to 4; "-" is none
+    char pressure_device[32], pressure_device_leave[32];        //  ... of the memory of any device
     char pressure_some[32], pressure_full[32];  //  ... of time that tasks, or all, wait for memory
     char pressure_available[32];        //  ... of memory left, of the host or the cgroup
     unsigned pressure_rise_ms, pressure_fall_ms, pressure_quiet_ms;
@@ -144,6 +169,7 @@ typedef struct {
                                         //  to 20 times that, and is forgotten after as long a run
     unsigned worker_grace_ms;           //  Between SIGTERM and SIGKILL
     unsigned worker_poll_ms;            //  How often the files are looked at in any case
+    unsigned worker_split_ms;           //  How long a driver may take to make a partition, or take it back
 } umbp_node_options_t;
 
 typedef struct umbp_node umbp_node_t;

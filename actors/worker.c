@@ -6,7 +6,7 @@
 #include "actors/worker/self.h"
 
 #define TICK_MS 100                     //  Starts, ends and listeners are as late as this, at most
-#define LIST_MS 60000                   //  How often devices are asked for
+#define LIST_MS 500                     //  How often devices are asked for
 #define ENV_MAX 8                       //  Variables in an answer
 #define ENV_VALUE_MAX 2048
 
@@ -58,7 +58,8 @@ static void s_end (texts_t *texts)
 typedef struct {
     texts_t uids, names, spaces, pods, reasons, devices, partitions;
     uint8_t states[UMBP_WORKERS_MAX], modes[UMBP_WORKERS_MAX], qoses[UMBP_WORKERS_MAX],
-        stops[UMBP_WORKERS_MAX], device_counts[UMBP_WORKERS_MAX];
+        stops[UMBP_WORKERS_MAX], device_counts[UMBP_WORKERS_MAX], losts[UMBP_WORKERS_MAX];
+    uint8_t frozens[UMBP_WORKERS_MAX];
     uint32_t pids[UMBP_WORKERS_MAX], inner_pids[UMBP_WORKERS_MAX], waits_ms[UMBP_WORKERS_MAX];
     uint64_t restarts[UMBP_WORKERS_MAX];
     uint16_t codes[UMBP_WORKERS_MAX];
@@ -90,6 +91,8 @@ static void s_list_row (list_t *list, const umbp_worker_row_t *row, int64_t now)
     list->states[at] = (uint8_t) record->state;
     list->modes[at] = (uint8_t) record->mode;
     list->qoses[at] = (uint8_t) record->qos;
+    list->losts[at] = row->lost;
+    list->frozens[at] = umbp_process_is_frozen (row->process);
     list->stops[at] = record->stopped || umbp_process_is_stopping (row->process);
     list->pids[at] = (uint32_t) pid;
     list->inner_pids[at] = (uint32_t) map.inner_pid;
@@ -122,6 +125,8 @@ static void s_answer_list (umbp_worker_t *self, const umbp_origin_t *origin, con
     ok->names = s_column (&list->names);
     ok->spaces = s_column (&list->spaces);
     ok->states = (umbp_u8s_t){ list->states, count };
+    ok->losts = (umbp_u8s_t){ list->losts, count };
+    ok->frozens = (umbp_u8s_t){ list->frozens, count };
     ok->modes = (umbp_u8s_t){ list->modes, count };
     ok->qoses = (umbp_u8s_t){ list->qoses, count };
     ok->pids = (umbp_u32s_t){ list->pids, count };
@@ -365,6 +370,24 @@ static void s_stop_process (void *owner, const umbp_mail_t *mail)
     umbp_worker_turn (self);
 }
 
+static void s_freeze (void *owner, const umbp_mail_t *mail)
+{
+    umbp_worker_t *self = owner;
+    bool frozen = mail->msg->worker_freeze.frozen;
+    umbp_worker_row_t *row = s_row_of (self, mail, mail->msg->worker_freeze.uid);
+    if (!row)
+        return;
+    bool was = umbp_process_is_frozen (row->process);
+    if (umbp_process_is_stopping (row->process) || umbp_process_freeze (row->process, frozen) < 0) {
+        umbp_post_refuse (self->post, mail->origin, UMBP_EINVAL, "uid", "no process of it runs");
+        return;
+    }
+    if (was != frozen)
+        umbp_worker_say (self, frozen ? UMBP_WORKER_FROZEN : UMBP_WORKER_THAWED, row, "");
+    umbp_post_answer_status (self->post, mail->origin, UMBP_OK);
+    umbp_worker_turn (self);
+}
+
 static void s_events (void *owner, const umbp_mail_t *mail)
 {
     umbp_worker_listen (owner, mail);
@@ -376,6 +399,7 @@ static const umbp_op_t s_ops[] = {
     { UMBP_MSG_worker_release, s_release },
     { UMBP_MSG_worker_start, s_start_process },
     { UMBP_MSG_worker_stop, s_stop_process },
+    { UMBP_MSG_worker_freeze, s_freeze },
     { UMBP_MSG_worker_events, s_events },
     { 0, NULL },
 };
@@ -386,13 +410,22 @@ static const umbp_op_t s_ops[] = {
 void umbp_worker_found (umbp_worker_sink_t *self, const umbp_device_record_t *rows, size_t count)
 {
     self->silent = !rows;
-    self->found_count = !rows ? 0 : count < UMBP_DEVICES_MAX ? count : UMBP_DEVICES_MAX;
+    self->found_count = !rows ? 0 : count < UMBP_DEVICE_ROWS_MAX ? count : UMBP_DEVICE_ROWS_MAX;
     if (rows)
         memcpy (self->found, rows, self->found_count * sizeof *rows);
     self->listed = true;
+    self->wait[0] = 0;
     umbp_worker_set_devices (self);
     if (!self->silent)
         umbp_worker_write_devices (self);
+    umbp_worker_turn (self);
+}
+
+void umbp_worker_wait (umbp_worker_sink_t *self, const char *why)
+{
+    if (self->listed || streq (self->wait, why))
+        return;
+    snprintf (self->wait, sizeof self->wait, "%s", why);
     umbp_worker_turn (self);
 }
 
@@ -451,12 +484,13 @@ static void s_start (void *owner, umbp_post_t *post, zloop_t *loop)
 static void s_stat (void *owner, umbp_gauges_t *stats)
 {
     const umbp_worker_t *self = owner;
-    uint64_t workers = 0, states[UMBP_WORKER_STATES] = { 0 }, processes = 0;
+    uint64_t workers = 0, states[UMBP_WORKER_STATES] = { 0 }, processes = 0, lost = 0;
     for (size_t index = 0; index < UMBP_WORKERS_MAX; index++)
         if (self->rows[index].record.json) {
             workers++;
             states[self->rows[index].record.state]++;
             processes += umbp_process_pid (self->rows[index].process) != 0;
+            lost += self->rows[index].lost;
         }
     umbp_gauges_add (stats, "workers", workers);
     umbp_gauges_add (stats, "pending", states[UMBP_WORKER_PENDING]);
@@ -466,6 +500,7 @@ static void s_stat (void *owner, umbp_gauges_t *stats)
     umbp_gauges_add (stats, "processes", processes);
     umbp_gauges_add (stats, "devices", umbp_allocator_devices (self->allocator));
     umbp_gauges_add (stats, "holds", umbp_allocator_holds (self->allocator));
+    umbp_gauges_add (stats, "devices_lost", lost);
     umbp_gauges_add (stats, "files_bad",
                      umbp_state_is_bad (self->state, UMBP_STATE_WORKERS)
                          + umbp_state_is_bad (self->state, UMBP_STATE_DEVICES));
@@ -476,6 +511,7 @@ static void s_stat (void *owner, umbp_gauges_t *stats)
     umbp_gauges_add (stats, "adopted", self->counts.adopted);
     umbp_gauges_add (stats, "exits", self->counts.exits);
     umbp_gauges_add (stats, "failed", self->counts.failed);
+    umbp_gauges_add (stats, "losses", self->counts.lost);
     umbp_gauges_add (stats, "partitions_leaked", umbp_allocator_leaked (self->allocator));
     umbp_gauges_add (stats, "refused_moves", self->counts.refused_moves);
     umbp_gauges_add (stats, "rereads", self->counts.rereads);

@@ -10,7 +10,7 @@
 #define UMBP_WORKER_H
 
 #include "actors/actor.h"
-#include "actors/worker/record.h"
+#include "actors/worker/allocate.h"
 
 typedef struct umbp_worker_sink umbp_worker_sink_t;
 
@@ -24,12 +24,17 @@ typedef struct {
                                         //  also if that is nothing: before it nobody gets any
     int (*split) (void *self, uint64_t ticket, const char *device, const char *template);
     int (*join) (void *self, uint64_t ticket, const char *partition);
+    //  Workers have these, and no others. Said when that changes, and again if it fails. May be NULL.
+    int (*hold) (void *self, const umbp_device_use_t *uses, size_t count);
     void (*destroy) (void **self_p);
 } umbp_worker_provider_t;
 
 //  These devices are there; partitions have a parent. Who was there before and is not named is gone.
 //  rows NULL: nobody can tell, so devices.json is right.
 void umbp_worker_found (umbp_worker_sink_t *sink, const umbp_device_record_t *rows, size_t count);
+
+//  Nobody can tell as yet, and nobody gets any devices till then; why
+void umbp_worker_wait (umbp_worker_sink_t *sink, const char *why);
 
 //  A partition was made (its uuid) or taken back (NULL), or not: status
 void umbp_worker_done (umbp_worker_sink_t *sink, uint64_t ticket, int status,

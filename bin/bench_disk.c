@@ -101,41 +101,56 @@ static umbp_bench_probe_t s_get_ours (void *arg)
     return s_done (self, ns, cpu_s);
 }
 
-//  Begin to get half a batch, into its half of the room
-static bool s_begin (self_t *self, size_t first, batch_t *batch, size_t half)
+//  Begin to get or put half a batch, in its half of the room
+static bool s_begin (self_t *self, uint64_t run, size_t first, batch_t *batch, size_t half)
 {
+    umbp_put_options_t how = { .strategy = UMBP_STRATEGY_LOCAL, .tier = UMBP_TIER_NVME };
     for (size_t index = 0; index < BATCH / 2; index++) {
-        batch->seeds[index] = umbp_bench_key (READ_RUN, first + index, batch->names[index]);
+        batch->seeds[index] = umbp_bench_key (run, first + index, batch->names[index]);
         batch->items[index] = (umbp_item_t) {
             .key = { batch->names[index], UMBP_BENCH_KEY_SIZE - 1 },
             .data = self->room + (half * BATCH / 2 + index) * BLOCK,
             .size = BLOCK
         };
     }
-    return umbp_submit_get (self->pool, batch->items, BATCH / 2, TIMEOUT_MS, batch, NULL) == 0;
+    int rc =
+        run == READ_RUN
+            ? umbp_submit_get (self->pool, batch->items, BATCH / 2, TIMEOUT_MS, batch, NULL)
+            : umbp_submit_put (self->pool, batch->items, BATCH / 2, &how, TIMEOUT_MS, batch, NULL);
+    return rc == 0;
 }
 
-//  As many in flight, but in two batches, one of which is read while the other is copied: as engines do that ask for
-//  the next layers while they work on these
-static umbp_bench_probe_t s_stream_ours (void *arg)
+//  As many in flight, but in two batches, one of which is on its way to or from the disk while the other is copied: as
+//  engines do that ask for the next layers while they work on these
+static umbp_bench_probe_t s_stream (self_t *self, uint64_t run)
 {
-    self_t *self = arg;
     batch_t batches[2];
     double cpu_s = s_cpu (self);
     uint64_t start_ns = umbp_bench_now_ns ();
     size_t next = 0, done = 0;
     bool fine = true;
     for (; next < 2 && fine; next++)
-        fine = s_begin (self, next * BATCH / 2, &batches[next], next);
+        fine = s_begin (self, run, next * BATCH / 2, &batches[next], next);
     while (fine && done < 2 * ROUND / BATCH) {
         umbp_done_t ended;
         fine = umbp_drain (self->pool, &ended, 1, TIMEOUT_MS) == 1 && ended.result == BATCH / 2;
         done++;
         if (fine && next < 2 * ROUND / BATCH)
-            fine = s_begin (self, next++ * BATCH / 2, ended.user, ended.user == &batches[1]);
+            fine = s_begin (self, run, next++ * BATCH / 2, ended.user, ended.user == &batches[1]);
     }
     uint64_t ns = umbp_bench_now_ns () - start_ns;
-    return fine ? s_done (self, ns, cpu_s) : s_failed ("a block could not be read");
+    return fine ? s_done (self, ns, cpu_s) : s_failed ("a block could not be read or put");
+}
+
+static umbp_bench_probe_t s_stream_ours (void *arg)
+{
+    return s_stream (arg, READ_RUN);
+}
+
+static umbp_bench_probe_t s_put_stream_ours (void *arg)
+{
+    self_t *self = arg;
+    return s_stream (self, WRITE_RUN + self->runs++);
 }
 
 //  Put a round of blocks; unless they are to be read again all batches have the same bytes, so that nothing but puts
@@ -245,7 +260,7 @@ static umbp_bench_probe_t s_write_fio (void *arg)
 //  ------------------------------------------------------------------------------------------------
 //  The part
 
-enum { GET, STREAM, PUT, THROUGH };
+enum { GET, STREAM, PUT, PUT_STREAM, THROUGH };
 
 static const umbp_bench_row_t s_rows[] = {
     [GET] = { "get 2 MiB x 32 from disk, verified", "GB/s", "fio read", 0.85, false, s_get_ours,
@@ -253,6 +268,8 @@ static const umbp_bench_row_t s_rows[] = {
     [STREAM] = { "get 2 MiB x 32 from disk, verified, as 2 x 16", "GB/s", "fio read", 0.85, false,
                  s_stream_ours, s_read_fio },
     [PUT] = { "put 2 MiB x 32 to disk", "GB/s", "fio write", 0.85, false, s_put_ours, s_write_fio },
+    [PUT_STREAM] = { "put 2 MiB x 32 to disk, as 2 x 16", "GB/s", "fio write", 0.85, false,
+                     s_put_stream_ours, s_write_fio },
     [THROUGH] = { "put 2 MiB x 32, written through, all on disk", "GB/s", "fio write", 0, false,
                   s_through_ours, s_write_fio },
 };

@@ -10,8 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bin/bench_blank.h"
 #include "bin/bench_loop.h"
 #include "bin/bench_nodes.h"
+#include "bin/bench_progress.h"
 #include "bin/bench_redis.h"
 #include "bin/bench_suite.h"
 #include "bin/bench_tally.h"
@@ -25,6 +27,7 @@
 #define CALLS 1024                      //  In a measurement
 #define ONE_CALLS 2000                  //  Of one key
 #define TINY 64                         //  Bytes of a block
+#define TOUCHED_MAX 2000000             //  More blocks than these are not written: each takes a page
 #define SMALL 4096
 #define SMALL_BLOCKS 8192
 #define SMALL_CALLS 64
@@ -370,6 +373,43 @@ static bool s_load (self_t *self, uint64_t run, uint64_t blocks, size_t size,
     return rc == 0;
 }
 
+static size_t s_blank_key (char key[UMBP_BENCH_BLANK_KEY_MAX], uint64_t number)
+{
+    umbp_bench_key (RUN_TINY, number, key);
+    return UMBP_BENCH_KEY_SIZE - 1;
+}
+
+//  The same of as many keys as would not fit: a third of them on each node, zeros that nobody looks at
+static bool s_load_blank (self_t *self)
+{
+    static name_t names[LOAD_BATCH];
+    const char *texts[LOAD_BATCH];
+    umbp_bench_progress_t progress;
+    umbp_bench_progress_start (&progress, self->keys);
+    for (uint64_t first = 0, turn = 0; first < self->keys; turn++) {
+        uint64_t left = self->keys - first;
+        uint64_t count = left < UMBP_BENCH_BLANK_BATCH ? left : UMBP_BENCH_BLANK_BATCH;
+        if (!umbp_bench_blank_make (self->talk, self->cluster.nodes[turn % NODES].id, s_blank_key,
+                                    first, count)) {
+            s_failed ("put", (long) first);
+            return false;
+        }
+        for (uint64_t done = 0; self->redis && done < count; done += LOAD_BATCH) {
+            size_t some = count - done < LOAD_BATCH ? count - done : LOAD_BATCH;
+            for (size_t index = 0; index < some; index++) {
+                umbp_bench_key (RUN_TINY, first + done + index, names[index]);
+                texts[index] = names[index];
+            }
+            if (!umbp_bench_redis_set (self->redis, texts, some, "1", 1))
+                return false;
+        }
+        first += count;
+        umbp_bench_progress_show (&progress, first, "keys put");
+    }
+    umbp_bench_progress_end (&progress, self->keys, "keys put");
+    return true;
+}
+
 static void s_draw_keys (self_t *self)
 {
     for (size_t index = 0; index < (size_t) DRAWN * BATCH; index++) {
@@ -414,7 +454,8 @@ static umbp_t *s_connect (const self_t *self, bool no_shm)
 static bool s_fill (self_t *self)
 {
     uint64_t before = self->redis ? umbp_bench_redis_memory (self->redis) : 0;
-    if (!s_load (self, RUN_TINY, self->keys, TINY, "1"))
+    if (self->keys > TOUCHED_MAX ? !s_load_blank (self)
+                                 : !s_load (self, RUN_TINY, self->keys, TINY, "1"))
         return false;
     uint64_t after = self->redis ? umbp_bench_redis_memory (self->redis) : 0;
     self->redis_key_bytes = (double) (after - before) / (double) self->keys;
@@ -426,7 +467,7 @@ static bool s_fill (self_t *self)
 //  A page for each block and a tenth to spare
 static bool s_start (self_t *self)
 {
-    char flags[256];
+    char flags[320];
     uint64_t pages = self->keys + 4 * SMALL_BLOCKS;        //  Those here are not spread
     snprintf (flags, sizeof flags,
               "--dram-page 4KiB --dram-capacity %" PRIu64 " --dram-region 64GiB --dram-prefault=no "

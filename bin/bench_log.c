@@ -71,7 +71,7 @@ static struct iovec s_buffer (const bench_t *self, uint64_t number)
 }
 
 //  The next event, NULL in time
-static bool s_wait (umbp_log_t *log, umbp_log_event_t *event)
+static bool s_wait (umbp_log_t *log, umbp_medium_event_t *event)
 {
     int64_t until = umbp_clock_ms () + EVENT_MS, ticked = 0;
     while (!umbp_log_event (log, event)) {
@@ -93,7 +93,7 @@ static int s_begin (bench_t *self, umbp_log_t *log, uint64_t block, uint64_t buf
         return umbp_log_read (log, self->ats[block], 0, bytes, &data, 1, block * 1024 + buffer);
     char key[32];
     snprintf (key, sizeof key, "block %" PRIu64, block);
-    umbp_log_record_t record = { .key = key,
+    umbp_medium_record_t record = { .key = key,
                                  .key_size = strlen (key),
                                  .size = bytes,
                                  .sum = self->sums[buffer] };
@@ -109,7 +109,7 @@ static double s_pass (bench_t *self, umbp_log_t *log, bool reads, bool checks)
         if (s_begin (self, log, next, next, reads) < 0)
             return -1;
     while (done < self->count) {
-        umbp_log_event_t event;
+        umbp_medium_event_t event;
         if (!s_wait (log, &event) || event.status)
             return -1;
         uint64_t block = event.tag / 1024, buffer = event.tag % 1024;
@@ -170,9 +170,9 @@ static int s_sample (bench_t *self)
         printf ("%s\n", why);
         return 1;
     }
-    umbp_log_stats_t stats = umbp_log_stats (log);
+    umbp_medium_stats_t stats = umbp_log_stats (log);
     self->engine = stats.engine;
-    umbp_log_record_t record;
+    umbp_medium_record_t record;
     uint64_t at, found = 0;
     while (umbp_log_recovered (log, &record, &at))
         found++;
@@ -205,7 +205,7 @@ static int s_recover (bench_t *self)
         printf ("%s\n", why);
         return 1;
     }
-    umbp_log_record_t record;
+    umbp_medium_record_t record;
     uint64_t at, found = 0;
     while (umbp_log_recovered (log, &record, &at)) {
         if (found < self->count)

@@ -1,8 +1,6 @@
 //  bin/bench_resync.c - a node is told all that another holds, at size and under load. See bench_lost.h.
 //
-//  One node is filled with blocks of 64 zero bytes, whose pages nobody ever touches: they are reserved and
-//  committed by messages, as a client would, and the memory for them is not there until somebody looks at
-//  it. So millions of real blocks fit where their pages would not. Then another node starts, becomes the
+//  One node is filled with blocks whose pages nobody ever touches (bench_blank.h). Then another node starts, becomes the
 //  second owner of every key, and is told of them all. Meanwhile clients of the first put and get small
 //  blocks, and get some of the many.
 #include "bin/bench_lost.h"
@@ -14,24 +12,23 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "bin/bench_blank.h"
 #include "bin/bench_nodes.h"
 #include "bin/bench_tally.h"
 #include "bin/workload.h"
 #include "client/umbp.h"
 #include "cluster/topology.h"
-#include "cluster/bulk/copy.h"
 #include "proto/splitmix.h"
 
 #define PAGE 4096
-#define SIZE 64
-#define BATCH 2048                      //  Reserved in a message
+#define SIZE UMBP_BENCH_BLANK_BYTES
 #define GETS 32                         //  Blocks in a call
 #define TIMEOUT_MS 30000
 #define CALL_MS 5000                    //  Deadline of a call under load
 #define QUIET_MS 3000                   //  Calls are measured for so long before
 #define LIMIT_MS 480000
 #define POLL_US 20000
-#define KEY_MAX 24
+#define KEY_MAX UMBP_BENCH_BLANK_KEY_MAX
 #define SUSPECT_MS 5000                 //  As in the flags
 #define OWN_MAX 4096                    //  Blocks that each client puts, gets and removes in turn
 
@@ -66,60 +63,11 @@ static size_t s_key (char key[KEY_MAX], uint64_t number)
 //  ------------------------------------------------------------------------------------------------
 //  The many blocks
 
-typedef struct {
-    uint8_t bytes[BATCH * KEY_MAX];
-    uint16_t sizes[BATCH];
-    uint32_t block_sizes[BATCH];
-    uint64_t slots[BATCH], sums[BATCH];
-} many_t;
-
-//  Some blocks become live without their pages being touched: zeros are what they hold
-static bool s_make (self_t *self, many_t *many, uint64_t first, uint32_t count)
-{
-    static const uint8_t zeros[SIZE];
-    char address[64];
-    snprintf (address, sizeof address, "tier:dram@%s", self->cluster.nodes[0].id);
-    umbp_column_t keys = { .bytes = many->bytes, .sizes = many->sizes, .count = count };
-    for (uint32_t index = 0; index < count; index++) {
-        char key[KEY_MAX];
-        many->sizes[index] = (uint16_t) s_key (key, first + index);
-        memcpy (many->bytes + keys.size, key, many->sizes[index]);
-        keys.size += many->sizes[index];
-        many->block_sizes[index] = SIZE;
-        many->sums[index] = umbp_sum (zeros, SIZE);
-    }
-    umbp_msg_t question;
-    const umbp_msg_t *answer;
-    umbp_msg_init (&question, UMBP_MSG_reserve, 0);
-    question.reserve.session = 1;
-    question.reserve.keys = keys;
-    question.reserve.sizes = (umbp_u32s_t) { many->block_sizes, count };
-    if (umbp_talk_ask (self->talk, address, &question, &answer) != 0)
-        return false;
-    for (uint32_t index = 0; index < count; index++)
-        many->slots[index] = umbp_u64s_at (answer->reserve_ok.slots, index);
-    umbp_msg_init (&question, UMBP_MSG_commit, 0);
-    question.commit.slots = (umbp_u64s_t) { many->slots, count };
-    question.commit.sums = (umbp_u64s_t) { many->sums, count };
-    if (umbp_talk_ask (self->talk, address, &question, &answer) != 0)
-        return false;                   //  Answered when the index has heard: so none gets far ahead of it
-    for (uint32_t index = 0; index < count; index++)
-        if (umbp_s8s_at (answer->commit_ok.statuses, index) != 0)
-            return false;
-    return true;
-}
-
 static bool s_load (self_t *self)
 {
-    many_t *many = calloc (1, sizeof *many);
-    bool fine = many != NULL;
     uint64_t start_ns = umbp_bench_now_ns ();
-    for (uint64_t first = 0; first < self->keys && fine; first += BATCH) {
-        uint64_t left = self->keys - first;
-        fine = s_make (self, many, first, left < BATCH ? (uint32_t) left : BATCH);
-    }
+    bool fine = umbp_bench_blank_make (self->talk, self->cluster.nodes[0].id, s_key, 0, self->keys);
     self->load_s = (double) (umbp_bench_now_ns () - start_ns) / 1e9;
-    free (many);
     return fine;
 }
 

@@ -9,6 +9,7 @@
 #include "bin/units.h"
 
 #define TIMEOUT_MS_MAX 600000
+#define MOMENT_MS 2000                  //  A node that has not answered by then is said to be waited for
 #define COUNT_MAX 1000000000
 
 const umbp_command_t umbp_commands[] = {
@@ -18,6 +19,10 @@ const umbp_command_t umbp_commands[] = {
       umbp_console_top, "the same, live; q quits. Without a terminal: one block after the other" },
     { "nodes", "", 0, 0, 0, umbp_console_nodes, "one line for each member" },
     { "tiers", "", 0, 0, 0, umbp_console_tiers, "one line for each tier of each member" },
+    { "moves", "", 0, 0, 0, umbp_console_moves,
+      "what is on its way between the tiers of each member, or waits for it: since it has to leave, since "
+      "somebody read it, or while nothing else moves; how much may be a second, and whether that is a "
+      "storm" },
     { "tenants", "", 0, 0, 0, umbp_console_tenants,
       "who uses how much of each member, and how much each may" },
     { "devices", "[NODE]", 0, 1, 0, umbp_console_devices,
@@ -34,13 +39,18 @@ const umbp_command_t umbp_commands[] = {
     { "where", "KEY", 1, 1, UMBP_OPTION_HEX, umbp_console_where,
       "on which nodes and tiers a block is, and by which way its bytes would come to a client here and on "
       "another host: shm, rdma, tcp, or in the message itself" },
-    { "put", "KEY (FILE | - | --text TEXT) [--replicas N]", 1, 2,
-      UMBP_OPTION_HEX | UMBP_OPTION_TEXT | UMBP_OPTION_REPLICAS, umbp_console_put,
-      "store a block: of a file, of stdin, or the text; on so many nodes, 1 to 4" },
+    { "put", "KEY (FILE | - | --text TEXT) [--replicas N] [--tier TIER]", 1, 2,
+      UMBP_OPTION_HEX | UMBP_OPTION_TEXT | UMBP_OPTION_REPLICAS | UMBP_OPTION_TIER,
+      umbp_console_put,
+      "store a block: of a file, of stdin, or the text; on so many nodes, 1 to 4; into this tier: hbm, dram, nvme, "
+      "shared" },
     { "get", "KEY [FILE | -]", 1, 2, UMBP_OPTION_HEX, umbp_console_get,
       "read a block into a file or to stdout" },
     { "exists", "KEY...", 1, -1, UMBP_OPTION_HEX, umbp_console_exists, "are these blocks there?" },
     { "rm", "KEY...", 1, -1, UMBP_OPTION_HEX, umbp_console_rm, "forget blocks on every node" },
+    { "advise", "(need | cold) KEY...", 2, -1, UMBP_OPTION_HEX, umbp_console_advise,
+      "say that blocks will be read soon, and shall come up from disk; or that they will not, and shall "
+      "leave memory first" },
     { "copy", "KEY FROM-NODE TO-NODE", 3, 3, UMBP_OPTION_HEX, umbp_console_copy,
       "make a replica of a block on another node" },
     { "evict", "NODE [TIER] [SIZE]", 1, 3, 0, umbp_console_evict,
@@ -54,11 +64,11 @@ const umbp_command_t umbp_commands[] = {
       "which engines hold these hashes in their own memory" },
     { "workers", "[NODE]", 0, 1, 0, umbp_console_workers,
       "one line for each worker of a node: its devices, its process" },
-    { "worker", "(start UID | stop UID | release UID | allocate UID MODE DEVICE... | events [NUMBER]) "
-      "[--node NODE]",
+    { "worker", "(start UID | stop UID | freeze UID | thaw UID | release UID | "
+      "allocate UID MODE DEVICE... | events [NUMBER]) [--node NODE]",
       1, -1, UMBP_OPTION_NODE, umbp_console_worker,
-      "let its process run again; end it until then; end it for ever and free its devices; give "
-      "devices to a worker; what happened since that event" },
+      "let its process run again; end it until then; stop it in its tracks; let it go on; end it for ever "
+      "and free its devices; give devices to a worker; what happened since that event" },
     { "stat", "[ACTOR][@NODE]", 0, 1, 0, umbp_console_stat,
       "all counters of an actor; without one, a line for each actor of the node" },
     { "ping", "ACTOR[@NODE]", 1, 1, 0, umbp_console_ping, "is it there, and how far away?" },
@@ -129,14 +139,29 @@ bool umbp_console_json (const umbp_console_t *self, const json_t *doc)
 //  ------------------------------------------------------------------------------------------------
 //  Connections
 
+//  Connect. Who waits for longer than a moment is told for what.
+static int s_connect (umbp_console_t *self, char *why, size_t size)
+{
+    int err = 0;
+    uint32_t first_ms = self->connect_ms < MOMENT_MS ? self->connect_ms : MOMENT_MS;
+    uint32_t left_ms = self->connect_ms - first_ms;
+    self->talk = umbp_talk_new_secure (self->endpoints, self->certificate, self->server_certificate,
+                                       first_ms, &err, why, size);
+    if (self->talk || err != UMBP_EUNREACH || *why || left_ms == 0)
+        return err;
+    fprintf (stderr, "umbp-console: no answer from %.200s yet, it has %u s more; see --timeout\n",
+             self->endpoints, (left_ms + 999) / 1000);
+    self->talk = umbp_talk_new_secure (self->endpoints, self->certificate, self->server_certificate,
+                                       left_ms, &err, why, size);
+    return err;
+}
+
 int umbp_console_talk (umbp_console_t *self)
 {
-    int err;
+    int err = 0;
     char why[UMBP_TEXT_MAX] = "";
     if (!self->talk)
-        self->talk =
-            umbp_talk_new_secure (self->endpoints, self->certificate, self->server_certificate,
-                                  self->timeout_ms, &err, why, sizeof why);
+        err = s_connect (self, why, sizeof why);
     if (self->talk) {
         umbp_talk_set_timeout (self->talk, self->timeout_ms);
         return UMBP_CONSOLE_OK;
@@ -322,7 +347,8 @@ static const char s_usage[] =
     "                        the node's, or a folder of several nodes'; also\n"
     "                        UMBP_SERVER_CERTIFICATE\n"
     "  --json                one JSON document instead of text\n"
-    "  --timeout TIME        how long to wait for an answer [5s]\n"
+    "  --timeout TIME        how long to wait for an answer [5s], and for the node\n"
+    "                        to connect to [10s]\n"
     "  --help, --version\n\n"
     "Exit status: 0 fine, 1 the answer is no, 2 wrong usage, 3 a node cannot be\n"
     "reached, 4 another error.\n";
@@ -366,7 +392,7 @@ static const struct option s_flags[] = {
     { "hex", no_argument, NULL, 'X' }, { "yes", no_argument, NULL, 'y' },
     { "everywhere", no_argument, NULL, 'E' }, { "count", required_argument, NULL, 'n' },
     { "interval", required_argument, NULL, 'i' }, { "replicas", required_argument, NULL, 'r' },
-    { "tenant", required_argument, NULL, 'T' },
+    { "tenant", required_argument, NULL, 'T' }, { "tier", required_argument, NULL, 'R' },
     { "stop", no_argument, NULL, 'S' }, { "cancel", no_argument, NULL, 'C' },
     { "certificate", required_argument, NULL, 'c' },
     { "server-certificate", required_argument, NULL, 's' },
@@ -434,7 +460,11 @@ static int s_take_flag (umbp_console_t *self, int flag, asked_t *asked)
     case 'T': return s_take_word (self, UMBP_OPTION_TENANT, &self->tenant);
     case 'A': return s_take_word (self, UMBP_OPTION_AT, &self->at);
     case 'j': self->json = true; break;
-    case 't': return s_take_time (self, "--timeout", optarg, &self->timeout_ms);
+    case 't': {
+        int end = s_take_time (self, "--timeout", optarg, &self->timeout_ms);
+        self->connect_ms = self->timeout_ms;
+        return end;
+    }
     case 'h': asked->help = true; break;
     case 'v': asked->version = true; break;
     case 'x':
@@ -457,6 +487,13 @@ static int s_take_flag (umbp_console_t *self, int flag, asked_t *asked)
             || self->replicas > UMBP_REPLICAS_MAX)
             return umbp_console_usage (self, "--replicas %.40s: not a count; allowed: 1..%d",
                                        optarg, UMBP_REPLICAS_MAX);
+        break;
+    case 'R':
+        self->given |= UMBP_OPTION_TIER;
+        self->tier = umbp_console_tier (optarg);
+        if (self->tier == 0)
+            return umbp_console_usage (
+                self, "--tier %.40s: not a tier; allowed: hbm, dram, nvme, shared", optarg);
         break;
     case 'S': self->given |= UMBP_OPTION_STOP; break;
     case 'C': self->given |= UMBP_OPTION_CANCEL; break;

@@ -32,6 +32,7 @@ enum {
     UMBP_OPTION_NODE = 256,
     UMBP_OPTION_AT = 512,
     UMBP_OPTION_REPLICAS = 1024,
+    UMBP_OPTION_TIER = 8192,
     UMBP_OPTION_STOP = 2048,
     UMBP_OPTION_CANCEL = 4096,
     UMBP_OPTION_TENANT = 1 << 20,
@@ -40,7 +41,8 @@ enum {
 typedef struct {
     char endpoints[1024];
     char certificate[512], server_certificate[512]; //  Empty: links are plain
-    uint32_t timeout_ms;
+    uint32_t timeout_ms;                //  For an answer
+    uint32_t connect_ms;                //  ... of the first node that we speak to
     bool json, colour;
     bool shell;                         //  Commands come line by line
     umbp_talk_t *talk;                  //  NULL until needed
@@ -50,6 +52,7 @@ typedef struct {
     const char *out, *name, *node, *at; //  Of keygen
     const char *tenant;                 //  ... too
     uint64_t count, replicas;
+    unsigned tier;
     uint32_t interval_ms;
 } umbp_console_t;
 
@@ -128,6 +131,8 @@ int umbp_console_status (umbp_console_t *self, int argc, char **argv);
 int umbp_console_nodes (umbp_console_t *self, int argc, char **argv);
 int umbp_console_ring (umbp_console_t *self, int argc, char **argv);
 int umbp_console_tiers (umbp_console_t *self, int argc, char **argv);
+int umbp_console_moves (umbp_console_t *self, int argc, char **argv);
+int umbp_console_advise (umbp_console_t *self, int argc, char **argv);
 int umbp_console_devices (umbp_console_t *self, int argc, char **argv);
 int umbp_console_tenants (umbp_console_t *self, int argc, char **argv);
 int umbp_console_workers (umbp_console_t *self, int argc, char **argv);

@@ -134,7 +134,9 @@ static int s_put (umbp_console_t *self, const uint8_t *key, size_t size, const b
         return end;
     umbp_item_t item = { .key = { key, size }, .data = block->data, .size = block->size };
     bool many = self->given & UMBP_OPTION_REPLICAS;
-    umbp_put_options_t options = { .replicas = (uint8_t) (many ? self->replicas : 1) };
+    bool chosen = self->given & UMBP_OPTION_TIER;
+    umbp_put_options_t options = { .replicas = (uint8_t) (many ? self->replicas : 1),
+                                   .tier = (uint8_t) (chosen ? self->tier : 0) };
     umbp_stats_t before, after;
     umbp_stats (self->pool, &before);
     int rc = umbp_put_batch (self->pool, &item, 1, &options, 0);
@@ -361,6 +363,28 @@ int umbp_console_rm (umbp_console_t *self, int argc, char **argv)
                                                              : results[index];
         end = rc < 0 ? umbp_console_fail (self, rc, "rm", "")
                      : s_show_keys (self, keys, results, argc, "removed", "missing");
+        free (results);
+    }
+    free (keys);
+    return end;
+}
+
+int umbp_console_advise (umbp_console_t *self, int argc, char **argv)
+{
+    umbp_advice_t advice = streq (argv[0], "need") ? UMBP_ADVISE_NEED : UMBP_ADVISE_COLD;
+    if (strneq (argv[0], "need") && strneq (argv[0], "cold"))
+        return umbp_console_usage (self, "%.40s: not an advice; allowed: need, cold", argv[0]);
+    umbp_key_t *keys = s_keys (self, --argc, ++argv);
+    int end = keys ? umbp_console_pool (self) : UMBP_CONSOLE_USAGE;
+    if (end == UMBP_CONSOLE_OK) {
+        int8_t *results = zmalloc ((size_t) argc);
+        int rc = umbp_advise (self->pool, keys, (size_t) argc, advice, results, 0);
+        for (int index = 0; index < argc; index++)
+            results[index] = results[index] == 0 ? 1
+                             : results[index] == UMBP_ENOENT ? 0
+                                                             : results[index];
+        end = rc < 0 ? umbp_console_fail (self, rc, "advise", "")
+                     : s_show_keys (self, keys, results, argc, "advised", "missing");
         free (results);
     }
     free (keys);

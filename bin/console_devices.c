@@ -1,9 +1,12 @@
-//  bin/console_devices.c - devices: the accelerators of each node, how they are and who uses them
+//  bin/console_devices.c - devices: the accelerators of each node, how they are, which workers have them
+//  and which processes use them
 #include <inttypes.h>
+#include <strings.h>
 
 #include "bin/console.h"
 
 #define NUMA_UNKNOWN UINT32_MAX
+#define RUNNING 2                       //  Of a worker
 
 typedef struct {
     json_t *rows, *libraries;           //  One of these for each device, for each node
@@ -100,6 +103,9 @@ static void s_add (gather_t *gather, const char *node, const umbp_msg_devices_ok
     json_object_set_new (row, "since_ms", umbp_view_number (umbp_u64s_at (ok->since_ms, index)));
     json_object_set_new (row, "properties", s_properties (ok, index, at));
     json_object_set_new (row, "processes", json_array ());
+    json_object_set_new (row, "workers", json_array ());
+    if (index < ok->workers.count)
+        json_object_set_new (row, "worker_count", json_integer (umbp_u32s_at (ok->workers, index)));
     json_array_append_new (gather->rows, row);
 }
 
@@ -182,6 +188,82 @@ static void s_on_processes (void *arg, size_t number, int status, const umbp_msg
     }
 }
 
+//  A worker that runs has the devices of its row. Its letters are small ones, those of a device are the
+//  vendor's.
+static void s_note_worker (const gather_t *gather, const char *node, const json_t *uuid,
+                           json_t *worker)
+{
+    size_t index;
+    json_t *row;
+    if (!*json_string_value (uuid))
+        return;
+    json_array_foreach (gather->rows, index, row)
+    {
+        if (strcmp (json_string_value (json_object_get (row, "node")), node) == 0
+            && strcasecmp (json_string_value (json_object_get (row, "id")),
+                           json_string_value (uuid))
+                   == 0)
+            json_array_append (json_object_get (row, "workers"), worker);
+    }
+}
+
+//  Nodes without workers refuse, which is fine
+static void s_on_workers (void *arg, size_t number, int status, const umbp_msg_t *answer)
+{
+    gather_t *gather = arg;
+    const char *node = s_node (gather, number);
+    size_t uids = 0, devices = 0, parts = 0, at = 0;
+    if (status < 0 || answer->type != UMBP_MSG_workers_ok)
+        return;
+    const umbp_msg_workers_ok_t *ok = &answer->workers_ok;
+    for (size_t index = 0; index < ok->uids.count; index++) {
+        json_t *worker = s_text (&ok->uids, index, &uids);
+        size_t end = at + umbp_u8s_at (ok->device_counts, index);
+        for (; at < end && at < ok->devices.count; at++) {
+            json_t *device = s_text (&ok->devices, at, &devices);
+            json_t *part = s_text (&ok->partitions, at, &parts);
+            if (umbp_u8s_at (ok->states, index) == RUNNING) {
+                s_note_worker (gather, node, device, worker);
+                s_note_worker (gather, node, part, worker);
+            }
+            json_decref (device);
+            json_decref (part);
+        }
+        json_decref (worker);
+    }
+}
+
+//  "w-1 w-2 ..."
+static void s_show_workers (json_t *row)
+{
+    char text[64] = "";
+    size_t index;
+    json_t *worker, *all = json_object_get (row, "workers");
+    json_array_foreach (all, index, worker)
+    {
+        size_t used = strlen (text);
+        const char *uid = json_string_value (worker);
+        if (used + strlen (uid) + 6 > sizeof text) {
+            snprintf (text + used, sizeof text - used, " ...");
+            break;
+        }
+        snprintf (text + used, sizeof text - used, "%s%s", used ? " " : "", uid);
+    }
+    json_object_set_new (row, "uids", json_string (text));
+}
+
+//  Of a partition only its driver knows more
+static void s_show_partition (json_t *row)
+{
+    char text[128];
+    const char *parent = json_string_value (json_object_get (row, "parent"));
+    if (!*parent)
+        return;
+    snprintf (text, sizeof text, "part of %.100s", parent);
+    json_object_set_new (row, "model", json_string (text));
+    json_object_del (row, "memory_bytes");
+}
+
 //  "4242 (8.0 GiB), ..." would be long: the pids alone
 static void s_show_processes (json_t *row)
 {
@@ -209,7 +291,8 @@ static void s_show (const umbp_console_t *self, const gather_t *gather)
         { "VENDOR", "vendor", UMBP_VIEW_TEXT },      { "MODEL", "model", UMBP_VIEW_TEXT },
         { "MEMORY", "memory_bytes", UMBP_VIEW_BYTES }, { "USED", "used_bytes", UMBP_VIEW_BYTES },
         { "USE", "used_percent", UMBP_VIEW_PERCENT }, { "BUSY", "busy_percent", UMBP_VIEW_PERCENT },
-        { "HEALTH", "health", UMBP_VIEW_STATE },     { "STALE", "stale", UMBP_VIEW_BOOL },
+        { "HEALTH", "health", UMBP_VIEW_STATE }, { "FOR", "since_ms", UMBP_VIEW_MS },
+        { "STALE", "stale", UMBP_VIEW_BOOL },    { "WORKERS", "uids", UMBP_VIEW_TEXT },
         { "PROCESSES", "pids", UMBP_VIEW_TEXT },
     };
     size_t index;
@@ -217,6 +300,8 @@ static void s_show (const umbp_console_t *self, const gather_t *gather)
     json_array_foreach (gather->rows, index, row)
     {
         s_show_processes (row);
+        s_show_workers (row);
+        s_show_partition (row);
     }
     if (json_array_size (gather->rows))
         umbp_view_table (stdout, gather->rows, columns, sizeof columns / sizeof *columns,
@@ -232,23 +317,26 @@ static void s_show (const umbp_console_t *self, const gather_t *gather)
         printf ("%" PRIu64 " nodes did not answer\n", gather->silent);
 }
 
-//  Three questions to each of the nodes
+//  Four questions to each of the nodes
 static void s_ask (umbp_console_t *self, gather_t *gather, size_t count)
 {
     static const struct {
         umbp_msg_type_t type;
         umbp_talk_fn *fn;
-    } asks[] = { { UMBP_MSG_devices, s_on_devices },
-                 { UMBP_MSG_device_metrics, s_on_metrics },
-                 { UMBP_MSG_device_processes, s_on_processes } };
+        const char *actor;
+    } asks[] = { { UMBP_MSG_devices, s_on_devices, "device" },
+                 { UMBP_MSG_device_metrics, s_on_metrics, "device" },
+                 { UMBP_MSG_device_processes, s_on_processes, "device" },
+                 { UMBP_MSG_workers, s_on_workers, "worker" } };
     char (*texts)[UMBP_NAME_MAX + 16] = calloc (count, sizeof *texts);
     const char **addresses = calloc (count, sizeof *addresses);
-    for (size_t index = 0; texts && addresses && index < count; index++) {
-        snprintf (texts[index], sizeof *texts, "device@%s", s_node (gather, index));
-        addresses[index] = texts[index];
-    }
     for (size_t ask = 0; texts && addresses && ask < sizeof asks / sizeof *asks; ask++) {
         umbp_msg_t question;
+        for (size_t index = 0; index < count; index++) {
+            snprintf (texts[index], sizeof *texts, "%s@%s", asks[ask].actor,
+                      s_node (gather, index));
+            addresses[index] = texts[index];
+        }
         umbp_msg_init (&question, asks[ask].type, 0);
         umbp_talk_ask_each (self->talk, addresses, count, &question, asks[ask].fn, gather);
     }

@@ -57,10 +57,11 @@ static bool s_line (umbp_console_t *self, Tokenizer *tokenizer, const char *line
     argv[0] = (char *) "umbp-console";  //  As a program would get it
     memcpy (argv + 1, words, (size_t) count * sizeof *argv);
     bool json = self->json, empty;
-    uint32_t timeout_ms = self->timeout_ms;
+    uint32_t timeout_ms = self->timeout_ms, connect_ms = self->connect_ms;
     *end = umbp_console_run (self, count + 1, argv, &empty);
     self->json = json;                  //  Flags count for one line, but for --endpoint
     self->timeout_ms = timeout_ms;
+    self->connect_ms = connect_ms;
     if (*end == UMBP_CONSOLE_UNREACHABLE && !s_is_connected (self))
         umbp_console_close (self);      //  It is our node: the next command looks for another
     free (argv);
@@ -156,6 +157,7 @@ static void s_offer_commands (void)
 static bool s_offer_for (const char *command, size_t place)
 {
     static const char *const levels[] = { "error", "warning", "info", "debug", NULL };
+    static const char *const advices[] = { "need", "cold", NULL };
     static const char *const tiers[] = { "hbm", "dram", "nvme", "shared", NULL };
     static const char *const quits[] = { "quit", NULL };
     static const char *const clears[] = { "--everywhere", "--yes", NULL };
@@ -170,6 +172,8 @@ static bool s_offer_for (const char *command, size_t place)
         s_offer_texts (levels);
     else if (log || streq (command, "stat") || streq (command, "ping"))
         s_offer (s_actors);
+    else if (streq (command, "advise") && place == 1)
+        s_offer_texts (advices);
     else if (evict && place == 2)
         s_offer_texts (tiers);
     else if (evict || (streq (command, "copy") && place > 1))

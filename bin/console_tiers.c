@@ -16,13 +16,26 @@ static const char *s_word (const json_t *row, const umbp_member_t *member)
         return umbp_cluster_state (member);
     if (json_object_get (row, "silent"))
         return "silent";
+    const char *fine = json_integer_value (json_object_get (row, "storm")) ? "storm" : "fine";
     if (!disk)
-        return "fine";
+        return fine;
+    const char *tier = json_string_value (json_object_get (row, "tier"));
+    if (tier && strcmp (tier, "hbm") == 0)
+        switch (-json_integer_value (disk)) {
+        case 0: return fine;
+        case UMBP_ETIMEDOUT: return "device hangs";
+        default: return "device failed";
+        }
+    bool shared = tier && strcmp (tier, "shared") == 0;
     switch (-json_integer_value (disk)) {
-    case 0: return json_integer_value (json_object_get (row, "disk_stuck")) ? "disk slow" : "fine";
-    case UMBP_ENOSPC: return "disk full";
+    case 0:
+        if (json_integer_value (json_object_get (row, "disk_stuck")))
+            return shared ? "slow" : "disk slow";
+        return fine;
+    case UMBP_ENOSPC: return shared ? "full" : "disk full";
     case UMBP_EDENIED: return "read-only";
-    default: return "disk failed";
+    case UMBP_ETIMEDOUT: return "hangs";
+    default: return shared ? "failed" : "disk failed";
     }
 }
 
@@ -47,8 +60,9 @@ json_t *umbp_cluster_tiers (umbp_console_t *self, const umbp_topology_t *topolog
         { "promoted", "moved_up" },   { "demoted_bytes", "moved_down_bytes" },
         { "promoted_bytes", "moved_up_bytes" }, { "evicted", "evicted" },
         { "evicted_without_copy", "evicted_without_copy" },
-        { "disk_state", "disk_state" }, { "disk_stuck", "disk_stuck" },
-        { NULL, NULL },
+        { "storm", "storm" }, { "disk_state", "disk_state" }, { "disk_stuck", "disk_stuck" },
+        { "down_rate", "down_rate" }, { "up_rate", "up_rate" },
+        { "migration_share", "migration_share" }, { NULL, NULL },
     };
     json_t *rows = json_array ();
     size_t whose[UMBP_NODES_MAX * UMBP_TIERS], count = 0;
@@ -68,6 +82,58 @@ json_t *umbp_cluster_tiers (umbp_console_t *self, const umbp_topology_t *topolog
             json_string (s_word (row, umbp_topology_member (topology, whose[index]))));
     }
     return rows;
+}
+
+//  What the shared tiers rest on, in a line for each
+static json_t *s_shelves (umbp_console_t *self, json_t *rows)
+{
+    json_t *shelves = json_array (), *row;
+    size_t at;
+    json_array_foreach (rows, at, row)
+    {
+        const char *node = json_string_value (json_object_get (row, "node"));
+        if (strcmp (json_string_value (json_object_get (row, "tier")), "shared") != 0
+            || json_object_get (row, "silent"))
+            continue;
+        char address[UMBP_TEXT_MAX];
+        snprintf (address, sizeof address, "tier:shared@%.64s", node);
+        umbp_msg_t question;
+        umbp_msg_init (&question, UMBP_MSG_shelf, 0);
+        int end;
+        const umbp_msg_t *answer = umbp_console_ask (self, address, &question, "shelf", &end);
+        if (!answer)
+            continue;
+        const umbp_msg_shelf_ok_t *ok = &answer->shelf_ok;
+        json_t *others = json_array ();
+        size_t offset = 0;
+        for (size_t index = 0; index < ok->nodes.count && index < ok->states.count; index++) {
+            umbp_bytes_t name = umbp_column_next (&ok->nodes, index, &offset);
+            if (umbp_u8s_at (ok->states, index) == 2)
+                json_array_append_new (others, umbp_view_text (name.data, name.size));
+        }
+        json_array_append_new (shelves, json_pack ("{s:s, s:o, s:o, s:o}", "node", node, "mount",
+                                                   umbp_view_text (ok->mount.data, ok->mount.size),
+                                                   "hanging", umbp_view_number (ok->hanging),
+                                                   "serves", others));
+    }
+    return shelves;
+}
+
+static void s_show_shelves (const json_t *shelves)
+{
+    size_t at, index;
+    json_t *shelf, *other;
+    json_array_foreach ((json_t *) shelves, at, shelf)
+    {
+        printf ("%s%s: %s", at ? "" : "\n", json_string_value (json_object_get (shelf, "node")),
+                json_string_value (json_object_get (shelf, "mount")));
+        json_int_t hanging = json_integer_value (json_object_get (shelf, "hanging"));
+        if (hanging > 0)
+            printf ("; %" JSON_INTEGER_FORMAT " calls hang", hanging);
+        json_array_foreach (json_object_get (shelf, "serves"), index, other) printf (
+            "%s%s", index ? ", " : "; serves also what was written by ", json_string_value (other));
+        putchar ('\n');
+    }
 }
 
 int umbp_console_tiers (umbp_console_t *self, int argc, char **argv)
@@ -93,9 +159,12 @@ int umbp_console_tiers (umbp_console_t *self, int argc, char **argv)
     if (!topology)
         return end;
     json_t *rows = umbp_cluster_tiers (self, topology);
-    json_t *doc = json_pack ("{s:o}", "tiers", rows);
-    if (!umbp_console_json (self, doc))
+    json_t *shelves = s_shelves (self, rows);
+    json_t *doc = json_pack ("{s:o, s:o}", "tiers", rows, "shelves", shelves);
+    if (!umbp_console_json (self, doc)) {
         umbp_view_table (stdout, rows, columns, sizeof columns / sizeof *columns, self->colour);
+        s_show_shelves (shelves);
+    }
     json_decref (doc);
     umbp_topology_destroy (&topology);
     return UMBP_CONSOLE_OK;
@@ -129,6 +198,16 @@ static const json_t *s_before (const json_t *earlier, const json_t *row)
     return NULL;
 }
 
+//  Bytes a second that moves may use now which nothing presses; nothing where there is no such way, or no bound
+static void s_add_budget (json_t *row, const char *rate, const char *member)
+{
+    json_int_t bytes = json_integer_value (json_object_get (row, rate)),
+               share = json_integer_value (json_object_get (row, "migration_share"));
+    if (bytes > 0)
+        json_object_set_new (row, member,
+                             umbp_view_number ((uint64_t) bytes / 1000 * (uint64_t) share));
+}
+
 void umbp_cluster_tier_rates (json_t *doc, const json_t *earlier, double seconds)
 {
     static const char *const members[][2] = {
@@ -150,6 +229,8 @@ void umbp_cluster_tier_rates (json_t *doc, const json_t *earlier, double seconds
             double rate = (double) s_more (row, before, members[at][0]) / seconds;
             json_object_set_new (row, members[at][1], umbp_view_number ((uint64_t) (rate + 0.5)));
         }
+        s_add_budget (row, "down_rate", "budget_down_bytes");
+        s_add_budget (row, "up_rate", "budget_up_bytes");
         uint64_t hits = (uint64_t) s_more (row, before, "hits");
         json_object_set_new (row, "hits_percent",
                              json_real (umbp_view_percent (hits, (uint64_t) all)));
@@ -164,10 +245,10 @@ void umbp_cluster_show_tiers (const umbp_console_t *self, FILE *out, const json_
         { "STATE", "state", UMBP_VIEW_STATE },
         { "HIT/S", "hits_per_s", UMBP_VIEW_COUNT },
         { "SHARE", "hits_percent", UMBP_VIEW_PERCENT },
-        { "DOWN/S", "moved_down_per_s", UMBP_VIEW_COUNT },
-        { "UP/S", "moved_up_per_s", UMBP_VIEW_COUNT },
-        { "BYTES DOWN/S", "moved_down_bytes_per_s", UMBP_VIEW_BYTES },
-        { "BYTES UP/S", "moved_up_bytes_per_s", UMBP_VIEW_BYTES },
+        { "DOWN/S", "moved_down_bytes_per_s", UMBP_VIEW_BYTES },
+        { "BUDGET", "budget_down_bytes", UMBP_VIEW_BYTES },
+        { "UP/S", "moved_up_bytes_per_s", UMBP_VIEW_BYTES },
+        { "BUDGET", "budget_up_bytes", UMBP_VIEW_BYTES },
     };
     const json_t *tiers = json_object_get (doc, "tiers");
     size_t all = json_array_size (tiers), shown = all < rows ? all : rows;

@@ -10,8 +10,10 @@
 static const char *const s_states[] = { "Pending", "DeviceAllocating", "Running", "Terminated" };
 static const char *const s_modes[] = { "shared", "soft", "hard", "partitioned" };
 static const char *const s_qoses[] = { "low", "medium", "high", "critical" };
-static const char *const s_kinds[] = { "?",       "added",   "removed", "changed", "state",
-                                       "started", "adopted", "ended",   "failed" };
+static const char *const s_kinds[] = { "?",      "added",       "removed",     "changed",
+                                       "state",  "started",     "adopted",     "ended",
+                                       "failed", "device lost", "device back", "frozen",
+                                       "goes on" };
 
 static const char *s_word (const char *const *words, size_t count, size_t number)
 {
@@ -74,8 +76,8 @@ static json_t *s_rows (const umbp_msg_workers_ok_t *ok)
     for (size_t index = 0; index < ok->uids.count; index++) {
         uint16_t code = umbp_u16s_at (ok->codes, index);
         json_t *row = json_pack (
-            "{s:o, s:o, s:o, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:b, s:o, s:o}", "uid",
-            s_next (&uids), "name", s_next (&names), "namespace", s_next (&spaces), "state",
+            "{s:o, s:o, s:o, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:b, s:b, s:b, s:o, s:o}",
+            "uid", s_next (&uids), "name", s_next (&names), "namespace", s_next (&spaces), "state",
             WORD (s_states, umbp_u8s_at (ok->states, index)), "mode",
             WORD (s_modes, umbp_u8s_at (ok->modes, index)), "qos",
             WORD (s_qoses, umbp_u8s_at (ok->qoses, index)), "pid",
@@ -83,7 +85,10 @@ static json_t *s_rows (const umbp_msg_workers_ok_t *ok)
             umbp_view_number (umbp_u32s_at (ok->inner_pids, index)), "pod", s_next (&pods),
             "restarts", umbp_view_number (umbp_u64s_at (ok->restarts, index)), "next_start_ms",
             umbp_view_number (umbp_u32s_at (ok->waits_ms, index)), "stopped",
-            umbp_u8s_at (ok->stops, index) != 0, "reason", s_next (&reasons), "devices",
+            umbp_u8s_at (ok->stops, index) != 0, "device_lost",
+            index < ok->losts.count && umbp_u8s_at (ok->losts, index), "frozen",
+            index < ok->frozens.count && umbp_u8s_at (ok->frozens, index), "reason",
+            s_next (&reasons), "devices",
             s_devices (&devices, &parts, umbp_u8s_at (ok->device_counts, index)));
         if (code != UINT16_MAX)
             json_object_set_new (row, "exit_status", json_integer (code));
@@ -92,36 +97,66 @@ static json_t *s_rows (const umbp_msg_workers_ok_t *ok)
     return rows;
 }
 
-static void s_show (const umbp_console_t *self, json_t *rows, uint64_t bad)
+//  Its process, in words
+static json_t *s_shown_process (const json_t *row)
+{
+    char text[64];
+    json_int_t pid = json_integer_value (json_object_get (row, "pid"));
+    json_int_t wait = json_integer_value (json_object_get (row, "next_start_ms"));
+    bool runs = strcmp (json_string_value (json_object_get (row, "state")), "Running") == 0;
+    bool lost = json_is_true (json_object_get (row, "device_lost"));
+    bool stopped = json_is_true (json_object_get (row, "stopped"));
+    bool frozen = json_is_true (json_object_get (row, "frozen"));
+    if (pid)
+        snprintf (text, sizeof text, "%s%" JSON_INTEGER_FORMAT,
+                  stopped  ? "ends: "
+                  : frozen ? "frozen: "
+                           : "",
+                  pid);
+    else if (stopped)
+        snprintf (text, sizeof text, "stopped");
+    else if (wait && runs)
+        snprintf (text, sizeof text, "starts in %.1f s", (double) wait / 1000);
+    else
+        snprintf (text, sizeof text, "%s", lost ? "waits" : runs ? "not ours" : "");
+    return json_string (text);
+}
+
+//  Rows, and where they come from
+static void s_show (const umbp_console_t *self, json_t *rows, const char *folder, uint64_t bad)
 {
     static const umbp_view_column_t columns[] = {
         { "WORKER", "uid", UMBP_VIEW_TEXT },
-        { "STATE", "state", UMBP_VIEW_TEXT },
+        { "STATE", "shown_state", UMBP_VIEW_TEXT },
         { "MODE", "mode", UMBP_VIEW_TEXT },
         { "PROCESS", "process", UMBP_VIEW_TEXT },
         { "RESTARTS", "restarts", UMBP_VIEW_COUNT },
         { "DEVICES", "shown", UMBP_VIEW_TEXT },
         { "POD", "pod", UMBP_VIEW_TEXT },
-        { "WHY NOT", "reason", UMBP_VIEW_TEXT },
+        { "WHAT IS WRONG", "reason", UMBP_VIEW_TEXT },
     };
     size_t index;
+    bool in_pods = false;
     json_t *row;
     json_array_foreach (rows, index, row)
     {
         char text[64];
-        json_int_t pid = json_integer_value (json_object_get (row, "pid"));
-        json_int_t wait = json_integer_value (json_object_get (row, "next_start_ms"));
-        bool stopped = json_is_true (json_object_get (row, "stopped"));
-        if (pid)
-            snprintf (text, sizeof text, "%s%" JSON_INTEGER_FORMAT, stopped ? "ends: " : "", pid);
-        else if (wait && !stopped)
-            snprintf (text, sizeof text, "in %.1f s", (double) wait / 1000);
-        else
-            snprintf (text, sizeof text, "%s", stopped ? "stopped" : "");
-        json_object_set_new (row, "process", json_string (text));
+        bool lost = json_is_true (json_object_get (row, "device_lost"));
+        snprintf (text, sizeof text, "%s%s", json_string_value (json_object_get (row, "state")),
+                  lost ? ", device lost" : "");
+        in_pods |= *json_string_value (json_object_get (row, "pod")) != 0;
+        json_object_set_new (row, "shown_state", json_string (text));
+        json_object_set_new (row, "process", s_shown_process (row));
         json_object_set_new (row, "shown", s_shown_devices (json_object_get (row, "devices")));
     }
-    umbp_view_table (stdout, rows, columns, sizeof columns / sizeof *columns, self->colour);
+    umbp_view_column_t shown[sizeof columns / sizeof *columns];
+    size_t count = 0;
+    for (size_t column = 0; column < sizeof columns / sizeof *columns; column++)
+        if (in_pods || strcmp (columns[column].title, "POD") != 0)
+            shown[count++] = columns[column];
+    if (json_array_size (rows))
+        umbp_view_table (stdout, rows, shown, count, self->colour);
+    printf ("%s%s/workers.json\n", json_array_size (rows) ? "of " : "no workers in ", folder);
     if (bad)
         puts ("A file there is no JSON, and so is not heeded: the node's log says where the fault "
               "is");
@@ -149,7 +184,7 @@ int umbp_console_workers (umbp_console_t *self, int argc, char **argv)
         json_pack ("{s:o, s:O, s:o}", "folder", umbp_view_text (ok->folder.data, ok->folder.size),
                    "workers", rows, "files_bad", umbp_view_number (ok->bad));
     if (!umbp_console_json (self, doc))
-        s_show (self, rows, ok->bad);
+        s_show (self, rows, json_string_value (json_object_get (doc, "folder")), ok->bad);
     json_decref (doc);
     json_decref (rows);
     return UMBP_CONSOLE_OK;
@@ -226,13 +261,31 @@ static int s_allocate (umbp_console_t *self, const char *address, int argc, char
     return answer ? s_show_allocated (self, argv[0], &answer->worker_allocate_ok) : end;
 }
 
+//  No process is no number, and a state is said once
+static void s_shorten (json_t *rows)
+{
+    size_t index;
+    json_t *row;
+    json_array_foreach (rows, index, row)
+    {
+        char text[32] = "";
+        json_int_t pid = json_integer_value (json_object_get (row, "pid"));
+        json_t *reason = json_object_get (row, "reason");
+        if (pid)
+            snprintf (text, sizeof text, "%" JSON_INTEGER_FORMAT, pid);
+        json_object_set_new (row, "process", json_string (text));
+        if (!json_equal (reason, json_object_get (row, "state")))
+            json_object_set (row, "more", reason);
+    }
+}
+
 static int s_events (umbp_console_t *self, const char *address, const char *since)
 {
     static const umbp_view_column_t columns[] = {
         { "NUMBER", "number", UMBP_VIEW_COUNT }, { "AGE", "age_ms", UMBP_VIEW_MS },
         { "WORKER", "uid", UMBP_VIEW_TEXT },     { "EVENT", "event", UMBP_VIEW_TEXT },
-        { "STATE", "state", UMBP_VIEW_TEXT },    { "PROCESS", "pid", UMBP_VIEW_COUNT },
-        { "", "reason", UMBP_VIEW_TEXT },
+        { "STATE", "state", UMBP_VIEW_TEXT },    { "PROCESS", "process", UMBP_VIEW_TEXT },
+        { "", "more", UMBP_VIEW_TEXT },
     };
     int end;
     umbp_msg_t question;
@@ -256,8 +309,10 @@ static int s_events (umbp_console_t *self, const char *address, const char *sinc
                        s_next (&reasons)));
     json_t *doc = json_pack ("{s:O, s:o, s:o}", "events", rows, "last", umbp_view_number (ok->last),
                              "lost", umbp_view_number (ok->lost));
-    if (!umbp_console_json (self, doc))
+    if (!umbp_console_json (self, doc)) {
+        s_shorten (rows);
         umbp_view_table (stdout, rows, columns, sizeof columns / sizeof *columns, self->colour);
+    }
     json_decref (doc);
     json_decref (rows);
     return UMBP_CONSOLE_OK;
@@ -272,6 +327,10 @@ static int s_act (umbp_console_t *self, const char *address, umbp_msg_type_t typ
     switch (type) {
     case UMBP_MSG_worker_start: question.worker_start.uid = umbp_text (uid); break;
     case UMBP_MSG_worker_stop: question.worker_stop.uid = umbp_text (uid); break;
+    case UMBP_MSG_worker_freeze:
+        question.worker_freeze.uid = umbp_text (uid);
+        question.worker_freeze.frozen = strcmp (action, "frozen") == 0;
+        break;
     default: question.worker_release.uid = umbp_text (uid); break;
     }
     if (!*uid || strlen (uid) > UMBP_NAME_MAX)
@@ -290,6 +349,8 @@ int umbp_console_worker (umbp_console_t *self, int argc, char **argv)
         { "start", "started", UMBP_MSG_worker_start },
         { "stop", "stopped", UMBP_MSG_worker_stop },
         { "release", "released", UMBP_MSG_worker_release },
+        { "freeze", "frozen", UMBP_MSG_worker_freeze },
+        { "thaw", "goes on", UMBP_MSG_worker_freeze },
     };
     char address[UMBP_TEXT_MAX];
     s_address (self->given & UMBP_OPTION_NODE ? self->node : "", address, sizeof address);
@@ -301,6 +362,7 @@ int umbp_console_worker (umbp_console_t *self, int argc, char **argv)
         if (strcmp (argv[0], s_actions[index].name) == 0 && argc == 2)
             return s_act (self, address, s_actions[index].type, s_actions[index].done, argv[1]);
     return umbp_console_usage (
-        self, "usage: worker (start UID | stop UID | release UID | allocate UID MODE DEVICE... | "
-              "events [NUMBER]) [--node NODE]");
+        self,
+        "usage: worker (start UID | stop UID | freeze UID | thaw UID | release UID | allocate UID MODE DEVICE... | "
+        "events [NUMBER]) [--node NODE]");
 }

@@ -135,6 +135,15 @@ static const umbp_setting_t s_settings[] = {
     { "dram/prefault", UMBP_SETTING_BOOL, MEMBER (prefault), 0, 1, NULL,
       "fault all memory in before serving" },
 
+    { "hbm/device", UMBP_SETTING_TEXT, MEMBER (hbm_device), 0, 15, NULL,
+      "blocks in the memory of an accelerator too: auto, cuda:N, hip:N or mock:N; nothing: none" },
+    { "hbm/capacity", UMBP_SETTING_BYTES, MEMBER (hbm_bytes), 64 * KIB, 16 * TIB, NULL,
+      "so much of its memory, taken when the node starts" },
+    { "hbm/staging", UMBP_SETTING_BYTES, MEMBER (hbm_staging_bytes), 4 * KIB, TIB, NULL,
+      "host memory through which blocks come from the device and go there" },
+    { "hbm/up_rate", UMBP_SETTING_BYTES, MEMBER (hbm_up_rate), 0, TIB, NULL,
+      "bytes a second of what is read in memory that are brought to the device, at most; 0: no bound" },
+
     { "nvme/directories", UMBP_SETTING_TEXT, MEMBER (nvme_dirs), 0, LIST_MAX, NULL,
       "blocks on disk too: folders by comma, one on each drive; nothing: none" },
     { "nvme/capacity", UMBP_SETTING_BYTES, MEMBER (nvme_bytes), 8 * MIB, 1024 * TIB, NULL,
@@ -164,13 +173,54 @@ static const umbp_setting_t s_settings[] = {
     { "nvme/clean_rate", UMBP_SETTING_BYTES, MEMBER (nvme_clean_rate), 0, TIB, NULL,
       "bytes a second that may be copied to win back the space of removed blocks; 0: no bound" },
 
+    { "shared/directory", UMBP_SETTING_TEXT, MEMBER (shared_dir), 0, 820, NULL,
+      "blocks also in this folder of a file system that several nodes mount, so that what one wrote "
+      "can be read without it; nothing: none" },
+    { "shared/capacity", UMBP_SETTING_BYTES, MEMBER (shared_bytes), 8 * MIB, 1024 * TIB, NULL,
+      "files of this node there take at most this" },
+    { "shared/segment", UMBP_SETTING_BYTES, MEMBER (shared_segment_bytes), MIB, 4096 * MIB, NULL,
+      "in files of this at most; a larger block has one of its own" },
+    { "shared/staging", UMBP_SETTING_BYTES, MEMBER (shared_staging_bytes), 4 * KIB, TIB, NULL,
+      "memory through which blocks come from there and go there; what was read last stays in it" },
+    { "shared/durability", UMBP_SETTING_NAME, MEMBER (shared_durability), 0, 7,
+      "relaxed|commit|strict",
+      "what is in this tier: relaxed, written and named; commit, and synced, many blocks at a time; "
+      "strict, each block by itself" },
+    { "shared/write", UMBP_SETTING_NAME, MEMBER (shared_write), 0, 7, "back|through",
+      "what goes there: back, what has to leave the tier above; through, every block at once, so that "
+      "others can read it should this node be lost" },
+    { "shared/down_rate", UMBP_SETTING_BYTES, MEMBER (shared_down_rate), 0, TIB, NULL,
+      "bytes a second written through, at most; what has to leave is not bound by it; 0: no bound" },
+    { "shared/up_rate", UMBP_SETTING_BYTES, MEMBER (shared_up_rate), 0, TIB, NULL,
+      "bytes a second of what was read there that are brought to memory, at most; 0: no bound" },
+    { "shared/admit", UMBP_SETTING_NAME, MEMBER (shared_admit), 0, 15, "all|second-touch|auto",
+      "which of the blocks that have to leave the tier above go there: as nvme/admit" },
+    { "shared/deadline", UMBP_SETTING_MS, MEMBER (shared_deadline_ms), 100, HOUR_MS, NULL,
+      "a mount that says nothing for so long hangs: nothing is begun there until it answers again" },
+    { "shared/takeover", UMBP_SETTING_MS, MEMBER (shared_takeover_ms), 0, HOUR_MS, NULL,
+      "so long after a node fell silent one of the others serves what it has there; 0: never" },
+    { "shared/low", UMBP_SETTING_PERCENT, MEMBER (shared_low), 0, 99, NULL,
+      "percent of shared/capacity to which eviction brings it once eviction/high is passed; 0: 2 below "
+      "that" },
+
     { "migration/target", UMBP_SETTING_MS, MEMBER (migration_target_ms), 0, HOUR_MS, NULL,
       "what moves between memory and disk with nothing pressing it slows down while the slowest "
       "twentieth of those who read from disk waits longer than this; 0: never" },
+    { "migration/patience", UMBP_SETTING_MS, MEMBER (migration_patience_ms), 100, 60000, NULL,
+      "what has to leave memory waits so long for the disk, and anew after each block that the disk "
+      "took, ten times as long at most; what that has not taken by then leaves without a copy. The "
+      "longer, the less is lost, and the longer a put may find no room. What has to leave device "
+      "memory waits so long for each tier below" },
     { "migration/blocks", UMBP_SETTING_COUNT, MEMBER (migration_blocks), 1, 256, NULL,
       "blocks on their way from one tier to another at a time, at most" },
     { "migration/bytes", UMBP_SETTING_BYTES, MEMBER (migration_bytes), MIB, TIB, NULL,
       "and their bytes, but for a block that is larger" },
+    { "migration/storm", UMBP_SETTING_COUNT, MEMBER (migration_storm), 0, 1000000, NULL,
+      "so many asked for within a second, and waiting at once, are a storm, as are long waits: until it "
+      "is over nothing idle moves, and blocks come to memory at their second read; 0: there is none" },
+    { "migration/idle", UMBP_SETTING_PERCENT, MEMBER (migration_idle), 0, 100, NULL,
+      "percent of the blocks in memory a second that are copied to disk while nothing else moves, of "
+      "those that would leave next, so that who wants room waits for no disk; 0: none" },
 
     { "device/library", UMBP_SETTING_TEXT, MEMBER (device_library), 0, 255, NULL,
       "accelerator library to load: a path that only its owner can write, or off; nothing: that of "
@@ -213,6 +263,11 @@ static const umbp_setting_t s_settings[] = {
     { "pressure/tier", UMBP_SETTING_TEXT, MEMBER (pressure_tier), 1, 31, NULL,
       "percent of a tier in use from which levels 1 to 4 hold; - is none" },
     { "pressure/tier_leave", UMBP_SETTING_TEXT, MEMBER (pressure_tier_leave), 1, 31, NULL,
+      "percent below which each is left again" },
+    { "pressure/device", UMBP_SETTING_TEXT, MEMBER (pressure_device), 1, 31, NULL,
+      "percent of an accelerator's memory in use, by whomever, from which levels hold, like 85,90,95,98; - "
+      "is none, as engines take all that they can get" },
+    { "pressure/device_leave", UMBP_SETTING_TEXT, MEMBER (pressure_device_leave), 1, 31, NULL,
       "percent below which each is left again" },
     { "pressure/some", UMBP_SETTING_TEXT, MEMBER (pressure_some), 1, 31, NULL,
       "percent of 2s that tasks stood still for want of memory, from which levels hold" },
@@ -261,6 +316,9 @@ static const umbp_setting_t s_settings[] = {
       "how long a process that shall end may take before it is killed" },
     { "worker/poll", UMBP_SETTING_MS, MEMBER (worker_poll_ms), 10, HOUR_MS, NULL,
       "how often the files are looked at, besides when the kernel says that they changed" },
+    { "worker/split", UMBP_SETTING_MS, MEMBER (worker_split_ms), 100, HOUR_MS, NULL,
+      "how long a driver may take to make a partition of a device; after that the worker's other "
+      "partitions are taken back, and it waits" },
 };
 
 const umbp_setting_t *umbp_node_settings (size_t *count)

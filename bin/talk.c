@@ -6,7 +6,6 @@
 #include "cluster/curve.h"
 #include "cluster/post.h"
 
-#define CONNECT_MS_MAX 2000             //  For one endpoint to say who it is
 #define FRAMES 4                        //  Address, origin, message, payload
 
 struct umbp_talk {
@@ -244,8 +243,6 @@ umbp_talk_t *umbp_talk_new_secure (const char *endpoints, const char *certificat
     for (const char *at = endpoints; *at; at++)
         count += *at == ',';
     uint32_t share_ms = timeout_ms / (uint32_t) count + 1;
-    if (share_ms > CONNECT_MS_MAX)
-        share_ms = CONNECT_MS_MAX;
     *err = UMBP_EINVAL;
     for (const char *at = endpoints; *err < 0 && count > 0; count--) {
         size_t size = strcspn (at, ",");

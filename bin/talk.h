@@ -9,7 +9,8 @@
 typedef struct umbp_talk umbp_talk_t;
 
 //  Connect to the first of the endpoints ("tcp://host:port,...") whose registry answers. Blocks up
-//  to timeout_ms, which is also the deadline of each question later on. Returns NULL and *err:
+//  to timeout_ms, of which each endpoint has an equal share, and which is also the deadline of each question
+//  later on. Returns NULL and *err:
 //  UMBP_EINVAL if that is no list of endpoints, UMBP_EUNREACH if nobody answers.
 umbp_talk_t *umbp_talk_new (const char *endpoints, uint32_t timeout_ms, int *err);
 

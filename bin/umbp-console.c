@@ -6,6 +6,7 @@
 
 #define ENDPOINTS_DEFAULT "tcp://127.0.0.1:7710"
 #define TIMEOUT_MS_DEFAULT 5000
+#define CONNECT_MS_DEFAULT 10000        //  A busy machine takes a while to say who it is
 
 int main (int argc, char **argv)
 {
@@ -17,7 +18,8 @@ int main (int argc, char **argv)
     zsys_handler_set (NULL);            //  Ctrl-C ends us
     zsys_set_logstream (stderr);
 
-    umbp_console_t console = { .timeout_ms = TIMEOUT_MS_DEFAULT };
+    umbp_console_t console = { .timeout_ms = TIMEOUT_MS_DEFAULT,
+                               .connect_ms = CONNECT_MS_DEFAULT };
     const char *endpoints = getenv ("UMBP_ENDPOINTS"), *no_colour = getenv ("NO_COLOR");
     if (!endpoints || !*endpoints)
         endpoints = ENDPOINTS_DEFAULT;

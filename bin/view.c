@@ -82,6 +82,7 @@ const char *umbp_view_paint (const char *state, bool colour)
     static const struct { const char *state, *code; } colours[] = {
         { "alive", "\033[32m" }, { "ok", "\033[32m" }, { "fine", "\033[32m" }, { "suspect", "\033[33m" },
         { "draining", "\033[33m" }, { "drained", "\033[2m" },
+        { "storm", "\033[33m" }, { "slowed", "\033[33m" }, { "moving", "\033[32m" }, { "quiet", "\033[2m" },
         { "title", "\033[1m" }, { "dim", "\033[2m" },
     };
     if (!colour)

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "client/crew.h"
+#include "client/devmem.h"
 #include "client/lane.h"
 #include "client/rdma.h"
 #include "cluster/bulk/clock.h"
@@ -227,7 +228,7 @@ umbp_memory_t *umbp_pool_add_memory (umbp_t *self, umbp_memory_t *memory)
     }
     pthread_mutex_unlock (&self->lock);
     if (first)
-        umbp_memory_destroy (&memory);
+        umbp_memory_unmap (&memory);
     return first ? first : memory;
 }
 
@@ -246,7 +247,7 @@ void umbp_pool_return_memory (umbp_t *self, umbp_memory_t **memory_p)
         }
     pthread_mutex_unlock (&self->lock);
     if (unused)
-        umbp_memory_destroy (&memory);
+        umbp_memory_unmap (&memory);
 }
 
 //  ------------------------------------------------------------------------------------------------
@@ -322,11 +323,15 @@ static void s_choose_threads (umbp_t *self, const umbp_options_t *options)
     self->crew = umbp_crew_new (helpers);
     if (streams == 0)
         streams = s_env_number ("UMBP_TCP_STREAMS", 0);
-    if (streams == 0)
+    bool chosen = streams > 0;
+    if (!chosen)
         streams = STREAMS_AUTO;
     self->streams = streams < UMBP_STREAMS_MAX ? streams : UMBP_STREAMS_MAX;
     if (self->streams > umbp_crew_helpers (self->crew) + 1)
         self->streams = umbp_crew_helpers (self->crew) + 1;
+    self->streams_here = chosen ? self->streams : (umbp_crew_fitting () + 1) / 2;
+    if (self->streams_here == 0)
+        self->streams_here = 1;
 }
 
 static umbp_t *s_new (const umbp_options_t *options)
@@ -349,6 +354,7 @@ static umbp_t *s_new (const umbp_options_t *options)
     self->server_certificate = s_or_env (options->server_certificate, "UMBP_SERVER_CERTIFICATE");
     s_choose_threads (self, options);
     self->ranges = umbp_ranges_new ();
+    self->devmem = umbp_devmem_new ();
     self->async = umbp_async_new (self);
     pthread_mutex_init (&self->lock, NULL);
     pthread_condattr_t attributes;
@@ -478,7 +484,7 @@ void umbp_close (umbp_t **self_p)
     while (self->memories) {
         umbp_memory_t *memory = self->memories;
         self->memories = memory->next;
-        umbp_memory_destroy (&memory);
+        umbp_memory_unmap (&memory);
     }
     if (!forked) {                      //  There somebody may have held the lock at the fork
         umbp_rdma_close (self);
@@ -487,6 +493,7 @@ void umbp_close (umbp_t **self_p)
         pthread_cond_destroy (&self->freed);
         pthread_mutex_destroy (&self->lock);
     }
+    umbp_devmem_destroy (&self->devmem, forked);
     umbp_ranges_destroy (&self->ranges);
     memset (&self->curve, 0, sizeof self->curve);
     free (self->unheard);

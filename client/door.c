@@ -81,6 +81,20 @@ int umbp_door_find (umbp_lane_t *lane, const char *actor, const char *node)
     return s_opened (lane, s_find (lane, actor, node));
 }
 
+//  What the door lends ends too, and somebody may still look at it. What was parked before is given back, but for the memory
+//  that the call remembers from its start.
+static void s_park (umbp_lane_t *lane, umbp_door_t *door)
+{
+    if (!lane->kept && door->parked == lane->near) {
+        lane->kept = door->parked;
+        door->parked = NULL;
+    }
+    umbp_pool_return_memory (lane->pool, &door->parked);
+    door->parked = door->memory;
+    door->memory = NULL;
+    lane->bereaved = true;
+}
+
 static void s_close (umbp_lane_t *lane, umbp_door_t *door)
 {
     if (door->fd == -1)
@@ -95,12 +109,8 @@ static void s_close (umbp_lane_t *lane, umbp_door_t *door)
             lane->lost_count++;
         }
     }
-    if (door->memory) {
-        umbp_pool_return_memory (lane->pool, &door->parked);
-        door->parked = door->memory;
-        door->memory = NULL;
-        lane->bereaved = true;
-    }
+    if (door->memory)
+        s_park (lane, door);
 }
 
 void umbp_door_close (umbp_lane_t *lane, int number)

@@ -34,22 +34,58 @@ void umbp_pool_note_unheard (umbp_t *self, const char *node)
     pthread_mutex_unlock (&self->lock);
 }
 
-//  Take the list: what is put from now on is another flush's. Returns how many names, in scratch
-//  memory.
-static size_t s_take (umbp_t *self, umbp_lane_t *lane, const char ***names_p)
+//  What a flush has to wait for, in scratch memory
+typedef struct {
+    char (*names)[UMBP_NAME_MAX + 1];
+    size_t count;
+    bool all;                           //  All members, whoever that is
+} noted_t;
+
+//  Take the list: what is put from now on is another flush's. Returns whether there is anything in it.
+static bool s_take (umbp_t *self, umbp_lane_t *lane, noted_t *noted)
 {
-    const umbp_topology_t *topology = lane->cluster->topology;
-    size_t members = umbp_topology_count (topology), count = 0;
-    const char **names = *names_p = umbp_lane_take (lane, UMBP_NODES_MAX, sizeof *names);
+    *noted = (noted_t) { .names = umbp_lane_take (lane, UMBP_NODES_MAX, sizeof *noted->names) };
     pthread_mutex_lock (&self->lock);
-    for (size_t index = 0; index < members; index++) {
-        const char *node = umbp_topology_member (topology, index)->node;
-        if (self->unheard_all || s_is_known (self, node))
-            names[count++] = node;      //  Who is no member any more took its blocks along
-    }
+    noted->all = self->unheard_all;
+    noted->count = self->unheard_count;
+    if (noted->count > 0)
+        memcpy (noted->names, self->unheard, noted->count * sizeof *noted->names);
     self->unheard_count = 0;
     self->unheard_all = false;
     pthread_mutex_unlock (&self->lock);
+    return noted->all || noted->count > 0;
+}
+
+//  Nobody was asked
+static void s_put_back (umbp_t *self, const noted_t *noted)
+{
+    pthread_mutex_lock (&self->lock);
+    for (size_t index = 0; index < noted->count; index++)
+        s_note (self, noted->names[index]);
+    if (noted->all)
+        s_note (self, NULL);
+    pthread_mutex_unlock (&self->lock);
+}
+
+static bool s_is_noted (const noted_t *self, const char *node)
+{
+    for (size_t index = 0; index < self->count; index++)
+        if (streq (self->names[index], node))
+            return true;
+    return self->all;
+}
+
+//  Those that are members. Who is none any more took its blocks along. Returns how many names, in scratch memory.
+static size_t s_members (umbp_lane_t *lane, const noted_t *noted, const char ***names_p)
+{
+    const umbp_topology_t *topology = lane->cluster->topology;
+    size_t members = umbp_topology_count (topology), count = 0;
+    const char **names = *names_p = umbp_lane_take (lane, members, sizeof *names);
+    for (size_t index = 0; index < members; index++) {
+        const char *node = umbp_topology_member (topology, index)->node;
+        if (s_is_noted (noted, node))
+            names[count++] = node;
+    }
     return count;
 }
 
@@ -103,9 +139,16 @@ static int s_flush_tier (umbp_t *self, umbp_lane_t *lane, const char **all, size
     return error;
 }
 
-static int s_flush (umbp_t *self, umbp_lane_t *lane, const char **names, size_t count)
+//  Who is there, and with which tiers, is asked first: the snapshot may be older than the nodes that the puts went to
+static int s_flush (umbp_t *self, umbp_lane_t *lane, const noted_t *noted)
 {
-    int error = 0;
+    int error = umbp_lane_refresh (lane, lane->deadline_ms);
+    if (error != 0) {
+        s_put_back (self, noted);
+        return error;
+    }
+    const char **names;
+    size_t count = s_members (lane, noted, &names);
     for (unsigned tier = 1; tier < UMBP_TIERS; tier++) {
         int rc = s_flush_tier (self, lane, names, count, tier);
         error = rc != 0 ? rc : error;
@@ -116,12 +159,12 @@ static int s_flush (umbp_t *self, umbp_lane_t *lane, const char **names, size_t 
 int umbp_flush (umbp_t *self, uint32_t timeout_ms)
 {
     umbp_lane_t *lane;
+    noted_t noted;
     int rc = umbp_pool_enter (self, timeout_ms, &lane);
     if (rc != 0)
         return rc;
-    const char **names;
-    size_t count = s_take (self, lane, &names);
-    rc = s_flush (self, lane, names, count);
+    if (s_take (self, lane, &noted))
+        rc = s_flush (self, lane, &noted);
     umbp_pool_leave (self, &lane);
     return rc;
 }

@@ -25,6 +25,7 @@ typedef struct {
     const uint8_t *payload;
     size_t payload_size;
     int64_t asked_ms;                   //  Leases count from here at the latest
+    uint64_t session;                   //  That they are given to
 } umbp_found_t;
 
 //  Ask for so many keys. avoid names owners that failed, NULL: none. Returns 0 or an error; then

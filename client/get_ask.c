@@ -19,6 +19,7 @@ static bool s_is_whole (const umbp_msg_get_ok_t *msg, const umbp_extents_t *exte
            && (extents->counts.count == 0 || umbp_extents_are_whole (extents, count));
 }
 
+//  Looking at doors may close one, and with it those that were found open before: see s_void
 static umbp_owner_t *s_owners (umbp_lane_t *lane, const umbp_msg_get_ok_t *msg)
 {
     umbp_owner_t *owners = umbp_lane_take (lane, msg->nodes.count, sizeof *owners);
@@ -41,6 +42,18 @@ static umbp_owner_t *s_owners (umbp_lane_t *lane, const umbp_msg_get_ok_t *msg)
     return owners;
 }
 
+//  A door was found closed, and the lane goes on as another session: leases of the one that asked are over, or will be, and
+//  what lies there may be anything. Those that are kept for us are let go of.
+static int s_void (umbp_lane_t *lane, umbp_found_t *found)
+{
+    for (size_t ref = 0; ref < found->owner_count; ref++) {
+        found->owners[ref].memory = NULL;
+        umbp_get_release (lane, &found->owners[ref]);
+    }
+    found->owner_count = 0;
+    return UMBP_ECLOSED;
+}
+
 int umbp_get_ask (umbp_lane_t *lane, umbp_way_t way, const umbp_key_t *keys, size_t stride,
                   size_t count, size_t inline_max, const umbp_column_t *avoid, umbp_found_t *found)
 {
@@ -52,7 +65,7 @@ int umbp_get_ask (umbp_lane_t *lane, umbp_way_t way, const umbp_key_t *keys, siz
     if (avoid)
         msg.get.avoid = *avoid;
     int rc;
-    *found = (umbp_found_t) { .asked_ms = umbp_clock_ms () };
+    *found = (umbp_found_t) { .asked_ms = umbp_clock_ms (), .session = lane->session };
     const umbp_answer_t *answer = umbp_wire_ask (lane, way, "router", NULL, &msg, NULL, 0,
                                                  UMBP_MSG_get_ok, lane->deadline_ms, &rc);
     if (!answer) {
@@ -70,7 +83,7 @@ int umbp_get_ask (umbp_lane_t *lane, umbp_way_t way, const umbp_key_t *keys, siz
     found->owners = s_owners (lane, ok);
     for (size_t index = 0; index < found->owner_count; index++)
         found->owners[index].call = answer->msg.call;
-    return 0;
+    return lane->session == found->session ? 0 : s_void (lane, found);
 }
 
 int umbp_get_locate (umbp_lane_t *lane, const umbp_found_t *found, size_t index, size_t row,

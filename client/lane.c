@@ -308,8 +308,8 @@ static int s_move_rest (umbp_lane_t *self, const umbp_place_t *place, umbp_bulk_
     return rc;
 }
 
-int umbp_lane_move (umbp_lane_t *self, const umbp_place_t *place, umbp_bulk_io_t *ios, size_t count,
-                    int *statuses)
+int umbp_lane_move_plain (umbp_lane_t *self, const umbp_place_t *place, umbp_bulk_io_t *ios,
+                          size_t count, int *statuses)
 {
     int none = self->pool->rdma_wanted ? UMBP_EUNREACH : UMBP_ENOTSUP;
     for (size_t index = 0; index < count; index++)
@@ -317,7 +317,7 @@ int umbp_lane_move (umbp_lane_t *self, const umbp_place_t *place, umbp_bulk_io_t
     int64_t until = umbp_lane_slice (self, s_bytes (ios, statuses, count, false));
     if (self->pool->tcp)                //  Leave it time
         until -= (until - umbp_clock_ms ()) / 2;
-    size_t done = umbp_rdma_move (self, place->node, place->write, ios, count, statuses, until);
+    size_t done = umbp_rdma_move (self, place, ios, count, statuses, until);
     uint64_t moved = s_bytes (ios, statuses, count, true);
     *(place->write ? &self->stats.rdma_put_bytes : &self->stats.rdma_get_bytes) += moved;
     if (done == count || !self->pool->tcp)

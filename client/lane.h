@@ -69,6 +69,7 @@ struct umbp_lane {
     int64_t deadline_ms;                //  Of the call under way
     umbp_stats_t stats;                 //  Of this call: the pool adds them up
     umbp_memory_t *near;                //  Of our node, as the call began; NULL: it lends none
+    umbp_memory_t *kept;                //  The same, once its door has parked another one since; or NULL
     bool doubts;                        //  Something did not fit the snapshot of the cluster
     bool bereaved;                      //  A door was closed that memory had come through
     umbp_lane_t *next;
@@ -103,7 +104,7 @@ struct umbp_lane {
 
     umbp_chunk_t *chunks, *chunk;       //  Scratch memory: all of it, and what is in use
     size_t chunk_used;
-    umbp_view_t *view;                  //  The call that holds the lane is this view
+    void *view;                         //  The call that holds the lane is this view, of whichever kind
 };
 
 //  Connects to an endpoint, in the background. Returns NULL if the endpoint or the system is at
@@ -146,9 +147,14 @@ typedef struct {
     const char *node, *bulk;
     const uint8_t *bulk_key;
     bool write;
+    bool again;                         //  What is read now is read in parts: more of it comes
 } umbp_place_t;
 int umbp_lane_move (umbp_lane_t *self, const umbp_place_t *place, umbp_bulk_io_t *ios, size_t count,
                     int *statuses);
+
+//  The same, of buffers that are memory of this host: devmem_move.c has the others
+int umbp_lane_move_plain (umbp_lane_t *self, const umbp_place_t *place, umbp_bulk_io_t *ios,
+                          size_t count, int *statuses);
 
 //  The row of a column of bulk keys, NULL if that has none for it
 const uint8_t *umbp_lane_bulk_key (umbp_lane_t *self, umbp_bytes_t keys, size_t row);
@@ -235,7 +241,7 @@ umbp_memory_t *umbp_memory_of (umbp_lane_t *lane, const char *actor, const char 
 //  umbp_memory_tidy, which has looked whether it is there
 umbp_memory_t *umbp_memory_near (umbp_lane_t *lane);
 
-void umbp_memory_destroy (umbp_memory_t **self_p);
+void umbp_memory_unmap (umbp_memory_t **self_p);
 
 //  Give back the memory behind doors that are closed, and close those that have nobody behind them
 void umbp_memory_tidy (umbp_lane_t *lane);

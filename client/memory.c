@@ -19,7 +19,7 @@
 
 #define TOUCH_MS 10                     //  Not oftener is a node told what was read from its board
 
-void umbp_memory_destroy (umbp_memory_t **self_p)
+void umbp_memory_unmap (umbp_memory_t **self_p)
 {
     umbp_memory_t *self = *self_p;
     if (!self)
@@ -87,7 +87,7 @@ static umbp_memory_t *s_map (const umbp_msg_attach_ok_t *msg, const umbp_door_t 
     if (self->reads)
         self->writes = umbp_shm_map_new (fds, count, true, NULL);
     if (!self->writes) {
-        umbp_memory_destroy (&self);
+        umbp_memory_unmap (&self);
         return NULL;
     }
     if (msg->board > 0)
@@ -95,7 +95,7 @@ static umbp_memory_t *s_map (const umbp_msg_attach_ok_t *msg, const umbp_door_t 
     return self;
 }
 
-//  Pages are put in place within the deadline, those to be written first: they may not exist yet
+//  Pages that exist are mapped within the deadline, those to be written first
 static void s_populate (umbp_memory_t *self, int64_t deadline_ms)
 {
     umbp_shm_map_populate (self->writes, deadline_ms);
@@ -178,6 +178,7 @@ void umbp_memory_tidy (umbp_lane_t *lane)
             umbp_memory_of (lane, door->actor, door->node);
         umbp_pool_return_memory (lane->pool, &door->parked);
     }
+    umbp_pool_return_memory (lane->pool, &lane->kept);
 }
 
 //  ------------------------------------------------------------------------------------------------

@@ -43,6 +43,7 @@ typedef struct umbp_memory {
 } umbp_memory_t;
 
 typedef struct umbp_ranges umbp_ranges_t;           //  register.c
+typedef struct umbp_devmem umbp_devmem_t;           //  devmem.c
 typedef struct umbp_async umbp_async_t;             //  async.c
 typedef struct umbp_crew umbp_crew_t;               //  crew.c
 
@@ -58,6 +59,7 @@ struct umbp {
     bool shm, tcp, verify;
     bool rdma_wanted, paths_fine;
     unsigned streams;                   //  Bulk connections of a lane to one node, at most
+    unsigned streams_here;              //  ... to one of our own host, which needs as many cores for its end
     umbp_crew_t *crew;
     char rdma_devices[256];
     int rdma_gid;
@@ -84,6 +86,7 @@ struct umbp {
     unsigned strain;                    //  Level of pressure on a node's memory, with the last put
     umbp_ranges_t *ranges;
     umbp_async_t *async;
+    umbp_devmem_t *devmem;              //  Has a lock of its own
 };
 
 //  Begin a call: check that the process may make it and take a lane, within timeout_ms (0: the
@@ -129,6 +132,7 @@ void umbp_async_destroy (umbp_async_t **self_p, bool forked);
 umbp_ranges_t *umbp_ranges_new (void);
 void umbp_ranges_destroy (umbp_ranges_t **self_p);
 void umbp_ranges_announce (umbp_t *pool);            //  All of them, to RDMA, under the lock
+bool umbp_ranges_overlap (umbp_t *pool, const void *base, size_t size);
 
 //  A node says how short of memory it is. Once it is, devices let go of registered memory that is not in use;
 //  it is registered again as it is used.

@@ -1,253 +1,21 @@
 //  client/put.c - putting blocks. A window of blocks goes to the router in one message, small ones
 //  as payload. For the others the router names slots: those in memory that we have mapped are
-//  filled right there, those elsewhere through the bulk servers of their nodes; then each tier
-//  manager is told which are filled, and with what checksum. What fails for a passing reason goes
-//  to the router again, until the deadline.
-#include "client/batch.h"
-#include "client/copies.h"
+//  filled right there, those elsewhere through the bulk servers of their nodes (put_bytes.c); then
+//  each tier manager is told which are filled (put_commit.c). A disk is told after each slice, so that
+//  it works while we fill the next one. What fails for a passing reason goes to the router again, until
+//  the deadline.
+#include "client/devmem.h"
+#include "client/put_self.h"
+
 #include "client/scatter.h"
 #include "cluster/bulk/clock.h"
-#include "cluster/bulk/copy.h"
 
 #define OPEN 1                          //  Status of a block without an outcome yet
 #define TRIES_MAX 4                     //  For one block, not counting those when the pool was full
 #define PIECES_MAX 65536                //  In a window
-#define TOGETHER_MAX 64                 //  Slots that are filled together
 #define INLINE_SHARED_MAX (32u << 10)   //  Where memory is mapped, more is better written there
-
-typedef struct {
-    umbp_key_t key;
-    const umbp_piece_t *pieces;
-    size_t piece_count;
-    uint64_t size, sum, slot;
-    int *status;                        //  The caller's
-    uint16_t depth, ref;
-    uint8_t tries;
-    bool written;
-} job_t;
-
-//  A node that gave slots, one row of put_ok.nodes
-typedef struct {
-    const char *node, *bulk, *actor;
-    const uint8_t *bulk_key;            //  Of our session there, NULL: it gave none
-    umbp_memory_t *memory;              //  Where its slots are, NULL: over there
-    uint32_t page_size;
-    uint64_t question;                  //  Our commit, 0: none
-    size_t written;
-} group_t;
-
-typedef struct {
-    umbp_lane_t *lane;
-    umbp_put_options_t options;
-    umbp_way_t way;                     //  To the router
-    size_t items_max;                   //  In a message, less after one was too large
-    uint64_t id;                        //  Of this call in the logs of nodes, as the router says; 0 yet
-    bool full;                          //  The deadline was spent waiting for room
-    int64_t full_until_ms;              //  End of waiting for room; 0: there is enough, or no end
-} call_t;
-
-//  ------------------------------------------------------------------------------------------------
-//  Fill slots
-
-//  Where a job's bytes go. Returns whether they can; if not the job has its status.
-static bool s_aim (call_t *call, job_t *job, const group_t *group, const umbp_extents_t *extents,
-                   size_t row, size_t rows, umbp_copy_t *copy)
-{
-    umbp_piece_t *pieces = umbp_lane_take (call->lane, rows, sizeof *pieces);
-    int count =
-        group->page_size == group->memory->page_size
-            ? umbp_memory_locate (group->memory, true, extents, row, rows, job->size, pieces)
-            : UMBP_EPROTO;
-    if (count < 0) {
-        *job->status = count;
-        return false;
-    }
-    *copy = (umbp_copy_t) { .to = pieces,
-                            .to_count = (size_t) count,
-                            .from = job->pieces,
-                            .from_count = job->piece_count,
-                            .size = job->size };
-    return true;
-}
-
-static void s_fill_together (call_t *call, job_t **jobs, umbp_copy_t *copies, size_t count)
-{
-    umbp_copies_run (call->lane, copies, count);
-    for (size_t index = 0; index < count; index++) {
-        jobs[index]->sum = copies[index].sum;
-        jobs[index]->written = true;
-        call->lane->stats.shm_put_bytes += copies[index].size;
-    }
-}
-
-static void s_fill_all_here (call_t *call, job_t *jobs, size_t count, const group_t *groups,
-                             const umbp_extents_t *extents)
-{
-    umbp_lane_t *lane = call->lane;
-    umbp_copy_t *copies = umbp_lane_take (lane, TOGETHER_MAX, sizeof *copies);
-    job_t **whose = umbp_lane_take (lane, TOGETHER_MAX, sizeof (job_t *));
-    umbp_mark_t mark = umbp_lane_mark (lane);
-    size_t row = 0, used = 0;
-    for (size_t index = 0; index < count; index++) {
-        job_t *job = &jobs[index];
-        size_t rows = extents->counts.count ? umbp_u16s_at (extents->counts, index) : 0;
-        if (job->slot && groups[job->ref].memory) {
-            whose[used] = job;
-            used += s_aim (call, job, &groups[job->ref], extents, row, rows, &copies[used]);
-        }
-        row += rows;
-        if (used == TOGETHER_MAX || index + 1 == count) {
-            s_fill_together (call, whose, copies, used);
-            umbp_lane_rewind (lane, mark);
-            used = 0;
-        }
-    }
-}
-
-//  All slots of one node, by RDMA or tcp, pipelined
-static void s_fill_there (call_t *call, job_t *jobs, size_t count, const group_t *group,
-                          uint16_t ref)
-{
-    umbp_bulk_io_t *ios = umbp_lane_take (call->lane, count, sizeof *ios);
-    int *statuses = umbp_lane_take (call->lane, count, sizeof *statuses);
-    size_t *whose = umbp_lane_take (call->lane, count, sizeof *whose), used = 0;
-    for (size_t index = 0; index < count; index++) {
-        const job_t *job = &jobs[index];
-        if (!job->slot || job->ref != ref)
-            continue;
-        ios[used] = (umbp_bulk_io_t){ .token = job->slot,
-                                      .pieces = job->pieces,
-                                       .piece_count = job->piece_count, .want_sum = true };
-        whose[used++] = index;
-    }
-    if (used == 0)
-        return;
-    const umbp_place_t place = { .node = group->node,
-                                 .bulk = group->bulk,
-                                 .bulk_key = group->bulk_key, .write = true };
-    umbp_lane_move (call->lane, &place, ios, used, statuses);
-    for (size_t index = 0; index < used; index++) {
-        job_t *job = &jobs[whose[index]];
-        job->written = statuses[index] == 0;
-        job->sum = ios[index].sum;
-        if (!job->written)
-            *job->status = statuses[index];
-    }
-}
-
-//  ------------------------------------------------------------------------------------------------
-//  Commit
-
-//  Name the slots of one node that were written, or those that were not. Returns how many.
-static size_t s_slots (umbp_lane_t *lane, const job_t *jobs, size_t count, uint16_t ref,
-                       bool written, uint64_t **slots_p, uint64_t **sums_p)
-{
-    uint64_t *slots = umbp_lane_take (lane, count, sizeof *slots);
-    uint64_t *sums = umbp_lane_take (lane, count, sizeof *sums);
-    size_t used = 0;
-    for (size_t index = 0; index < count; index++) {
-        const job_t *job = &jobs[index];
-        if (!job->slot || job->ref != ref || job->written != written)
-            continue;
-        slots[used] = job->slot;
-        sums[used++] = job->sum;
-    }
-    *slots_p = slots;
-    *sums_p = sums;
-    return used;
-}
-
-//  Memory is written through a door, and committed through the same: see memory.c
-static umbp_way_t s_way (const group_t *group)
-{
-    return group->memory ? UMBP_WAY_DOOR : UMBP_WAY_ANY;
-}
-
-static void s_settle (job_t *jobs, size_t count, uint16_t ref, const umbp_s8s_t *statuses, int rc)
-{
-    size_t row = 0;
-    for (size_t index = 0; index < count; index++)
-        if (jobs[index].slot && jobs[index].ref == ref && jobs[index].written)
-            *jobs[index].status = rc != 0 ? rc : umbp_s8s_at (*statuses, row++);
-}
-
-static void s_send_commit (call_t *call, job_t *jobs, size_t count, group_t *group, uint16_t ref)
-{
-    umbp_lane_t *lane = call->lane;
-    umbp_msg_t msg;
-    uint64_t *slots, *sums;
-    size_t used = s_slots (lane, jobs, count, ref, false, &slots, &sums);
-    if (used > 0) {
-        umbp_msg_init (&msg, UMBP_MSG_abort, 0);
-        msg.call = call->id;
-        msg.abort.slots = (umbp_u64s_t) { slots, (uint32_t) used };
-        umbp_wire_tell (lane, s_way (group), group->actor, group->node, &msg);
-    }
-    group->written = s_slots (lane, jobs, count, ref, true, &slots, &sums);
-    if (group->written == 0)
-        return;
-    umbp_msg_init (&msg, UMBP_MSG_commit, 0);
-    msg.call = call->id;
-    msg.commit.slots = (umbp_u64s_t) { slots, (uint32_t) group->written };
-    msg.commit.sums = (umbp_u64s_t) { sums, (uint32_t) group->written };
-    msg.commit.nowait = call->options.nowait;
-    int rc = umbp_wire_send (lane, s_way (group), group->actor, group->node, &msg, NULL, 0,
-                             umbp_lane_slice (lane, 0));
-    if (rc != 0)
-        s_settle (jobs, count, ref, NULL, rc);
-    else
-        group->question = msg.id;
-    if (call->options.nowait)
-        umbp_pool_note_unheard (lane->pool, group->node);
-}
-
-//  Of stored blocks, the copies that could not be made
-static void s_count_missing (call_t *call, const umbp_u8s_t *missing)
-{
-    for (size_t index = 0; index < missing->count; index++)
-        call->lane->stats.replicas_missing += umbp_u8s_at (*missing, index);
-}
-
-static void s_take_commit (call_t *call, job_t *jobs, size_t count, group_t *groups,
-                           size_t group_count, const umbp_answer_t *answer)
-{
-    for (size_t ref = 0; ref < group_count; ref++) {
-        group_t *group = &groups[ref];
-        if (group->question != answer->id)
-            continue;
-        const umbp_s8s_t *statuses = &answer->msg.commit_ok.statuses;
-        int rc = answer->status;
-        if (rc == 0
-            && (answer->msg.type != UMBP_MSG_commit_ok || statuses->count != group->written))
-            rc = UMBP_EPROTO;
-        s_settle (jobs, count, (uint16_t) ref, statuses, rc);
-        if (rc == 0)
-            s_count_missing (call, &answer->msg.commit_ok.missing);
-        group->question = 0;
-        return;
-    }
-}
-
-//  All nodes at once
-static void s_commit (call_t *call, job_t *jobs, size_t count, group_t *groups, size_t group_count)
-{
-    umbp_lane_t *lane = call->lane;
-    int64_t deadline_ms = umbp_lane_slice (lane, 0);
-    for (size_t ref = 0; ref < group_count; ref++)
-        s_send_commit (call, jobs, count, &groups[ref], (uint16_t) ref);
-    while (lane->question_count > 0) {
-        const umbp_answer_t *answer = umbp_wire_wait (lane, deadline_ms);
-        if (!answer)
-            break;
-        s_take_commit (call, jobs, count, groups, group_count, answer);
-    }
-    for (size_t ref = 0; ref < group_count; ref++)
-        if (groups[ref].question) {
-            lane->stats.timeouts++;
-            s_settle (jobs, count, (uint16_t) ref, NULL, UMBP_ETIMEDOUT);
-            umbp_lane_renew (lane);     //  Whether its slots are still ours is not known
-        }
-}
+#define SLICES_MAX 16                   //  Of a window that goes to disk ...
+#define SLICE_BYTES (16u << 20)         //  ... each of so many bytes at least
 
 //  ------------------------------------------------------------------------------------------------
 //  One message to the router
@@ -266,15 +34,17 @@ static bool s_is_whole (const umbp_msg_put_ok_t *msg, const umbp_extents_t *exte
            && (extents->counts.count == 0 || umbp_extents_are_whole (extents, count));
 }
 
-static group_t *s_groups (umbp_lane_t *lane, const umbp_msg_put_ok_t *msg)
+//  Looking at doors may close one, and with it those that were found open before: see s_void
+static umbp_put_group_t *s_groups (umbp_lane_t *lane, const umbp_msg_put_ok_t *msg)
 {
-    group_t *groups = umbp_lane_take (lane, msg->nodes.count, sizeof *groups);
+    umbp_put_group_t *groups = umbp_lane_take (lane, msg->nodes.count, sizeof *groups);
     for (size_t ref = 0; ref < msg->nodes.count; ref++) {
         unsigned tier = msg->tiers.count ? umbp_u8s_at (msg->tiers, ref) : UMBP_TIER_DRAM;
-        group_t *group = &groups[ref];
-        *group = (group_t){ .node = umbp_column_text (lane, &msg->nodes, ref),
-                            .bulk = "",
-                             .actor = umbp_tier_actor (tier) };
+        umbp_put_group_t *group = &groups[ref];
+        *group = (umbp_put_group_t){ .node = umbp_column_text (lane, &msg->nodes, ref),
+                                 .bulk = "",
+                                 .actor = umbp_tier_actor (tier),
+                                 .disk = tier == UMBP_TIER_NVME || tier == UMBP_TIER_SHARED };
         if (msg->bulks.count)
             group->bulk = umbp_column_text (lane, &msg->bulks, ref);
         group->bulk_key = umbp_lane_bulk_key (lane, msg->bulk_keys, ref);
@@ -285,8 +55,8 @@ static group_t *s_groups (umbp_lane_t *lane, const umbp_msg_put_ok_t *msg)
 }
 
 //  What the router said of one block
-static void s_take_status (call_t *call, job_t *job, const umbp_msg_put_ok_t *msg, size_t index,
-                           bool inlined, const group_t *groups)
+static void s_take_status (umbp_put_call_t *call, umbp_put_job_t *job, const umbp_msg_put_ok_t *msg,
+                           size_t index, bool inlined, const umbp_put_group_t *groups)
 {
     int status = umbp_s8s_at (msg->statuses, index);
     uint16_t ref = msg->refs.count ? umbp_u16s_at (msg->refs, index) : UMBP_NO_REF;
@@ -308,8 +78,79 @@ static void s_take_status (call_t *call, job_t *job, const umbp_msg_put_ok_t *ms
     }
 }
 
+//  The end of the slice that begins with a job: of all, unless they go to one disk of this host. One
+//  more than SLICES_MAX is never needed: each slice but the last has its part of the bytes.
+static size_t s_slice (const umbp_put_job_t *jobs, size_t first, size_t count,
+                       const umbp_put_group_t *groups, size_t group_count)
+{
+    if (group_count != 1 || !groups->memory || !groups->disk)
+        return count;
+    uint64_t all = 0, bytes = 0;
+    for (size_t index = 0; index < count; index++)
+        all += jobs[index].size;
+    uint64_t part = all / SLICES_MAX > SLICE_BYTES ? all / SLICES_MAX : SLICE_BYTES;
+    size_t end = first;
+    while (end < count && bytes < part)
+        bytes += jobs[end++].size;
+    return end;
+}
+
+//  Between two slices. Slots that were lent through a door end with it, and their pages may be others' by then: nothing
+//  is written there any more. Returns whether it is open.
+static bool s_is_lent (umbp_put_call_t *call, umbp_put_job_t *jobs, size_t count,
+                       const umbp_put_group_t *group)
+{
+    if (umbp_memory_of (call->lane, group->actor, group->node) == group->memory)
+        return true;
+    for (size_t index = 0; index < count; index++)
+        if (jobs[index].slot) {
+            jobs[index].slot = 0;
+            *jobs[index].status = UMBP_ECLOSED;
+        }
+    return false;
+}
+
+//  A door was found closed, and the lane goes on as another session: the slots have ended, or will, and pages that we
+//  could still write to may be others' by now. So nothing is written; who keeps a slot for us hears that we do not want it.
+static void s_void (umbp_put_call_t *call, umbp_put_job_t *jobs, size_t count,
+                    umbp_put_group_t *groups, size_t group_count)
+{
+    for (size_t ref = 0; ref < group_count; ref++) {
+        groups[ref].memory = NULL;
+        if (groups[ref].actor)
+            umbp_put_abort (call, jobs, count, &groups[ref], (uint16_t) ref);
+    }
+    for (size_t index = 0; index < count; index++)
+        if (jobs[index].slot) {
+            jobs[index].slot = 0;
+            *jobs[index].status = UMBP_ECLOSED;
+        }
+}
+
+//  Fill all slots, and commit them
+static void s_store (umbp_put_call_t *call, umbp_put_job_t *jobs, size_t count,
+                     umbp_put_group_t *groups, size_t group_count, const umbp_extents_t *extents)
+{
+    size_t most = group_count > SLICES_MAX + 1 ? group_count : SLICES_MAX + 1;
+    umbp_put_commits_t commits = { umbp_lane_take (call->lane, most, sizeof *commits.list), 0 };
+    for (size_t first = 0, row = 0; first < count;) {
+        if (first > 0 && !s_is_lent (call, jobs + first, count - first, groups))
+            break;
+        size_t end = s_slice (jobs, first, count, groups, group_count);
+        row = umbp_put_fill_here (call, jobs, first, end, groups, extents, row);
+        for (size_t ref = 0; ref < group_count; ref++)
+            if (!groups[ref].memory)
+                umbp_put_fill_there (call, jobs + first, end - first, &groups[ref], (uint16_t) ref);
+        for (size_t ref = 0; ref < group_count; ref++)
+            umbp_put_commit (call, jobs + first, end - first, &groups[ref], (uint16_t) ref,
+                             &commits);
+        first = end;
+    }
+    umbp_put_commits_wait (call, &commits);
+}
+
 //  Read the answer, fill what it names, commit
-static void s_follow (call_t *call, job_t *jobs, size_t count, bool inlined,
+static void s_follow (umbp_put_call_t *call, umbp_put_job_t *jobs, size_t count, bool inlined,
                       const umbp_answer_t *answer)
 {
     const umbp_msg_put_ok_t *msg = &answer->msg.put_ok;
@@ -323,35 +164,48 @@ static void s_follow (call_t *call, job_t *jobs, size_t count, bool inlined,
     }
     size_t group_count = msg->nodes.count;
     call->id = answer->msg.call;
-    group_t *groups = s_groups (call->lane, msg);
+    umbp_put_group_t *groups = s_groups (call->lane, msg);
     for (size_t index = 0; index < count; index++)
         s_take_status (call, &jobs[index], msg, index, inlined, groups);
     if (inlined) {
-        s_count_missing (call, &msg->missing);
+        umbp_put_count_missing (call, &msg->missing);
         return;
     }
-    s_fill_all_here (call, jobs, count, groups, &extents);
-    for (size_t ref = 0; ref < group_count; ref++)
-        if (!groups[ref].memory)
-            s_fill_there (call, jobs, count, &groups[ref], (uint16_t) ref);
-    s_commit (call, jobs, count, groups, group_count);
+    if (call->lane->session == call->session)
+        s_store (call, jobs, count, groups, group_count, &extents);
+    else
+        s_void (call, jobs, count, groups, group_count);
     for (size_t ref = 0; ref < group_count; ref++)
         if (!groups[ref].memory && groups[ref].actor)                  //  Faster from next time on
             umbp_memory_attach (call->lane, groups[ref].actor, groups[ref].node);
 }
 
+static bool s_some_of_devices (umbp_t *pool, const umbp_put_job_t *jobs, size_t count)
+{
+    for (size_t index = 0; index < count && umbp_devmem_any (pool); index++)
+        for (size_t piece = 0; piece < jobs[index].piece_count; piece++)
+            if (jobs[index].pieces[piece].size > 0
+                && umbp_devmem_overlaps (pool, jobs[index].pieces[piece].base,
+                                         jobs[index].pieces[piece].size))
+                return true;
+    return false;
+}
+
 //  Whether the blocks come along as payload: one round trip, but more copies on the way than into
 //  memory that is mapped
-static bool s_is_inline (call_t *call, const job_t *jobs, size_t count)
+static bool s_is_inline (umbp_put_call_t *call, const umbp_put_job_t *jobs, size_t count)
 {
     uint64_t bytes = 0;
     for (size_t index = 0; index < count; index++)
         bytes += jobs[index].size;
+    if (bytes <= UMBP_INLINE_MAX && s_some_of_devices (call->lane->pool, jobs, count))
+        return false;                   //  A device that fails would fail the others too
     bool shared = umbp_memory_of (call->lane, UMBP_SHARED_ACTOR, call->lane->pool->node);
     return bytes <= (shared ? INLINE_SHARED_MAX : UMBP_INLINE_MAX);
 }
 
-static const uint8_t *s_payload (umbp_lane_t *lane, job_t *jobs, size_t count, size_t *size_p)
+static const uint8_t *s_payload (umbp_lane_t *lane, umbp_put_job_t *jobs, size_t count,
+                                 size_t *size_p)
 {
     uint64_t size = 0;
     for (size_t index = 0; index < count; index++)
@@ -367,8 +221,8 @@ static const uint8_t *s_payload (umbp_lane_t *lane, job_t *jobs, size_t count, s
     return payload;
 }
 
-static void s_fill_message (call_t *call, const job_t *jobs, size_t count, bool inlined,
-                            umbp_msg_t *msg)
+static void s_fill_message (umbp_put_call_t *call, const umbp_put_job_t *jobs, size_t count,
+                            bool inlined, umbp_msg_t *msg)
 {
     umbp_lane_t *lane = call->lane;
     uint32_t *sizes = umbp_lane_take (lane, count, sizeof *sizes);
@@ -382,7 +236,7 @@ static void s_fill_message (call_t *call, const job_t *jobs, size_t count, bool 
         deep |= jobs[index].depth > 0;
     }
     umbp_msg_init (msg, UMBP_MSG_put, 0);
-    msg->put.session = lane->session;
+    msg->put.session = call->session = lane->session;
     msg->put.keys = umbp_key_column (lane, &jobs->key, sizeof *jobs, NULL, count);
     msg->put.sizes = (umbp_u32s_t) { sizes, (uint32_t) count };
     if (inlined)
@@ -398,7 +252,7 @@ static void s_fill_message (call_t *call, const job_t *jobs, size_t count, bool 
 
 //  Returns how many jobs it dealt with, 0 if the message was too large and a smaller one is to be
 //  tried
-static size_t s_put_message (call_t *call, job_t *jobs, size_t count)
+static size_t s_put_message (umbp_put_call_t *call, umbp_put_job_t *jobs, size_t count)
 {
     umbp_lane_t *lane = call->lane;
     umbp_mark_t mark = umbp_lane_mark (lane);
@@ -437,7 +291,7 @@ static size_t s_put_message (call_t *call, job_t *jobs, size_t count)
 
 //  After a try. Returns true if what found no room has waited for it as long as the caller wants,
 //  counted from the last time that everything found some.
-static bool s_has_waited (call_t *call, const job_t *jobs, size_t count)
+static bool s_has_waited (umbp_put_call_t *call, const umbp_put_job_t *jobs, size_t count)
 {
     size_t full = 0;
     while (full < count && *jobs[full].status != UMBP_EAGAIN)
@@ -453,12 +307,12 @@ static bool s_has_waited (call_t *call, const job_t *jobs, size_t count)
 }
 
 //  Move the jobs that shall be tried again to the front. Returns how many.
-static size_t s_keep_open (call_t *call, job_t *jobs, size_t count)
+static size_t s_keep_open (umbp_put_call_t *call, umbp_put_job_t *jobs, size_t count)
 {
     bool waited = s_has_waited (call, jobs, count);
     size_t open = 0;
     for (size_t index = 0; index < count; index++) {
-        job_t *job = &jobs[index];
+        umbp_put_job_t *job = &jobs[index];
         call->lane->stats.stale += *job->status == UMBP_ESTALE;
         if (!umbp_is_passing (*job->status))
             continue;
@@ -471,7 +325,7 @@ static size_t s_keep_open (call_t *call, job_t *jobs, size_t count)
     return open;
 }
 
-static void s_put_window (call_t *call, job_t *jobs, size_t count)
+static void s_put_window (umbp_put_call_t *call, umbp_put_job_t *jobs, size_t count)
 {
     umbp_lane_t *lane = call->lane;
     for (unsigned tries = 0; count > 0;) {
@@ -498,19 +352,19 @@ static void s_put_window (call_t *call, job_t *jobs, size_t count)
 //  What callers see
 
 //  Make a job of an item of the caller's. Returns 0, or why it cannot be one.
-typedef int (make_fn) (umbp_lane_t *lane, void *item, job_t *job);
+typedef int (make_fn) (umbp_lane_t *lane, void *item, umbp_put_job_t *job);
 
 //  As many items as make a window; those that are no jobs have their status at once
-static size_t s_make_window (call_t *call, const umbp_items_t *items, size_t *next_p, make_fn *make,
-                             job_t *jobs)
+static size_t s_make_window (umbp_put_call_t *call, const umbp_items_t *items, size_t *next_p,
+                             make_fn *make, umbp_put_job_t *jobs)
 {
     size_t count = 0, pieces = 0;
     uint64_t bytes = 0;
     while (*next_p < items->count && count < UMBP_WINDOW_ITEMS && bytes < UMBP_WINDOW_BYTES
            && pieces < PIECES_MAX) {
-        job_t *job = &jobs[count];
+        umbp_put_job_t *job = &jobs[count];
         size_t index = (*next_p)++;
-        *job = (job_t) { .status = umbp_items_status (items, index) };
+        *job = (umbp_put_job_t) { .status = umbp_items_status (items, index) };
         *job->status = make (call->lane, umbp_items_at (items, index), job);
         if (*job->status != 0)
             continue;
@@ -525,7 +379,7 @@ static size_t s_make_window (call_t *call, const umbp_items_t *items, size_t *ne
 static int s_put (umbp_t *self, const umbp_items_t *items, make_fn *make,
                   const umbp_put_options_t *options, uint32_t timeout_ms)
 {
-    call_t call = { .items_max = UMBP_WINDOW_ITEMS };
+    umbp_put_call_t call = { .items_max = UMBP_WINDOW_ITEMS };
     if (!items->items)
         return items->count ? UMBP_EINVAL : 0;
     if (options)
@@ -538,7 +392,7 @@ static int s_put (umbp_t *self, const umbp_items_t *items, make_fn *make,
         return umbp_items_fail (items, rc);
     umbp_mark_t mark = umbp_lane_mark (call.lane);
     for (size_t next = 0; next < items->count;) {
-        job_t *jobs = umbp_lane_take (call.lane, UMBP_WINDOW_ITEMS, sizeof *jobs);
+        umbp_put_job_t *jobs = umbp_lane_take (call.lane, UMBP_WINDOW_ITEMS, sizeof *jobs);
         size_t count = s_make_window (&call, items, &next, make, jobs);
         s_put_window (&call, jobs, count);
         umbp_lane_rewind (call.lane, mark);
@@ -557,7 +411,7 @@ static int s_check (const umbp_key_t *key, uint64_t size)
     return size > UMBP_BLOCK_MAX ? UMBP_ETOOBIG : 0;
 }
 
-static int s_make_whole (umbp_lane_t *lane, void *item_p, job_t *job)
+static int s_make_whole (umbp_lane_t *lane, void *item_p, umbp_put_job_t *job)
 {
     const umbp_item_t *item = item_p;
     int rc = s_check (&item->key, item->size);
@@ -573,7 +427,7 @@ static int s_make_whole (umbp_lane_t *lane, void *item_p, job_t *job)
     return 0;
 }
 
-static int s_make_scattered (umbp_lane_t *lane, void *item_p, job_t *job)
+static int s_make_scattered (umbp_lane_t *lane, void *item_p, umbp_put_job_t *job)
 {
     const umbp_vec_t *item = item_p;
     int rc = s_check (&item->key, item->size);

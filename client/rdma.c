@@ -1,4 +1,5 @@
 //  client/rdma.c - RDMA of a client: its devices, its messages. See rdma.h.
+#include "client/devmem.h"
 #include "client/rdma.h"
 
 #include <stdlib.h>
@@ -25,6 +26,8 @@ umbp_verbs_t *umbp_rdma_open (umbp_t *pool)
         if (verbs)
             umbp_ranges_announce (pool);
         pthread_mutex_unlock (&pool->lock);
+        if (verbs)
+            umbp_devmem_announce (pool);
         pool->rdma_tried = true;
     }
     umbp_verbs_t *verbs = pool->rdma;
@@ -36,6 +39,14 @@ void umbp_rdma_close (umbp_t *pool)
 {
     if (pool->rdma)
         pool->rdma_api->close (&pool->rdma);
+}
+
+bool umbp_rdma_is_open (umbp_t *pool)
+{
+    pthread_mutex_lock (&pool->lock);
+    bool open = pool->rdma != NULL;
+    pthread_mutex_unlock (&pool->lock);
+    return open;
 }
 
 void umbp_rdma_announce (umbp_t *pool, void *base, size_t size)
@@ -79,7 +90,7 @@ void umbp_rdma_forget_links (umbp_lane_t *lane)
     umbp_far_forget (&lane->rdma);
 }
 
-size_t umbp_rdma_move (umbp_lane_t *lane, const char *node, bool write, umbp_bulk_io_t *ios,
+size_t umbp_rdma_move (umbp_lane_t *lane, const umbp_place_t *place, umbp_bulk_io_t *ios,
                        size_t count, int *statuses, int64_t deadline_ms)
 {
     umbp_verbs_t *verbs = count ? umbp_rdma_open (lane->pool) : NULL;
@@ -90,9 +101,10 @@ size_t umbp_rdma_move (umbp_lane_t *lane, const char *node, bool write, umbp_bul
                                      .verbs = verbs, .ask = s_ask, .tell = s_tell, .arg = lane };
         lane->rdma = umbp_far_new (&ops);
     }
-    const umbp_far_way_t way = { .node = node,
+    const umbp_far_way_t way = { .node = place->node,
                                  .session = lane->session,
-                                 .write = write,
+                                 .write = place->write,
+                                 .again = place->again,
                                  .deadline_ms = deadline_ms,
                                  .end_ms = umbp_lane_slice (lane, 0) };
     uint64_t joined = umbp_far_joined (lane->rdma);

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "client/devmem.h"
 #include "client/rdma.h"
 
 #define RANGES_MAX 1024
@@ -75,6 +76,16 @@ static bool s_make_present (uintptr_t base, size_t size)
     return mlock ((void *) start, length) == 0;
 }
 
+bool umbp_ranges_overlap (umbp_t *pool, const void *base, size_t size)
+{
+    pthread_mutex_lock (&pool->lock);
+    const umbp_ranges_t *table = pool->ranges;
+    size_t at = s_find (table, (uintptr_t) base);
+    bool hit = at < table->count && table->ranges[at].base < (uintptr_t) base + size;
+    pthread_mutex_unlock (&pool->lock);
+    return hit;
+}
+
 void umbp_ranges_announce (umbp_t *pool)
 {
     for (size_t index = 0; index < pool->ranges->count; index++)
@@ -109,6 +120,8 @@ int umbp_register (umbp_t *self, void *base, size_t size)
         return UMBP_EFORKED;
     if (!base || size == 0 || (uintptr_t) base > UINTPTR_MAX - size)
         return UMBP_EINVAL;
+    if (umbp_devmem_overlaps (self, base, size))
+        return UMBP_EEXIST;
     pthread_mutex_lock (&self->lock);
     int rc = s_add (self->ranges, (uintptr_t) base, size);
     if (rc == 0)
@@ -144,5 +157,5 @@ int umbp_deregister (umbp_t *self, void *base)
     pthread_mutex_unlock (&self->lock);
     if (gone.locked)
         munlock ((void *) gone.base, gone.size);
-    return rc;
+    return rc == UMBP_ENOENT ? umbp_devmem_deregister (self, base) : rc;
 }

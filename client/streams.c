@@ -97,11 +97,19 @@ static int s_run_rest (move_t *move)
     return rc;
 }
 
+//  How many do good. Before the first one is open nobody knows where they go.
+static unsigned s_streams (const umbp_t *pool, const umbp_bulk_t *bulk)
+{
+    const umbp_bulk_client_t *first = bulk->clients[0];
+    bool far = first && umbp_bulk_client_is_open (first) && !umbp_bulk_client_is_here (first);
+    return !far && pool->streams_here < pool->streams ? pool->streams_here : pool->streams;
+}
+
 int umbp_streams_move (umbp_lane_t *lane, umbp_bulk_t *bulk, const umbp_bulk_peer_t *peer,
                        bool write, umbp_bulk_io_t *ios, size_t count, int *statuses,
                        int64_t deadline_ms)
 {
-    unsigned streams = lane->pool->streams;
+    unsigned streams = s_streams (lane->pool, bulk);
     uint64_t bytes = 0;
     for (size_t index = 0; index < count; index++)
         bytes += s_bytes (&ios[index]);

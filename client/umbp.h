@@ -78,7 +78,8 @@ typedef struct {
                                         //  the cores that the process may run on, at most 3
     unsigned tcp_streams;               //  Bulk connections to one node that a call of 16 MiB and more
                                         //  may use at once, 1 to 4, each moved by another thread of
-                                        //  these. 0: $UMBP_TCP_STREAMS, else chosen
+                                        //  these. 0: $UMBP_TCP_STREAMS, else chosen: 2, and to a node
+                                        //  of our own host one for two cores
 } umbp_options_t;
 
 #define UMBP_COPY_ALONE (-1)
@@ -216,6 +217,20 @@ UMBP_EXPORT int umbp_exists_prefix (umbp_t *self, const umbp_key_t *keys, size_t
 UMBP_EXPORT int umbp_remove_batch (umbp_t *self, const umbp_key_t *keys, size_t count,
                                    int8_t *statuses, uint32_t timeout_ms);
 
+//  What a reader knows of blocks that are there already
+typedef enum {
+    UMBP_ADVISE_NEED = 1,               //  They will be read soon: what is on disk comes to memory on its
+                                        //  node, unless that has better to do, and leaves later
+    UMBP_ADVISE_COLD,                   //  They will not: they are the first to leave memory. No block is
+                                        //  lost that would have stayed somewhere, and a read ends it
+} umbp_advice_t;
+
+//  Say so to all nodes that have them. Returns when it was said, not when it was done, and promises
+//  nothing; a node of an older version does not listen. statuses[i]: 0 some node has it, UMBP_ENOENT
+//  none, or an error. May be NULL. Returns how many are there.
+UMBP_EXPORT int umbp_advise (umbp_t *self, const umbp_key_t *keys, size_t count,
+                             umbp_advice_t advice, int8_t *statuses, uint32_t timeout_ms);
+
 //  ------------------------------------------------------------------------------------------------
 //  Batches in the background, for programs that must not block: submit, go on, and drain what is
 //  done. Batches run side by side, as many as the client has lanes, each as the call of its name
@@ -287,6 +302,65 @@ UMBP_EXPORT size_t umbp_view_size (const umbp_view_t *view);
 UMBP_EXPORT void umbp_view_release (umbp_view_t **view_p);
 
 //  ------------------------------------------------------------------------------------------------
+//  Device views: read blocks where they lie in the memory of an accelerator of this host, without a copy through
+//  host memory. Only for blocks in the hbm tier of the client's own node, and through its doors.
+//
+//  A view names chunks of device memory by handles as the driver exports them (cuIpcOpenMemHandle, hipIpcOpenMemHandle;
+//  "mock": a process and a descriptor of it, see accel/memory.h), and each block by spans of these chunks. Map a
+//  chunk, keep it mapped for the next view if you like, read. The view is a lease: while it lasts the bytes stay as they
+//  are. It lasts ttl_ms at most, whatever the reader does, and ends early if the node ends: so what was read counts
+//  once umbp_device_view_check or umbp_device_view_release has said 0 afterwards. A mapped chunk is never written to by
+//  readers: it has blocks of others too.
+
+typedef struct {
+    uint16_t handle;                    //  Which chunk
+    uint64_t offset, bytes;             //  In it
+} umbp_device_span_t;
+
+typedef struct {
+    uint8_t bytes[64];                  //  As the driver has it; equal ones name the same chunk
+    uint64_t block_bytes;               //  Size of the chunk
+} umbp_device_handle_t;
+
+typedef struct {
+    int status;                         //  0: it is held; UMBP_ENOENT: not on the device (use get);
+                                        //  UMBP_EAGAIN: on its way there
+    size_t size;
+    uint64_t sum;                       //  XXH3-64 of its bytes
+    const umbp_device_span_t *spans;    //  In order
+    size_t span_count;
+} umbp_device_block_t;
+
+typedef struct {
+    const char *kind;                   //  cuda, hip or mock
+    int device;                         //  Its number there
+    uint32_t ttl_ms;                    //  From the call on
+    const umbp_device_handle_t *handles;
+    size_t handle_count;
+    const umbp_device_block_t *blocks;  //  One for each key
+    size_t count;
+} umbp_device_info_t;
+
+typedef struct umbp_device_view umbp_device_view_t;
+
+#define UMBP_DEVICE_VIEW_MAX 256        //  Keys of a view
+
+//  Hold those of the blocks that are there. NULL if none is, with *err: UMBP_ENOENT; UMBP_ENOTSUP if this node lends no
+//  device memory, or there is no door to it; UMBP_EIO while the device hangs; UMBP_EAGAIN if too many views are held. A
+//  view occupies one lane of the client while it is held.
+UMBP_EXPORT umbp_device_view_t *umbp_device_view_get (umbp_t *self, const umbp_key_t *keys,
+                                                      size_t count, uint32_t timeout_ms, int *err);
+
+//  Good until the release
+UMBP_EXPORT const umbp_device_info_t *umbp_device_view_info (const umbp_device_view_t *view);
+
+//  0: what was read before this call is right. UMBP_ESTALE: the view ended before, throw it away.
+UMBP_EXPORT int umbp_device_view_check (umbp_device_view_t *view);
+
+//  The same, and let go. Leaves a NULL; NULL is fine.
+UMBP_EXPORT int umbp_device_view_release (umbp_device_view_t **view_p);
+
+//  ------------------------------------------------------------------------------------------------
 //  Memory that many calls will use. Registered memory is faulted in and locked if the limits allow,
 //  so that no transfer waits for a page; with RDMA it is also known to the card, which then copies
 //  straight to and from it. Transfers
@@ -296,8 +370,21 @@ UMBP_EXPORT void umbp_view_release (umbp_view_t **view_p);
 //  ranges.
 UMBP_EXPORT int umbp_register (umbp_t *self, void *base, size_t size);
 
-//  base is that of a whole registered range, whose pages are unlocked. Returns 0, UMBP_ENOENT, or
-//  UMBP_EAGAIN while a transfer is under way in it.
+//  Memory of a device that the program has allocated: kind cuda, hip or mock, and the number that the
+//  device has for CUDA or HIP in this process. From now on base is an address that puts, gets and their
+//  ranges may name as any buffer: its bytes go through staging memory of the client, or straight by RDMA
+//  where device and network cards allow it (umbp_stats). A buffer lies in one registration as a whole,
+//  or in none. Copies are made on streams of the client's own: what a kernel writes has to be there
+//  before a put, and no kernel may use a buffer during a get. Returns 0; UMBP_EEXIST if it overlaps
+//  what is registered; UMBP_EINVAL (also if these are no bytes of that device); UMBP_ENOENT (no such
+//  driver or device), UMBP_ENOTSUP (the driver lacks a call), UMBP_EIO; UMBP_ENOSPC over 1024 registrations or 32
+//  devices; UMBP_EFORKED, UMBP_ETIMEDOUT. why, unless NULL, gets a sentence of up to why_size bytes.
+UMBP_EXPORT int umbp_register_device (umbp_t *self, const char *kind, int device, void *base,
+                                      size_t size, char *why, size_t why_size);
+
+//  base is that of a whole registered range of either kind; pages of the host are unlocked. To be called
+//  before memory of a device is freed. Returns 0, UMBP_ENOENT, or UMBP_EAGAIN while a transfer is under
+//  way in it.
 UMBP_EXPORT int umbp_deregister (umbp_t *self, void *base);
 
 //  ------------------------------------------------------------------------------------------------
@@ -364,6 +451,9 @@ typedef struct {
     uint64_t spin_us;                   //  CPU time spent looking for answers before sleeping
     uint64_t rdma_put_bytes, rdma_get_bytes;
     uint64_t rdma_links;                //  That were made
+    uint64_t device_put_bytes, device_get_bytes;    //  From and to memory of devices, through staging
+    uint64_t device_direct_put_bytes, device_direct_get_bytes;  //  ... by RDMA, straight
+    uint64_t device_summed_bytes;       //  Of these, read into staging for their checksums
 } umbp_stats_t;
 
 UMBP_EXPORT void umbp_stats (umbp_t *self, umbp_stats_t *out);

@@ -76,6 +76,11 @@ static int s_try (umbp_lane_t *lane, const umbp_key_t *key, umbp_view_t **view_p
         umbp_memory_attach (lane, owner->actor, owner->node);
         lent |= umbp_memory_of (lane, owner->actor, owner->node) != NULL;
     }
+    if (rc == 0 && lane->session != found.session) {         //  Our own door went with another's
+        free (*view_p);
+        *view_p = NULL;
+        return UMBP_ECLOSED;
+    }
     return lent ? UMBP_ECLOSED : rc;    //  A tier that we had not mapped yet: once more
 }
 

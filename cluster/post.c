@@ -1,60 +1,16 @@
-//  cluster/post.c - how one actor speaks. See post.h for the contract.
-#include "cluster/post.h"
+//  cluster/post.c - how one actor speaks: sockets, questions of its own, the loop. See post.h for the contract, and
+//  post_requests.c for what others ask of it.
+#include "cluster/post_self.h"
 
 #include <sched.h>
 
 #include "cluster/bulk/shm.h"
-#include "cluster/bulk/spin.h"
-#include "cluster/clients.h"
-#include "cluster/doors.h"
-#include "cluster/late.h"
 #include "cluster/link.h"
-#include "cluster/questions.h"
 
-#define DEADLINE_MS 5000                //  Of an asker that gives none
 #define DRAIN_MAX 64                    //  Messages per wake-up and source, so that none starves another
-#define PEERS_MAX 32                    //  Local actors that one actor speaks to
 #define SWEEP_MS 10                     //  How late a deadline may be noticed
 #define QUEUE_MAX 20000                 //  Messages waiting between two actors
 #define SPIN_TURNS_MAX 4096             //  Wake-ups served in one spin, so that timers get their turn
-#define DATAGRAM_MAX UMBP_SHM_DATA_MAX  //  Through a door
-
-typedef struct {
-    char name[UMBP_NAME_MAX + 1];
-    zsock_t *sock;                      //  DEALER
-    void *handle;
-    bool link;
-} peer_t;
-
-struct umbp_post {
-    char instance[UMBP_TEXT_MAX], actor[UMBP_NAME_MAX + 1], node[UMBP_NAME_MAX + 1];
-    zsock_t *inbox;
-    void *inbox_handle;
-    zloop_t *loop;
-    void *shell, *owner;
-    umbp_request_fn *request;
-    umbp_closed_fn *closed;
-
-    peer_t peers[PEERS_MAX];
-    size_t peer_count;
-
-    umbp_questions_t *questions;
-    int sweep_timer;                    //  -1: not running
-    umbp_late_t *late;                  //  NULL until there is one
-    uint64_t ending;                    //  Question whose end without an answer is being told, 0: none
-    void *ending_owner;
-    umbp_clients_t *clients;
-
-    umbp_doors_t *doors;                //  NULL: none
-
-    umbp_spin_t spin;
-    unsigned log_level;
-    uint64_t next_call;                 //  0: none are given
-    uint64_t call;                      //  Of the request that is being served, 0: none is
-    umbp_post_stats_t stats;
-    umbp_msg_t msg;                     //  What was decoded last
-    uint8_t *wire;                      //  Room to encode a message
-};
 
 char *umbp_post_inproc (const char *instance, const char *actor, char *out, size_t size)
 {
@@ -148,7 +104,7 @@ const umbp_post_stats_t *umbp_post_stats (umbp_post_t *self)
     return &self->stats;
 }
 
-static void s_log (const umbp_post_t *self, const char *what, const umbp_msg_t *msg)
+void umbp_post_log (const umbp_post_t *self, const char *what, const umbp_msg_t *msg)
 {
     if (self->log_level < 3)
         return;
@@ -160,28 +116,28 @@ static void s_log (const umbp_post_t *self, const char *what, const umbp_msg_t *
 //  --------------------------------------------------------------------------------------------------
 //  Send
 
-static int s_send_frame (void *handle, const void *data, size_t size, int flags)
+int umbp_post_send_frame (void *handle, const void *data, size_t size, int flags)
 {
     return zmq_send (handle, size ? data : "", size, flags | ZMQ_DONTWAIT) == -1 ? UMBP_EAGAIN : 0;
 }
 
 //  Message and payload, behind the frames that were sent already
-static int s_send_body (void *handle, const void *wire, size_t size, const void *payload,
-                        size_t payload_size)
+int umbp_post_send_body (void *handle, const void *wire, size_t size, const void *payload,
+                         size_t payload_size)
 {
-    int rc = s_send_frame (handle, wire, size, payload_size ? ZMQ_SNDMORE : 0);
-    return rc == 0 && payload_size ? s_send_frame (handle, payload, payload_size, 0) : rc;
+    int rc = umbp_post_send_frame (handle, wire, size, payload_size ? ZMQ_SNDMORE : 0);
+    return rc == 0 && payload_size ? umbp_post_send_frame (handle, payload, payload_size, 0) : rc;
 }
 
 static int s_on_peer (zloop_t *loop, zsock_t *sock, void *arg);
 
 //  The socket to an actor of this node, made on first use; the link is one of them
-static peer_t *s_peer (umbp_post_t *self, const char *actor)
+static umbp_post_peer_t *s_peer (umbp_post_t *self, const char *actor)
 {
     for (size_t index = 0; index < self->peer_count; index++)
         if (streq (self->peers[index].name, actor))
             return &self->peers[index];
-    if (self->peer_count == PEERS_MAX)
+    if (self->peer_count == UMBP_POST_PEERS_MAX)
         return NULL;
     char endpoint[2 * UMBP_TEXT_MAX];
     umbp_post_inproc (self->instance, actor, endpoint, sizeof endpoint);
@@ -193,7 +149,7 @@ static peer_t *s_peer (umbp_post_t *self, const char *actor)
         zsock_destroy (&sock);
         return NULL;
     }
-    peer_t *peer = &self->peers[self->peer_count++];
+    umbp_post_peer_t *peer = &self->peers[self->peer_count++];
     snprintf (peer->name, sizeof peer->name, "%s", actor);
     peer->sock = sock;
     peer->handle = zsock_resolve (sock);
@@ -208,7 +164,7 @@ static bool s_is_remote (const umbp_post_t *self, const char *node)
     return node && *node && strneq (node, self->node);
 }
 
-static void s_count_bytes (umbp_post_t *self, int size)
+void umbp_post_count_bytes (umbp_post_t *self, int size)
 {
     if (size > 0 && (uint64_t) size > self->stats.bytes_max)
         self->stats.bytes_max = (uint64_t) size;
@@ -222,22 +178,23 @@ static int s_send (umbp_post_t *self, const char *actor, const char *node, umbp_
     int size = umbp_msg_encode (msg, self->wire, UMBP_MESSAGE_MAX);
     if (size < 0)
         return size;
-    s_count_bytes (self, size);
+    umbp_post_count_bytes (self, size);
     bool remote = s_is_remote (self, node);
-    peer_t *peer = s_peer (self, remote ? "link" : actor);
+    umbp_post_peer_t *peer = s_peer (self, remote ? "link" : actor);
     if (!peer)
         return UMBP_EAGAIN;
-    s_log (self, "says", msg);
+    umbp_post_log (self, "says", msg);
     int rc = 0;
     if (peer->link) {
         char address[UMBP_ADDRESS_MAX + 1];
         int length = remote ? snprintf (address, sizeof address, "%s@%s", actor, node)
                             : snprintf (address, sizeof address, "%s", actor);
-        rc = s_send_frame (peer->handle, address, (size_t) length, ZMQ_SNDMORE);
+        rc = umbp_post_send_frame (peer->handle, address, (size_t) length, ZMQ_SNDMORE);
     }
     if (rc == 0)
-        rc = s_send_frame (peer->handle, "", 0, ZMQ_SNDMORE);
-    return rc == 0 ? s_send_body (peer->handle, self->wire, (size_t) size, payload, payload_size)
+        rc = umbp_post_send_frame (peer->handle, "", 0, ZMQ_SNDMORE);
+    return rc == 0 ? umbp_post_send_body (peer->handle, self->wire, (size_t) size, payload,
+                                          payload_size)
                    : rc;
 }
 
@@ -353,172 +310,8 @@ static void s_take_answer (umbp_post_t *self, const zmq_msg_t *frame, const zmq_
     }
     if (msg->call == 0)
         msg->call = question.call;      //  Of those that do not send it back
-    s_log (self, "hears", msg);
+    umbp_post_log (self, "hears", msg);
     s_conclude (self, &question, rc < 0 ? rc : msg->status, rc < 0 ? NULL : &mail);
-}
-
-//  --------------------------------------------------------------------------------------------------
-//  Answers
-
-static umbp_path_t s_path (const umbp_origin_t *origin)
-{
-    return origin->door ? UMBP_PATH_DOOR : origin->origin_size ? UMBP_PATH_LINK : UMBP_PATH_ACTOR;
-}
-
-//  What a client is known by: its door, or its way here through links. False for actors.
-static bool s_client (const umbp_origin_t *origin, const void **name, size_t *size)
-{
-    *name = origin->door ? (const void *) &origin->door : origin->origin;
-    *size = origin->door ? sizeof origin->door : origin->origin_size;
-    return origin->door || umbp_link_from_client (origin->origin, origin->origin_size);
-}
-
-static void s_count_answer (umbp_post_t *self, const umbp_origin_t *origin, const umbp_msg_t *msg)
-{
-    const void *name;
-    size_t size;
-    if (origin->counted && s_client (origin, &name, &size))
-        umbp_clients_end (self->clients, name, size, zclock_mono ());
-    self->stats.answers++;
-    if (msg->status < 0 && msg->status >= UMBP_ERR_LAST)
-        self->stats.errors[-msg->status]++;
-    int64_t took_us = zclock_usecs () - origin->taken_us;
-    if (origin->type && msg->status != UMBP_ENOTSUP)
-        umbp_latency_add (&self->stats.latency, origin->type, s_path (origin),
-                          took_us > 0 ? (uint64_t) took_us : 0);
-}
-
-static void s_answer (umbp_post_t *self, const umbp_origin_t *origin, umbp_msg_t *msg,
-                      const void *payload, size_t payload_size, const int *fds, size_t count)
-{
-    if (origin->id == 0)
-        return;
-    msg->id = origin->id;
-    msg->call = origin->call;
-    s_log (self, "answers", msg);
-    int size = umbp_msg_encode (msg, self->wire, UMBP_MESSAGE_MAX);
-    bool fits = size >= 0 && (!origin->door || (size_t) size + payload_size <= DATAGRAM_MAX);
-    if (!fits) {
-        umbp_post_refuse (self, origin, UMBP_ETOOBIG, "answer",
-                          "does not fit a message, split the batch");
-        return;
-    }
-    s_count_answer (self, origin, msg);
-    s_count_bytes (self, size);
-    if (origin->door) {
-        if (payload_size)
-            memcpy (self->wire + size, payload, payload_size);
-        if (!umbp_doors_send (self->doors, origin->door, self->wire, (size_t) size + payload_size,
-                              fds, count))
-            self->stats.lost++;
-        return;
-    }
-    void *to = self->inbox_handle;
-    if (s_send_frame (to, origin->sender, origin->sender_size, ZMQ_SNDMORE) < 0
-        || s_send_frame (to, origin->origin, origin->origin_size, ZMQ_SNDMORE) < 0
-        || s_send_body (to, self->wire, (size_t) size, payload, payload_size) < 0)
-        self->stats.lost++;
-}
-
-void umbp_post_answer (umbp_post_t *self, const umbp_origin_t *origin, umbp_msg_t *msg,
-                       const void *payload, size_t payload_size)
-{
-    s_answer (self, origin, msg, payload, payload_size, NULL, 0);
-}
-
-void umbp_post_answer_fds (umbp_post_t *self, const umbp_origin_t *origin, umbp_msg_t *msg,
-                           const int *fds, size_t count)
-{
-    if (origin->door)
-        s_answer (self, origin, msg, NULL, 0, fds, count);
-    else
-        umbp_post_refuse (self, origin, UMBP_ENOTSUP, "attach",
-                          "descriptors pass through a door only");
-}
-
-void umbp_post_answer_status (umbp_post_t *self, const umbp_origin_t *origin, int status)
-{
-    umbp_msg_t msg;
-    umbp_msg_init (&msg, UMBP_MSG_ok, 0);
-    msg.status = (int16_t) status;
-    umbp_post_answer (self, origin, &msg, NULL, 0);
-}
-
-void umbp_post_refuse (umbp_post_t *self, const umbp_origin_t *origin, int status,
-                       const char *field, const char *why)
-{
-    char reason[UMBP_TEXT_MAX];
-    snprintf (reason, sizeof reason, "%s: %s", field, why);
-    umbp_msg_t msg;
-    umbp_msg_init (&msg, UMBP_MSG_refused, 0);
-    msg.status = (int16_t) status;
-    msg.refused.reason = umbp_text (reason);
-    umbp_post_answer (self, origin, &msg, NULL, 0);
-}
-
-//  --------------------------------------------------------------------------------------------------
-//  Requests
-
-//  Whether the client may have one more request open
-static bool s_let_in (umbp_post_t *self, umbp_origin_t *origin, int64_t now)
-{
-    const void *name;
-    size_t size;
-    if (origin->id == 0 || !s_client (origin, &name, &size))
-        return true;
-    origin->counted = umbp_clients_begin (self->clients, name, size, 0, now);
-    self->stats.crowded += !origin->counted;
-    return origin->counted;
-}
-
-//  Decode and hand over one request; what is malformed is refused here
-static void s_take_request (umbp_post_t *self, umbp_origin_t *origin, const void *data, size_t size,
-                            const void *payload, size_t payload_size)
-{
-    umbp_msg_t *msg = &self->msg;
-    int used = umbp_msg_decode (msg, data, size);
-    origin->id = msg->id;
-    self->stats.requests++;
-    if (used < 0) {
-        self->stats.malformed++;
-        umbp_post_refuse (self, origin, used, msg->fault_field, msg->fault);
-        return;
-    }
-    if (origin->door) {                 //  There the payload follows the message in the same datagram
-        payload = (const uint8_t *) data + used;
-        payload_size = size - (size_t) used;
-    } else if ((size_t) used != size) {
-        self->stats.malformed++;
-        umbp_post_refuse (self, origin, UMBP_EPROTO, "message", "bytes follow the CBOR item");
-        return;
-    }
-    if (msg->type == UMBP_MSG_topology_ok && (origin->door || origin->origin_size > 0)) {
-        umbp_post_refuse (self, origin, UMBP_EDENIED, "type",
-                          "only the registry of this node says so");
-        return;
-    }
-    if (payload_size > UMBP_INLINE_MAX) {
-        self->stats.malformed++;
-        umbp_post_refuse (self, origin, UMBP_ETOOBIG, "payload", "more than a message may carry");
-        return;
-    }
-    self->stats.received[msg->type]++;
-    if (msg->call == 0 && msg->id != 0 && self->next_call != 0)
-        msg->call = self->next_call++;
-    origin->call = msg->call;
-    origin->type = msg->type;
-    origin->taken_us = zclock_usecs ();
-    s_log (self, "is asked", msg);
-    int64_t now = zclock_mono ();
-    if (!s_let_in (self, origin, now)) {
-        umbp_post_refuse (self, origin, UMBP_EAGAIN, "client", "too many at once from one client");
-        return;
-    }
-    uint32_t patience_ms = msg->deadline_ms ? msg->deadline_ms : DEADLINE_MS;
-    umbp_mail_t mail = { msg, payload, payload_size, origin, now + patience_ms };
-    self->call = msg->call;
-    self->request (self->shell, &mail);
-    self->call = 0;
 }
 
 //  All frames of one message, up to max. Returns how many there were, more than max if some were thrown away,
@@ -573,15 +366,15 @@ static bool s_inbox_once (umbp_post_t *self)
         origin.origin_size = (uint8_t) origin_size;
         memcpy (origin.sender, zmq_msg_data (&frames[0]), sender_size);
         memcpy (origin.origin, zmq_msg_data (&frames[1]), origin_size);
-        s_take_request (self, &origin, zmq_msg_data (&frames[2]), zmq_msg_size (&frames[2]),
-                        count == 4 ? zmq_msg_data (&frames[3]) : NULL,
-                        count == 4 ? zmq_msg_size (&frames[3]) : 0);
+        umbp_post_take_request (self, &origin, zmq_msg_data (&frames[2]), zmq_msg_size (&frames[2]),
+                                count == 4 ? zmq_msg_data (&frames[3]) : NULL,
+                                count == 4 ? zmq_msg_size (&frames[3]) : 0);
     }
     s_close_frames (frames, count, 4);
     return true;
 }
 
-static bool s_peer_once (umbp_post_t *self, const peer_t *peer)
+static bool s_peer_once (umbp_post_t *self, const umbp_post_peer_t *peer)
 {
     zmq_msg_t frames[4];                //  Address from the link only, origin, message, payload
     size_t count = s_receive (peer->handle, frames, 4);
@@ -601,12 +394,12 @@ static bool s_on_datagram (void *arg, uint64_t door, const void *data, size_t si
 {
     umbp_post_t *self = arg;
     s_found (self);
-    if (size > DATAGRAM_MAX) {
+    if (size > UMBP_SHM_DATA_MAX) {
         self->stats.malformed++;
         return false;
     }
     umbp_origin_t origin = { .door = door };
-    s_take_request (self, &origin, data, size, NULL, 0);
+    umbp_post_take_request (self, &origin, data, size, NULL, 0);
     return true;
 }
 

@@ -4,6 +4,7 @@
 #      B            build folder                    room         folder for sockets and logs
 #      cluster      name of the cluster             node_args    array: more flags for all nodes
 #      disks        not empty: each node has a disk tier, in a folder of its own in $room
+#      shared       not empty: ... and one in $room/shared, which all have
 #
 #  and calls cluster_cleanup in its EXIT trap. Then
 #
@@ -39,7 +40,7 @@ start_node () {
     # shellcheck disable=SC2086
     setsid env -u UMBP_CONFIG $prefix "$B/bin/umbp-node" --node-id "$name" --cluster-name "$cluster" \
         --node-run-dir "$room" --network-listen "$listen" --cluster-heartbeat 200ms \
-        ${disks:+--nvme-directories "$room/disk-$name"} \
+        ${disks:+--nvme-directories "$room/disk-$name"} ${shared:+--shared-directory "$room/shared"} \
         ${node_args[@]+"${node_args[@]}"} "$@" >"$room/$name.log" 2>&1 </dev/null &
     pids+=($!)
 }

@@ -23,10 +23,13 @@
 #define UMBP_TENANTS_MAX 256            //  Tenants that a tier tells apart
 #define UMBP_REPLICAS_MAX 4             //  Wanted copies of a block
 #define UMBP_HINT_COPY 3                //  Of a block that another node keeps too: no hint of a writer
+#define UMBP_ADVICE_NEED 1              //  Of a block: somebody will read it soon
+#define UMBP_ADVICE_COLD 2              //  ... nobody will
 #define UMBP_NODES_MAX 1024             //  Nodes in a topology
 #define UMBP_REGIONS_MAX 64             //  Memory of a tier, in pieces
 #define UMBP_QUEUE_PAIRS_MAX 16         //  Of an RDMA link
 #define UMBP_WINDOWS_MAX 1024           //  Into memory, opened with one message
+#define UMBP_LENT_MAX 256               //  Blocks of a lease in device memory
 #define UMBP_DEVICE_ROWS_MAX 128        //  Accelerators of a node, and partitions of them
 #define UMBP_DIGEST_MAX 256             //  Numbers in the digest of a beat
 #define UMBP_WORKERS_MAX 256            //  Workers of a node, and events about them

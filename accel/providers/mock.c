@@ -7,7 +7,8 @@
 //      [at TIME] fill N BYTES [PID]    memory in use, by a process if there is one; 512MiB, 8GiB
 //      [at TIME] model N TEXT
 //      [at TIME] extra N KEY VALUE     a further metric, like xidErrors
-//      [at TIME] fail CALL CODE        init, count, devices, metrics, processes, topology; 0: no more
+//      [at TIME] fail CALL CODE        init, count, devices, metrics, processes, topology, split, join;
+//                                      0: no more
 //      [at TIME] mute N CODE           the device alone fails to report; 0: no more
 //      [at TIME] hang CALL TIME        the call takes so long, once, or until the script says
 //      [at TIME] release               ... this
@@ -25,9 +26,9 @@
 #define PLANS_MAX 256                   //  Commands whose time has not come
 #define LINE_MAX 256
 
-typedef enum { INIT, COUNT, DEVICES, METRICS, PROCESSES, TOPOLOGY, SPLIT, CALLS } call_t;
+typedef enum { INIT, COUNT, DEVICES, METRICS, PROCESSES, TOPOLOGY, SPLIT, JOIN, CALLS } call_t;
 static const char *const s_calls[CALLS] = { "init",      "count",    "devices", "metrics",
-                                            "processes", "topology", "split" };
+                                            "processes", "topology", "split",   "join" };
 
 typedef struct {
     bool there;
@@ -429,6 +430,9 @@ int AccelAssignPartition (const char *template, const char *device, void *partit
 int AccelRemovePartition (const char *partition, const char *device)
 {
     size_t size = strlen (device);
+    int result = s_begin (JOIN);
+    if (result != UMBP_ABI_OK)
+        return result;
     return strncmp (partition, device, size) == 0 && partition[size] == '-' ? UMBP_ABI_OK
                                                                             : UMBP_ABI_NOT_FOUND;
 }

@@ -32,6 +32,8 @@ void umbp_level_marks_init (umbp_level_marks_t *marks)
     *marks = (umbp_level_marks_t) {
         .tier_enter = { 850, 900, 950, 980 },
         .tier_leave = { 800, 850, 900, 950 },
+        .device_enter = { 850, 900, 950, 980 },
+        .device_leave = { 800, 850, 900, 950 },
         .some = { 75, 150, 0, 0 },
         .full = { 0, 0, 50, 200 },
         .available = { 100, 70, 40, 0 },
@@ -87,15 +89,25 @@ static bool s_is_sorted (const unsigned marks[UMBP_LEVEL_MAX], bool rising)
     return true;
 }
 
+//  A mark to leave for each to enter, and not above it
+static bool s_are_pairs (const unsigned enter[UMBP_LEVEL_MAX], const unsigned leave[UMBP_LEVEL_MAX])
+{
+    bool fine = true;
+    for (size_t level = 0; level < UMBP_LEVEL_MAX; level++)
+        fine = fine && (enter[level] > 0) == (leave[level] > 0) && leave[level] <= enter[level];
+    return fine;
+}
+
 int umbp_level_marks_check (const umbp_level_marks_t *marks, const char **why)
 {
     *why = NULL;
-    for (size_t level = 0; level < UMBP_LEVEL_MAX; level++)
-        if ((marks->tier_enter[level] > 0) != (marks->tier_leave[level] > 0)
-            || marks->tier_leave[level] > marks->tier_enter[level])
-            *why = "each level has a mark to enter and one to leave, which is not higher";
+    if (!s_are_pairs (marks->tier_enter, marks->tier_leave)
+        || !s_are_pairs (marks->device_enter, marks->device_leave))
+        *why = "each level has a mark to enter and one to leave, which is not higher";
     if (!s_is_sorted (marks->tier_enter, true) || !s_is_sorted (marks->tier_leave, true))
         *why = "marks of a tier must not fall from level to level";
+    else if (!s_is_sorted (marks->device_enter, true) || !s_is_sorted (marks->device_leave, true))
+        *why = "marks of devices must not fall from level to level";
     else if (!s_is_sorted (marks->some, true) || !s_is_sorted (marks->full, true))
         *why = "marks of stalls must not fall from level to level";
     else if (!s_is_sorted (marks->available, false))
@@ -151,15 +163,15 @@ static void s_call_word (call_t *call, const char *what)
 static bool s_enters (const umbp_level_t *self, unsigned level, int64_t now,
                       const umbp_signals_t *in, call_t *call)
 {
-    static const char *const names[TIERS] = { "", "tier hbm", "tier dram", "tier nvme",
+    static const char *const names[TIERS] = { "", "device memory", "tier dram", "tier nvme",
                                               "tier shared" };
     const umbp_level_marks_t *marks = &self->marks;
     size_t at = level - 1;
     *call = (call_t) { .cause = UMBP_CAUSE_NONE };
-    for (size_t tier = 1; tier < TIERS; tier++)
+    for (size_t tier = HBM + 1; tier < TIERS; tier++)
         if (marks->tier_enter[at] && in->tiers[tier] >= marks->tier_enter[at])
-            s_call (call, tier == HBM ? UMBP_CAUSE_DEVICE : UMBP_CAUSE_TIER, names[tier],
-                    in->tiers[tier], ">=", marks->tier_enter[at]);
+            s_call (call, UMBP_CAUSE_TIER, names[tier], in->tiers[tier],
+                    ">=", marks->tier_enter[at]);
     if (marks->available[at] && in->available < marks->available[at])
         s_call (call, UMBP_CAUSE_HOST, "memory available", in->available, "<",
                 marks->available[at]);
@@ -174,6 +186,8 @@ static bool s_enters (const umbp_level_t *self, unsigned level, int64_t now,
         s_call_word (call, "cgroup: the limit was hit");
     if (level == 4 && in->failed)
         s_call_word (call, "an allocation failed");
+    if (marks->device_enter[at] && in->tiers[HBM] >= marks->device_enter[at])
+        s_call (call, UMBP_CAUSE_DEVICE, names[HBM], in->tiers[HBM], ">=", marks->device_enter[at]);
     return call->cause != UMBP_CAUSE_NONE;
 }
 
@@ -184,9 +198,11 @@ static bool s_leaves (const umbp_level_t *self, unsigned level, int64_t now,
     const umbp_level_marks_t *marks = &self->marks;
     size_t at = level - 1;
     call_t call;
-    for (size_t tier = 1; tier < TIERS; tier++)
-        if (marks->tier_leave[at] && in->tiers[tier] >= marks->tier_leave[at])
+    for (size_t tier = 1; tier < TIERS; tier++) {
+        unsigned mark = tier == HBM ? marks->device_leave[at] : marks->tier_leave[at];
+        if (mark && in->tiers[tier] >= mark)
             return false;
+    }
     if (marks->available[at] && in->available < marks->available[at] + marks->margin)
         return false;
     if (level == 1 && self->stall_at != NEVER && now - self->stall_at < (int64_t) marks->quiet_ms)

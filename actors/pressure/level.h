@@ -18,6 +18,9 @@
 typedef struct {
     unsigned tier_enter[UMBP_LEVEL_MAX];        //  In use of any tier
     unsigned tier_leave[UMBP_LEVEL_MAX];        //  Below this
+    unsigned
+        device_enter[UMBP_LEVEL_MAX]; //  The same, of the memory of accelerators, whoever has it
+    unsigned device_leave[UMBP_LEVEL_MAX];
     unsigned some[UMBP_LEVEL_MAX];              //  Time that tasks stood still for want of memory
     unsigned full[UMBP_LEVEL_MAX];              //  ... all of them at once
     unsigned available[UMBP_LEVEL_MAX];         //  Memory left, of the host or the cgroup: less than this
@@ -38,7 +41,7 @@ int umbp_level_marks_read (const char *text, unsigned out[UMBP_LEVEL_MAX]);
 int umbp_level_marks_check (const umbp_level_marks_t *marks, const char **why);
 
 typedef struct {
-    unsigned tiers[5];                  //  In use, by UMBP_TIER_*; hbm with what other processes have
+    unsigned tiers[5];                  //  In use, by UMBP_TIER_*; hbm: of the fullest device, with what others have
     unsigned some, full;                //  Of the last 2 s
     unsigned available;                 //  1000: all
     uint64_t high, max;                 //  Counters of the cgroup
@@ -50,7 +53,7 @@ typedef enum {
     UMBP_CAUSE_NONE,
     UMBP_CAUSE_TIER,                    //  A tier is full: letting blocks go helps
     UMBP_CAUSE_HOST,                    //  The host or the cgroup is short: giving memory back helps
-    UMBP_CAUSE_DEVICE,                  //  An accelerator's memory is
+    UMBP_CAUSE_DEVICE,                  //  An accelerator's memory is, and nothing else calls for that level
 } umbp_cause_t;
 
 typedef struct umbp_level umbp_level_t;

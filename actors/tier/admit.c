@@ -71,12 +71,21 @@ static bool s_is_strict (const umbp_admit_t *self, bool in_debt)
                && (in_debt || (is->stay_ms && is->again && is->stay_ms < is->reuse_ms)));
 }
 
+static bool s_is_worth (const umbp_admit_block_t *block, bool strict)
+{
+    return block->keep || block->below || (!block->once && (block->touched || !strict));
+}
+
+bool umbp_admit_would (const umbp_admit_t *self, const umbp_admit_block_t *block, bool in_debt)
+{
+    return s_is_worth (block, s_is_strict (self, in_debt));
+}
+
 bool umbp_admit_leaves (umbp_admit_t *self, const umbp_admit_block_t *block, bool in_debt,
                         int64_t now_ms)
 {
     self->stats.strict = s_is_strict (self, in_debt);
-    bool fine =
-        block->keep || block->below || (!block->once && (block->touched || !self->stats.strict));
+    bool fine = s_is_worth (block, self->stats.strict);
     if (!block->once)
         umbp_ghost_add (&self->ghosts, block->print, (uint64_t) now_ms);
     self->stats.refused += !fine;

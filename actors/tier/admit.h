@@ -2,8 +2,8 @@
 //
 //    all            everything
 //    second-touch   what was asked for twice: read since it came, or known from before it left the last time
-//    auto           all, while blocks stay below for longer than it takes until they are asked for again; else, and
-//                   while more is written there than its budget allows, second-touch
+//    auto           all, while blocks stay below for longer than it takes until they are asked for again; else, while
+//                   more is written there than its budget allows, and in a storm (storm.h), second-touch
 //
 //  Whatever the rule: a block whose writer said that it is read often is admitted, one that is read once is not; and
 //  what came from below is, since it is there still and costs nothing.
@@ -45,9 +45,12 @@ bool umbp_admit_came (umbp_admit_t *self, uint64_t print, int64_t now_ms);
 //  How long blocks stay below until they leave there for want of room; 0: none did yet
 void umbp_admit_set_stay (umbp_admit_t *self, uint64_t stay_ms);
 
-//  A block leaves. in_debt: more than the budget was written below. Returns whether it goes there.
+//  A block leaves. in_debt: more than the budget was written below, or there is a storm. Returns whether it goes there.
 bool umbp_admit_leaves (umbp_admit_t *self, const umbp_admit_block_t *block, bool in_debt,
                         int64_t now_ms);
+
+//  Whether it would, were it to leave now
+bool umbp_admit_would (const umbp_admit_t *self, const umbp_admit_block_t *block, bool in_debt);
 
 umbp_admit_stats_t umbp_admit_stats (const umbp_admit_t *self);
 

@@ -174,7 +174,7 @@ static bool s_pass (umbp_announce_t *self,
         umbp_owner_t owners[UMBP_OWNERS_MAX];
         for (uint32_t end = self->cursor + 64; self->cursor < end && self->cursor < reach;
              self->cursor++)
-            if (umbp_store_block (self->store, self->cursor)->state == UMBP_BLOCK_LIVE)
+            if (umbp_store_is_stored (self->store, self->cursor))
                 fn (self, self->cursor, owners, umbp_announce_owners (self, self->cursor, owners));
     }
     return self->cursor >= reach;

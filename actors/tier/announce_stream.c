@@ -99,7 +99,7 @@ void umbp_stream_walk (umbp_stream_t *stream)
     uint32_t reach = umbp_store_reach (self->store), limit = stream->cursor + UMBP_WALK_MAX;
     while (stream->cursor < reach && stream->cursor < limit && stream->count < UMBP_CHANGES_MAX) {
         uint32_t item = stream->cursor++;
-        if (umbp_store_block (self->store, item)->state != UMBP_BLOCK_LIVE)
+        if (!umbp_store_is_stored (self->store, item))
             continue;
         umbp_owner_t owners[UMBP_OWNERS_MAX];
         size_t count = umbp_announce_owners (self, item, owners);

@@ -9,6 +9,7 @@
 #include "proto/error.h"
 
 #define NONE UINT32_MAX
+#define TIGHT_MS 1000                   //  So long a block waits for others to go elsewhere
 
 typedef enum {
     FREE,
@@ -17,10 +18,10 @@ typedef enum {
     STUCK
 } job_kind_t; //  STUCK: it was given up, but the disk has its pages
 
-//  A block on its way: it waits for the log to take it, or the log has it
+//  A block on its way: it waits for the medium to take it, or that has it
 typedef struct {
     uint64_t tag;
-    int64_t expires;                    //  The log must have taken it by then
+    int64_t expires;                    //  The medium must have taken it by then
     uint64_t serial;                    //  Of a save
     uint32_t item, next;                //  next: in the list of free ones, or of those that wait
     uint32_t before, after;             //  In the list of saves
@@ -28,14 +29,14 @@ typedef struct {
     bool saves;                         //  Also once it is stuck
 } job_t;
 
-//  Jobs that wait for the log to take them: who reads does not wait for who writes
+//  Jobs that wait for the medium to take them: who reads does not wait for who writes
 typedef struct {
     uint32_t head, tail;
 } line_t;
 
 struct umbp_depot {
     umbp_store_t *store;
-    umbp_log_t *log;
+    umbp_medium_t medium;
     void *owner;
     umbp_depot_fn *fn;
     umbp_piece_t *regions;
@@ -45,47 +46,52 @@ struct umbp_depot {
     line_t reads, writes;
     uint32_t save_head, save_tail;      //  Saves that have not ended, the oldest first
     uint64_t serial;
+    bool sinks;
+    bool tight;                         //  The first that is to be written found no room, since this was asked last
     umbp_depot_stats_t stats;
 };
 
+//  Since this was asked last; and it is known to have been from now on
 static bool s_keep (void *arg, uint32_t item)
 {
-    return umbp_store_is_used (((umbp_depot_t *) arg)->store, item);
+    umbp_store_t *store = ((umbp_depot_t *) arg)->store;
+    umbp_block_t *block = umbp_store_block (store, item);
+    block->again = block->again || block->used;
+    return umbp_store_is_used (store, item);
 }
 
-uint64_t umbp_depot_room (const umbp_log_t *log)
+uint64_t umbp_depot_room (const umbp_medium_t *medium)
 {
-    umbp_log_stats_t stats = umbp_log_stats (log);
-    return stats.capacity / 100 * 85;   //  A log that is full of live records can only copy them
+    return medium->calls->stats (medium->self).room;
 }
 
-//  What the log has from before
+//  What the medium has from before
 static void s_adopt (umbp_depot_t *self, uint64_t tick)
 {
-    umbp_log_record_t record;
+    umbp_medium_record_t record;
     uint64_t place;
-    while (umbp_log_recovered (self->log, &record, &place)) {
+    while (self->medium.calls->recovered (self->medium.self, &record, &place)) {
         umbp_block_t known = { .key = record.key,
                                .key_size = (uint16_t) record.key_size,
                                .size = record.size, .sum = record.sum, .depth = record.depth,
                                .replicas = record.replicas, .place = place };
         uint32_t item;
         if (umbp_store_adopt (self->store, &known, tick, &item) == 0)
-            umbp_log_set_item (self->log, place, item);
+            self->medium.calls->set_item (self->medium.self, place, item);
         else
-            umbp_log_remove (self->log, place);
+            self->medium.calls->remove (self->medium.self, place);
     }
 }
 
-umbp_depot_t *umbp_depot_new (const umbp_depot_args_t *args, umbp_log_t **log_p, uint64_t tick)
+umbp_depot_t *umbp_depot_new (const umbp_depot_args_t *args, umbp_medium_t *medium, uint64_t tick)
 {
     umbp_depot_t *self = calloc (1, sizeof (umbp_depot_t));
     assert (self);
     self->store = args->store;
     self->owner = args->owner;
     self->fn = args->fn;
-    self->log = *log_p;
-    *log_p = NULL;
+    self->medium = *medium;
+    *medium = (umbp_medium_t) { NULL, NULL };
     self->region_count = args->region_count;
     self->regions = malloc (args->region_count * sizeof *self->regions);
     self->jobs = calloc (UMBP_DEPOT_JOBS_MAX, sizeof (job_t));
@@ -97,7 +103,7 @@ umbp_depot_t *umbp_depot_new (const umbp_depot_args_t *args, umbp_log_t **log_p,
     self->reads = self->writes = (line_t) { NONE, NONE };
     self->save_head = self->save_tail = NONE;
     self->serial = 1;
-    umbp_log_set_keep (self->log, s_keep, self);
+    self->medium.calls->set_keep (self->medium.self, s_keep, self);
     s_adopt (self, tick);
     return self;
 }
@@ -107,7 +113,7 @@ bool umbp_depot_destroy (umbp_depot_t **self_p)
     umbp_depot_t *self = *self_p;
     if (!self)
         return true;
-    bool clean = umbp_log_close (&self->log);
+    bool clean = umbp_medium_close (&self->medium);
     free (self->jobs);
     free (self->regions);
     free (self);
@@ -188,7 +194,7 @@ static void s_job_end (umbp_depot_t *self, uint32_t number, int status)
     s_job_free (self, number);
 }
 
-//  The log gave up what the disk may still work on
+//  The medium gave up what the disk may still work on
 static void s_job_stuck (umbp_depot_t *self, uint32_t number)
 {
     job_t *job = &self->jobs[number];
@@ -213,15 +219,15 @@ static size_t s_vectors (const umbp_depot_t *self, const umbp_block_t *block,
     return block->extent_count;
 }
 
-//  What is asked for again and again, until it is so, is asked of the log once
+//  What is asked for again and again, until it is so, is asked of the medium once
 static void s_evict (umbp_depot_t *self, uint64_t bytes)
 {
-    uint64_t evicting = umbp_log_evicting (self->log);
-    if (bytes > evicting)
-        umbp_log_evict (self->log, bytes - evicting);
+    uint64_t evicting = self->medium.calls->evicting (self->medium.self);
+    if (bytes > evicting && self->medium.calls->evict)
+        self->medium.calls->evict (self->medium.self, bytes - evicting);
 }
 
-//  Give a job to the log. Returns UMBP_EAGAIN if that has no room for it now.
+//  Give a job to the medium. Returns UMBP_EAGAIN if that has no room for it now.
 static int s_job_start (umbp_depot_t *self, uint32_t number)
 {
     const job_t *job = &self->jobs[number];
@@ -229,16 +235,24 @@ static int s_job_start (umbp_depot_t *self, uint32_t number)
     struct iovec vectors[UMBP_STORE_EXTENTS_MAX];
     size_t count = s_vectors (self, block, vectors);
     if (job->kind == FETCH)
-        return umbp_log_read (self->log, block->place, 0, block->size, vectors, count, number);
-    umbp_log_record_t record = { .key = block->key,
+        return self->medium.calls->read (self->medium.self, block->place, 0, block->size, vectors,
+                                         count, number);
+    umbp_medium_record_t record = { .key = block->key,
                                  .key_size = block->key_size, .size = block->size,
                                  .sum = block->sum, .depth = block->depth,
                                  .replicas = block->replicas };
-    int rc = umbp_log_append (self->log, &record, vectors, count, job->item, number);
+    int rc =
+        self->medium.calls->append (self->medium.self, &record, vectors, count, job->item, number);
+    self->tight = self->tight && rc != 0;
     if (rc != UMBP_ENOSPC)
         return rc;
-    s_evict (self, umbp_store_bytes (self->store, block->size));
-    return UMBP_EAGAIN;
+    uint64_t bytes = umbp_store_bytes (self->store, block->size);
+    if (self->sinks && umbp_clock_ms () < job->expires - UMBP_DEPOT_WAIT_MS + TIGHT_MS) {
+        self->tight = true;             //  However often it is tried
+        return UMBP_EAGAIN;
+    }
+    s_evict (self, bytes);
+    return self->medium.calls->evicting (self->medium.self) > 0 ? UMBP_EAGAIN : UMBP_ENOSPC;
 }
 
 static bool s_is_wanted (const umbp_depot_t *self, const job_t *job)
@@ -246,7 +260,7 @@ static bool s_is_wanted (const umbp_depot_t *self, const job_t *job)
     return umbp_store_block (self->store, job->item)->state == UMBP_BLOCK_LIVE;
 }
 
-//  Let the log have what waits, in its order, as long as it takes some. What nobody wants any more, and what waited for
+//  Let the medium have what waits, in its order, as long as it takes some. What nobody wants any more, and what waited for
 //  too long, ends.
 static void s_pump_line (umbp_depot_t *self, line_t *line, int64_t now)
 {
@@ -315,14 +329,69 @@ void umbp_depot_drop (umbp_depot_t *self, uint32_t item)
 {
     umbp_block_t *block = umbp_store_block (self->store, item);
     if (block->place != UMBP_STORE_NOWHERE)
-        umbp_log_remove (self->log, block->place);
+        self->medium.calls->remove (self->medium.self, block->place);
     block->place = UMBP_STORE_NOWHERE;
+}
+
+bool umbp_depot_chooses (const umbp_depot_t *self)
+{
+    return self->medium.calls->evict != NULL;
+}
+
+bool umbp_depot_forgets (const umbp_depot_t *self)
+{
+    return self->medium.calls->forgets;
 }
 
 void umbp_depot_evict (umbp_depot_t *self, uint64_t bytes)
 {
     s_evict (self, bytes);
     umbp_depot_work (self);
+}
+
+void umbp_depot_set_sinks (umbp_depot_t *self, bool sinks)
+{
+    self->sinks = sinks;
+}
+
+uint64_t umbp_depot_tight (umbp_depot_t *self)
+{
+    uint64_t bytes = 0;
+    for (uint32_t job = self->tight ? self->writes.head : NONE; job != NONE;
+         job = self->jobs[job].next)
+        if (s_is_wanted (self, &self->jobs[job]))
+            bytes += umbp_store_bytes (self->store,
+                                       umbp_store_block (self->store, self->jobs[job].item)->size);
+    self->tight = false;
+    return bytes;
+}
+
+typedef struct {
+    umbp_store_t *store;
+    bool found;                         //  From here on blocks are read, and not passed over
+} look_t;
+
+//  One that was used stays for another round, which begins when it is passed over. Cleaning, which goes its own rounds, is
+//  told so still.
+static bool s_may_go (void *arg, uint32_t item)
+{
+    look_t *look = arg;
+    umbp_block_t *block = umbp_store_block (look->store, item);
+    bool may_go =
+        block->state == UMBP_BLOCK_LIVE && !block->leaving && block->holds == 0 && !block->lately;
+    look->found = look->found || may_go;
+    if (!look->found)
+        block->lately = false;
+    return may_go;
+}
+
+size_t umbp_depot_victims (umbp_depot_t *self, size_t max, uint32_t *items)
+{
+    const umbp_medium_t *medium = &self->medium;
+    look_t look = { self->store, false };
+    return medium->calls->victims
+               ? medium->calls->victims (medium->self, s_may_go, &look, max, items)
+               : 0;
 }
 
 umbp_depot_mark_t umbp_depot_mark (umbp_depot_t *self)
@@ -339,23 +408,23 @@ bool umbp_depot_is_past (umbp_depot_t *self, umbp_depot_mark_t *mark)
         if (self->save_head != NONE && self->jobs[self->save_head].serial <= mark->saves)
             return false;
         mark->saves = 0;
-        mark->removals = umbp_log_mark (self->log);
+        mark->removals = self->medium.calls->mark (self->medium.self);
     }
-    return mark->removals == 0 || umbp_log_is_past (self->log, mark->removals);
+    return mark->removals == 0 || self->medium.calls->is_past (self->medium.self, mark->removals);
 }
 
 //  --------------------------------------------------------------------------------------------------
-//  What the log says
+//  What the medium says
 
 //  A block that was dropped while it was written: so goes its record
-static void s_written (umbp_depot_t *self, const umbp_log_event_t *event)
+static void s_written (umbp_depot_t *self, const umbp_medium_event_t *event)
 {
     uint32_t item = self->jobs[event->tag].item;
     bool live = umbp_store_block (self->store, item)->state == UMBP_BLOCK_LIVE;
     if (event->status == 0 && live)
         umbp_store_rest (self->store, item, event->at);
     else if (event->status == 0)
-        umbp_log_remove (self->log, event->at);
+        self->medium.calls->remove (self->medium.self, event->at);
     if (event->status == UMBP_ETIMEDOUT)
         s_job_stuck (self, (uint32_t) event->tag);
     else
@@ -373,7 +442,7 @@ static bool s_is_sound (const umbp_depot_t *self, const umbp_block_t *block)
     return umbp_sum_final (&sum) == block->sum;
 }
 
-static void s_read (umbp_depot_t *self, const umbp_log_event_t *event)
+static void s_read (umbp_depot_t *self, const umbp_medium_event_t *event)
 {
     umbp_block_t *block = umbp_store_block (self->store, self->jobs[event->tag].item);
     int status = event->status;
@@ -399,7 +468,7 @@ static void s_released (umbp_depot_t *self, uint32_t number)
 }
 
 //  Unless the owner dropped it meanwhile: then its number may be that of another block by now
-static void s_left (umbp_depot_t *self, const umbp_log_event_t *event)
+static void s_left (umbp_depot_t *self, const umbp_medium_event_t *event)
 {
     umbp_block_t *block = umbp_store_block (self->store, event->item);
     if (block->state != UMBP_BLOCK_LIVE || block->place != event->at)
@@ -411,32 +480,32 @@ static void s_left (umbp_depot_t *self, const umbp_log_event_t *event)
 
 int umbp_depot_fd (umbp_depot_t *self)
 {
-    return umbp_log_fd (self->log);
+    return self->medium.calls->fd (self->medium.self);
 }
 
 void umbp_depot_work (umbp_depot_t *self)
 {
-    umbp_log_event_t event;
-    while (umbp_log_event (self->log, &event))
+    umbp_medium_event_t event;
+    while (self->medium.calls->event (self->medium.self, &event))
         switch (event.type) {
-        case UMBP_LOG_WRITTEN: s_written (self, &event); break;
-        case UMBP_LOG_READ: s_read (self, &event); break;
-        case UMBP_LOG_MOVED: break;     //  Its place is called as before
-        case UMBP_LOG_RELEASED: s_released (self, (uint32_t) event.tag); break;
-        case UMBP_LOG_LEFT: s_left (self, &event); break;
+        case UMBP_MEDIUM_WRITTEN: s_written (self, &event); break;
+        case UMBP_MEDIUM_READ: s_read (self, &event); break;
+        case UMBP_MEDIUM_MOVED: break;     //  Its place is called as before
+        case UMBP_MEDIUM_RELEASED: s_released (self, (uint32_t) event.tag); break;
+        case UMBP_MEDIUM_LEFT: s_left (self, &event); break;
         }
     s_pump (self);
 }
 
 void umbp_depot_tick (umbp_depot_t *self, int64_t now_ms)
 {
-    umbp_log_tick (self->log, now_ms);
+    self->medium.calls->tick (self->medium.self, now_ms);
     umbp_depot_work (self);
 }
 
 umbp_depot_stats_t umbp_depot_stats (const umbp_depot_t *self)
 {
     umbp_depot_stats_t stats = self->stats;
-    stats.log = umbp_log_stats (self->log);
+    stats.medium = self->medium.calls->stats (self->medium.self);
     return stats;
 }

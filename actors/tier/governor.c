@@ -124,3 +124,8 @@ unsigned umbp_governor_share (umbp_governor_t *self, int64_t now_ms)
     s_catch_up (self, now_ms);
     return self->share;
 }
+
+uint32_t umbp_governor_reads (const umbp_governor_t *self)
+{
+    return self->all;
+}

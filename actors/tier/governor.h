@@ -34,4 +34,7 @@ unsigned umbp_governor_share (umbp_governor_t *self, int64_t now_ms);
 //  The 95th percentile of the last second, at most an eighth too low; 0: too few readers
 uint64_t umbp_governor_p95_us (const umbp_governor_t *self);
 
+//  Readers of the last second
+uint32_t umbp_governor_reads (const umbp_governor_t *self);
+
 #endif

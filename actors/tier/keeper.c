@@ -25,6 +25,7 @@ static void s_begin (umbp_manager_t *self)
     if (!keeper->moved)
         keeper->moved = zmalloc (UMBP_MOVED_MAX * sizeof (umbp_moved_t));
     keeper->draining = true;
+    keeper->turn++;
     keeper->passing = keeper->stuck = false;
     keeper->pass_at = keeper->empty_since = 0;
     keeper->moved_blocks = keeper->moved_bytes = 0;
@@ -40,6 +41,7 @@ static void s_cancel (umbp_manager_t *self)
         return;
     keeper->draining = keeper->passing = keeper->stuck = false;
     keeper->moved_count = 0;
+    keeper->turn++;
     umbp_spread_cancel (self->spread, UMBP_SPREAD_DRAIN);
     zsys_info ("%s: drain is taken back: blocks=%" PRIu64, self->args.name,
                umbp_store_counts (self->store).live);
@@ -55,7 +57,8 @@ static void s_drop_moved (umbp_manager_t *self, int64_t now)
         keeper->moved_first = (keeper->moved_first + 1) % UMBP_MOVED_MAX;
         keeper->moved_count--;
         const umbp_block_t *block = umbp_store_block (self->store, moved.item);
-        if (block->state != UMBP_BLOCK_LIVE || block->token != moved.token)
+        if (block->state != UMBP_BLOCK_LIVE || block->token != moved.token
+            || moved.turn != keeper->turn)
             continue;
         keeper->moved_blocks++;
         keeper->moved_bytes += block->size;
@@ -77,8 +80,9 @@ static void s_pass (umbp_manager_t *self)
            && umbp_spread_open (self->spread, UMBP_SPREAD_DRAIN) < MOVES_MAX
            && keeper->moved_count + MOVES_MAX < UMBP_MOVED_MAX) {
         uint32_t item = keeper->cursor;
-        if (umbp_store_block (self->store, item)->state == UMBP_BLOCK_LIVE
-            && !umbp_spread_add (self->spread, UMBP_SPREAD_DRAIN, item, 0))
+        const umbp_block_t *block = umbp_store_block (self->store, item);
+        if (block->state == UMBP_BLOCK_LIVE && !block->foreign
+            && !umbp_spread_add (self->spread, UMBP_SPREAD_DRAIN, item, keeper->turn))
             return;
         keeper->cursor++;
     }
@@ -196,7 +200,7 @@ static void s_restore (umbp_manager_t *self, int64_t now)
     while (keeper->restoring && keeper->lost_cursor < reach && keeper->lost_cursor < limit
            && umbp_spread_open (self->spread, UMBP_SPREAD_LOSS) < RESTORES_MAX) {
         const umbp_block_t *block = umbp_store_block (self->store, keeper->lost_cursor);
-        if (block->state == UMBP_BLOCK_LIVE && block->replicas > 1
+        if (block->state == UMBP_BLOCK_LIVE && block->replicas > 1 && !block->foreign
             && !umbp_spread_add (self->spread, UMBP_SPREAD_LOSS, keeper->lost_cursor, 0))
             return;
         keeper->lost_cursor++;
@@ -219,14 +223,18 @@ void umbp_manager_on_spread (void *owner, const umbp_spread_end_t *end)
             keeper->lost_again_at = zclock_mono () + AGAIN_MS;
         return;
     case UMBP_SPREAD_DRAIN:
-        if (!keeper->draining)
+        if (end->tag != keeper->turn)
+            return;
+        if (!keeper->draining) {
             umbp_manager_squeeze_spread (self, end);
+            return;
+        }
         keeper->pass_full += end->missing && end->full;
-        if (end->missing || end->gone || !keeper->draining || keeper->moved_count == UMBP_MOVED_MAX)
+        if (end->missing || end->gone || keeper->moved_count == UMBP_MOVED_MAX)
             return;                     //  What found no place here is asked about in the next pass
         keeper->pass_moved++;
         keeper->moved[(keeper->moved_first + keeper->moved_count++) % UMBP_MOVED_MAX] =
-            (umbp_moved_t) { end->item, end->token, zclock_mono () + MOVED_MS };
+            (umbp_moved_t) { end->item, end->token, end->tag, zclock_mono () + MOVED_MS };
         return;
     case UMBP_SPREAD_REASONS: break;
     }

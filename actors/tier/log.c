@@ -50,6 +50,7 @@ void umbp_log_give_record (umbp_log_t *self, uint32_t record)
 {
     umbp_log_slot_t *slot = umbp_log_slot (self, record);
     slot->state = UMBP_LOG_RECORD_FREE;
+    slot->kept = false;
     slot->turn++;
     slot->next = self->record_free;
     self->record_free = record;
@@ -73,6 +74,8 @@ void umbp_log_unlink (umbp_log_t *self, uint32_t record)
 {
     umbp_log_slot_t *slot = umbp_log_slot (self, record);
     umbp_log_segment_t *segment = &self->segments[slot->segment];
+    if (self->hand.record == record)
+        self->hand.record = slot->next;
     if (slot->next != UMBP_LOG_NONE)
         umbp_log_slot (self, slot->next)->prev = slot->prev;
     if (slot->prev != UMBP_LOG_NONE)
@@ -208,21 +211,11 @@ void umbp_log_scatter (const struct iovec *data, unsigned count, uint64_t offset
 //  ------------------------------------------------------------------------------------------------
 //  Events
 
-void umbp_log_say (umbp_log_t *self, umbp_log_event_type_t type, int status, uint32_t item,
+void umbp_log_say (umbp_log_t *self, umbp_medium_event_type_t type, int status, uint32_t item,
                    uint64_t tag, uint64_t at)
 {
-    if (self->event_count == self->event_room) {
-        umbp_log_event_t *events = zmalloc (2 * self->event_room * sizeof *events);
-        for (size_t index = 0; index < self->event_count; index++)
-            events[index] = self->events[(self->event_first + index) % self->event_room];
-        free (self->events);
-        self->events = events;
-        self->event_first = 0;
-        self->event_room *= 2;
-    }
-    size_t last = (self->event_first + self->event_count++) % self->event_room;
-    self->events[last] = (umbp_log_event_t) { type, status, item, tag, at };
-    if (self->event_count == 1)
+    umbp_medium_event_t event = { type, status, item, tag, at };
+    if (umbp_completions_add (&self->completions, &event))
         umbp_log_io_wake (self->io);
 }
 
@@ -267,18 +260,13 @@ void umbp_log_reap (umbp_log_t *self)
     }
 }
 
-bool umbp_log_event (umbp_log_t *self, umbp_log_event_t *event)
+bool umbp_log_event (umbp_log_t *self, umbp_medium_event_t *event)
 {
-    if (self->event_count == 0) {
-        umbp_log_io_clear (self->io);
-        umbp_log_reap (self);
-    }
-    if (self->event_count == 0)
-        return false;
-    *event = self->events[self->event_first];
-    self->event_first = (self->event_first + 1) % self->event_room;
-    self->event_count--;
-    return true;
+    if (umbp_completions_take (&self->completions, event))
+        return true;
+    umbp_log_io_clear (self->io);
+    umbp_log_reap (self);
+    return umbp_completions_take (&self->completions, event);
 }
 
 //  ------------------------------------------------------------------------------------------------
@@ -293,9 +281,9 @@ static void s_time_out (umbp_log_t *self, umbp_log_request_t *request)
     if (request->kind == UMBP_LOG_REQUEST_PACK)
         umbp_log_pack_late (self, (umbp_log_pack_t *) request);
     else
-        umbp_log_say (self,
-                      request->kind == UMBP_LOG_REQUEST_READ ? UMBP_LOG_READ : UMBP_LOG_WRITTEN,
-                      UMBP_ETIMEDOUT, request->item, request->tag, 0);
+        umbp_log_say (
+            self, request->kind == UMBP_LOG_REQUEST_READ ? UMBP_MEDIUM_READ : UMBP_MEDIUM_WRITTEN,
+            UMBP_ETIMEDOUT, request->item, request->tag, 0);
 }
 
 static bool s_overdue (const umbp_log_t *self, umbp_log_request_t *request)
@@ -349,10 +337,12 @@ void umbp_log_tick (umbp_log_t *self, int64_t now_ms)
 //  ------------------------------------------------------------------------------------------------
 //  What it knows of itself
 
-umbp_log_stats_t umbp_log_stats (const umbp_log_t *self)
+umbp_medium_stats_t umbp_log_stats (const umbp_log_t *self)
 {
-    umbp_log_stats_t stats = self->stats;
+    umbp_medium_stats_t stats = self->stats;
     stats.capacity = self->segment_count * self->segment_bytes;
+    stats.room =
+        stats.capacity / 100 * 85; //  A log that is full of live records can only copy them
     stats.segments = self->segment_count;
     stats.waiting = umbp_log_io_pending (self->io);
     stats.engine = umbp_log_io_name (self->io);

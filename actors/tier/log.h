@@ -14,17 +14,11 @@
 #ifndef UMBP_LOG_H
 #define UMBP_LOG_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <sys/uio.h>
+#include "actors/tier/medium.h"
 
 typedef struct umbp_log umbp_log_t;
 
 #define UMBP_LOG_DIRECTORIES_MAX 16
-#define UMBP_LOG_KEY_MAX 640            //  With its tenant
-#define UMBP_LOG_SIZE_MAX (UINT32_C (1) << 30)
-#define UMBP_LOG_PIECES_MAX 128         //  iovecs of a call
 #define UMBP_LOG_SEGMENT_BYTES (UINT64_C (256) << 20)
 #define UMBP_LOG_SEGMENT_BYTES_MIN (UINT64_C (1) << 20)
 #define UMBP_LOG_SEGMENT_BYTES_MAX (UINT64_C (16) << 30)
@@ -45,15 +39,6 @@ typedef struct {
     size_t buffer_count;
 } umbp_log_args_t;
 
-typedef struct {                        //  What a record says of its block
-    const void *key;
-    size_t key_size;                    //  1..UMBP_LOG_KEY_MAX bytes
-    uint32_t size;                      //  Bytes of data, > 0, up to 1 GiB
-    uint64_t sum;                       //  XXH3-64 of the data
-    uint16_t depth;
-    uint8_t replicas;
-} umbp_log_record_t;
-
 //  Opens or makes it, reads what is there, and locks its directories (flock; somebody else's: refused). With less
 //  capacity than before the segments beyond it are let go. On a read-only file system blocks can be read, and
 //  nothing else. NULL: why says what, to what, and what to do. Blocks.
@@ -65,7 +50,7 @@ bool umbp_log_close (umbp_log_t **self_p);
 
 //  Blocks found at open, one by one, in the order they were written; false at the end. *at_p names the record from
 //  now on. The key is good until the next call. Until the end nothing is cleaned or evicted.
-bool umbp_log_recovered (umbp_log_t *self, umbp_log_record_t *record, uint64_t *at_p);
+bool umbp_log_recovered (umbp_log_t *self, umbp_medium_record_t *record, uint64_t *at_p);
 
 //  item: the owner's number of the block of a record, UINT32_MAX unknown; given back by events and asked of keep
 void umbp_log_set_item (umbp_log_t *self, uint64_t at, uint32_t item);
@@ -76,7 +61,7 @@ void umbp_log_set_item (umbp_log_t *self, uint64_t at, uint32_t item);
 //  0; UMBP_EAGAIN (full queue: try after the next event), UMBP_ENOSPC (no segment free: evict, or wait for
 //  cleaning), UMBP_ETOOBIG (more than a segment), UMBP_EIO or UMBP_EDENIED (no directory can be written now),
 //  UMBP_EINVAL. The status of the event may also be UMBP_EIO, UMBP_ENOSPC, UMBP_ETIMEDOUT.
-int umbp_log_append (umbp_log_t *self, const umbp_log_record_t *record, const struct iovec *data,
+int umbp_log_append (umbp_log_t *self, const umbp_medium_record_t *record, const struct iovec *data,
                      size_t count, uint32_t item, uint64_t tag);
 
 //  Read length bytes from offset of a block's data, and from the disk only the 4 KiB pages they are in. The bytes are
@@ -94,58 +79,34 @@ int umbp_log_remove (umbp_log_t *self, uint64_t at);
 uint64_t umbp_log_mark (umbp_log_t *self);
 bool umbp_log_is_past (const umbp_log_t *self, uint64_t mark);
 
-typedef enum {
-    UMBP_LOG_WRITTEN,
-    UMBP_LOG_READ,
-    UMBP_LOG_MOVED,                     //  Cleaning copied the record of item. at names it as before
-    UMBP_LOG_LEFT,                      //  Cleaning let the item go: keep said no (status 0), or it was found damaged
-                                        //  (UMBP_ECHECKSUM, UMBP_EIO). The owner forgets the block, and at
-    UMBP_LOG_RELEASED,                  //  The memory of the request that timed out, by its tag, is the owner's again
-} umbp_log_event_type_t;
-
-//  After WRITTEN or READ with UMBP_ETIMEDOUT the disk may still write to the memory of the request, or read from
-//  it: nobody else may have it before RELEASED, with the same tag, has come.
-typedef struct {
-    umbp_log_event_type_t type;
-    int status;
-    uint32_t item;                      //  Not of READ
-    uint64_t tag, at;
-} umbp_log_event_t;
-
 int umbp_log_fd (umbp_log_t *self);     //  Readable when there may be events
-bool umbp_log_event (umbp_log_t *self, umbp_log_event_t *event);     //  Next event, false: none now
+bool umbp_log_event (umbp_log_t *self, umbp_medium_event_t *event);     //  Next event, false: none now
 void umbp_log_tick (umbp_log_t *self,
                     int64_t now_ms); //  Deadlines, tombstones, cleaning: every ~20 ms
 
 //  Cleaning. keep (arg, item): shall the block of a segment that is emptied stay (copied on), or leave? Called only
 //  for eviction; dead space alone is reclaimed without asking (all live records are copied on), cheapest segment
 //  first. Without keep all leave. What cannot be copied on for want of room leaves too.
-typedef bool (umbp_log_keep_fn) (void *arg, uint32_t item);
-void umbp_log_set_keep (umbp_log_t *self, umbp_log_keep_fn *keep, void *arg);
+void umbp_log_set_keep (umbp_log_t *self, umbp_medium_keep_fn *keep, void *arg);
 
 //  Make room: empty segments by the clock hand (oldest first) until so many bytes of live data left or were found
 //  dead. Calls add up. It ends after two rounds in any case.
 void umbp_log_evict (umbp_log_t *self, uint64_t bytes);
 
+//  Items of the oldest segments, of which may_go says yes; how many. Among so many at most as are looked at in a moment:
+//  0 may mean that the next call finds some. Who is passed over before the first of them, or because there is none, is not
+//  asked about again before all others were.
+size_t umbp_log_victims (umbp_log_t *self, umbp_medium_keep_fn *may_go, void *arg, size_t max,
+                         uint32_t *items);
+
 //  Bytes that such calls asked for and that did not leave yet
 uint64_t umbp_log_evicting (const umbp_log_t *self);
 
-typedef struct {
-    uint64_t capacity;                  //  Bytes of all segments
-    uint64_t live_bytes,
-        dead_bytes; //  On disk, with headers and padding; dead: what cleaning can get back
-    uint64_t records, segments, free_segments;
-    uint64_t written_bytes, read_bytes, cleaned_bytes, tombstones;
-    uint64_t torn,
-        bad_headers; //  Found broken: records by a scan; heads or tables of segments, records
-    uint64_t io_errors, timeouts, syncs;
-    uint64_t waiting;                   //  Requests under way
-    uint64_t recovered, recover_us;     //  Records, and how long open took for them
-    const char *engine;
-    bool direct, registered;            //  O_DIRECT; buffers are registered with io_uring
-    int state;                          //  0, UMBP_ENOSPC, UMBP_EIO, or UMBP_EDENIED: the worst of the directories
-} umbp_log_stats_t;
-umbp_log_stats_t umbp_log_stats (const umbp_log_t *self);
+//  state is the worst of the directories
+umbp_medium_stats_t umbp_log_stats (const umbp_log_t *self);
+
+//  It, for a depot. Takes the log.
+umbp_medium_t umbp_log_medium (umbp_log_t **self_p);
 
 //  Offline: read every record of a directory and compare all sums. Returns how many are damaged (of *records_p), or
 //  a negative error with why. Blocks, for as long as reading takes.

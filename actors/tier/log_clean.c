@@ -2,7 +2,8 @@
 //
 //  A directory cleans one segment at a time: the tombstones in it that are still needed are written anew, its live
 //  records copied on (verified as they pass) or let go, all that is synced, and then its head is overwritten. So
-//  whenever it stops, each record is found at one of its places at least, and a removed one at none.
+//  whenever it stops, each record is found at one of its places at least, and a removed one at none, but for one case:
+//  see s_stuck.
 #include "actors/tier/log_self.h"
 
 #include <czmq.h>
@@ -16,7 +17,7 @@
 #define GAIN_SHARE_LOW 20
 #define GIVEN_UP_MS 200                 //  Until the next try, if there was no room to copy to
 
-void umbp_log_set_keep (umbp_log_t *self, umbp_log_keep_fn *keep, void *arg)
+void umbp_log_set_keep (umbp_log_t *self, umbp_medium_keep_fn *keep, void *arg)
 {
     self->keep = keep;
     self->keep_arg = arg;
@@ -44,24 +45,6 @@ static bool s_cleanable (const umbp_log_segment_t *segment)
     return segment->state == UMBP_LOG_SEGMENT_SEALED && (!segment->tableless || segment->worthless);
 }
 
-//  The one with the fewest live bytes, if it is worth it
-static uint32_t s_cheapest (const umbp_log_t *self, const umbp_log_drive_t *drive)
-{
-    uint32_t best = UMBP_LOG_NONE;
-    for (uint32_t index = drive->first; index < drive->first + drive->count; index++)
-        if (s_cleanable (&self->segments[index])
-            && (best == UMBP_LOG_NONE
-                || self->segments[index].live_bytes < self->segments[best].live_bytes))
-            best = index;
-    if (best == UMBP_LOG_NONE || self->segments[best].live_bytes == 0)
-        return best;
-    uint32_t low = drive->count / LOW_SHARE + 2;
-    uint64_t share = drive->free_count <= 1 ? GAIN_SHARE_LOW : GAIN_SHARE;
-    bool gains =
-        self->segment_bytes - self->segments[best].live_bytes >= self->segment_bytes / share;
-    return drive->free_count < low && gains ? best : UMBP_LOG_NONE;
-}
-
 static uint32_t s_oldest (const umbp_log_t *self, const umbp_log_drive_t *drive)
 {
     uint32_t best = UMBP_LOG_NONE;
@@ -70,6 +53,38 @@ static uint32_t s_oldest (const umbp_log_t *self, const umbp_log_drive_t *drive)
             && (best == UMBP_LOG_NONE || self->segments[index].seq < self->segments[best].seq))
             best = index;
     return best;
+}
+
+//  Bytes that have to be written anew if it is cleaned, at most; a few tombstones do not count. Those of the oldest one
+//  speak of segments that are gone.
+static uint64_t s_cost (const umbp_log_t *self, uint32_t index, uint32_t oldest)
+{
+    const umbp_log_segment_t *segment = &self->segments[index];
+    uint64_t tombs = sizeof (umbp_log_tomb_t) + UMBP_LOG_ENTRY_BYTES;
+    tombs *= index == oldest ? 0 : segment->tombs;
+    bool few = segment->live_bytes == 0 && tombs <= self->segment_bytes / GAIN_SHARE;
+    return few ? 0 : segment->live_bytes + tombs;
+}
+
+//  The one with the fewest bytes to be written anew, if it is worth it
+static uint32_t s_cheapest (const umbp_log_t *self, const umbp_log_drive_t *drive)
+{
+    uint32_t best = UMBP_LOG_NONE, oldest = s_oldest (self, drive);
+    uint64_t least = UINT64_MAX;
+    for (uint32_t index = drive->first; index < drive->first + drive->count; index++) {
+        uint64_t cost =
+            s_cleanable (&self->segments[index]) ? s_cost (self, index, oldest) : UINT64_MAX;
+        if (cost < least) {
+            best = index;
+            least = cost;
+        }
+    }
+    if (least == 0 || best == UMBP_LOG_NONE)
+        return best;
+    uint32_t low = drive->count / LOW_SHARE + 2;
+    uint64_t share = drive->free_count <= 1 ? GAIN_SHARE_LOW : GAIN_SHARE;
+    bool gains = least + self->segment_bytes / share <= self->segment_bytes;
+    return drive->free_count < low && gains ? best : UMBP_LOG_NONE;
 }
 
 //  Is it this directory's turn to evict? One at a time, the fullest.
@@ -191,7 +206,8 @@ static void s_table_read (umbp_log_t *self, umbp_log_drive_t *drive)
         self->stats.bad_headers++;
         segment->tableless = true;
         s_stop (self, drive);
-    }
+    } else
+        umbp_log_flush_tombs (self, drive);         //  Before copies take the room
 }
 
 //  ------------------------------------------------------------------------------------------------
@@ -202,7 +218,7 @@ static void s_let_go (umbp_log_t *self, uint32_t record, int status)
     umbp_log_slot_t *slot = umbp_log_slot (self, record);
     umbp_log_drive_t *drive = umbp_log_drive_of (self, slot->segment);
     uint64_t room = umbp_log_room (slot);
-    umbp_log_say (self, UMBP_LOG_LEFT, status, slot->item, 0, umbp_log_at (self, record));
+    umbp_log_say (self, UMBP_MEDIUM_LEFT, status, slot->item, 0, umbp_log_at (self, record));
     umbp_log_bury (self, slot->segment, slot->place8);
     umbp_log_unlink (self, record);
     umbp_log_give_record (self, record);
@@ -271,6 +287,7 @@ void umbp_log_moved (umbp_log_t *self, uint32_t record, uint32_t segment, uint64
         umbp_log_bury_of (self, slot->segment, slot->place8, era);
         slot->segment = segment;
         slot->place8 = (uint32_t) (place / 8);
+        slot->kept = false;
     }
     if (doomed) {
         umbp_log_bury_of (self, slot->segment, slot->place8, era);
@@ -280,7 +297,7 @@ void umbp_log_moved (umbp_log_t *self, uint32_t record, uint32_t segment, uint64
     }
     umbp_log_link (self, record);
     if (status == 0)
-        umbp_log_say (self, UMBP_LOG_MOVED, 0, slot->item, 0, umbp_log_at (self, record));
+        umbp_log_say (self, UMBP_MEDIUM_MOVED, 0, slot->item, 0, umbp_log_at (self, record));
     else if (status == UMBP_ECHECKSUM || status == UMBP_EIO)
         s_let_go (self, record, status);
     else if (status == UMBP_ENOSPC && drive->evicts && !self->closing)
@@ -348,12 +365,13 @@ static void s_pack (umbp_log_t *self, umbp_log_request_t *copy)
         copy->stage + copy->position % UMBP_LOG_BLOCK + umbp_log_note_data (&copy->note);
     int status = UMBP_ECHECKSUM;
     if (XXH3_64bits (data, copy->note.size) == copy->note.sum) {
-        if (umbp_log_pack_move (self, copy->drive, &copy->note, data, copy->record)) {
+        int rc = umbp_log_pack_move (self, copy->drive, &copy->note, data, copy->record);
+        if (rc == 0) {
             self->segments[copy->segment].readers--;
             copy->kind = UMBP_LOG_REQUEST_NONE;
             return;
         }
-        status = UMBP_EAGAIN;
+        status = rc == UMBP_ENOSPC ? rc : UMBP_EAGAIN;
     }
     s_end_copy (self, copy, status);
 }
@@ -426,12 +444,14 @@ static void s_empty (umbp_log_t *self, umbp_log_drive_t *drive)
     umbp_log_request_t *copy;
     for (int steps = 0;
          steps < STEPS_MAX && segment->first != UMBP_LOG_NONE
-         && self->event_count < EVENTS_WAITING_MAX && drive->clean_mark != UINT64_MAX;
+         && self->completions.count < EVENTS_WAITING_MAX && drive->clean_mark != UINT64_MAX;
          steps++) {
         uint32_t record = segment->first;
-        uint32_t item = umbp_log_slot (self, record)->item;
-        if (drive->evicts && !self->closing             //  Nobody would hear of it
-            && (!self->keep || !self->keep (self->keep_arg, item)))
+        umbp_log_slot_t *slot = umbp_log_slot (self, record);
+        bool evicts = drive->evicts && !self->closing;      //  When it closes, nobody would hear of it
+        if (evicts && !slot->kept)
+            slot->kept = self->keep && self->keep (self->keep_arg, slot->item);
+        if (evicts && !slot->kept)
             s_let_go (self, record, 0);
         else if ((self->clean_rate && self->budget <= 0) || !(copy = s_free_copy (self))
                  || (drive->state && self->now < drive->retry_at))
@@ -449,7 +469,7 @@ static void s_empty (umbp_log_t *self, umbp_log_drive_t *drive)
         s_stop (self, drive);
     } else if (segment->live_records == 0) {
         drive->phase = UMBP_LOG_CLEAN_SETTLE;
-        drive->clean_mark = drive->tombs_told;
+        drive->clean_mark = self->era++;            //  What comes later is not waited for
         umbp_log_flush_tombs (self, drive);
     }
 }
@@ -489,11 +509,13 @@ static bool s_synced (umbp_log_t *self, umbp_log_drive_t *drive)
     return drive->sync_ended >= drive->clean_need;
 }
 
-//  No room for tombstones but what this segment will give: they are written as soon as it does
-static bool s_stuck (const umbp_log_drive_t *drive)
+//  No room for tombstones but what this segment will give: they are written as soon as it does, and to wait would be for
+//  ever. Until then those that it had are in memory only: if we die in that moment, what they are of is back, though it
+//  was said to be past. They are written before anything is copied; so this needs a directory that had no room to
+//  begin with, as after more was removed at once than a segment has room for the tombstones of.
+static bool s_stuck (umbp_log_t *self, umbp_log_drive_t *drive)
 {
-    return drive->free_count == 0 && drive->tomb_count > 0
-           && drive->tombs_kept + drive->tomb_count >= drive->tombs_told;
+    return umbp_log_flush_tombs (self, drive) == UMBP_ENOSPC && !umbp_log_buries (self, drive);
 }
 
 static void s_step (umbp_log_t *self, umbp_log_drive_t *drive)
@@ -507,8 +529,7 @@ static void s_step (umbp_log_t *self, umbp_log_drive_t *drive)
         break;
     case UMBP_LOG_CLEAN_COPY: s_empty (self, drive); break;
     case UMBP_LOG_CLEAN_SETTLE:
-        umbp_log_flush_tombs (self, drive);
-        if (drive->tombs_kept >= drive->clean_mark || s_stuck (drive)) {
+        if (umbp_log_drive_is_past (self, drive, drive->clean_mark) || s_stuck (self, drive)) {
             drive->phase = UMBP_LOG_CLEAN_SYNC;
             s_want (self, drive);
         }

@@ -174,8 +174,9 @@ static bool s_sound (const umbp_log_note_t *note, uint64_t segment_bytes)
     if (note->type == UMBP_LOG_TYPE_LARGE ? note->place % UMBP_LOG_BLOCK != 0
                                           : note->size > UMBP_LOG_PACKED_MAX)
         return false;
-    return note->key_size <= UMBP_LOG_KEY_MAX && note->size > 0 && note->size <= UMBP_LOG_SIZE_MAX
-           && note->place % 8 == 0 && note->place >= UMBP_LOG_BLOCK && note->place < segment_bytes
+    return note->key_size <= UMBP_MEDIUM_KEY_MAX && note->size > 0
+           && note->size <= UMBP_MEDIUM_SIZE_MAX && note->place % 8 == 0
+           && note->place >= UMBP_LOG_BLOCK && note->place < segment_bytes
            && umbp_log_note_room (note) <= segment_bytes - note->place;
 }
 
@@ -260,7 +261,7 @@ bool umbp_log_walk_table (const umbp_log_trailer_t *trailer, const uint8_t *tabl
 //  ------------------------------------------------------------------------------------------------
 //  A segment without a table
 
-#define HEAD_ROOM (UMBP_LOG_RECORD_BYTES + UMBP_LOG_KEY_MAX)
+#define HEAD_ROOM (UMBP_LOG_RECORD_BYTES + UMBP_MEDIUM_KEY_MAX)
 
 //  Do the data of a record match? Tombstones are kept in tombs as they pass.
 static bool s_data_match (const umbp_log_note_t *note, umbp_log_fetch_fn *fetch, void *arg,

@@ -13,8 +13,7 @@
 #include "cluster/bulk/clock.h"
 #include "proto/error.h"
 
-#define LOCK_MS 2000                    //  The kernel may hold on to the files of who was just killed
-#define EVENTS_ROOM 1024                //  To begin with
+#define LOCK_MS 5000                    //  The kernel may hold on to the files of who was just killed
 
 //  ------------------------------------------------------------------------------------------------
 //  Opening
@@ -191,7 +190,7 @@ static void s_make_buffers (umbp_log_t *self)
     for (unsigned index = self->depth; index-- > 0;) {
         umbp_log_request_t *request = &self->requests[index];
         request->stage = s_carve (&at, UMBP_LOG_STAGE);
-        request->iov = zmalloc ((UMBP_LOG_PIECES + UMBP_LOG_PIECES_MAX) * sizeof (struct iovec));
+        request->iov = zmalloc ((UMBP_LOG_PIECES + UMBP_MEDIUM_PIECES_MAX) * sizeof (struct iovec));
         request->data = request->iov + UMBP_LOG_PIECES;
         umbp_log_give_request (self, request);
     }
@@ -258,7 +257,7 @@ static void s_free (umbp_log_t *self, bool idle)
         free (self->chunks[index]);
     free (self->chunks);
     free (self->segments);
-    free (self->events);
+    umbp_completions_free (&self->completions);
     if (!idle)
         return;
     for (unsigned index = 0; self->requests && index < self->depth; index++)
@@ -299,11 +298,11 @@ umbp_log_t *umbp_log_open (const umbp_log_args_t *args, char *why, size_t why_si
     umbp_log_t *self = zmalloc (sizeof (umbp_log_t));
     *self = (umbp_log_t) {
         .strict = args->strict, .recovering = true, .segment_bytes = segment_bytes,
+        .hand = { .record = UMBP_LOG_NONE },
         .clean_rate = args->clean_rate, .depth = args->depth ? args->depth : 64,
-        .record_free = UMBP_LOG_NONE, .now = umbp_clock_ms (), .event_room = EVENTS_ROOM,
+        .record_free = UMBP_LOG_NONE, .now = umbp_clock_ms (),
         .era = 1,
     };
-    self->events = zmalloc (EVENTS_ROOM * sizeof *self->events);
     int64_t begin = umbp_clock_ms ();
     bool opened = s_open_drives (self, args, why, why_size);
     if (opened) {
@@ -353,7 +352,7 @@ static bool s_quiet (const umbp_log_t *self)
 static void s_wait (umbp_log_t *self)
 {
     struct pollfd item = { .fd = umbp_log_io_fd (self->io), .events = POLLIN };
-    self->event_count = 0;              //  Nobody asks for them any more
+    self->completions.count = 0;              //  Nobody asks for them any more
     poll (&item, 1, 10);
     umbp_log_io_clear (self->io);
     self->now = umbp_clock_ms ();

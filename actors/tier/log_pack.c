@@ -112,7 +112,7 @@ static void s_refuse (umbp_log_t *self, umbp_log_pack_t *pack, int status)
     for (unsigned index = 0; index < pack->count; index++) {
         umbp_log_packed_t *packed = &pack->records[index];
         umbp_log_give_record (self, packed->record);
-        umbp_log_say (self, UMBP_LOG_WRITTEN, status, packed->item, packed->tag, 0);
+        umbp_log_say (self, UMBP_MEDIUM_WRITTEN, status, packed->item, packed->tag, 0);
     }
     pack->busy = false;
 }
@@ -168,26 +168,32 @@ int umbp_log_pack_block (umbp_log_t *self, const umbp_log_note_t *note, const st
 //  ------------------------------------------------------------------------------------------------
 //  What cleaning moves, and tombstones
 
-static umbp_log_pack_t *s_inner (umbp_log_t *self, umbp_log_drive_t *drive, uint64_t room)
+//  See to it that the pack of a directory has room. Returns 0, or why not: then what was in it, if it could not be
+//  written, waits again, and would only fail once more.
+static int s_inner (umbp_log_t *self, umbp_log_drive_t *drive, uint64_t room)
 {
-    if (drive->pack && !s_has_room (drive->pack, room))
-        umbp_log_flush_inner (self, drive);
-    if (drive->pack && !s_has_room (drive->pack, room))
-        return NULL;                    //  It could not be written
+    if (drive->pack && !s_has_room (drive->pack, room)) {
+        int rc = umbp_log_flush_inner (self, drive);
+        if (rc < 0)
+            return rc;
+    }
     if (!drive->pack)
         drive->pack = s_take_pack (self, 0);
-    return drive->pack;
+    if (!drive->pack)
+        return UMBP_EAGAIN;
+    drive->pack->request.drive = drive;
+    return 0;
 }
 
-bool umbp_log_pack_move (umbp_log_t *self, umbp_log_drive_t *drive, const umbp_log_note_t *note,
-                         const uint8_t *data, uint32_t record)
+int umbp_log_pack_move (umbp_log_t *self, umbp_log_drive_t *drive, const umbp_log_note_t *note,
+                        const uint8_t *data, uint32_t record)
 {
-    umbp_log_pack_t *pack = s_inner (self, drive, umbp_log_note_room (note));
-    if (!pack)
-        return false;
-    memcpy (s_add (pack, note, record, 0, 0, true), data, note->size);
-    pack->moves = true;
-    return true;
+    int rc = s_inner (self, drive, umbp_log_note_room (note));
+    if (rc < 0)
+        return rc;
+    memcpy (s_add (drive->pack, note, record, 0, 0, true), data, note->size);
+    drive->pack->moves = true;
+    return 0;
 }
 
 uint64_t umbp_log_era (umbp_log_t *self, const umbp_log_slot_t *slot)
@@ -219,7 +225,6 @@ void umbp_log_bury_of (umbp_log_t *self, uint32_t segment, uint32_t place8, uint
         segment - drive->first,
         place8,
     };
-    drive->tombs_told++;
 }
 
 //  Those of segments that were used again since are not needed
@@ -232,20 +237,20 @@ static void s_drop_tombs (umbp_log_t *self, umbp_log_drive_t *drive)
         if (segment->seq == tomb->seq && segment->state != UMBP_LOG_SEGMENT_FREE)
             drive->tombs[kept++] = *tomb;
     }
-    drive->tombs_kept += drive->tomb_count - kept;
     drive->tomb_count = kept;
 }
 
-static void s_add_tombs (umbp_log_t *self, umbp_log_drive_t *drive)
+static int s_add_tombs (umbp_log_t *self, umbp_log_drive_t *drive)
 {
     while (drive->tomb_count > 0) {
         size_t count = drive->tomb_count < TOMBS_OF_RECORD ? drive->tomb_count : TOMBS_OF_RECORD;
         umbp_log_note_t note = { .type = UMBP_LOG_TYPE_TOMBS,
                                  .serial = ++self->serial,
                                  .size = (uint32_t) (count * TOMB_BYTES) };
-        umbp_log_pack_t *pack = s_inner (self, drive, umbp_log_note_room (&note));
-        if (!pack)
-            return;
+        int rc = s_inner (self, drive, umbp_log_note_room (&note));
+        if (rc < 0)
+            return rc;
+        umbp_log_pack_t *pack = drive->pack;
         memcpy (s_add (pack, &note, UMBP_LOG_NONE, 0, 0, false), drive->tombs, note.size);
         pack->tombs = true;
         if (drive->tombs_era < pack->tombs_era)
@@ -253,6 +258,7 @@ static void s_add_tombs (umbp_log_t *self, umbp_log_drive_t *drive)
         drive->tomb_count -= count;
         memmove (drive->tombs, drive->tombs + count, drive->tomb_count * TOMB_BYTES);
     }
+    return 0;
 }
 
 //  Moves that were packed but cannot be written stay where they are; tombstones wait
@@ -268,7 +274,6 @@ static void s_unpack (umbp_log_t *self, umbp_log_drive_t *drive, umbp_log_pack_t
         umbp_log_tomb_t tomb;
         for (size_t at = 0; at < packed->note.size; at += TOMB_BYTES) {
             memcpy (&tomb, packed->note.key + at, TOMB_BYTES);
-            drive->tombs_told--;        //  Told once, kept once
             if (self->segments[drive->first + tomb.segment].seq == tomb.seq)
                 umbp_log_bury_of (self, drive->first + tomb.segment, tomb.place8, pack->tombs_era);
         }
@@ -276,30 +281,32 @@ static void s_unpack (umbp_log_t *self, umbp_log_drive_t *drive, umbp_log_pack_t
     pack->busy = false;
 }
 
-void umbp_log_flush_inner (umbp_log_t *self, umbp_log_drive_t *drive)
+int umbp_log_flush_inner (umbp_log_t *self, umbp_log_drive_t *drive)
 {
     umbp_log_pack_t *pack = drive->pack;
-    if (pack && pack->count > 0) {
-        drive->pack = NULL;
-        int rc = s_write (self, drive, pack, true);
-        if (rc < 0)
-            s_unpack (self, drive, pack, rc);
-    }
+    if (!pack || pack->count == 0)
+        return 0;
+    drive->pack = NULL;
+    int rc = s_write (self, drive, pack, true);
+    if (rc < 0)
+        s_unpack (self, drive, pack, rc);
+    return rc;
 }
 
 //  Tombstones that have waited for company long enough, or are wanted now
-void umbp_log_flush_tombs (umbp_log_t *self, umbp_log_drive_t *drive)
+int umbp_log_flush_tombs (umbp_log_t *self, umbp_log_drive_t *drive)
 {
     if (drive->read_only || (drive->state && self->now < drive->retry_at))
-        return;
+        return UMBP_EAGAIN;
     drive->tombs_wanted = false;
     s_drop_tombs (self, drive);
-    s_add_tombs (self, drive);
-    umbp_log_flush_inner (self, drive);
+    int rc = s_add_tombs (self, drive);
+    int written = umbp_log_flush_inner (self, drive);
+    return rc < 0 ? rc : written;
 }
 
 //  Tombstones of a directory are on their way: those that come meanwhile go together, when that ended
-static bool s_buries (const umbp_log_t *self, const umbp_log_drive_t *drive)
+bool umbp_log_buries (const umbp_log_t *self, const umbp_log_drive_t *drive)
 {
     for (size_t index = 0; index < UMBP_LOG_PACKS; index++)
         if (self->packs[index].busy && self->packs[index].tombs
@@ -313,25 +320,31 @@ uint64_t umbp_log_mark (umbp_log_t *self)
     for (size_t index = 0; index < self->drive_count; index++) {
         umbp_log_drive_t *drive = &self->drives[index];
         drive->tombs_wanted = true;
-        if (!s_buries (self, drive))
+        if (!umbp_log_buries (self, drive))
             umbp_log_flush_tombs (self, drive);
     }
     umbp_log_io_kick (self->io);
     return self->era++;
 }
 
-bool umbp_log_is_past (const umbp_log_t *self, uint64_t mark)
+bool umbp_log_drive_is_past (const umbp_log_t *self, const umbp_log_drive_t *drive, uint64_t mark)
 {
-    for (size_t index = 0; index < self->drive_count; index++) {
-        const umbp_log_drive_t *drive = &self->drives[index];
-        if ((drive->tomb_count > 0 && drive->tombs_era <= mark)
-            || (drive->dooms > 0 && drive->dooms_era <= mark))
-            return false;
-    }
+    if ((drive->tomb_count > 0 && drive->tombs_era <= mark)
+        || (drive->dooms > 0 && drive->dooms_era <= mark))
+        return false;
     for (size_t index = 0; index < UMBP_LOG_PACKS; index++)
-        if (self->packs[index].busy && self->packs[index].tombs_era <= mark)
+        if (self->packs[index].busy && self->packs[index].tombs_era <= mark
+            && self->packs[index].request.drive == drive)
             return false;
     return true;
+}
+
+bool umbp_log_is_past (const umbp_log_t *self, uint64_t mark)
+{
+    bool past = true;
+    for (size_t index = 0; index < self->drive_count; index++)
+        past = past && umbp_log_drive_is_past (self, &self->drives[index], mark);
+    return past;
 }
 
 //  ------------------------------------------------------------------------------------------------
@@ -357,7 +370,7 @@ static void s_block_ended (umbp_log_t *self, umbp_log_pack_t *pack, umbp_log_pac
         umbp_log_bury (self, slot->segment, slot->place8);
         umbp_log_give_record (self, packed->record);
     }
-    umbp_log_say (self, request->late ? UMBP_LOG_RELEASED : UMBP_LOG_WRITTEN,
+    umbp_log_say (self, request->late ? UMBP_MEDIUM_RELEASED : UMBP_MEDIUM_WRITTEN,
                   request->late ? 0 : status, packed->item, packed->tag, at);
 }
 
@@ -373,12 +386,10 @@ static void s_tombs_ended (umbp_log_t *self, umbp_log_pack_t *pack, umbp_log_pac
                                  .size = tomb.segment, .place = tomb.place8 };
         if (request->status == 0) {
             umbp_log_add_entry (request->open, &note);
-            drive->tombs_kept++;
+            self->segments[request->segment].tombs++;
             self->stats.tombstones++;
-        } else {
-            drive->tombs_told--;
+        } else
             umbp_log_bury_of (self, drive->first + tomb.segment, tomb.place8, pack->tombs_era);
-        }
     }
 }
 
@@ -411,6 +422,6 @@ void umbp_log_pack_late (umbp_log_t *self, umbp_log_pack_t *pack)
     for (unsigned index = 0; index < pack->count; index++) {
         umbp_log_packed_t *packed = &pack->records[index];
         if (packed->record != UMBP_LOG_NONE && !packed->moves)
-            umbp_log_say (self, UMBP_LOG_WRITTEN, UMBP_ETIMEDOUT, packed->item, packed->tag, 0);
+            umbp_log_say (self, UMBP_MEDIUM_WRITTEN, UMBP_ETIMEDOUT, packed->item, packed->tag, 0);
     }
 }

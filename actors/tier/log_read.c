@@ -53,7 +53,7 @@ int umbp_log_read (umbp_log_t *self, uint64_t at, uint32_t offset, uint32_t leng
     for (size_t index = 0; index < count; index++)
         bytes += data[index].iov_len;
     if (length == 0 || offset > slot->size || length > slot->size - offset || bytes != length
-        || count > UMBP_LOG_PIECES_MAX)
+        || count > UMBP_MEDIUM_PIECES_MAX)
         return UMBP_EINVAL;
     if (!self->request_free || self->bounce_count == 0)
         return UMBP_EAGAIN;
@@ -112,10 +112,10 @@ void umbp_log_read_ended (umbp_log_t *self, umbp_log_request_t *request)
                           request->stage + UMBP_LOG_BLOCK, request->tail);
     self->segments[request->segment].readers--;
     if (request->late)
-        umbp_log_say (self, UMBP_LOG_RELEASED, 0, request->item, request->tag, 0);
+        umbp_log_say (self, UMBP_MEDIUM_RELEASED, 0, request->item, request->tag, 0);
     else {
         self->stats.read_bytes += request->status ? 0 : request->length;
-        umbp_log_say (self, UMBP_LOG_READ, request->status, request->item, request->tag,
+        umbp_log_say (self, UMBP_MEDIUM_READ, request->status, request->item, request->tag,
                       umbp_log_at (self, request->record));
     }
     umbp_log_give_request (self, request);

@@ -419,13 +419,13 @@ static void s_make_records (merge_t *merge)
     self->stats.recovered = self->found_count;
 }
 
-bool umbp_log_recovered (umbp_log_t *self, umbp_log_record_t *record, uint64_t *at_p)
+bool umbp_log_recovered (umbp_log_t *self, umbp_medium_record_t *record, uint64_t *at_p)
 {
     while (self->found_next < self->found_count) {
         const umbp_log_found_t *found = &self->found[self->found_next++];
         umbp_log_note_t note;
         s_entry (&note, found->entry);
-        *record = (umbp_log_record_t) {
+        *record = (umbp_medium_record_t) {
             .key = note.key, .key_size = note.key_size, .size = note.size, .sum = note.sum,
             .depth = note.depth, .replicas = note.replicas,
         };
@@ -584,7 +584,7 @@ void umbp_log_recover (umbp_log_t *self)
         loaded_t *loaded = &loader.loaded[index];
         self->tables[index] = loaded->table;
         self->segments[index] = (umbp_log_segment_t) {
-            .seq = loaded->seq, .first = UMBP_LOG_NONE,
+            .seq = loaded->seq, .first = UMBP_LOG_NONE, .tombs = (uint32_t) loaded->tomb_count,
             .state = loaded->bad    ? UMBP_LOG_SEGMENT_BAD
                      : loaded->used ? UMBP_LOG_SEGMENT_SEALED
                                     : UMBP_LOG_SEGMENT_FREE,

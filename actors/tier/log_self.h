@@ -7,13 +7,14 @@
 #define XXH_STATIC_LINKING_ONLY         //  States inside others
 #include <xxhash.h>
 
+#include "actors/tier/completions.h"
 #include "actors/tier/log.h"
 #include "actors/tier/log_format.h"
 #include "actors/tier/log_io.h"
 
 #define UMBP_LOG_NONE UINT32_MAX
 #define UMBP_LOG_DEPTH_MAX 1024
-#define UMBP_LOG_PIECES (UMBP_LOG_PIECES_MAX + 2)      //  Head and tail besides
+#define UMBP_LOG_PIECES (UMBP_MEDIUM_PIECES_MAX + 2)      //  Head and tail besides
 #define UMBP_LOG_STAGE (2 * UMBP_LOG_BLOCK)            //  Of a request: head, tail
 #define UMBP_LOG_BOUNCE (256 << 10)
 #define UMBP_LOG_BOUNCES 8
@@ -39,7 +40,9 @@ typedef struct {
     uint32_t size, item, turn;          //  turn: half of its name
     uint32_t next, prev;
     uint16_t key_size;
-    uint8_t state, packed;
+    uint8_t state;
+    bool packed : 1;
+    bool kept : 1;                      //  Cleaning was told that it stays: it is not asked again until it was copied
 } umbp_log_slot_t;
 
 _Static_assert(sizeof (umbp_log_slot_t) == 32, "log.h says so");
@@ -57,6 +60,7 @@ typedef struct {
     uint64_t live_bytes;
     uint32_t first, live_records;
     uint32_t readers;                   //  Reads under way in it
+    uint32_t tombs;                     //  Tombstones in it, needed or not
     uint8_t state;
     bool tableless;                     //  Its table could not be written: only a restart makes a new one
     bool worthless;                     //  Its head never came to disk
@@ -141,7 +145,7 @@ typedef enum {
     UMBP_LOG_CLEAN_IDLE = 0,
     UMBP_LOG_CLEAN_TABLE,               //  Its tombstones are read
     UMBP_LOG_CLEAN_COPY,
-    UMBP_LOG_CLEAN_SETTLE,              //  All tombstones so far are being written
+    UMBP_LOG_CLEAN_SETTLE,              //  All tombstones of until then are being written
     UMBP_LOG_CLEAN_SYNC,
     UMBP_LOG_CLEAN_FREE,                //  Its head is being overwritten
     UMBP_LOG_CLEAN_FREED,               //  ... and synced
@@ -166,7 +170,6 @@ struct umbp_log_drive {
     umbp_log_tomb_t *tombs;             //  To be written
     size_t tomb_count, tomb_room;
     int64_t tombs_since;
-    uint64_t tombs_told, tombs_kept;    //  Ever; kept: written, or no longer needed
     uint64_t tombs_era;                 //  Of the oldest of those to be written
     bool tombs_wanted;                  //  Somebody waits for them
     unsigned dooms;                     //  Records that were removed while they were copied
@@ -179,7 +182,8 @@ struct umbp_log_drive {
     uint32_t victim;
     bool evicts;
     unsigned copies;
-    uint64_t clean_need, clean_mark;
+    uint64_t clean_need;                //  Sync that has to have ended
+    uint64_t clean_mark;                //  Its tombstones are past then; UINT64_MAX: it is given up
 };
 
 typedef struct {
@@ -188,6 +192,12 @@ typedef struct {
     uint16_t drive;
     const uint8_t *entry;
 } umbp_log_found_t;
+
+//  Where a look for victims begins, see log_victims.c. record NONE: behind all of its segment
+typedef struct {
+    uint64_t seq;
+    uint32_t segment, record;
+} umbp_log_hand_t;
 
 struct umbp_log {
     bool strict, recovering, closing;
@@ -213,19 +223,19 @@ struct umbp_log {
     umbp_log_pack_t *pack;              //  Open: new blocks
     umbp_log_request_t copies[UMBP_LOG_COPIES];
 
-    umbp_log_event_t *events;           //  A ring, a power of two
-    size_t event_room, event_first, event_count;
+    umbp_completions_t completions;
 
-    umbp_log_keep_fn *keep;
+    umbp_medium_keep_fn *keep;
     void *keep_arg;
     uint64_t evict_left, evict_rounds;
+    umbp_log_hand_t hand;
     uint64_t era;                       //  Of what is removed now, see umbp_log_mark
     int64_t budget;                     //  Bytes that may be copied now
 
     uint8_t **tables;                   //  Of each segment, until recovered is through
     umbp_log_found_t *found;
     size_t found_count, found_next;
-    umbp_log_stats_t stats;
+    umbp_medium_stats_t stats;
 };
 
 static inline umbp_log_slot_t *umbp_log_slot (const umbp_log_t *self, uint32_t record)
@@ -255,7 +265,7 @@ void umbp_log_link (umbp_log_t *self, uint32_t record);          //  Live from n
 void umbp_log_unlink (umbp_log_t *self, uint32_t record);
 uint64_t umbp_log_room (const umbp_log_slot_t *slot);            //  Bytes on disk
 uint64_t umbp_log_at (const umbp_log_t *self, uint32_t record);
-void umbp_log_say (umbp_log_t *self, umbp_log_event_type_t type, int status, uint32_t item,
+void umbp_log_say (umbp_log_t *self, umbp_medium_event_type_t type, int status, uint32_t item,
                    uint64_t tag, uint64_t at);
 void umbp_log_reap (umbp_log_t *self);                  //  Jobs that ended
 int umbp_log_status (int error);                        //  Of an errno
@@ -295,15 +305,18 @@ uint8_t *umbp_log_make_table (umbp_log_t *self, const umbp_log_open_t *open, siz
 //  log_pack.c
 int umbp_log_pack_block (umbp_log_t *self, const umbp_log_note_t *note, const struct iovec *data,
                          unsigned count, uint32_t item, uint64_t tag);
-bool umbp_log_pack_move (umbp_log_t *self, umbp_log_drive_t *drive, const umbp_log_note_t *note,
-                         const uint8_t *data, uint32_t record);
+int umbp_log_pack_move (umbp_log_t *self, umbp_log_drive_t *drive, const umbp_log_note_t *note,
+                        const uint8_t *data, uint32_t record); //  0, or why not
 void umbp_log_bury (umbp_log_t *self, uint32_t segment, uint32_t place8);   //  A tombstone for that
 void umbp_log_bury_of (umbp_log_t *self, uint32_t segment, uint32_t place8, uint64_t era);
 uint64_t umbp_log_era (umbp_log_t *self,
                        const umbp_log_slot_t *slot); //  When a record was removed, or now
 void umbp_log_flush (umbp_log_t *self);                 //  Of new blocks, if nothing is gained by waiting
-void umbp_log_flush_inner (umbp_log_t *self, umbp_log_drive_t *drive);
-void umbp_log_flush_tombs (umbp_log_t *self, umbp_log_drive_t *drive);
+int umbp_log_flush_inner (umbp_log_t *self, umbp_log_drive_t *drive);   //  0, or why not
+int umbp_log_flush_tombs (umbp_log_t *self, umbp_log_drive_t *drive);   //  0, or why some wait
+bool umbp_log_buries (const umbp_log_t *self, const umbp_log_drive_t *drive);
+//  umbp_log_is_past of one directory
+bool umbp_log_drive_is_past (const umbp_log_t *self, const umbp_log_drive_t *drive, uint64_t mark);
 void umbp_log_pack_ended (umbp_log_t *self, umbp_log_request_t *request);
 void umbp_log_pack_late (umbp_log_t *self, umbp_log_pack_t *pack);
 

@@ -265,14 +265,15 @@ static int s_append_large (umbp_log_t *self, umbp_log_note_t *note, const struct
     return 0;
 }
 
-int umbp_log_append (umbp_log_t *self, const umbp_log_record_t *record, const struct iovec *data,
+int umbp_log_append (umbp_log_t *self, const umbp_medium_record_t *record, const struct iovec *data,
                      size_t count, uint32_t item, uint64_t tag)
 {
     uint64_t bytes = 0;
     for (size_t index = 0; index < count; index++)
         bytes += data[index].iov_len;
-    if (record->key_size == 0 || record->key_size > UMBP_LOG_KEY_MAX || record->size == 0
-        || record->size > UMBP_LOG_SIZE_MAX || bytes != record->size || count > UMBP_LOG_PIECES_MAX)
+    if (record->key_size == 0 || record->key_size > UMBP_MEDIUM_KEY_MAX || record->size == 0
+        || record->size > UMBP_MEDIUM_SIZE_MAX || bytes != record->size
+        || count > UMBP_MEDIUM_PIECES_MAX)
         return UMBP_EINVAL;
     umbp_log_note_t note = {
         .key = record->key, .key_size = (uint16_t) record->key_size, .size = record->size,
@@ -320,9 +321,9 @@ void umbp_log_append_ended (umbp_log_t *self, umbp_log_request_t *request)
         umbp_log_give_record (self, request->record);
     }
     if (request->late)
-        umbp_log_say (self, UMBP_LOG_RELEASED, 0, request->item, request->tag, 0);
+        umbp_log_say (self, UMBP_MEDIUM_RELEASED, 0, request->item, request->tag, 0);
     else
-        umbp_log_say (self, UMBP_LOG_WRITTEN, status, request->item, request->tag, at);
+        umbp_log_say (self, UMBP_MEDIUM_WRITTEN, status, request->item, request->tag, at);
     request->open->writing--;
     umbp_log_give_request (self, request);
 }

@@ -1,9 +1,9 @@
 //  actors/tier/manager.c - the tier manager: its life, its sessions, what leaves it, and whom it tells.
+#include "actors/tier/lends.h"
 #include "actors/tier/squeeze.h"
 
 #include <unistd.h>
 
-#define TICK_MS 20
 #define LEASES_MAX 65536
 #define EVICT_BATCH 256                 //  Blocks that leave per message, so that others get their turn
 #define PRESS_MS 2                      //  Not oftener is eviction told
@@ -94,21 +94,30 @@ void umbp_manager_drop (umbp_manager_t *self, uint32_t item)
 //  The same for want of room: it is in the tier below
 void umbp_manager_sink (umbp_manager_t *self, uint32_t item)
 {
+    if (self->depot)
+        umbp_manager_left_disk (self, item);
+    s_leave_disk (self, item);
     umbp_announce_drop (self->announce, item);
     umbp_store_evict (self->store, item);
 }
 
-//  The same for want of room: it is gone
-void umbp_manager_evict (umbp_manager_t *self, uint32_t item)
+//  The same for want of room: it is gone, and should be
+void umbp_manager_let_go (umbp_manager_t *self, uint32_t item)
 {
     self->evicted++;
-    self->transit.shed += self->transit.down != NULL;
     s_leave_disk (self, item);
     if (umbp_store_block (self->store, item)->hint == UMBP_POLICY_HINT_ONCE)
         umbp_announce_drop (self->announce, item);           //  Nobody waits for it
     else
         umbp_announce_evict (self->announce, item);
     umbp_store_evict (self->store, item);
+}
+
+//  ... though it could have gone to the tier below, if there is one
+void umbp_manager_evict (umbp_manager_t *self, uint32_t item)
+{
+    self->transit.shed += self->transit.down != NULL;
+    umbp_manager_let_go (self, item);
 }
 
 //  --------------------------------------------------------------------------------------------------
@@ -163,6 +172,7 @@ static void s_on_attach (void *owner, const umbp_mail_t *mail)
 static void s_closed (void *owner, uint64_t door)
 {
     umbp_manager_t *self = owner;
+    umbp_manager_end_lends_of (self, door);
     for (size_t index = 0; index < UMBP_SESSIONS_MAX; index++) {
         uint64_t session = self->sessions[index].session;
         if (session == 0 || self->sessions[index].door != door)
@@ -215,6 +225,14 @@ static void s_on_heard (void *owner)
     umbp_spread_pump (self->spread);
 }
 
+//  Of what was moved here by mistake: what was put since then stays
+static uint32_t s_to_drop (umbp_manager_t *self, umbp_bytes_t key, bool moved)
+{
+    uint32_t item = umbp_store_find (self->store, key.data, key.size);
+    bool stays = item != UMBP_STORE_NONE && moved && !umbp_store_block (self->store, item)->brought;
+    return stays ? UMBP_STORE_NONE : item;
+}
+
 static void s_on_drop (void *owner, const umbp_mail_t *mail)
 {
     umbp_manager_t *self = owner;
@@ -226,16 +244,20 @@ static void s_on_drop (void *owner, const umbp_mail_t *mail)
     size_t offset = 0;
     for (size_t index = 0; index < ask->keys.count; index++) {
         umbp_bytes_t key = umbp_column_next (&ask->keys, index, &offset);
-        uint32_t item = umbp_store_find (self->store, key.data, key.size);
+        uint64_t print = umbp_store_print (self->store, key.data, key.size);
+        umbp_manager_removed (self, print, &pause.undos);
+        umbp_spread_removed (self->spread, key, print);
+        uint32_t item = s_to_drop (self, key, ask->moved);
         pause.statuses[index] = (int8_t) (item == UMBP_STORE_NONE ? UMBP_ENOENT : 0);
         if (item == UMBP_STORE_NONE)
             continue;
         pause.bytes += umbp_store_block (self->store, item)->size;
         self->dropped++;
         pause.disk = true;
-        pause.undoing |= umbp_manager_removed (self, item);
+        umbp_manager_leaves (self, item);
         umbp_manager_drop (self, item);
     }
+    umbp_manager_undo (self, ask, &pause.undos);
     umbp_manager_pause (self, pause, mail->expires - zclock_mono ());
 }
 
@@ -250,9 +272,12 @@ static void s_wipe (umbp_manager_t *self, const umbp_mail_t *mail, umbp_text_t t
             continue;
         pause.blocks++;
         pause.bytes += block->size;
-        pause.undoing |= umbp_manager_removed (self, item);
+        umbp_spread_removed (self->spread, (umbp_bytes_t) { block->key, block->key_size },
+                             block->print.lo);
+        umbp_manager_leaves (self, item);
         umbp_manager_drop (self, item);
     }
+    umbp_manager_wiped (self, tenant, &pause.undos);
     self->dropped += pause.blocks;
     pause.disk = pause.blocks > 0;
     umbp_manager_pause (self, pause, mail->expires - zclock_mono ());
@@ -274,7 +299,7 @@ static size_t s_victims (umbp_manager_t *self, const umbp_mail_t *mail, uint32_t
     const umbp_msg_evict_t *ask = &mail->msg->evict;
     umbp_sight_t sight = umbp_manager_sight (self, mail->origin);
     if (!ask->own && sight.all)
-        return umbp_store_victims (self->store, EVICT_BATCH, victims);
+        return umbp_manager_victims (self, EVICT_BATCH, victims);
     uint16_t row = sight.row;
     if (sight.all)
         row = umbp_tenants_find (umbp_store_tenants (self->store), ask->tenant);
@@ -287,11 +312,7 @@ static void s_evict (umbp_manager_t *self, const umbp_mail_t *mail)
 {
     uint32_t victims[EVICT_BATCH];
     size_t count = s_victims (self, mail, victims);
-    uint64_t before = umbp_store_counts (self->store).used_bytes, freed = 0;
-    for (size_t index = 0; index < count && freed < mail->msg->evict.bytes; index++) {
-        umbp_manager_evict (self, victims[index]);
-        freed = before - umbp_store_counts (self->store).used_bytes;
-    }
+    umbp_manager_shed (self, victims, count, mail->msg->evict.bytes);
 }
 
 static void s_on_evict (void *owner, const umbp_mail_t *mail)
@@ -304,7 +325,7 @@ static void s_on_evict (void *owner, const umbp_mail_t *mail)
         return;
     umbp_store_counts_t before = umbp_store_counts (self->store);
     int64_t begun = umbp_manager_evict_begin (self);
-    if (any && self->depot)
+    if (any && self->depot && umbp_depot_chooses (self->depot))
         umbp_depot_evict (self->depot, mail->msg->evict.bytes);
     else
         s_evict (self, mail);
@@ -367,9 +388,11 @@ static void s_tick (void *owner)
     int64_t now = zclock_mono ();
     umbp_manager_expire_slots (self, now);
     umbp_manager_expire_leases (self, now);
+    umbp_manager_expire_lends (self, now);
     umbp_manager_expire_waiters (self, now);
     if (self->depot)
         umbp_manager_work_depot (self, now);
+    umbp_manager_take_over (self, now);
     umbp_manager_go_on_transit (self, now);
     umbp_announce_pump (self->announce);
     umbp_manager_resume (self, now);
@@ -394,6 +417,7 @@ static void s_start (void *owner, umbp_post_t *post, zloop_t *loop)
     self->spread = umbp_spread_new (post, self->store, &spread, self, umbp_manager_on_spread);
     zmq_pollitem_t item = { .fd = umbp_bulk_server_fd (self->args.bulk), .events = ZMQ_POLLIN };
     zloop_poller (loop, &item, s_on_bulk, self);
+    self->undos = umbp_undos_new (post, self->args.tier, self, umbp_manager_on_not_undone);
     umbp_manager_start_transit (self);
     if (self->depot)
         umbp_manager_start_depot (self);
@@ -462,6 +486,8 @@ static void s_stat (void *owner, umbp_gauges_t *gauges)
     umbp_gauges_add (gauges, "moved_bytes", self->keeper.all_moved_bytes);
     umbp_manager_stat_transit (self, gauges);
     umbp_manager_stat_depot (self, gauges);
+    umbp_manager_stat_lends (self, gauges);
+    umbp_manager_stat_takeover (self, gauges);
     umbp_gauges_add (gauges, "bulk_in_bytes", bulk.bytes_in);
     umbp_gauges_add (gauges, "bulk_out_bytes", bulk.bytes_out);
     umbp_gauges_add (gauges, "bulk_connections", bulk.connections);
@@ -489,10 +515,13 @@ static void s_destroy (void **self_p)
             free (self->pauses[index].statuses);
     umbp_manager_keep_nothing (self);
     umbp_manager_end_transit (self);
+    umbp_undos_destroy (&self->undos);
     umbp_spread_destroy (&self->spread);
     umbp_announce_destroy (&self->announce);
     umbp_leases_destroy (&self->leases);
+    umbp_manager_end_lends (self);
     umbp_manager_end_depot (self);
+    free (self->takeover);
     umbp_manager_squeeze_destroy (self);
     umbp_store_destroy (&self->store);
     umbp_board_destroy (&self->board);
@@ -529,7 +558,10 @@ zactor_t *umbp_manager_new (const umbp_manager_args_t *args)
         { UMBP_MSG_events, umbp_manager_on_events },
         { UMBP_MSG_relax, umbp_manager_on_relax },
         { UMBP_MSG_attach, s_on_attach },
+        { UMBP_MSG_device_lease, umbp_manager_on_device_lease },
+        { UMBP_MSG_device_check, umbp_manager_on_device_check },
         { UMBP_MSG_pace, umbp_manager_on_pace },
+        { UMBP_MSG_shelf, umbp_manager_on_shelf },
         { UMBP_MSG_topology_ok, s_on_topology },
         { 0, NULL },
     };
@@ -560,7 +592,8 @@ zactor_t *umbp_manager_new (const umbp_manager_args_t *args)
         s_destroy (&value);
         return NULL;
     }
-    if (self->args.log)
+    umbp_manager_start_takeover (self);
+    if (self->args.medium.calls)
         umbp_manager_make_depot (self);
     umbp_manager_squeeze_new (self);
     if (args->quotas) {
@@ -577,6 +610,7 @@ zactor_t *umbp_manager_new (const umbp_manager_args_t *args)
                                 .door = true,
                                 .ops = ops,
                                 .self = self, .start = s_start, .stat = s_stat, .closed = s_closed,
-                                .tick = s_tick, .tick_ms = TICK_MS, .destroy = s_destroy };
+                                .tick = s_tick, .tick_ms = UMBP_MANAGER_TICK_MS,
+                                .stops = umbp_manager_stops, .destroy = s_destroy };
     return umbp_actor_new (&actor);
 }

@@ -79,33 +79,51 @@ int umbp_order_remove (umbp_order_t *self, uint32_t item)
     return 0;
 }
 
+typedef struct {
+    uint32_t at;                        //  Next to look at
+    size_t found, refused;
+} search_t;
+
+static search_t s_search (const umbp_order_t *self, size_t max, umbp_order_may_go_fn *may_go,
+                          void *arg, uint32_t *out)
+{
+    bool resumes = self->resumes > 0 && self->resume != NONE;
+    search_t search = { resumes ? self->resume : self->queue.chain.oldest, 0, 0 };
+    while (search.at != NONE && search.found < max && search.refused < UMBP_ORDER_REFUSED_MAX) {
+        if (!may_go || may_go (arg, search.at))
+            out[search.found++] = search.at;
+        else
+            search.refused++;
+        search.at = self->links.at[search.at].next;
+    }
+    return search;
+}
+
+size_t umbp_order_peek (const umbp_order_t *self, size_t max, umbp_order_may_go_fn *may_go,
+                        void *arg, uint32_t *out)
+{
+    return s_search (self, max, may_go, arg, out).found;
+}
+
 size_t umbp_order_victims (umbp_order_t *self, size_t max, umbp_order_may_go_fn *may_go, void *arg,
                            uint32_t *out)
 {
+    search_t search = s_search (self, max, may_go, arg, out);
     if (self->resumes == 0)
         self->resume = NONE;
     else
         self->resumes--;
-    uint32_t at = self->resume == NONE ? self->queue.oldest : self->resume;
-    size_t found = 0, refused = 0;
-    for (; at != NONE && found < max && refused < UMBP_ORDER_REFUSED_MAX;
-         at = self->links.at[at].next) {
-        if (!may_go || may_go (arg, at))
-            out[found++] = at;
-        else
-            refused++;
-    }
-    if (refused == UMBP_ORDER_REFUSED_MAX) {
-        self->resume = at;
+    if (search.refused == UMBP_ORDER_REFUSED_MAX) {
+        self->resume = search.at;
         self->resumes = RESUMES_MAX;
-    } else if (at == NONE)
+    } else if (search.at == NONE)
         self->resume = NONE;
-    return found;
+    return search.found;
 }
 
 uint32_t umbp_order_first (const umbp_order_t *self)
 {
-    return self->queue.oldest;
+    return self->queue.chain.oldest;
 }
 
 uint32_t umbp_order_after (const umbp_order_t *self, uint32_t item)

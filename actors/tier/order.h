@@ -54,6 +54,10 @@ int umbp_order_age (umbp_order_t *self, uint32_t item, uint32_t depth);
 size_t umbp_order_victims (umbp_order_t *self, size_t max, umbp_order_may_go_fn *may_go, void *arg,
                            uint32_t *out);
 
+//  The same, and the next calls go on as if this had not been
+size_t umbp_order_peek (const umbp_order_t *self, size_t max, umbp_order_may_go_fn *may_go,
+                        void *arg, uint32_t *out);
+
 //  Walk all from the oldest to the newest; UMBP_QUEUE_NONE at the end
 uint32_t umbp_order_first (const umbp_order_t *self);
 uint32_t umbp_order_after (const umbp_order_t *self, uint32_t item);

@@ -26,12 +26,15 @@ static bool s_is_heard (const umbp_manager_t *self, const umbp_pause_t *pause)
            && (!pause->quiet || umbp_announce_quiet (self->announce));
 }
 
-//  Whether what was said will hold after our end, too
+//  Whether what was said will hold after our end, too. Of what came to the disk meanwhile the shards were told only now.
 static bool s_is_safe (umbp_manager_t *self, umbp_pause_t *pause)
 {
-    pause->disk = pause->disk && !umbp_depot_is_past (self->depot, &pause->mark);
-    pause->undoing = pause->undoing && umbp_manager_undoing (self);
-    return !pause->disk && !pause->undoing;
+    if (pause->disk && umbp_depot_is_past (self->depot, &pause->mark)) {
+        pause->disk = false;
+        umbp_announce_send (self->announce);
+        pause->serial = umbp_announce_mark (self->announce);
+    }
+    return !pause->disk && umbp_undos_are_done (self->undos, &pause->undos);
 }
 
 //  What is gone, and may be back after our end
@@ -46,10 +49,10 @@ static void s_pause_unsafe (umbp_manager_t *self, umbp_pause_t *pause)
 //  Returns true if it was answered
 static bool s_pause_step (umbp_manager_t *self, umbp_pause_t *pause, int64_t now)
 {
-    bool heard = s_is_heard (self, pause), safe = s_is_safe (self, pause);
+    bool safe = s_is_safe (self, pause), heard = s_is_heard (self, pause);
     if ((!heard && pause->expires > now) || (!safe && pause->patient_until > now))
         return false;
-    if (safe)
+    if (safe && !pause->undos.unsafe)
         s_pause_end (self, pause, heard ? 0 : pause->late);
     else
         s_pause_unsafe (self, pause);
@@ -83,5 +86,15 @@ void umbp_manager_resume (umbp_manager_t *self, int64_t now)
         paused -= pause->used;
         if (pause->used && s_pause_step (self, pause, now))
             self->paused--;
+    }
+}
+
+//  Copies of what was removed could not be: who waits for that hears of it
+void umbp_manager_on_not_undone (void *owner, uint64_t number)
+{
+    umbp_manager_t *self = owner;
+    for (size_t place = 0; place < UMBP_PAUSES_MAX; place++) {
+        umbp_undo_span_t *span = &self->pauses[place].undos;
+        span->unsafe |= self->pauses[place].used && number >= span->first && number <= span->last;
     }
 }

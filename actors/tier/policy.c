@@ -8,6 +8,7 @@ static const umbp_policy_ops_t *const s_policies[] = { &umbp_policy_s3fifo, &umb
                                                        &umbp_policy_clock, &umbp_policy_arc,
                                                        &umbp_policy_reuse };
 
+#define ASIDE_MAX (UMBP_POLICY_REPRIEVES_MAX + UMBP_POLICY_REFUSED_MAX)
 #define POLICIES (sizeof s_policies / sizeof *s_policies)
 
 const char *umbp_policy_name (size_t number)
@@ -58,7 +59,18 @@ void umbp_policy_remove (umbp_policy_t *self, uint32_t item, const uint64_t *gho
 size_t umbp_policy_victims (umbp_policy_t *self, size_t max, umbp_order_may_go_fn *may_go,
                             void *arg, uint32_t *out)
 {
-    return self->ops->victims (self, max, may_go, arg, out);
+    return self->ops->victims (self, max, may_go, arg, out, NULL);
+}
+
+size_t umbp_policy_peek (umbp_policy_t *self, size_t max, umbp_order_may_go_fn *may_go, void *arg,
+                         uint32_t *out)
+{
+    umbp_policy_aside_t aside = { NULL, 0, 0 };
+    aside.items = malloc (ASIDE_MAX * sizeof *aside.items);
+    assert (aside.items);
+    size_t count = self->ops->victims (self, max, may_go, arg, out, &aside);
+    free (aside.items);
+    return count;
 }
 
 uint32_t umbp_policy_next (const umbp_policy_t *self, uint32_t item)
@@ -143,9 +155,11 @@ static void s_remove (umbp_policy_t *base, uint32_t item, const uint64_t *ghost)
 }
 
 static size_t s_victims (umbp_policy_t *base, size_t max, umbp_order_may_go_fn *may_go, void *arg,
-                         uint32_t *out)
+                         uint32_t *out, umbp_policy_aside_t *aside)
 {
-    return umbp_order_victims (((lru_t *) base)->order, max, may_go, arg, out);
+    umbp_order_t *order = ((lru_t *) base)->order;
+    return aside ? umbp_order_peek (order, max, may_go, arg, out)
+                 : umbp_order_victims (order, max, may_go, arg, out);
 }
 
 static uint32_t s_next (const umbp_policy_t *base, uint32_t item)

@@ -17,7 +17,7 @@
 //  (lru leaves it where it is, and passes over it.) So no number of these can hide those that may go.
 //
 //  A value: one owner, no thread safety, never blocks, no time of its own. umbp_policy_resize alone allocates:
-//  16 bytes an item, and 16 for each fingerprint; reuse 24 and 24. hit is O(1), add and remove too; victims is O(1) for each item
+//  16 bytes an item, and 16 for each fingerprint; reuse 24 and 24; and umbp_policy_peek, for its own time. hit is O(1), add and remove too; victims is O(1) for each item
 //  it returns, refuses, or reprieves, of which there is one for each hit at most, and UMBP_POLICY_REPRIEVES_MAX
 //  in a call.
 #ifndef UMBP_TIER_POLICY_H
@@ -49,7 +49,14 @@ typedef struct {
 
 typedef struct umbp_policy umbp_policy_t;
 
-//  What a policy does. The functions below say what of each.
+//  A search that changes nothing notes here, in their order, whom it would have put behind all others: it comes to them
+//  when it is through with those
+typedef struct {
+    uint32_t *items;
+    size_t count, next;
+} umbp_policy_aside_t;
+
+//  What a policy does. victims: aside is NULL, or nothing is changed. The functions below say what of each.
 typedef struct {
     const char *name;
     umbp_policy_t *(*make) (void);
@@ -60,7 +67,7 @@ typedef struct {
     void (*hit) (umbp_policy_t *self, uint32_t item, uint64_t tick);
     void (*remove) (umbp_policy_t *self, uint32_t item, const uint64_t *ghost);
     size_t (*victims) (umbp_policy_t *self, size_t max, umbp_order_may_go_fn *may_go, void *arg,
-                       uint32_t *out);
+                       uint32_t *out, umbp_policy_aside_t *aside);
     uint32_t (*next) (const umbp_policy_t *self, uint32_t item);
     size_t (*count) (const umbp_policy_t *self);
     void (*stats) (const umbp_policy_t *self, umbp_policy_stats_t *stats);
@@ -101,12 +108,26 @@ void umbp_policy_remove (umbp_policy_t *self, uint32_t item, const uint64_t *gho
 size_t umbp_policy_victims (umbp_policy_t *self, size_t max, umbp_order_may_go_fn *may_go,
                             void *arg, uint32_t *out);
 
+//  What umbp_policy_victims would write if it were called now, and return. Changes nothing, so that who asks what would
+//  leave has no part in it. Allocates some 256 KiB meanwhile.
+size_t umbp_policy_peek (umbp_policy_t *self, size_t max, umbp_order_may_go_fn *may_go, void *arg,
+                         uint32_t *out);
+
 //  Walk all, about in the order in which they would leave if none were used: from UMBP_POLICY_NONE, to it. Changes
 //  nothing.
 uint32_t umbp_policy_next (const umbp_policy_t *self, uint32_t item);
 
 size_t umbp_policy_count (const umbp_policy_t *self);
 umbp_policy_stats_t umbp_policy_stats (const umbp_policy_t *self);
+
+//  For these: the search is through with all others, and comes to the next it put aside. False: there is none.
+static inline bool umbp_policy_aside_next (umbp_policy_aside_t *self, uint32_t *item)
+{
+    if (!self || self->next == self->count)
+        return false;
+    *item = self->items[self->next++];
+    return true;
+}
 
 //  The tables, each in a file of its own
 extern const umbp_policy_ops_t umbp_policy_lru, umbp_policy_clock, umbp_policy_s3fifo,

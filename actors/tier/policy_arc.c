@@ -114,11 +114,20 @@ static void s_remove (umbp_policy_t *base, uint32_t item, const uint64_t *ghost)
     umbp_ghost_trim (&self->ghosts[FREQUENT], (uint32_t) (2 * size > all ? 2 * size - all : 0));
 }
 
+//  It goes behind all that were used oftener
+static void s_reprieve (arc_t *self, unsigned from, uint32_t item)
+{
+    self->stats.reprieves++;
+    umbp_queue_leave (&self->queues[from], item);
+    self->links.at[item].place = FREQUENT;
+    umbp_queue_enter_newest (&self->queues[FREQUENT], item);
+}
+
 static size_t s_victims (umbp_policy_t *base, size_t max, umbp_order_may_go_fn *may_go, void *arg,
-                         uint32_t *out)
+                         uint32_t *out, umbp_policy_aside_t *aside)
 {
     arc_t *self = (arc_t *) base;
-    uint32_t at[2] = { self->queues[RECENT].oldest, self->queues[FREQUENT].oldest };
+    uint32_t at[2] = { self->queues[RECENT].chain.oldest, self->queues[FREQUENT].chain.oldest };
     uint64_t left[2] = { self->queues[RECENT].count, self->queues[FREQUENT].count };
     size_t found = 0, refused = 0;
     bool stuck = false;                 //  The last one used oftener had to stay: so one used once has to go
@@ -126,8 +135,10 @@ static size_t s_victims (umbp_policy_t *base, size_t max, umbp_order_may_go_fn *
         bool recent = left[FREQUENT] == 0 || stuck || (double) left[RECENT] > self->target;
         unsigned from = recent && left[RECENT] > 0 ? RECENT : FREQUENT;
         uint32_t item = at[from];
-        umbp_link_t *link = &self->links.at[item];
-        at[from] = link->next;
+        if (item != NONE)
+            at[from] = self->links.at[item].next;
+        else if (!umbp_policy_aside_next (aside, &item))
+            break;
         left[from]--;
         if (!may_go || may_go (arg, item)) {
             out[found++] = item;
@@ -136,11 +147,12 @@ static size_t s_victims (umbp_policy_t *base, size_t max, umbp_order_may_go_fn *
         }
         refused++;
         stuck = from == FREQUENT;
-        self->stats.reprieves++;
-        umbp_queue_leave (&self->queues[from], item);
-        link->place = FREQUENT;
-        umbp_queue_enter_newest (&self->queues[FREQUENT], item);
         left[FREQUENT]++;
+        if (aside) {
+            aside->items[aside->count++] = item;
+            continue;
+        }
+        s_reprieve (self, from, item);
         if (at[FREQUENT] == NONE)
             at[FREQUENT] = item;
     }
@@ -152,8 +164,8 @@ static uint32_t s_next (const umbp_policy_t *base, uint32_t item)
 {
     const arc_t *self = (const arc_t *) base;
     unsigned place = item == NONE ? RECENT : self->links.at[item].place;
-    uint32_t next = item == NONE ? self->queues[RECENT].oldest : self->links.at[item].next;
-    return next == NONE && place == RECENT ? self->queues[FREQUENT].oldest : next;
+    uint32_t next = item == NONE ? self->queues[RECENT].chain.oldest : self->links.at[item].next;
+    return next == NONE && place == RECENT ? self->queues[FREQUENT].chain.oldest : next;
 }
 
 static size_t s_count (const umbp_policy_t *base)

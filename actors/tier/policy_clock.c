@@ -67,27 +67,40 @@ static void s_remove (umbp_policy_t *base, uint32_t item, const uint64_t *ghost)
         umbp_queue_leave (&self->queue, item);
 }
 
+//  Another round. at: the next to look at.
+static void s_reprieve (ring_t *self, uint32_t item, uint32_t *at)
+{
+    self->stats.reprieves++;
+    self->links.at[item].bits &= (uint8_t) ~USED;
+    umbp_queue_leave (&self->queue, item);
+    umbp_queue_enter_newest (&self->queue, item);
+    if (*at == NONE)
+        *at = item;
+}
+
 static size_t s_victims (umbp_policy_t *base, size_t max, umbp_order_may_go_fn *may_go, void *arg,
-                         uint32_t *out)
+                         uint32_t *out, umbp_policy_aside_t *aside)
 {
     ring_t *self = (ring_t *) base;
     size_t found = 0, refused = 0, reprieves = 0;
-    uint32_t at = self->queue.oldest;
-    while (at != NONE && found < max && refused < UMBP_POLICY_REFUSED_MAX) {
-        uint32_t item = at;
-        umbp_link_t *link = &self->links.at[item];
-        at = link->next;
-        bool used = link->bits & USED && reprieves++ < UMBP_POLICY_REPRIEVES_MAX;
+    uint32_t at = self->queue.chain.oldest, item = NONE;
+    while (found < max && refused < UMBP_POLICY_REFUSED_MAX) {
+        bool back = at == NONE;
+        if (back && !umbp_policy_aside_next (aside, &item))
+            break;
+        item = back ? item : at;
+        at = back ? NONE : self->links.at[item].next;
+        bool used =
+            !back && self->links.at[item].bits & USED && reprieves++ < UMBP_POLICY_REPRIEVES_MAX;
         if (!used && (!may_go || may_go (arg, item))) {
             out[found++] = item;
             continue;
         }
         refused += !used;
-        self->stats.reprieves++;
-        link->bits &= (uint8_t) ~USED;
-        umbp_queue_leave (&self->queue, item);
-        umbp_queue_enter_newest (&self->queue, item);
-        at = at == NONE ? item : at;
+        if (aside)
+            aside->items[aside->count++] = item;
+        else
+            s_reprieve (self, item, &at);
     }
     return found;
 }
@@ -97,14 +110,14 @@ static uint32_t s_next (const umbp_policy_t *base, uint32_t item)
 {
     const ring_t *self = (const ring_t *) base;
     bool used = item != NONE && self->links.at[item].bits & USED;
-    uint32_t next = item == NONE ? self->queue.oldest : self->links.at[item].next;
+    uint32_t next = item == NONE ? self->queue.chain.oldest : self->links.at[item].next;
     for (;;) {
         while (next != NONE && (bool) (self->links.at[next].bits & USED) != used)
             next = self->links.at[next].next;
         if (next != NONE || used)
             return next;
         used = true;
-        next = self->queue.oldest;
+        next = self->queue.chain.oldest;
     }
 }
 

@@ -100,7 +100,7 @@ static void s_join_old (policy_t *self, unsigned queue)
     uint64_t until = first - from < SLOTS ? first : from + SLOTS;
     for (uint64_t slot = from; slot < until; slot++)
         *s_head (self, queue, slot) = NONE;
-    uint32_t oldest = self->queues[queue].oldest;
+    uint32_t oldest = self->queues[queue].chain.oldest;
     if (oldest != NONE)
         *s_head (self, queue, s_slot (self, oldest)) = oldest;
 }
@@ -144,7 +144,7 @@ static void s_find_heads (policy_t *self)
     self->held = 0;
     for (unsigned queue = 0; queue < QUEUES; queue++) {
         self->firsts[queue] = umbp_reuse_first_slot (self->reuse);
-        uint32_t item = self->queues[queue].newest;
+        uint32_t item = self->queues[queue].chain.newest;
         for (; item != NONE; item = self->links.at[item].prev)
             *s_head (self, queue, s_slot (self, item)) = item;
     }
@@ -275,10 +275,9 @@ static void s_put_aside (policy_t *self, uint32_t item)
     s_enter (self, item, HELD, umbp_reuse_now (self->reuse), false);
 }
 
-static size_t s_victims (umbp_policy_t *base, size_t max, umbp_order_may_go_fn *may_go, void *arg,
-                         uint32_t *out)
+static size_t s_search (policy_t *self, size_t max, umbp_order_may_go_fn *may_go, void *arg,
+                        uint32_t *out, bool peeks)
 {
-    policy_t *self = (policy_t *) base;
     uint32_t at[QUEUES][SLOTS];
     size_t found = 0, refused = 0;
     for (unsigned queue = 0; queue < QUEUES; queue++)
@@ -300,8 +299,27 @@ static size_t s_victims (umbp_policy_t *base, size_t max, umbp_order_may_go_fn *
             continue;
         }
         refused++;
+        if (peeks)
+            continue;
         self->stats.reprieves++;
         s_put_aside (self, item);
+    }
+    return found;
+}
+
+//  Nobody is looked at twice. From where blocks leave is as before if nothing shall change.
+static size_t s_victims (umbp_policy_t *base, size_t max, umbp_order_may_go_fn *may_go, void *arg,
+                         uint32_t *out, umbp_policy_aside_t *aside)
+{
+    policy_t *self = (policy_t *) base;
+    unsigned queue = self->best_queue;
+    uint64_t slot = self->best_slot;
+    int held = self->held;
+    size_t found = s_search (self, max, may_go, arg, out, aside != NULL);
+    if (aside) {
+        self->best_queue = queue;
+        self->best_slot = slot;
+        self->held = held;
     }
     return found;
 }
@@ -314,9 +332,9 @@ static uint32_t s_next (const umbp_policy_t *base, uint32_t item)
 {
     const policy_t *self = (const policy_t *) base;
     unsigned queue = item == NONE ? 0 : self->links.at[item].place;
-    uint32_t next = item == NONE ? self->queues[0].oldest : self->links.at[item].next;
+    uint32_t next = item == NONE ? self->queues[0].chain.oldest : self->links.at[item].next;
     while (next == NONE && ++queue < QUEUES)
-        next = self->queues[queue].oldest;
+        next = self->queues[queue].chain.oldest;
     return next;
 }
 

@@ -28,6 +28,7 @@ typedef struct {
     uint64_t left[2];                   //  Not chosen yet
     size_t refused, reprieves;
     bool stuck;                         //  The last one of main had to stay
+    umbp_policy_aside_t *aside;         //  NULL: for real
 } sweep_t;
 
 static umbp_policy_t *s_make (void)
@@ -100,18 +101,21 @@ static void s_remove (umbp_policy_t *base, uint32_t item, const uint64_t *ghost)
 }
 
 //  An item in small or main that is used, or must stay, goes to the newest end of main
-static void s_reprieve (s3fifo_t *self, sweep_t *sweep, uint32_t item)
+static void s_reprieve (s3fifo_t *self, sweep_t *sweep, unsigned from, uint32_t item)
 {
     umbp_link_t *link = &self->links.at[item];
-    unsigned from = link->place;
+    sweep->left[from]--;
+    sweep->left[MAIN]++;
+    if (sweep->aside) {
+        sweep->aside->items[sweep->aside->count++] = item;
+        return;
+    }
     umbp_queue_leave (&self->queues[from], item);
     self->stats.promotions += from == SMALL;
     self->stats.reprieves++;
     link->place = MAIN;
     link->bits &= (uint8_t) ~USED;
     umbp_queue_enter_newest (&self->queues[MAIN], item);
-    sweep->left[from]--;
-    sweep->left[MAIN]++;
     if (sweep->at[MAIN] == NONE)
         sweep->at[MAIN] = item;
 }
@@ -125,26 +129,41 @@ static unsigned s_side (const sweep_t *sweep)
     return small && sweep->left[SMALL] > 0 ? SMALL : MAIN;
 }
 
+//  The next of a queue, and whether it was used since it came there
+static uint32_t s_take (const s3fifo_t *self, sweep_t *sweep, unsigned from, bool *used)
+{
+    uint32_t item = sweep->at[from];
+    *used = false;
+    if (item == NONE) {                 //  Of main, since some are left
+        bool known = umbp_policy_aside_next (sweep->aside, &item);
+        assert (known);
+        return item;
+    }
+    sweep->at[from] = self->links.at[item].next;
+    *used = self->links.at[item].bits & USED;
+    return item;
+}
+
 static size_t s_victims (umbp_policy_t *base, size_t max, umbp_order_may_go_fn *may_go, void *arg,
-                         uint32_t *out)
+                         uint32_t *out, umbp_policy_aside_t *aside)
 {
     s3fifo_t *self = (s3fifo_t *) base;
     umbp_queue_t *queues = self->queues;
-    sweep_t sweep = { .at = { queues[SMALL].oldest, queues[MAIN].oldest },
-                      .left = { queues[SMALL].count, queues[MAIN].count } };
+    sweep_t sweep = { .at = { queues[SMALL].chain.oldest, queues[MAIN].chain.oldest },
+                      .left = { queues[SMALL].count, queues[MAIN].count },
+                      .aside = aside };
     size_t found = 0;
     while (found < max && sweep.refused < UMBP_POLICY_REFUSED_MAX
            && sweep.left[SMALL] + sweep.left[MAIN] > 0) {
         unsigned from = s_side (&sweep);
-        uint32_t item = sweep.at[from];
-        sweep.at[from] = self->links.at[item].next;
-        bool used = self->links.at[item].bits & USED;
+        bool used;
+        uint32_t item = s_take (self, &sweep, from, &used);
         if (used && sweep.reprieves++ < UMBP_POLICY_REPRIEVES_MAX)
-            s_reprieve (self, &sweep, item);
+            s_reprieve (self, &sweep, from, item);
         else if (may_go && !may_go (arg, item)) {
             sweep.refused++;
             sweep.stuck = from == MAIN;
-            s_reprieve (self, &sweep, item);
+            s_reprieve (self, &sweep, from, item);
         } else {
             out[found++] = item;
             sweep.left[from]--;
@@ -169,12 +188,12 @@ static uint32_t s_next (const umbp_policy_t *base, uint32_t item)
     const s3fifo_t *self = (const s3fifo_t *) base;
     unsigned place = item == NONE ? SMALL : self->links.at[item].place;
     bool used = item != NONE && self->links.at[item].bits & USED;
-    uint32_t next = item == NONE ? self->queues[SMALL].oldest : self->links.at[item].next;
+    uint32_t next = item == NONE ? self->queues[SMALL].chain.oldest : self->links.at[item].next;
     next = s_seek (self, next, used);
     while (next == NONE && (place == SMALL || !used)) {
         used = used || place == MAIN;
         place = place == SMALL ? MAIN : SMALL;
-        next = s_seek (self, self->queues[place].oldest, used);
+        next = s_seek (self, self->queues[place].chain.oldest, used);
     }
     return next;
 }

@@ -1,45 +1,14 @@
-//  actors/tier/queue.c - lists through an array, and where the newest group of each begins. See queue.h.
+//  actors/tier/queue.c - lists, and where the newest group of each begins. See queue.h.
 #include "actors/tier/queue.h"
-#include "proto/error.h"
 
 #include <czmq.h>
 
 #define NONE UMBP_QUEUE_NONE
-#define ABSENT (UINT32_MAX - 1)         //  As prev: the item is in no queue
-
-int umbp_links_resize (umbp_links_t *self, uint32_t capacity)
-{
-    if (capacity < self->capacity || capacity > UMBP_QUEUE_CAPACITY_MAX)
-        return UMBP_EINVAL;
-    if (capacity == self->capacity)
-        return 0;
-    umbp_link_t *at = zmalloc (capacity * sizeof (umbp_link_t));
-    if (self->capacity)
-        memcpy (at, self->at, self->capacity * sizeof (umbp_link_t));
-    for (uint32_t item = self->capacity; item < capacity; item++)
-        at[item].prev = ABSENT;
-    free (self->at);
-    self->at = at;
-    self->capacity = capacity;
-    return 0;
-}
-
-void umbp_links_free (umbp_links_t *self)
-{
-    free (self->at);
-    *self = (umbp_links_t) { 0 };
-}
-
-bool umbp_links_has (const umbp_links_t *self, uint32_t item)
-{
-    return item < self->capacity && self->at[item].prev != ABSENT;
-}
 
 void umbp_queue_init (umbp_queue_t *self, umbp_links_t *links)
 {
     *self = (umbp_queue_t){ .links = links,
-                            .oldest = NONE,
-                            .newest = NONE,
+                            .chain = UMBP_CHAIN_EMPTY,
                              .group = NONE, .finger = NONE, .number = 1 };
 }
 
@@ -51,18 +20,7 @@ static umbp_latest_t *s_latest (umbp_queue_t *self, uint32_t depth)
 //  Enter an item on the older side of another, or as the newest if that is NONE
 static void s_link (umbp_queue_t *self, uint32_t item, uint32_t next)
 {
-    umbp_link_t *at = self->links->at;
-    uint32_t prev = next == NONE ? self->newest : at[next].prev;
-    at[item].prev = prev;
-    at[item].next = next;
-    if (prev == NONE)
-        self->oldest = item;
-    else
-        at[prev].next = item;
-    if (next == NONE)
-        self->newest = item;
-    else
-        at[next].prev = item;
+    umbp_chain_enter (&self->chain, self->links, item, next);
     self->count++;
 }
 
@@ -77,7 +35,7 @@ static void s_close_group (umbp_queue_t *self)
 static uint32_t s_place (umbp_queue_t *self, uint32_t depth)
 {
     const umbp_link_t *items = self->links->at;
-    if (self->group == NONE || depth <= items[self->newest].depth)
+    if (self->group == NONE || depth <= items[self->chain.newest].depth)
         return NONE;
     if (depth > items[self->group].depth)
         return self->group;
@@ -122,12 +80,12 @@ void umbp_queue_enter_newest (umbp_queue_t *self, uint32_t item)
 
 void umbp_queue_enter_oldest (umbp_queue_t *self, uint32_t item)
 {
-    s_link (self, item, self->oldest);
+    s_link (self, item, self->chain.oldest);
 }
 
 void umbp_queue_leave (umbp_queue_t *self, uint32_t item)
 {
-    umbp_link_t *at = self->links->at;
+    const umbp_link_t *at = self->links->at;
     uint32_t prev = at[item].prev, next = at[item].next, depth = at[item].depth;
     umbp_latest_t *latest = s_latest (self, depth);
     if (latest->item == item) {
@@ -138,14 +96,6 @@ void umbp_queue_leave (umbp_queue_t *self, uint32_t item)
         self->finger = self->group == item ? next : prev;
     if (self->group == item)
         self->group = next;
-    if (prev == NONE)
-        self->oldest = next;
-    else
-        at[prev].next = next;
-    if (next == NONE)
-        self->newest = prev;
-    else
-        at[next].prev = prev;
-    at[item].prev = ABSENT;
+    umbp_chain_leave (&self->chain, self->links, item);
     self->count--;
 }

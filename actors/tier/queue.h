@@ -1,6 +1,5 @@
 //  actors/tier/queue.h - lists of items in the order in which they leave: what eviction policies are made
-//  of. Items are numbers below a capacity; several queues share one array of links, and an item is in one
-//  of them at most.
+//  of: lists of chain.h.
 //
 //  A queue runs from the oldest to the newest. What enters in one tick forms its newest group, which is kept
 //  sorted by depth, the deepest first, so that a prefix outlives its suffix. The place of an item is known
@@ -10,31 +9,18 @@
 //  at most. Past that bound an item is put where the search ended: still in its tick, nearer to its place
 //  than before, but wrongly ordered with some others of the same batch.
 //
-//  A value: one owner, no thread safety, never blocks. umbp_links_resize alone allocates.
+//  A value: one owner, no thread safety, never blocks.
 #ifndef UMBP_TIER_QUEUE_H
 #define UMBP_TIER_QUEUE_H
 
-#include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 
-#define UMBP_QUEUE_NONE UINT32_MAX      //  No item
-#define UMBP_QUEUE_CAPACITY_MAX (UINT32_MAX - 2)
+#include "actors/tier/chain.h"
+
+#define UMBP_QUEUE_NONE UMBP_CHAIN_NONE      //  No item
+#define UMBP_QUEUE_CAPACITY_MAX UMBP_CHAIN_CAPACITY_MAX
 #define UMBP_QUEUE_SEARCH_MAX 64        //  Items passed by one that enters
 #define UMBP_QUEUE_DEPTHS 1024          //  Depths further apart than this share an entry
-
-//  An item, 16 bytes
-typedef struct {
-    uint32_t prev, next;                //  Towards the oldest, towards the newest
-    uint32_t depth;
-    uint8_t place;                      //  Which queue it is in; the policy's own
-    uint8_t bits;                       //  The policy's own
-} umbp_link_t;
-
-typedef struct {
-    umbp_link_t *at;
-    uint32_t capacity;
-} umbp_links_t;
 
 //  The last entered of the items of one depth in a group, which is the last of them in the queue
 typedef struct {
@@ -44,20 +30,14 @@ typedef struct {
 
 typedef struct {
     umbp_links_t *links;
-    uint32_t oldest, newest, count;
+    umbp_chain_t chain;
+    uint32_t count;
     uint32_t group;                     //  Oldest item of the newest group, all from here on are its, or NONE
     uint32_t finger;                    //  In the group: the last entered, or one next to it
     uint64_t tick;                      //  Of the group
     uint64_t number;                    //  Of the group, never used again
     umbp_latest_t latest[UMBP_QUEUE_DEPTHS];    //  By depth; those of another group mean nothing
 } umbp_queue_t;
-
-//  Make room for higher numbers. Returns 0, or UMBP_EINVAL if capacity is less than now or too high.
-int umbp_links_resize (umbp_links_t *self, uint32_t capacity);
-void umbp_links_free (umbp_links_t *self);
-
-//  Whether an item is below the capacity and in a queue
-bool umbp_links_has (const umbp_links_t *self, uint32_t item);
 
 void umbp_queue_init (umbp_queue_t *self, umbp_links_t *links);
 

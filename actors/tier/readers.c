@@ -103,6 +103,10 @@ void umbp_manager_on_touch (void *owner, const umbp_mail_t *mail)
 {
     umbp_manager_t *self = owner;
     const umbp_u32s_t *items = &mail->msg->touch.items;
+    if (mail->msg->touch.keys.count) {
+        umbp_manager_advise (self, mail);
+        return;
+    }
     if (!self->board || !mail->origin->door)
         return;
     self->tick++;
@@ -112,6 +116,7 @@ void umbp_manager_on_touch (void *owner, const umbp_mail_t *mail)
             || umbp_store_block (self->store, item)->state != UMBP_BLOCK_LIVE)
             continue;                   //  It left meanwhile
         umbp_store_touch (self->store, item, self->tick);
+        umbp_manager_promote (self, item);
         self->board_hits++;
         self->hits++;
         self->hit_bytes += umbp_store_block (self->store, item)->size;
@@ -208,6 +213,8 @@ void umbp_manager_on_lookup (void *owner, const umbp_mail_t *mail)
     for (size_t index = 0; index < ask->keys.count; index++) {
         umbp_bytes_t key = umbp_column_next (&ask->keys, index, &offset);
         uint32_t item = umbp_store_find (self->store, key.data, key.size);
+        if (item != UMBP_STORE_NONE && !umbp_store_is_stored (self->store, item))
+            item = UMBP_STORE_NONE;
         self->inlined[index] = item != UMBP_STORE_NONE;
         here += item != UMBP_STORE_NONE;
         if (item == UMBP_STORE_NONE || !ask->places)

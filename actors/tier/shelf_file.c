@@ -14,16 +14,34 @@
 #define XXH_STATIC_LINKING_ONLY         //  A state on the stack
 #include <xxhash.h>
 
+#include "proto/error.h"
+
 #define NUMBERS 34                      //  ".<16 digits>.<16 digits>"
 #define PIECES_MAX 160
 #define GONE_MAGIC UINT32_C (0x4f474c55)         //  "ULGO"
 #define GONE_HEAD 32
+
+int umbp_shelf_mode (const char *name)
+{
+    static const char *const names[] = { [UMBP_SHELF_RELAXED] = "relaxed",
+                                         [UMBP_SHELF_COMMIT] = "commit",
+                                         [UMBP_SHELF_STRICT] = "strict" };
+    for (int mode = UMBP_SHELF_RELAXED; mode <= UMBP_SHELF_STRICT; mode++)
+        if (strcmp (names[mode], name) == 0)
+            return mode;
+    return UMBP_EINVAL;
+}
 
 void umbp_shelf_name (char out[UMBP_SHELF_NAME_MAX], const char *node, uint64_t epoch,
                       uint64_t counter, const char *suffix)
 {
     snprintf (out, UMBP_SHELF_NAME_MAX, "%.255s.%016" PRIx64 ".%016" PRIx64 ".%.16s", node, epoch,
               counter, suffix);
+}
+
+void umbp_shelf_gone_suffix (char out[17], const char *node)
+{
+    snprintf (out, 17, "gone-%08" PRIx32, (uint32_t) XXH3_64bits (node, strlen (node)));
 }
 
 static bool s_number (const char *text, uint64_t *value_p)
@@ -138,13 +156,14 @@ int umbp_shelf_create (const char *path, const umbp_log_head_t *head, bool dsync
     uint8_t block[UMBP_LOG_BLOCK];
     umbp_log_put_head (head, block);
     error = s_transfer (true, file, path, &(struct iovec) { block, sizeof block }, 1, 0);
-    *file_p = file;
     if (error) {
         close (file);
         unlink (path);
-    } else
-        umbp_shelf_pass ("opened");
-    return error;
+        return error;
+    }
+    *file_p = file;
+    umbp_shelf_pass ("opened");
+    return 0;
 }
 
 //  Never over what is there. Where the kernel's call for that does not work: a second name, then without the first.
@@ -194,7 +213,7 @@ int umbp_shelf_publish (const umbp_shelf_publish_t *how)
     if (error)
         return error;
     umbp_shelf_pass ("renamed");
-    error = how->mode == UMBP_SHELF_RELAXED ? 0 : s_sync_folder (how->folder);
+    error = umbp_shelf_settle_names (how->folder, how->mode);
     if (error)
         unlink (name);
     else
@@ -222,7 +241,7 @@ int umbp_shelf_put_file (const char *folder, const char *name, const void *bytes
     if (error)
         unlink (tmp);
     umbp_shelf_pass ("gone-renamed");
-    return error || mode == UMBP_SHELF_RELAXED ? error : s_sync_folder (folder);
+    return error ? error : umbp_shelf_settle_names (folder, mode);
 }
 
 int umbp_shelf_get_file (const char *path, uint8_t **bytes_p, size_t *size_p)
@@ -258,6 +277,22 @@ int umbp_shelf_unlink (const char *folder, const char *name)
         error = errno;
     umbp_shelf_pass ("unlinked");
     return error;
+}
+
+int umbp_shelf_settle_names (const char *folder, umbp_shelf_mode_t mode)
+{
+    return mode == UMBP_SHELF_RELAXED ? 0 : s_sync_folder (folder);
+}
+
+struct dirent *umbp_shelf_next (DIR *folder, const char *path, int *error_p)
+{
+    *error_p = umbp_shelf_ill ("readdir", path);
+    if (*error_p)
+        return NULL;
+    errno = 0;
+    struct dirent *entry = readdir (folder);
+    *error_p = entry ? 0 : errno;
+    return entry;
 }
 
 //  Past what this host remembers of it

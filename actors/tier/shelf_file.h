@@ -6,6 +6,7 @@
 #ifndef UMBP_SHELF_FILE_H
 #define UMBP_SHELF_FILE_H
 
+#include <dirent.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -19,13 +20,18 @@
 
 typedef enum { UMBP_SHELF_RELAXED, UMBP_SHELF_COMMIT, UMBP_SHELF_STRICT } umbp_shelf_mode_t;
 
+//  By its name: relaxed, commit, strict. Returns it, or UMBP_EINVAL.
+int umbp_shelf_mode (const char *name);
+
 void umbp_shelf_name (char out[UMBP_SHELF_NAME_MAX], const char *node, uint64_t epoch,
                       uint64_t counter, const char *suffix);
+//  Of the file that names what we removed from a segment of another node
+void umbp_shelf_gone_suffix (char out[17], const char *node);
 //  What follows the numbers; NULL: not a name of this node's files
 const char *umbp_shelf_parse (const char *name, const char *node, uint64_t *epoch_p,
                               uint64_t *counter_p);
 
-//  Make a segment's file, with its head
+//  Make a segment's file, with its head. Leaves file_p alone if that fails: nothing is open then.
 int umbp_shelf_create (const char *path, const umbp_log_head_t *head, bool dsync, int *file_p);
 int umbp_shelf_write (int file, const char *path, struct iovec *iov, unsigned count,
                       uint64_t offset);
@@ -47,6 +53,10 @@ int umbp_shelf_put_file (const char *folder, const char *name, const void *bytes
                          umbp_shelf_mode_t mode);
 int umbp_shelf_get_file (const char *path, uint8_t **bytes_p, size_t *size_p);   //  Caller frees
 int umbp_shelf_unlink (const char *folder, const char *name);    //  What is not there is no error
+//  Names that came and went there stay as they are, also when the power is lost; relaxed: nothing is done
+int umbp_shelf_settle_names (const char *folder, umbp_shelf_mode_t mode);
+struct dirent *umbp_shelf_next (DIR *folder, const char *path,
+                                int *error_p); //  NULL: that was all, or an error
 int umbp_shelf_probe (const char *folder);                       //  Does the mount answer?
 
 typedef struct {

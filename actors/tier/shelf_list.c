@@ -1,7 +1,6 @@
 //  actors/tier/shelf_list.c - what a node has on a shelf. See shelf_list.h.
 #include "actors/tier/shelf_list.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -18,6 +17,7 @@
 typedef struct {
     umbp_shelf_list_t *list;
     int file, error;
+    bool hidden;                        //  What was removed from it cannot be read
     uint64_t bytes, at;                 //  Of the file; what the chunk begins with
     size_t got;
     uint8_t *chunk;
@@ -143,25 +143,48 @@ static bool s_by_table (reading_t *self, uint64_t id)
     return fine;
 }
 
-static void s_read_gone (umbp_shelf_segment_found_t *segment, const umbp_shelf_list_args_t *args,
-                         uint64_t *bad_p)
+//  What one file says was removed from it. An errno: nobody knows what.
+static int s_add_gone (umbp_shelf_segment_found_t *segment, const umbp_shelf_list_args_t *args,
+                       const char *suffix)
 {
     char name[UMBP_SHELF_NAME_MAX], path[UMBP_SHELF_PATH_MAX];
-    umbp_shelf_name (name, args->node, segment->epoch, segment->counter, "gone");
+    umbp_shelf_name (name, args->node, segment->epoch, segment->counter, suffix);
     snprintf (path, sizeof path, "%.1100s/%s", args->folder, name);
     uint8_t *bytes = NULL;
     size_t size, count;
     const uint32_t *places;
-    if (umbp_shelf_get_file (path, &bytes, &size) != 0)
-        return;
+    int error = umbp_shelf_get_file (path, &bytes, &size);
+    if (error == ESTALE)                //  It was replaced while it was opened
+        error = umbp_shelf_get_file (path, &bytes, &size);
+    if (error)
+        return error == ENOENT ? 0 : error;
     if (!umbp_shelf_get_gone (segment->id, bytes, size, &places, &count))
-        ++*bad_p;
-    else if (count > 0 && (segment->gone = malloc (count * sizeof *places))) {
-        memcpy (segment->gone, places, count * sizeof *places);
-        qsort (segment->gone, count, sizeof *places, s_compare_places);
-        segment->gone_count = count;
+        error = EBADMSG;
+    else if (count > 0) {
+        uint32_t *gone = realloc (segment->gone, (segment->gone_count + count) * sizeof *places);
+        if (gone) {
+            memcpy (gone + segment->gone_count, places, count * sizeof *places);
+            segment->gone = gone;
+            segment->gone_count += count;
+        } else
+            error = ENOMEM;
     }
     free (bytes);
+    return error;
+}
+
+//  Its node says it, and whoever served it meanwhile. Returns 0 or an errno.
+static int s_read_gone (umbp_shelf_segment_found_t *segment, const umbp_shelf_list_args_t *args,
+                        const umbp_shelf_list_t *list)
+{
+    int error = s_add_gone (segment, args, "gone");
+    for (size_t index = 0; error == 0 && index < list->gone_count; index++)
+        if (list->gones[index].epoch == segment->epoch
+            && list->gones[index].counter == segment->counter)
+            error = s_add_gone (segment, args, list->gones[index].suffix);
+    if (segment->gone_count > 1)
+        qsort (segment->gone, segment->gone_count, sizeof *segment->gone, s_compare_places);
+    return error;
 }
 
 //  Its records are in the list then; what has none, and can be read, is nothing
@@ -180,8 +203,9 @@ static void s_read_records (reading_t *self, const umbp_shelf_list_args_t *args)
         self->error = EBADMSG;
         return;
     }
-    s_read_gone (segment, args, &list->bad);
-    if (s_by_table (self, segment->id))
+    self->error = s_read_gone (segment, args, list);
+    self->hidden = self->error != 0;
+    if (self->hidden || s_by_table (self, segment->id))
         return;
     list->bad++;
     umbp_log_scan (segment->id, head.seq, self->bytes, s_fetch, s_on_record, s_on_tomb, self,
@@ -218,7 +242,7 @@ static void s_read_segment (umbp_shelf_list_t *list, const umbp_shelf_list_args_
     else {
         free (segment->gone);
         list->bad += self.error != 0;
-        if (args->own && (self.error == 0 || self.error == EBADMSG)) {
+        if (args->own && !self.hidden && (self.error == 0 || self.error == EBADMSG)) {
             umbp_shelf_unlink (args->folder, name);
             list->swept++;
         }
@@ -252,12 +276,23 @@ static bool s_look (umbp_shelf_list_t *list, const umbp_shelf_list_args_t *args,
         return false;
     if (strcmp (suffix, "seg") == 0)
         return true;
-    bool tmp = strcmp (suffix, "tmp") == 0 || strcmp (suffix, "gone.tmp") == 0;
+    bool gone = strncmp (suffix, "gone-", 5) == 0 && !strchr (suffix, '.');
+    bool tmp =
+        strcmp (suffix, "tmp") == 0
+        || (strncmp (suffix, "gone", 4) == 0 && strcmp (strrchr (suffix, '.') ?: "", ".tmp") == 0);
     char segment[UMBP_SHELF_NAME_MAX], path[UMBP_SHELF_PATH_MAX];
     umbp_shelf_name (segment, args->node, found->epoch, found->counter, "seg");
     snprintf (path, sizeof path, "%.1100s/%s", args->folder, segment);
-    bool over = tmp ? found->epoch != args->epoch && s_is_old (args->folder, name)
-                    : strcmp (suffix, "gone") == 0 && access (path, F_OK) != 0 && errno == ENOENT;
+    bool over =
+        tmp ? found->epoch != args->epoch && s_is_old (args->folder, name)
+            : (gone || strcmp (suffix, "gone") == 0) && access (path, F_OK) != 0 && errno == ENOENT;
+    if (gone && !over
+        && s_grow ((void **) &list->gones, list->gone_count, &list->gone_room, sizeof *list->gones,
+                   UMBP_SHELF_SEGMENTS_MAX)) {
+        umbp_shelf_gone_found_t *at = &list->gones[list->gone_count++];
+        *at = (umbp_shelf_gone_found_t) { .epoch = found->epoch, .counter = found->counter };
+        snprintf (at->suffix, sizeof at->suffix, "%s", suffix);
+    }
     if (args->own && over)
         s_sweep (list, args, name);
     return false;
@@ -274,13 +309,17 @@ int umbp_shelf_list (umbp_shelf_list_t *list, const umbp_shelf_list_args_t *args
         return errno;
     umbp_shelf_segment_found_t *names = NULL, found;
     size_t count = 0, room = 0;
-    for (struct dirent *entry; (entry = readdir (folder));) {
+    for (struct dirent *entry; (entry = umbp_shelf_next (folder, args->folder, &error));) {
         umbp_task_beat (args->task);
         if (s_look (list, args, entry->d_name, &found)
             && s_grow ((void **) &names, count, &room, sizeof *names, UMBP_SHELF_SEGMENTS_MAX))
             names[count++] = found;
     }
     closedir (folder);
+    if (error) {                        //  What it does not name would count as never removed
+        free (names);
+        return error;
+    }
     if (count > 0)
         qsort (names, count, sizeof *names, s_compare_segments);
     for (size_t index = 0; index < count; index++)
@@ -296,6 +335,7 @@ void umbp_shelf_list_free (umbp_shelf_list_t *list)
     for (size_t index = 0; index < list->segment_count; index++)
         free (list->segments[index].gone);
     free (list->segments);
+    free (list->gones);
     free (list->records);
     free (list->keys);
     *list = (umbp_shelf_list_t) { 0 };

@@ -21,11 +21,18 @@ typedef struct {
     uint64_t key;
 } umbp_shelf_record_found_t;
 
+typedef struct {                        //  A file of another node, of what it removed while it served the segment
+    uint64_t epoch, counter;
+    char suffix[17];
+} umbp_shelf_gone_found_t;
+
 typedef struct {
     umbp_shelf_segment_found_t *segments;   //  By epoch and counter, ascending
     size_t segment_count, segment_room;
     umbp_shelf_record_found_t *records;     //  In the order of their segments
     size_t record_count, record_room;
+    umbp_shelf_gone_found_t *gones;
+    size_t gone_count, gone_room;
     uint8_t *keys;
     size_t key_bytes, key_room;
     uint64_t torn, bad;                 //  Records, and tables and heads, that are damaged
@@ -41,7 +48,8 @@ typedef struct {
     umbp_task_t *task;                  //  Told that it gets on
 } umbp_shelf_list_args_t;
 
-//  Returns 0 or an errno; a segment that cannot be read is left out and counted
+//  Returns 0 or an errno. A segment that cannot be read is left out and counted; so is one of which it cannot be read, or is
+//  damaged, what was removed from it, and that stays where it is.
 int umbp_shelf_list (umbp_shelf_list_t *list, const umbp_shelf_list_args_t *args);
 void umbp_shelf_list_free (umbp_shelf_list_t *list);
 

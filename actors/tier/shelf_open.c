@@ -137,6 +137,7 @@ static void s_adopt (umbp_shelf_t *self, opening_t *opening)
              record++)
             self->found_at[record] = umbp_shelf_add_record (
                 self, segment, &self->found.records[record].note, UMBP_SHELF_NONE);
+        umbp_shelf_rank (self, segment);
         if (found->epoch == self->args.epoch && found->counter > self->counter)
             self->counter = found->counter;
     }
@@ -154,10 +155,9 @@ static umbp_shelf_t *s_new (const umbp_shelf_args_t *args, opening_t *opening, u
     self->args.node = self->node;
     self->hands = hands;
     self->record_free = self->segment_free = UMBP_SHELF_NONE;
-    self->oldest = self->newest = self->again = UMBP_SHELF_NONE;
+    self->oldest = self->newest = self->again = self->foreign = UMBP_SHELF_NONE;
+    self->doomed = UMBP_SHELF_NONE;
     self->chunks = zmalloc (UMBP_SHELF_RECORDS_MAX / UMBP_SHELF_CHUNK * sizeof *self->chunks);
-    self->event_room = 1024;
-    self->events = zmalloc (self->event_room * sizeof *self->events);
     self->now = umbp_clock_ms ();
     s_adopt (self, opening);
     return self;
@@ -167,6 +167,8 @@ umbp_shelf_t *umbp_shelf_open (const umbp_shelf_args_t *args, char *why, size_t 
 {
     umbp_shelf_args_t own = *args;
     own.segment_bytes = own.segment_bytes ? own.segment_bytes : UMBP_LOG_SEGMENT_BYTES;
+    own.segments = own.segments ? own.segments : UMBP_SHELF_SEGMENTS_MAX;
+    assert (own.segments > 2 * UMBP_SHELF_BATCHES_STRICT);
     own.deadline_ms = own.deadline_ms ? own.deadline_ms : UMBP_LOG_DEADLINE_MS;
     if (strlen (args->directory) > 820 || strlen (args->node) > 255 || !*args->node) {
         snprintf (why, why_size, "%.60s: a path of at most 820 bytes, a node's name of 255",
@@ -203,7 +205,7 @@ umbp_shelf_t *umbp_shelf_open (const umbp_shelf_args_t *args, char *why, size_t 
     return self;
 }
 
-bool umbp_shelf_recovered (umbp_shelf_t *self, umbp_log_record_t *record, uint64_t *at_p)
+bool umbp_shelf_recovered (umbp_shelf_t *self, umbp_medium_record_t *record, uint64_t *at_p)
 {
     while (self->found_next > 0) {
         size_t number = --self->found_next;
@@ -211,7 +213,7 @@ bool umbp_shelf_recovered (umbp_shelf_t *self, umbp_log_record_t *record, uint64
         *at_p = self->found_at[number];
         if (*at_p == UINT64_MAX)
             continue;
-        *record = (umbp_log_record_t) { .key = self->found.keys + found->key,
+        *record = (umbp_medium_record_t) { .key = self->found.keys + found->key,
                                         .key_size = found->note.key_size, .size = found->note.size,
                                         .sum = found->note.sum, .depth = found->note.depth,
                                         .replicas = found->note.replicas };
@@ -230,7 +232,7 @@ bool umbp_shelf_recovered (umbp_shelf_t *self, umbp_log_record_t *record, uint64
 static void s_drain (umbp_shelf_t *self)
 {
     int64_t until = umbp_clock_ms () + self->args.deadline_ms;
-    umbp_log_event_t event;
+    umbp_medium_event_t event;
     umbp_shelf_close_batch (self);
     while (umbp_clock_ms () < until) {
         umbp_shelf_tick (self, umbp_clock_ms ());
@@ -256,9 +258,11 @@ static void s_free (umbp_shelf_t *self)
         close (self->lock);
     free (self->chunks);
     free (self->segments);
-    free (self->events);
+    umbp_completions_free (&self->completions);
     free (self->found_at);
     free (self->scan_node);
+    free (self->scan_segments);
+    umbp_shelf_others_free (self);
     free (self->directory);
     free (self->folder);
     free (self->node);
@@ -272,7 +276,7 @@ bool umbp_shelf_close (umbp_shelf_t **self_p)
     if (!self)
         return true;
     s_drain (self);
-    umbp_log_event_t event;
+    umbp_medium_event_t event;
     bool idle = umbp_hands_lost (self->hands) == 0 && umbp_hands_pending (self->hands) == 0;
     while (umbp_shelf_event (self, &event))          //  Those that came back free what they had
         continue;

@@ -48,9 +48,11 @@ int umbp_shelf_read (umbp_shelf_t *self, uint64_t at, uint32_t offset, uint32_t 
     if (!slot)
         return UMBP_ENOENT;
     if (length == 0 || offset > slot->size || length > slot->size - offset || count == 0
-        || count > UMBP_LOG_PIECES_MAX || s_bytes (data, count) < length)
+        || count > UMBP_MEDIUM_PIECES_MAX || s_bytes (data, count) < length)
         return UMBP_EINVAL;
-    if (self->failed || self->works >= UMBP_SHELF_WORKS_MAX)
+    if (self->failed)
+        return UMBP_EUNREACH;           //  Others may have it, who wait less long
+    if (self->works >= UMBP_SHELF_WORKS_MAX)
         return UMBP_EAGAIN;
     umbp_shelf_where_t where;
     umbp_shelf_where (self, at, &where);
@@ -69,14 +71,16 @@ int umbp_shelf_read (umbp_shelf_t *self, uint64_t at, uint32_t offset, uint32_t 
 }
 
 int umbp_shelf_fetch (umbp_shelf_t *self, const umbp_shelf_where_t *where,
-                      const umbp_log_record_t *record, const struct iovec *data, size_t count,
+                      const umbp_medium_record_t *record, const struct iovec *data, size_t count,
                       uint64_t tag)
 {
-    if (record->key_size == 0 || record->key_size > UMBP_LOG_KEY_MAX || record->size == 0
-        || count == 0 || count > UMBP_LOG_PIECES_MAX || s_bytes (data, count) < record->size
+    if (record->key_size == 0 || record->key_size > UMBP_MEDIUM_KEY_MAX || record->size == 0
+        || count == 0 || count > UMBP_MEDIUM_PIECES_MAX || s_bytes (data, count) < record->size
         || strchr (where->node, '/') || *where->node == '.' || *where->node == '\0')
         return UMBP_EINVAL;
-    if (self->failed || self->works >= UMBP_SHELF_WORKS_MAX)
+    if (self->failed)
+        return UMBP_EUNREACH;           //  Others may have it, who wait less long
+    if (self->works >= UMBP_SHELF_WORKS_MAX)
         return UMBP_EAGAIN;
     umbp_shelf_work_t *work = s_read_new (self, where, data, count, tag);
     work->ask.size = work->ask.length = record->size;
@@ -100,7 +104,7 @@ static void s_run_list (umbp_task_t *task)
 
 int umbp_shelf_scan (umbp_shelf_t *self, const char *node, uint64_t tag)
 {
-    if (self->failed || self->scanning)
+    if (self->failed || self->scanning || self->works >= UMBP_SHELF_WORKS_MAX)
         return UMBP_EAGAIN;
     if (strchr (node, '/') || *node == '.' || strlen (node) > 255)
         return UMBP_EINVAL;
@@ -114,9 +118,16 @@ int umbp_shelf_scan (umbp_shelf_t *self, const char *node, uint64_t tag)
     work->list_args = (umbp_shelf_list_args_t){ .folder = work->path,
                                                 .node = work->name,
                                                  .task = &work->task };
+    work->silent = tag == UMBP_SHELF_SILENT;
     self->scanning = true;
+    self->scan_status = 1;
     umbp_shelf_give (self, work);
     return 0;
+}
+
+int umbp_shelf_scan_status (const umbp_shelf_t *self)
+{
+    return self->scan_status;
 }
 
 static void s_scanned (umbp_shelf_t *self, umbp_shelf_work_t *work)
@@ -128,12 +139,15 @@ static void s_scanned (umbp_shelf_t *self, umbp_shelf_work_t *work)
     }
     umbp_shelf_list_free (&self->scan);
     free (self->scan_node);
+    freen (self->scan_segments);
+    self->scan_status = umbp_shelf_status (work->error);
     self->scan = work->list;
     self->scan_node = strdup (work->name);
     self->scan_next = self->scan.record_count;
 }
 
-bool umbp_shelf_scanned (umbp_shelf_t *self, umbp_log_record_t *record, umbp_shelf_where_t *where)
+bool umbp_shelf_scanned (umbp_shelf_t *self, umbp_medium_record_t *record,
+                         umbp_shelf_where_t *where)
 {
     if (self->scan_next == 0) {
         umbp_shelf_list_free (&self->scan);
@@ -141,7 +155,7 @@ bool umbp_shelf_scanned (umbp_shelf_t *self, umbp_log_record_t *record, umbp_she
     }
     const umbp_shelf_record_found_t *found = &self->scan.records[--self->scan_next];
     const umbp_shelf_segment_found_t *segment = &self->scan.segments[found->segment];
-    *record = (umbp_log_record_t) { .key = self->scan.keys + found->key,
+    *record = (umbp_medium_record_t) { .key = self->scan.keys + found->key,
                                     .key_size = found->note.key_size, .size = found->note.size,
                                     .sum = found->note.sum, .depth = found->note.depth,
                                     .replicas = found->note.replicas };
@@ -158,14 +172,16 @@ bool umbp_shelf_scanned (umbp_shelf_t *self, umbp_log_record_t *record, umbp_she
 void umbp_shelf_read_ended (umbp_shelf_t *self, umbp_shelf_work_t *work)
 {
     int status = umbp_shelf_status (work->error);
+    if (status == UMBP_EIO || status == UMBP_ESTALE)
+        status = UMBP_EUNREACH;         //  Of the mount, and not of the block: that is not lost
     if (work->kind == UMBP_SHELF_LIST)
         s_scanned (self, work);
     else
-        umbp_shelf_heed (self, work->error);
+        umbp_shelf_heed (self, work);
     if (work->overdue)
-        umbp_shelf_say (self, UMBP_LOG_RELEASED, 0, UMBP_SHELF_NONE, work->tag, 0);
-    else if (!work->told)
-        umbp_shelf_say (self, UMBP_LOG_READ, status, UMBP_SHELF_NONE, work->tag, 0);
+        umbp_shelf_say (self, UMBP_MEDIUM_RELEASED, 0, UMBP_SHELF_NONE, work->tag, 0);
+    else if (!work->told && !work->silent)
+        umbp_shelf_say (self, UMBP_MEDIUM_READ, status, UMBP_SHELF_NONE, work->tag, 0);
     self->stats.read_bytes += work->error == 0 ? work->ask.length : 0;
     if (work->segment != UMBP_SHELF_NONE && work->kind == UMBP_SHELF_READ) {
         self->segments[work->segment].readers--;
@@ -177,7 +193,10 @@ void umbp_shelf_read_ended (umbp_shelf_t *self, umbp_shelf_work_t *work)
 //  One that no thread had ends at once, and its memory is free: RELEASED follows
 void umbp_shelf_read_late (umbp_shelf_t *self, umbp_shelf_work_t *work)
 {
-    umbp_shelf_say (self, UMBP_LOG_READ, UMBP_ETIMEDOUT, UMBP_SHELF_NONE, work->tag, 0);
+    if (work->kind == UMBP_SHELF_LIST)
+        self->scan_status = UMBP_ETIMEDOUT;
+    if (!work->silent)
+        umbp_shelf_say (self, UMBP_MEDIUM_READ, UMBP_ETIMEDOUT, UMBP_SHELF_NONE, work->tag, 0);
     work->told = true;
     work->overdue = work->kind == UMBP_SHELF_READ;
 }

@@ -75,6 +75,8 @@ static void s_run_discard (umbp_task_t *task)
     umbp_shelf_name (name, batch->node, batch->epoch, batch->counter, "seg");
     if (umbp_shelf_unlink (batch->folder, name) != 0)
         work->error = EIO;
+    int error = umbp_shelf_settle_names (batch->folder, batch->mode);
+    work->error = work->error ? work->error : error;
 }
 
 //  ------------------------------------------------------------------------------------------------
@@ -135,7 +137,7 @@ static void s_batch_free (umbp_shelf_t *self, umbp_shelf_batch_t *batch)
 static void s_tell (umbp_shelf_t *self, umbp_shelf_work_t *work, int status, uint64_t at)
 {
     if (!work->told)
-        umbp_shelf_say (self, UMBP_LOG_WRITTEN, status, work->item, work->tag, at);
+        umbp_shelf_say (self, UMBP_MEDIUM_WRITTEN, status, work->item, work->tag, at);
     work->told = true;
 }
 
@@ -233,7 +235,7 @@ static void s_written (umbp_shelf_t *self, umbp_shelf_work_t *work)
     umbp_shelf_batch_t *batch = work->batch;
     batch->writing--;
     if (work->overdue)
-        umbp_shelf_say (self, UMBP_LOG_RELEASED, 0, work->item, work->tag, 0);
+        umbp_shelf_say (self, UMBP_MEDIUM_RELEASED, 0, work->item, work->tag, 0);
     else if (work->error) {
         s_tell (self, work, umbp_shelf_status (work->error), 0);
         if (self->open == batch)
@@ -248,7 +250,7 @@ void umbp_shelf_wrote (umbp_shelf_t *self, umbp_shelf_work_t *work)
     int error = work->error;
     bool begun = work->task.begun;
     batch->tasks--;
-    umbp_shelf_heed (self, error);
+    umbp_shelf_heed (self, work);
     if (kind == UMBP_SHELF_WRITE)
         s_written (self, work);
     else
@@ -302,18 +304,18 @@ void umbp_shelf_write_late (umbp_shelf_t *self, umbp_shelf_work_t *late)
 //  ------------------------------------------------------------------------------------------------
 //  Appending
 
-static bool s_is_sound (const umbp_log_record_t *record, const struct iovec *data, size_t count)
+static bool s_is_sound (const umbp_medium_record_t *record, const struct iovec *data, size_t count)
 {
     uint64_t bytes = 0;
     for (size_t index = 0; index < count; index++)
         bytes += data[index].iov_len;
-    return record->key_size > 0 && record->key_size <= UMBP_LOG_KEY_MAX && record->size > 0
-           && count > 0 && count <= UMBP_LOG_PIECES_MAX && bytes == record->size;
+    return record->key_size > 0 && record->key_size <= UMBP_MEDIUM_KEY_MAX && record->size > 0
+           && count > 0 && count <= UMBP_MEDIUM_PIECES_MAX && bytes == record->size;
 }
 
 //  A record as it goes to disk; its data stay where they are
 static umbp_shelf_work_t *s_work_new (umbp_shelf_t *self, umbp_shelf_batch_t *batch,
-                                      const umbp_log_record_t *record, const struct iovec *data,
+                                      const umbp_medium_record_t *record, const struct iovec *data,
                                       size_t count)
 {
     umbp_shelf_work_t *work = umbp_shelf_work_new (UMBP_SHELF_WRITE, (unsigned) count + 1);
@@ -337,7 +339,7 @@ static umbp_shelf_work_t *s_work_new (umbp_shelf_t *self, umbp_shelf_batch_t *ba
     return work;
 }
 
-static uint64_t s_need (const umbp_log_record_t *record)
+static uint64_t s_need (const umbp_medium_record_t *record)
 {
     umbp_log_note_t note = { .type = record->size > UMBP_LOG_PACKED_MAX ? UMBP_LOG_TYPE_LARGE
                                                                         : UMBP_LOG_TYPE_PACKED,
@@ -364,7 +366,8 @@ static int s_look (umbp_shelf_t *self, uint64_t need)
     if (self->works >= UMBP_SHELF_WORKS_MAX || self->records_under_way >= UMBP_SHELF_WORKS_MAX)
         return UMBP_EAGAIN;
     if (need + 2 * OVERHEAD > self->args.capacity_bytes
-        || self->record_count >= UMBP_SHELF_RECORDS_MAX - UMBP_SHELF_WORKS_MAX)
+        || self->record_count
+               >= UMBP_SHELF_RECORDS_MAX - UMBP_SHELF_WORKS_MAX - self->foreign_count)
         return UMBP_ENOSPC;
     if (self->used_bytes + going > self->args.capacity_bytes) {
         umbp_shelf_make_room (self, going);
@@ -372,20 +375,23 @@ static int s_look (umbp_shelf_t *self, uint64_t need)
     }
     if (self->open && self->open->tail + self->open->entry_bytes + need > self->args.segment_bytes)
         umbp_shelf_close_batch (self);
-    if (!self->open
-        && (self->batch_count >= (self->args.mode == UMBP_SHELF_STRICT ? UMBP_SHELF_BATCHES_STRICT
-                                                                       : UMBP_SHELF_BATCHES_MAX)
-            || self->stats.segments >= UMBP_SHELF_SEGMENTS_MAX - UMBP_SHELF_BATCHES_STRICT))
-        return self->batch_count > 0 ? UMBP_EAGAIN : UMBP_ENOSPC;
-    return 0;
+    unsigned most =
+        self->args.mode == UMBP_SHELF_STRICT ? UMBP_SHELF_BATCHES_STRICT : UMBP_SHELF_BATCHES_MAX;
+    if (self->open)
+        return 0;
+    if (self->stats.segments >= umbp_shelf_segments_most (self)) {
+        umbp_shelf_make_room (self, going);
+        return UMBP_EAGAIN;
+    }
+    return self->batch_count >= most ? UMBP_EAGAIN : 0;
 }
 
-int umbp_shelf_append (umbp_shelf_t *self, const umbp_log_record_t *record,
+int umbp_shelf_append (umbp_shelf_t *self, const umbp_medium_record_t *record,
                        const struct iovec *data, size_t count, uint32_t item, uint64_t tag)
 {
     if (!s_is_sound (record, data, count))
         return UMBP_EINVAL;
-    if (record->size > UMBP_LOG_SIZE_MAX)
+    if (record->size > UMBP_MEDIUM_SIZE_MAX)
         return UMBP_ETOOBIG;
     int rc = s_look (self, s_need (record));
     if (rc < 0)

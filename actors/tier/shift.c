@@ -1,6 +1,10 @@
 //  actors/tier/shift.c - copies of our blocks in another tier of this node. See shift.h.
 #include "actors/tier/shift.h"
 
+#include "actors/move_point.h"
+#include "actors/tier/budget.h"
+#include "actors/tier/chain.h"
+#include "actors/tier/meter.h"
 #include "cluster/topology.h"
 #include "proto/scope.h"
 
@@ -8,22 +12,24 @@
 #define BATCH_MAX 64                    //  Blocks in one
 #define BATCH_BYTES (32u << 20)         //  ... and their bytes, unless it is one
 #define MOVE_MS 5000
-#define BURST_MS 100                    //  So long a budget may be saved
-#define REFILL_MS 5
-#define DEBT_MS 1000                    //  ... and so much of it be owed
 #define AGAIN_MS 10                     //  What found no room there is asked about again after so long
-#define NONE UINT32_MAX
+#define UNSURE_MS 60000                 //  A copy of which nothing was heard may be made until then
+#define NONE UMBP_CHAIN_NONE
+#define NOBODY UINT64_MAX
 
 //  So long a block is asked about that finds no room there
 static const int64_t s_patience_ms[UMBP_SHIFT_REASONS] = {
     [UMBP_SHIFT_PRESSED] = 800,
     [UMBP_SHIFT_COPY] = 10000,
+    [UMBP_SHIFT_IDLE] = 0,
 };
 
 typedef struct {
     uint64_t token;
-    int64_t until;                      //  It is asked about
-    uint32_t item, next;
+    int64_t since, until;               //  When it was given; it is asked about
+    int64_t last;                       //  ... and while that tier takes others
+    uint32_t item;
+    uint32_t size;                      //  Of its block
     uint8_t why;
 } job_t;
 
@@ -33,12 +39,13 @@ typedef struct {
     uint32_t count, jobs[BATCH_MAX];
     uint64_t bytes;                     //  When it was sent
     uint16_t key_sizes[BATCH_MAX];
-    bool removed[BATCH_MAX];
+    uint64_t prints[BATCH_MAX];
+    uint64_t undos[BATCH_MAX];          //  Of those removed meanwhile their numbers, or NOBODY waits; 0: not
     uint8_t *keys;
 } flight_t;
 
 typedef struct {
-    uint32_t head, tail;
+    umbp_chain_t jobs;
     int64_t again_at;                   //  Nothing of it is asked for before
 } list_t;
 
@@ -50,15 +57,18 @@ struct umbp_shift {
     umbp_shift_args_t args;
     char node[UMBP_NAME_MAX + 1];
     job_t *jobs;
-    uint32_t free_head;
+    umbp_links_t links;                 //  By job: those on their way are in no list
+    umbp_chain_t free;
     list_t waiting[UMBP_SHIFT_REASONS];
     size_t open[UMBP_SHIFT_REASONS];
+    uint64_t pressed_bytes;             //  Of what presses and is open
+    umbp_meter_t pressed, all;          //  Work, while something presses; while anything is on its way
     flight_t flights[FLIGHTS_MAX];
     uint64_t turns;
-    size_t undoing;
-    int64_t budget, budget_at;          //  Bytes that may be sent now, below 0 a debt; since when
-    int64_t calm;                       //  ... of what is not pressed
-    unsigned share;                     //  Its part of the rate, per mille
+    int64_t patience_ms[UMBP_SHIFT_REASONS];
+    int64_t went_at;                    //  That tier took something last; 0: nothing yet
+    int64_t unsure_until;               //  Until then there may be copies that we do not know of
+    umbp_budget_t budget;
     bool pumping;
     umbp_shift_stats_t stats;
 };
@@ -72,18 +82,20 @@ umbp_shift_t *umbp_shift_new (umbp_post_t *post, umbp_store_t *store, const umbp
     self->owner = owner;
     self->fn = fn;
     self->args = *args;
-    self->share = 1000;
+    self->budget = umbp_budget (args->budget, zclock_mono ());
     if (!args->flight_blocks)
         self->args.flight_blocks = FLIGHTS_MAX * BATCH_MAX;
     if (!args->flight_bytes)
         self->args.flight_bytes = (uint64_t) FLIGHTS_MAX * BATCH_BYTES;
+    memcpy (self->patience_ms, s_patience_ms, sizeof s_patience_ms);
     snprintf (self->node, sizeof self->node, "%s", args->node);
     self->jobs = zmalloc (UMBP_SHIFT_JOBS_MAX * sizeof (job_t));
+    umbp_links_resize (&self->links, UMBP_SHIFT_JOBS_MAX);
+    self->free = UMBP_CHAIN_EMPTY;
     for (uint32_t number = 0; number < UMBP_SHIFT_JOBS_MAX; number++)
-        self->jobs[number].next = number + 1 < UMBP_SHIFT_JOBS_MAX ? number + 1 : NONE;
+        umbp_chain_enter (&self->free, &self->links, number, NONE);
     for (int why = 0; why < UMBP_SHIFT_REASONS; why++)
-        self->waiting[why] = (list_t) { NONE, NONE, 0 };
-    self->budget_at = zclock_mono ();
+        self->waiting[why] = (list_t) { UMBP_CHAIN_EMPTY, 0 };
     return self;
 }
 
@@ -94,8 +106,19 @@ void umbp_shift_destroy (umbp_shift_t **self_p)
         return;
     for (size_t index = 0; index < FLIGHTS_MAX; index++)
         free (self->flights[index].keys);
+    umbp_links_free (&self->links);
     free (self->jobs);
     freen (*self_p);
+}
+
+void umbp_shift_set_patience (umbp_shift_t *self, unsigned pressed_ms)
+{
+    self->patience_ms[UMBP_SHIFT_PRESSED] = pressed_ms;
+}
+
+void umbp_shift_went (umbp_shift_t *self)
+{
+    self->went_at = zclock_mono ();
 }
 
 size_t umbp_shift_open (const umbp_shift_t *self, umbp_shift_why_t why)
@@ -122,24 +145,56 @@ static bool s_is_live (const umbp_shift_t *self, const job_t *job)
            && s_block (self, job)->token == job->token;
 }
 
-static void s_push (umbp_shift_t *self, uint32_t number)
+//  Where a block has the number of its job: a tier between two others has one for each way
+static uint32_t *s_number (const umbp_shift_t *self, uint32_t item)
 {
-    list_t *list = &self->waiting[self->jobs[number].why];
-    self->jobs[number].next = NONE;
-    if (list->head == NONE)
-        list->head = number;
-    else
-        self->jobs[list->tail].next = number;
-    list->tail = number;
+    umbp_block_t *block = umbp_store_block (self->store, item);
+    return self->args.to > self->args.from ? &block->sinking : &block->rising;
 }
 
-static uint32_t s_pop (umbp_shift_t *self, umbp_shift_why_t why)
+static void s_push (umbp_shift_t *self, uint32_t number)
 {
-    list_t *list = &self->waiting[why];
-    uint32_t number = list->head;
-    if (number != NONE)
-        list->head = self->jobs[number].next;
-    return number;
+    umbp_chain_enter (&self->waiting[self->jobs[number].why].jobs, &self->links, number, NONE);
+}
+
+//  It is in the list of its reason, and is not afterwards
+static void s_take (umbp_shift_t *self, uint32_t number)
+{
+    umbp_chain_leave (&self->waiting[self->jobs[number].why].jobs, &self->links, number);
+}
+
+//  A job is open as one of its reason from now on, or not any more
+static void s_open (umbp_shift_t *self, const job_t *job, int by)
+{
+    self->open[job->why] += (size_t) by;
+    if (job->why != UMBP_SHIFT_PRESSED)
+        return;
+    self->pressed_bytes += by > 0 ? job->size : -(uint64_t) job->size;
+    bool busy = self->open[UMBP_SHIFT_PRESSED] > 0;
+    if (busy != (self->pressed.since_us > 0))
+        umbp_meter_set (&self->pressed, busy, zclock_usecs ());
+}
+
+//  What a job that ends has done
+static void s_meter (umbp_shift_t *self, const job_t *job, int status)
+{
+    if (status != 0 && status != UMBP_EEXIST)
+        return;
+    uint64_t work = UMBP_SHIFT_ASK_BYTES + (status == 0 ? job->size : 0);
+    umbp_meter_add (&self->all, work, zclock_usecs ());
+    if (job->why == UMBP_SHIFT_PRESSED)
+        umbp_meter_add (&self->pressed, work, zclock_usecs ());
+}
+
+uint64_t umbp_shift_pace (const umbp_shift_t *self, uint64_t guess)
+{
+    const umbp_meter_t *meter = self->pressed.done ? &self->pressed : &self->all;
+    return umbp_meter_rate (meter, guess, zclock_usecs ());
+}
+
+uint64_t umbp_shift_backlog (const umbp_shift_t *self)
+{
+    return self->pressed_bytes + self->open[UMBP_SHIFT_PRESSED] * UMBP_SHIFT_ASK_BYTES;
 }
 
 static void s_end (umbp_shift_t *self, uint32_t number, int status)
@@ -147,91 +202,141 @@ static void s_end (umbp_shift_t *self, uint32_t number, int status)
     job_t *job = &self->jobs[number];
     umbp_shift_end_t end = { job->why, job->item, job->token, status };
     if (s_is_live (self, job))
-        umbp_store_block (self->store, job->item)->shifting = 0;
-    self->open[job->why]--;
-    job->next = self->free_head;
-    self->free_head = number;
+        *s_number (self, job->item) = 0;
+    s_meter (self, job, status);
+    s_open (self, job, -1);
+    umbp_chain_enter (&self->free, &self->links, number, self->free.oldest);
     self->fn (self->owner, &end);
+}
+
+//  From now on it presses as much as that says
+static void s_set_patience (umbp_shift_t *self, job_t *job, umbp_shift_why_t why, int64_t now)
+{
+    job->why = (uint8_t) why;
+    job->until = now + self->patience_ms[why];
+    job->last = now + self->patience_ms[why] * UMBP_SHIFT_TURNS;
+}
+
+//  What has a job already gets no second one, but may be more pressing now than it was
+static void s_raise (umbp_shift_t *self, uint32_t number, umbp_shift_why_t why)
+{
+    job_t *job = &self->jobs[number];
+    if (why >= job->why)
+        return;
+    bool waits = umbp_links_has (&self->links, number);
+    if (waits)
+        s_take (self, number);
+    s_open (self, job, -1);
+    int64_t now = zclock_mono ();
+    if (job->why == UMBP_SHIFT_IDLE) {  //  Nobody waited for it before
+        self->stats.asked++;
+        job->since = now;
+    }
+    s_set_patience (self, job, why, now);
+    s_open (self, job, 1);
+    if (waits)
+        s_push (self, number);
 }
 
 bool umbp_shift_add (umbp_shift_t *self, umbp_shift_why_t why, uint32_t item)
 {
-    umbp_block_t *block = umbp_store_block (self->store, item);
-    if (block->shifting) {
-        job_t *job = &self->jobs[block->shifting - 1];
-        if (why == UMBP_SHIFT_PRESSED && job->why != why) {
-            self->open[job->why]--;     //  In a list of the others still, but it is one of these now
-            self->open[why]++;
-            job->why = (uint8_t) why;
-            job->until = zclock_mono () + s_patience_ms[why];
-        }
+    const umbp_block_t *block = umbp_store_block (self->store, item);
+    uint32_t *known = s_number (self, item);
+    if (*known) {
+        s_raise (self, *known - 1, why);
         return true;
     }
-    uint32_t number = self->free_head;
+    uint32_t number = self->free.oldest;
     if (number == NONE)
         return false;
-    self->free_head = self->jobs[number].next;
+    umbp_chain_leave (&self->free, &self->links, number);
+    int64_t now = zclock_mono ();
     self->jobs[number] =
-        (job_t) { block->token, zclock_mono () + s_patience_ms[why], item, NONE, (uint8_t) why };
-    block->shifting = number + 1;
-    self->open[why]++;
+        (job_t) { .token = block->token, .since = now, .item = item, .size = block->size };
+    s_set_patience (self, &self->jobs[number], why, now);
+    *known = number + 1;
+    s_open (self, &self->jobs[number], 1);
+    self->stats.asked += why != UMBP_SHIFT_IDLE;
     s_push (self, number);
+    umbp_move_pass ("planned");
     return true;
 }
 
-bool umbp_shift_removed (umbp_shift_t *self, uint32_t item)
+size_t umbp_shift_cancel (umbp_shift_t *self)
 {
-    uint32_t shifting = umbp_store_block (self->store, item)->shifting;
-    size_t before = self->undoing;
-    for (size_t at = 0; shifting && at < FLIGHTS_MAX; at++) {
-        flight_t *flight = &self->flights[at];
-        for (uint32_t index = 0; flight->turn && index < flight->count; index++)
-            if (flight->jobs[index] == shifting - 1 && !flight->removed[index]) {
-                flight->removed[index] = true;
-                self->undoing++;
-            }
+    size_t count = 0;
+    for (; self->waiting[UMBP_SHIFT_IDLE].jobs.oldest != NONE; count++) {
+        uint32_t number = self->waiting[UMBP_SHIFT_IDLE].jobs.oldest;
+        s_take (self, number);
+        s_end (self, number, UMBP_EAGAIN);
     }
-    return self->undoing > before;
+    self->stats.cancelled += count;
+    return count;
 }
 
-size_t umbp_shift_undoing (const umbp_shift_t *self)
+static void s_remove (umbp_shift_t *self, flight_t *flight, uint32_t index, umbp_undo_span_t *span)
 {
-    return self->undoing;
+    uint64_t number = flight->undos[index];
+    if (number == 0)
+        number = umbp_undos_plan (self->args.undos, span);
+    else if (number == NOBODY)
+        span->unsafe = true;
+    else
+        umbp_undos_join (span, number);
+    flight->undos[index] = number ? number : NOBODY;
+}
+
+void umbp_shift_removed (umbp_shift_t *self, uint64_t print, umbp_undo_span_t *span)
+{
+    for (size_t at = 0; at < FLIGHTS_MAX; at++) {
+        flight_t *flight = &self->flights[at];
+        for (uint32_t index = 0; flight->turn && index < flight->count; index++)
+            if (flight->prints[index] == print)
+                s_remove (self, flight, index, span);
+    }
+}
+
+void umbp_shift_wiped (umbp_shift_t *self, umbp_text_t tenant, umbp_undo_span_t *span)
+{
+    for (size_t at = 0; at < FLIGHTS_MAX; at++) {
+        flight_t *flight = &self->flights[at];
+        const uint8_t *key = flight->keys;
+        for (uint32_t index = 0; flight->turn && index < flight->count;
+             key += flight->key_sizes[index++]) {
+            umbp_text_t whose = umbp_scope_tenant (key, flight->key_sizes[index]);
+            if (whose.size == tenant.size && memcmp (whose.data, tenant.data, tenant.size) == 0)
+                s_remove (self, flight, index, span);
+        }
+    }
+}
+
+bool umbp_shift_is_unsure (const umbp_shift_t *self)
+{
+    return zclock_mono () < self->unsure_until;
+}
+
+size_t umbp_shift_waiting (const umbp_shift_t *self, umbp_shift_why_t why, size_t max,
+                           uint32_t *items)
+{
+    size_t count = 0;
+    for (uint32_t number = self->waiting[why].jobs.oldest; number != NONE && count < max;
+         number = self->links.at[number].next)
+        items[count++] = self->jobs[number].item;
+    return count;
 }
 
 //  --------------------------------------------------------------------------------------------------
 //  Batches
 
-static void s_on_undone (void *part, uint64_t tag, int status, const umbp_mail_t *mail)
-{
-    (void) tag;
-    (void) status;
-    (void) mail;
-    ((umbp_shift_t *) part)->undoing--;
-}
-
 //  Whatever was said of the copies: those of blocks that were removed meanwhile are removed there
 static void s_undo (umbp_shift_t *self, const flight_t *flight)
 {
-    static const char *const tiers[UMBP_TIERS] = {
-        [UMBP_TIER_HBM] = "tier:hbm",
-        [UMBP_TIER_DRAM] = "tier:dram",
-        [UMBP_TIER_NVME] = "tier:nvme",
-        [UMBP_TIER_SHARED] = "tier:shared",
-    };
     const uint8_t *key = flight->keys;
     for (uint32_t index = 0; index < flight->count; key += flight->key_sizes[index++]) {
-        if (!flight->removed[index])
-            continue;
-        umbp_msg_t msg;
-        umbp_msg_init (&msg, UMBP_MSG_drop, 0);
         uint16_t size = flight->key_sizes[index];
-        msg.drop.keys = (umbp_column_t) { key, &size, size, 1 };
-        if (umbp_post_ask_for (self->post, self, tiers[self->args.to], NULL, &msg, NULL, 0, MOVE_MS,
-                               s_on_undone, 0)
-            < 0)
-            self->undoing--;
-        self->stats.undone++;
+        umbp_column_t keys = { key, &size, size, 1 };
+        if (flight->undos[index])
+            umbp_undos_send (self->args.undos, flight->undos[index], self->args.to, &keys);
     }
 }
 
@@ -239,10 +344,26 @@ static void s_count (umbp_shift_t *self, const job_t *job, int status)
 {
     self->stats.copies += status == 0;
     self->stats.copy_bytes += status == 0 ? s_block (self, job)->size : 0;
+    if (job->why == UMBP_SHIFT_IDLE && status == 0) {
+        self->stats.idle++;
+        self->stats.idle_bytes += s_block (self, job)->size;
+    }
     self->stats.known += status == UMBP_EEXIST;
     self->stats.full += status == UMBP_EAGAIN || status == UMBP_EQUOTA;
     self->stats.failures += status < 0 && status != UMBP_EEXIST && status != UMBP_EAGAIN
                             && status != UMBP_EQUOTA && status != UMBP_ENOENT;
+}
+
+//  Whether a job that ended so is to be tried once more. What presses is waited for as long as that tier takes others: it
+//  is slow then, and so may its answer be.
+static bool s_is_worth_it (const umbp_shift_t *self, const job_t *job, int status, int64_t now)
+{
+    bool pressed = job->why == UMBP_SHIFT_PRESSED;
+    if (status != UMBP_EAGAIN && !(pressed && status == UMBP_ETIMEDOUT))
+        return false;
+    return now < job->until
+           || (pressed && now < job->last
+               && now < self->went_at + self->patience_ms[UMBP_SHIFT_PRESSED]);
 }
 
 //  What makes room there takes a moment
@@ -250,6 +371,13 @@ static void s_again (umbp_shift_t *self, uint32_t number)
 {
     s_push (self, number);
     self->waiting[self->jobs[number].why].again_at = zclock_mono () + AGAIN_MS;
+}
+
+//  Whether what was said of a copy leaves no doubt that it is there, or will never be
+static bool s_is_known (int said)
+{
+    return said == 0 || said == UMBP_EEXIST || said == UMBP_ENOENT || said == UMBP_EAGAIN
+           || said == UMBP_EQUOTA || said == UMBP_ENOSPC;
 }
 
 static void s_on_copied (void *part, uint64_t turn, int status, const umbp_mail_t *mail)
@@ -262,60 +390,60 @@ static void s_on_copied (void *part, uint64_t turn, int status, const umbp_mail_
                                            && mail->msg->copy_ok.statuses.count == flight->count
                                        ? &mail->msg->copy_ok
                                        : NULL;
+    int64_t now = zclock_mono ();
+    umbp_move_pass ("answered");
     s_undo (self, flight);
     self->stats.flying -= flight->count;
     self->stats.flying_bytes -= flight->bytes;
     for (uint32_t index = 0; index < flight->count; index++) {
         uint32_t number = flight->jobs[index];
         int said = ok ? umbp_s8s_at (ok->statuses, index) : status < 0 ? status : UMBP_EPROTO;
+        if (!s_is_known (said))
+            self->unsure_until = now + UNSURE_MS;
         if (!s_is_live (self, &self->jobs[number]))
             said = UMBP_ENOENT;
-        if (said == UMBP_EAGAIN && zclock_mono () < self->jobs[number].until)
+        if (s_is_worth_it (self, &self->jobs[number], said, now))
             s_again (self, number);
         else {
             s_count (self, &self->jobs[number], said);
             s_end (self, number, said);
         }
     }
+    if (self->stats.flying == 0)
+        umbp_meter_set (&self->all, false, zclock_usecs ());
     freen (flight->keys);
     flight->turn = 0;
     umbp_shift_pump (self);
 }
 
-static int64_t s_added (int64_t budget, int64_t rate, int64_t ms)
-{
-    int64_t most = rate / 1000 * BURST_MS;
-    budget += rate * (ms < DEBT_MS ? ms : DEBT_MS + BURST_MS) / 1000;
-    return budget < most ? budget : most;
-}
-
-static void s_refill (umbp_shift_t *self)
-{
-    int64_t now = zclock_mono (), rate = (int64_t) self->args.budget, ms = now - self->budget_at;
-    if (ms < REFILL_MS)
-        return;                         //  Too little: it would be rounded away
-    self->budget = s_added (self->budget, rate, ms);
-    self->calm = s_added (self->calm, rate * self->share / 1000, ms);
-    self->budget_at = now;
-}
-
 void umbp_shift_set_share (umbp_shift_t *self, unsigned share)
 {
-    s_refill (self);
-    self->share = share;
+    umbp_budget_set_share (&self->budget, share, zclock_mono ());
+}
+
+int64_t umbp_shift_debt_ms (umbp_shift_t *self)
+{
+    umbp_budget_refill (&self->budget, zclock_mono ());
+    return umbp_budget_debt_ms (&self->budget);
+}
+
+int64_t umbp_shift_credit (umbp_shift_t *self)
+{
+    umbp_budget_refill (&self->budget, zclock_mono ());
+    return self->args.budget ? self->budget.left : INT64_MAX;
 }
 
 bool umbp_shift_in_debt (umbp_shift_t *self)
 {
-    s_refill (self);
-    return self->args.budget && self->budget < 0;
+    umbp_budget_refill (&self->budget, zclock_mono ());
+    return self->args.budget && self->budget.left < 0;
 }
 
-static void s_pay (umbp_shift_t *self, bool calm, int64_t bytes)
+bool umbp_shift_is_idle (umbp_shift_t *self)
 {
-    int64_t least = -((int64_t) self->args.budget / 1000 * DEBT_MS);
-    self->budget = self->budget - bytes > least ? self->budget - bytes : least;
-    self->calm -= calm ? bytes : 0;
+    umbp_budget_refill (&self->budget, zclock_mono ());
+    return self->open[UMBP_SHIFT_PRESSED] == 0 && self->open[UMBP_SHIFT_COPY] == 0
+           && umbp_budget_is_full (&self->budget);
 }
 
 //  Whether one more block may be on its way, beside those of the batch that is filled
@@ -331,6 +459,25 @@ static bool s_may_fly (const umbp_shift_t *self, bool calm, uint32_t count, uint
     return flying == 0 || (flying < blocks && flying_bytes + size <= most);
 }
 
+//  Whether a job that waits may be the next one of a batch
+static bool s_may_go (const umbp_shift_t *self, const job_t *job, uint32_t count, uint64_t bytes)
+{
+    bool calm = job->why != UMBP_SHIFT_PRESSED;
+    uint32_t size = s_block (self, job)->size;
+    if (bytes && bytes + size > BATCH_BYTES)
+        return false;
+    return (!calm || umbp_budget_may (&self->budget)) && s_may_fly (self, calm, count, bytes, size);
+}
+
+//  What is idle waits for all others, also for those that are on their way
+static bool s_is_turn (const umbp_shift_t *self, int why, int64_t now)
+{
+    if (self->waiting[why].jobs.oldest == NONE || self->waiting[why].again_at > now)
+        return false;
+    return why != UMBP_SHIFT_IDLE
+           || (self->open[UMBP_SHIFT_PRESSED] == 0 && self->open[UMBP_SHIFT_COPY] == 0);
+}
+
 //  Blocks for a batch, the pressing ones first. One whose block left meanwhile ends here.
 static uint32_t s_fill (umbp_shift_t *self, flight_t *flight)
 {
@@ -338,26 +485,24 @@ static uint32_t s_fill (umbp_shift_t *self, flight_t *flight)
     int64_t now = zclock_mono ();
     flight->count = 0;
     for (int why = 0; why < UMBP_SHIFT_REASONS; why++)
-        while (flight->count < BATCH_MAX && self->waiting[why].head != NONE
-               && self->waiting[why].again_at <= now) {
-            uint32_t number = self->waiting[why].head;
+        while (flight->count < BATCH_MAX && s_is_turn (self, why, now)) {
+            uint32_t number = self->waiting[why].jobs.oldest;
             const job_t *job = &self->jobs[number];
-            bool live = s_is_live (self, job), calm = job->why == UMBP_SHIFT_COPY;
-            uint32_t size = live ? s_block (self, job)->size : 0;
-            if (bytes && bytes + size > BATCH_BYTES)
+            bool live = s_is_live (self, job);
+            if (live && !s_may_go (self, job, flight->count, bytes))
                 break;
-            if (live && calm && self->args.budget && (self->budget <= 0 || self->calm <= 0))
-                break;
-            if (live && !s_may_fly (self, calm, flight->count, bytes, size))
-                break;
-            s_pop (self, (umbp_shift_why_t) why);
+            s_take (self, number);
             if (!live) {
                 s_end (self, number, UMBP_ENOENT);
                 continue;
             }
-            s_pay (self, calm, size);
+            uint32_t size = s_block (self, job)->size;
+            umbp_budget_pay (&self->budget, why != UMBP_SHIFT_PRESSED, size);
+            if (self->args.sent && why != UMBP_SHIFT_IDLE)
+                self->args.sent (self->owner, now - job->since);
             bytes += size;
-            flight->removed[flight->count] = false;
+            flight->prints[flight->count] = s_block (self, job)->print.lo;
+            flight->undos[flight->count] = 0;
             flight->jobs[flight->count++] = number;
         }
     flight->bytes = bytes;
@@ -367,6 +512,8 @@ static uint32_t s_fill (umbp_shift_t *self, flight_t *flight)
 static void s_fly (umbp_shift_t *self, const flight_t *flight)
 {
     umbp_shift_stats_t *stats = &self->stats;
+    if (stats->flying == 0)
+        umbp_meter_set (&self->all, true, zclock_usecs ());
     stats->flying += flight->count;
     stats->flying_bytes += flight->bytes;
     stats->most = stats->flying > stats->most ? stats->flying : stats->most;
@@ -392,9 +539,23 @@ static int s_send (umbp_shift_t *self, flight_t *flight)
     msg.copy.tier = self->args.from;
     msg.copy.to = self->args.to;
     msg.copy.scoped = true;
+    msg.copy.calm = self->jobs[flight->jobs[0]].why == UMBP_SHIFT_IDLE;      //  Nothing leaves for it
     flight->turn = ++self->turns;
     return umbp_post_ask_for (self->post, self, "migrator", NULL, &msg, NULL, 0, MOVE_MS,
                               s_on_copied, flight->turn);
+}
+
+//  The migrator could not be asked
+static void s_refused (umbp_shift_t *self, const flight_t *flight, int status)
+{
+    int64_t now = zclock_mono ();
+    for (uint32_t index = 0; index < flight->count; index++) {
+        uint32_t number = flight->jobs[index];
+        if (s_is_worth_it (self, &self->jobs[number], status, now))
+            s_again (self, number);
+        else
+            s_end (self, number, status);
+    }
 }
 
 void umbp_shift_pump (umbp_shift_t *self)
@@ -402,7 +563,7 @@ void umbp_shift_pump (umbp_shift_t *self)
     if (self->pumping)                  //  An end of a job, which adds others
         return;
     self->pumping = true;
-    s_refill (self);
+    umbp_budget_refill (&self->budget, zclock_mono ());
     for (size_t index = 0; index < FLIGHTS_MAX; index++) {
         flight_t *flight = &self->flights[index];
         if (flight->turn || s_fill (self, flight) == 0)
@@ -410,10 +571,10 @@ void umbp_shift_pump (umbp_shift_t *self)
         int rc = s_send (self, flight);
         if (rc == 0) {
             s_fly (self, flight);
+            umbp_move_pass ("sent");
             continue;
         }
-        for (uint32_t job = 0; job < flight->count; job++)
-            s_end (self, flight->jobs[job], rc);
+        s_refused (self, flight, rc);
         freen (flight->keys);
         flight->turn = 0;
     }

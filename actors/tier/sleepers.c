@@ -126,8 +126,11 @@ static void s_on_depot (void *owner, const umbp_depot_word_t *word)
     bool live = umbp_store_block (self->store, word->item)->state == UMBP_BLOCK_LIVE;
     bool lost = word->what == UMBP_DEPOT_LEFT
                 || (word->what == UMBP_DEPOT_FETCHED
-                    && (word->status == UMBP_ECHECKSUM || word->status == UMBP_EIO));
-    if (word->what == UMBP_DEPOT_FETCHED && lost)
+                    && (word->status == UMBP_ECHECKSUM || word->status == UMBP_EIO
+                        || word->status == UMBP_ENOENT
+                        || (word->status == UMBP_ETIMEDOUT && umbp_depot_forgets (self->depot))));
+    bool known = self->disk_state < 0 && umbp_depot_forgets (self->depot);  //  That is logged
+    if (word->what == UMBP_DEPOT_FETCHED && lost && live && !known && word->status != UMBP_ENOENT)
         zsys_error ("%s: a block cannot be read back, and is given up: size=%u: %s",
                     self->args.name, umbp_store_block (self->store, word->item)->size,
                     umbp_strerror (word->status));
@@ -142,18 +145,38 @@ static void s_on_depot (void *owner, const umbp_depot_word_t *word)
         umbp_manager_saved (self, word);
 }
 
+//  What is the matter with it, and what to do
+static const char *s_illness (const umbp_manager_t *self, int state)
+{
+    if (self->args.vram)
+        return umbp_strerror (state);
+    switch (state) {
+    case UMBP_ENOSPC: return "no space: free some; tried again by itself";
+    case UMBP_EDENIED: return "may not be written: remount it";
+    case UMBP_ETIMEDOUT:
+        return "hangs: see its servers and the kernel's log; asked again by itself";
+    default: return "fails: see the kernel's log; tried again by itself";
+    }
+}
+
 //  Say it once when the disk fails, and when it is well again
 static void s_watch_disk (umbp_manager_t *self)
 {
-    int state = umbp_depot_stats (self->depot).log.state;
+    int state = umbp_depot_stats (self->depot).medium.state;
     if (state == self->disk_state)
         return;
+    const char *what = self->args.vram ? "device" : "disk";
     self->disk_state = state;
-    if (state < 0)
-        zsys_error ("%s: the disk: %s: blocks that are there can be read, as far as it goes",
-                    self->args.name, umbp_strerror (state));
+    if (state == UMBP_ETIMEDOUT && self->args.vram)
+        zsys_error (
+            "%s: the device hangs, a copy did not end in %d s: until it does, its blocks are misses; see the "
+            "kernel's log and the vendor's tool",
+            self->args.name, UMBP_DEPOT_WAIT_MS / 1000);
+    else if (state < 0)
+        zsys_error ("%s: the %s: %s: blocks that are there can be read, as far as it goes",
+                    self->args.name, what, s_illness (self, state));
     else
-        zsys_warning ("%s: the disk is well again", self->args.name);
+        zsys_warning ("%s: the %s is well again", self->args.name, what);
 }
 
 void umbp_manager_work_depot (umbp_manager_t *self, int64_t now)
@@ -188,8 +211,9 @@ void umbp_manager_make_depot (umbp_manager_t *self)
     umbp_depot_args_t args = { .store = self->store,
                                .regions = regions, .region_count = self->args.region_count,
                                .owner = self, .fn = s_on_depot };
-    umbp_store_set_depot (self->store, umbp_depot_room (self->args.log));
-    self->depot = umbp_depot_new (&args, &self->args.log, self->tick);
+    umbp_store_set_unit (self->store, self->args.medium.calls->stats (self->args.medium.self).unit);
+    umbp_store_set_depot (self->store, umbp_depot_room (&self->args.medium));
+    self->depot = umbp_depot_new (&args, &self->args.medium, self->tick);
     free (regions);
 }
 
@@ -209,25 +233,25 @@ void umbp_manager_stat_depot (const umbp_manager_t *self, umbp_gauges_t *gauges)
     umbp_gauges_add (gauges, "paged_bytes", counts.paged_bytes);
     umbp_gauges_add (gauges, "paged_blocks", counts.raised);
     umbp_gauges_add (gauges, "leases_waiting", self->asleep);
-    umbp_gauges_add (gauges, "disk_state", (uint64_t) -stats.log.state);
+    umbp_gauges_add (gauges, "disk_state", (uint64_t) -stats.medium.state);
     umbp_gauges_add (gauges, "disk_jobs", stats.jobs);
     umbp_gauges_add (gauges, "disk_stuck", stats.stuck);
     umbp_gauges_add (gauges, "disk_fetches", stats.fetches);
     umbp_gauges_add (gauges, "disk_fetches_shared", stats.shared);
     umbp_gauges_add (gauges, "disk_failures", stats.failed);
     umbp_gauges_add (gauges, "disk_rotten", stats.rotten);
-    umbp_gauges_add (gauges, "disk_live_bytes", stats.log.live_bytes);
-    umbp_gauges_add (gauges, "disk_dead_bytes", stats.log.dead_bytes);
-    umbp_gauges_add (gauges, "disk_written_bytes", stats.log.written_bytes);
-    umbp_gauges_add (gauges, "disk_read_bytes", stats.log.read_bytes);
-    umbp_gauges_add (gauges, "disk_cleaned_bytes", stats.log.cleaned_bytes);
-    umbp_gauges_add (gauges, "disk_segments", stats.log.segments);
-    umbp_gauges_add (gauges, "disk_free_segments", stats.log.free_segments);
-    umbp_gauges_add (gauges, "disk_torn", stats.log.torn);
-    umbp_gauges_add (gauges, "disk_errors", stats.log.io_errors);
-    umbp_gauges_add (gauges, "disk_syncs", stats.log.syncs);
-    umbp_gauges_add (gauges, "disk_recovered", stats.log.recovered);
-    umbp_gauges_add (gauges, "disk_recover_us", stats.log.recover_us);
+    umbp_gauges_add (gauges, "disk_live_bytes", stats.medium.live_bytes);
+    umbp_gauges_add (gauges, "disk_dead_bytes", stats.medium.dead_bytes);
+    umbp_gauges_add (gauges, "disk_written_bytes", stats.medium.written_bytes);
+    umbp_gauges_add (gauges, "disk_read_bytes", stats.medium.read_bytes);
+    umbp_gauges_add (gauges, "disk_cleaned_bytes", stats.medium.cleaned_bytes);
+    umbp_gauges_add (gauges, "disk_segments", stats.medium.segments);
+    umbp_gauges_add (gauges, "disk_free_segments", stats.medium.free_segments);
+    umbp_gauges_add (gauges, "disk_torn", stats.medium.torn);
+    umbp_gauges_add (gauges, "disk_errors", stats.medium.io_errors);
+    umbp_gauges_add (gauges, "disk_syncs", stats.medium.syncs);
+    umbp_gauges_add (gauges, "disk_recovered", stats.medium.recovered);
+    umbp_gauges_add (gauges, "disk_recover_us", stats.medium.recover_us);
 }
 
 //  Regions that the disk still works on stay where they are
@@ -238,6 +262,5 @@ void umbp_manager_end_depot (umbp_manager_t *self)
             free (self->sleepers[place].reader.items);
     if (!umbp_depot_destroy (&self->depot))
         self->args.region_count = 0;
-    if (self->args.log)
-        umbp_log_close (&self->args.log);
+    umbp_medium_close (&self->args.medium);
 }

@@ -1,13 +1,11 @@
-//  actors/tier/spread.c - copies of our blocks on other nodes. See spread.h.
-#include "actors/tier/spread.h"
+//  actors/tier/spread.c - copies of our blocks on other nodes. See spread.h, and spread_place.c for where they go.
+#include "actors/tier/spread_self.h"
 
 #include <xxhash.h>
 
 #include "proto/scope.h"
 
-#define FLIGHTS_MAX 8                   //  Questions under way
-#define BATCH_MAX 256                   //  Blocks in one
-#define BATCH_BYTES (64u << 20)         //  ... and their bytes, unless it is one
+#define BATCH_BYTES (64u << 20)         //  In one question, unless it is one block
 #define SCAN_MAX 2048                   //  Jobs looked at to fill one
 #define LOOK_MS 2000
 #define COPY_MS 5000                    //  While a put waits
@@ -15,58 +13,6 @@
 #define BUSY_MS 20                      //  A migrator that has no place now is asked again
 #define BUSY_MAX 200                    //  ... so often
 #define REPORT_MS 3000                  //  By then a member's word on its room has what we placed
-#define NOTED_MAX 8                     //  Nodes a job remembers
-
-typedef enum { FREE, LOOK, PLACE, ASKED } job_state_t;
-
-typedef struct {
-    uint64_t tag, token;
-    int64_t not_before;
-    uint64_t known[NOTED_MAX], tried[NOTED_MAX];     //  Nodes, as hashes of their names
-    uint32_t item, next;
-    uint8_t why, state, looks, known_count, tried_count, busy;
-    uint8_t missing;
-    bool full;
-} job_t;
-
-typedef struct {
-    bool used, copy;
-    char node[UMBP_NAME_MAX + 1];
-    uint64_t turn;
-    uint32_t count, jobs[BATCH_MAX];
-} flight_t;
-
-//  How full a member said it is before we placed anything there, and what we placed since. What it says comes late,
-//  so the sum counts, until nothing was placed for a while.
-typedef struct {
-    uint64_t base, placed;
-    int64_t placed_at;
-} room_t;
-
-struct umbp_spread {
-    umbp_post_t *post;
-    umbp_store_t *store;
-    void *owner;
-    umbp_spread_fn *fn;
-    umbp_spread_args_t args;
-    char node[UMBP_NAME_MAX + 1];
-    umbp_topology_t *topology;
-    uint64_t ids[UMBP_NODES_MAX];       //  Of the members
-    room_t rooms[UMBP_NODES_MAX];       //  Of the members
-    job_t *jobs;
-    uint32_t free_head, ready_head, ready_tail;      //  Lists of jobs, by number
-    size_t open[UMBP_SPREAD_REASONS];
-    flight_t flights[FLIGHTS_MAX];
-    //  Keys whose copies are to go again; size 0: none
-    uint16_t undo_sizes[FLIGHTS_MAX][BATCH_MAX];
-    uint8_t undo_keys[FLIGHTS_MAX][BATCH_MAX][UMBP_SCOPED_KEY_MAX];
-    uint64_t turns;
-    int64_t budget, budget_at;          //  Bytes that may be sent now, below 0 a debt; since when
-    bool pumping;
-    umbp_spread_stats_t stats;
-    uint8_t keys[BATCH_MAX * UMBP_SCOPED_KEY_MAX];
-    uint16_t key_sizes[BATCH_MAX];
-};
 
 #define NONE UINT32_MAX
 
@@ -87,7 +33,7 @@ umbp_spread_t *umbp_spread_new (umbp_post_t *post, umbp_store_t *store,
     self->fn = fn;
     snprintf (self->node, sizeof self->node, "%s", args->node);
     self->args.node = self->node;
-    self->jobs = zmalloc (UMBP_SPREAD_JOBS_MAX * sizeof (job_t));
+    self->jobs = zmalloc (UMBP_SPREAD_JOBS_MAX * sizeof (umbp_spread_job_t));
     for (uint32_t number = 0; number < UMBP_SPREAD_JOBS_MAX; number++)
         self->jobs[number].next = number + 1 < UMBP_SPREAD_JOBS_MAX ? number + 1 : NONE;
     self->ready_head = self->ready_tail = NONE;
@@ -159,7 +105,8 @@ bool umbp_spread_add (umbp_spread_t *self, umbp_spread_why_t why, uint32_t item,
     self->free_head = self->jobs[number].next;
     const umbp_block_t *block = umbp_store_block (self->store, item);
     unsigned wanted = block->replicas > 1 ? block->replicas - 1u : 0;
-    self->jobs[number] = (job_t){ .tag = tag,
+    self->jobs[number] =
+        (umbp_spread_job_t){ .tag = tag,
                                   .token = block->token,
                                   .item = item,
                                   .why = (uint8_t) why,
@@ -169,7 +116,7 @@ bool umbp_spread_add (umbp_spread_t *self, umbp_spread_why_t why, uint32_t item,
     return true;
 }
 
-static bool s_is_live (const umbp_spread_t *self, const job_t *job)
+static bool s_is_live (const umbp_spread_t *self, const umbp_spread_job_t *job)
 {
     const umbp_block_t *block = umbp_store_block (self->store, job->item);
     return block->state == UMBP_BLOCK_LIVE && block->token == job->token;
@@ -177,27 +124,19 @@ static bool s_is_live (const umbp_spread_t *self, const job_t *job)
 
 static void s_end (umbp_spread_t *self, uint32_t number)
 {
-    job_t *job = &self->jobs[number];
+    umbp_spread_job_t *job = &self->jobs[number];
     bool gone = !s_is_live (self, job);
     umbp_spread_end_t end = { (umbp_spread_why_t) job->why, job->tag, job->item, job->token,
                               gone ? 0 : job->missing, job->full, gone };
     self->open[job->why]--;
-    *job = (job_t) { .next = self->free_head };
+    *job = (umbp_spread_job_t) { .next = self->free_head };
     self->free_head = number;
     self->fn (self->owner, &end);
 }
 
-static bool s_is_noted (const uint64_t *ids, size_t count, uint64_t id)
-{
-    for (size_t index = 0; index < count; index++)
-        if (ids[index] == id)
-            return true;
-    return false;
-}
-
 static void s_note (uint64_t *ids, uint8_t *count, uint64_t id)
 {
-    if (*count < NOTED_MAX && !s_is_noted (ids, *count, id))
+    if (*count < UMBP_SPREAD_NOTED_MAX && !umbp_spread_is_noted (ids, *count, id))
         ids[(*count)++] = id;
 }
 
@@ -219,100 +158,11 @@ void umbp_spread_cancel (umbp_spread_t *self, umbp_spread_why_t why)
 }
 
 //  --------------------------------------------------------------------------------------------------
-//  Whom to ask
-
-//  The shard to ask about a block: its owners one after the other, those alone that are alive. -1 if all were.
-static int s_shard (const umbp_spread_t *self, job_t *job)
-{
-    const umbp_block_t *block = umbp_store_block (self->store, job->item);
-    const umbp_ring_t *ring = umbp_topology_ring (self->topology);
-    uint16_t owners[UMBP_COPIES_MAX];
-    umbp_bytes_t key = umbp_scope_bare (block->key, block->key_size);
-    size_t count = umbp_topology_owners (self->topology,
-                                         umbp_ring_position (ring, key.data, key.size), owners);
-    for (; job->looks < count; job->looks++)
-        if (umbp_topology_member (self->topology, owners[job->looks])->state == UMBP_MEMBER_ALIVE)
-            return owners[job->looks];
-    return -1;
-}
-
-static bool s_may (const umbp_spread_t *self, const job_t *job, size_t member)
-{
-    const umbp_member_t *seen = umbp_topology_member (self->topology, member);
-    return member != umbp_topology_self (self->topology) && seen->in_ring && !seen->draining
-           && seen->state == UMBP_MEMBER_ALIVE && seen->tiers[UMBP_TIER_DRAM].total > 0
-           && !s_is_noted (job->tried, job->tried_count, self->ids[member]);
-}
-
-//  Whether another host than ours, and those of all that are known to have it
-static bool s_is_apart (const umbp_spread_t *self, const job_t *job, const char *host)
-{
-    for (size_t member = 0; member < umbp_topology_count (self->topology); member++) {
-        bool has = member == umbp_topology_self (self->topology)
-                   || s_is_noted (job->known, job->known_count, self->ids[member]);
-        if (has && streq (umbp_topology_member (self->topology, member)->host, host))
-            return false;
-    }
-    return true;
-}
-
-//  What a block takes: whole pages, which are ours in size there too, as far as we know
-static uint64_t s_taken (const umbp_spread_t *self, const umbp_block_t *block)
-{
-    uint32_t page_size = umbp_store_page_size (self->store);
-    return umbp_extent_page_count (block->size, page_size) * page_size;
-}
-
-//  Free bytes below the mark where evictions begin, less what was placed there; below 0: none
-static int64_t s_room (const umbp_spread_t *self, size_t member)
-{
-    const umbp_tier_room_t *tier =
-        &umbp_topology_member (self->topology, member)->tiers[UMBP_TIER_DRAM];
-    uint64_t ours = self->rooms[member].base + self->rooms[member].placed;
-    uint64_t taken = tier->used > ours ? tier->used : ours;
-    return (int64_t) (tier->total / 100 * self->args.high) - (int64_t) taken;
-}
-
-//  Who shall have the next copy: one that has it and must only say so; else another host before another node, and
-//  the one with most room. A put may make others evict, as the put itself may. -1 if there is nobody.
-static int s_target (const umbp_spread_t *self, job_t *job)
-{
-    int64_t size = (int64_t) s_taken (self, umbp_store_block (self->store, job->item));
-    int64_t best_room = 0;
-    int best = -1;
-    bool best_apart = false;
-    job->full = false;
-    for (size_t member = 0; member < umbp_topology_count (self->topology); member++) {
-        if (!s_may (self, job, member))
-            continue;
-        if (job->why == UMBP_SPREAD_DRAIN
-            && s_is_noted (job->known, job->known_count, self->ids[member]))
-            return (int) member;
-        if (s_is_noted (job->known, job->known_count, self->ids[member]))
-            continue;
-        const umbp_member_t *seen = umbp_topology_member (self->topology, member);
-        int64_t room = s_room (self, member);
-        bool apart = s_is_apart (self, job, seen->host);
-        bool fits = job->why == UMBP_SPREAD_PUT
-                        ? seen->tiers[UMBP_TIER_DRAM].total >= (uint64_t) size
-                        : room >= size;
-        job->full |= !fits;
-        if (!fits || (best >= 0 && (apart != best_apart ? !apart : room <= best_room)))
-            continue;
-        best = (int) member;
-        best_room = room;
-        best_apart = apart;
-    }
-    job->full |= best < 0 && job->tried_count == 0;
-    return best;
-}
-
-//  --------------------------------------------------------------------------------------------------
 //  Answers
 
 static flight_t *s_flight_of (umbp_spread_t *self, uint64_t turn)
 {
-    for (size_t index = 0; index < FLIGHTS_MAX; index++)
+    for (size_t index = 0; index < UMBP_SPREAD_FLIGHTS_MAX; index++)
         if (self->flights[index].used && self->flights[index].turn == turn)
             return &self->flights[index];
     return NULL;
@@ -321,7 +171,7 @@ static flight_t *s_flight_of (umbp_spread_t *self, uint64_t turn)
 //  The index has spoken: what is still missing, and does it matter?
 static void s_looked (umbp_spread_t *self, uint32_t number)
 {
-    job_t *job = &self->jobs[number];
+    umbp_spread_job_t *job = &self->jobs[number];
     bool last = job->known_count == 0;
     if (job->why != UMBP_SPREAD_DRAIN)
         job->missing -= job->known_count < job->missing ? job->known_count : job->missing;
@@ -335,8 +185,8 @@ static void s_looked (umbp_spread_t *self, uint32_t number)
 }
 
 //  Take the rows of one block; *row moves on. Who is no member any more has it no more.
-static void s_take_rows (job_t *job, const umbp_msg_lookup_ok_t *ok, const uint64_t *ids,
-                         unsigned count, size_t *row)
+static void s_take_rows (umbp_spread_job_t *job, const umbp_msg_lookup_ok_t *ok,
+                         const uint64_t *ids, unsigned count, size_t *row)
 {
     for (; count > 0 && *row < ok->refs.count; count--, (*row)++) {
         uint16_t ref = umbp_u16s_at (ok->refs, *row);
@@ -368,7 +218,7 @@ static void s_on_looked (void *part, uint64_t turn, int status, const umbp_mail_
     }
     for (uint32_t index = 0; index < flight->count; index++) {
         uint32_t number = flight->jobs[index];
-        job_t *job = &self->jobs[number];
+        umbp_spread_job_t *job = &self->jobs[number];
         if (ok) {
             s_take_rows (job, ok, ids, umbp_u8s_at (ok->found, index), &row);
             s_looked (self, number);
@@ -383,7 +233,7 @@ static void s_on_looked (void *part, uint64_t turn, int status, const umbp_mail_
 //  One block of a copy, as the migrator there said. busy: that took none at all now.
 static void s_copied (umbp_spread_t *self, uint32_t number, uint64_t id, int status, bool busy)
 {
-    job_t *job = &self->jobs[number];
+    umbp_spread_job_t *job = &self->jobs[number];
     const umbp_block_t *block = umbp_store_block (self->store, job->item);
     busy |= job->why == UMBP_SPREAD_PUT;             //  What makes room there takes a moment
     if (status == UMBP_EAGAIN && busy && ++job->busy < BUSY_MAX) {
@@ -400,24 +250,22 @@ static void s_copied (umbp_spread_t *self, uint32_t number, uint64_t id, int sta
         s_note (job->known, &job->known_count, id);
     } else
         self->stats.failures++;
-    if (job->missing == 0 || job->tried_count == NOTED_MAX || !s_is_live (self, job)) {
+    if (job->missing == 0 || job->tried_count == UMBP_SPREAD_NOTED_MAX || !s_is_live (self, job)) {
         job->full |= status == UMBP_EAGAIN || status == UMBP_EQUOTA;
         s_end (self, number);
     } else
         s_ready (self, number, PLACE);
 }
 
-void umbp_spread_removed (umbp_spread_t *self, uint32_t item)
+void umbp_spread_removed (umbp_spread_t *self, umbp_bytes_t key, uint64_t print)
 {
-    const umbp_block_t *block = umbp_store_block (self->store, item);
-    for (size_t at = 0; at < FLIGHTS_MAX; at++) {
+    for (size_t at = 0; at < UMBP_SPREAD_FLIGHTS_MAX; at++) {
         const flight_t *flight = &self->flights[at];
         for (uint32_t index = 0; flight->used && flight->copy && index < flight->count; index++) {
-            const job_t *job = &self->jobs[flight->jobs[index]];
-            if (job->item != item || job->token != block->token)
+            if (flight->prints[index] != print)
                 continue;
-            self->undo_sizes[at][index] = block->key_size;
-            memcpy (self->undo_keys[at][index], block->key, block->key_size);
+            self->undo_sizes[at][index] = (uint16_t) key.size;
+            memcpy (self->undo_keys[at][index], key.data, key.size);
         }
     }
 }
@@ -440,6 +288,7 @@ static void s_undo (umbp_spread_t *self, const flight_t *flight)
     umbp_msg_t msg;
     umbp_msg_init (&msg, UMBP_MSG_drop, 0);
     msg.drop.keys = (umbp_column_t) { self->keys, self->key_sizes, used, count };
+    msg.drop.moved = true;
     umbp_post_tell (self->post, "tier:dram", flight->node, &msg);
     self->stats.undone += count;
 }
@@ -474,7 +323,7 @@ static void s_count_budget (umbp_spread_t *self, int64_t now)
     self->budget_at = now;
 }
 
-static bool s_may_spend (const umbp_spread_t *self, const job_t *job)
+static bool s_may_spend (const umbp_spread_t *self, const umbp_spread_job_t *job)
 {
     return job->why != UMBP_SPREAD_LOSS || self->args.budget == 0 || self->budget > 0;
 }
@@ -482,34 +331,35 @@ static bool s_may_spend (const umbp_spread_t *self, const job_t *job)
 //  Where a job goes next: the number of a member; -1: it has to wait; -2: nowhere, it is at its end
 static int s_next (umbp_spread_t *self, uint32_t number, int64_t now)
 {
-    job_t *job = &self->jobs[number];
+    umbp_spread_job_t *job = &self->jobs[number];
     if (!s_is_live (self, job))
         return -2;
     if (job->not_before > now)
         return -1;
     if (job->state == LOOK) {
-        int shard = s_shard (self, job);
+        int shard = umbp_spread_shard (self, job);
         if (shard >= 0)
             return shard;
         job->state = PLACE;             //  Nobody to ask: then we know of nobody
     }
     if (!s_may_spend (self, job))
         return -1;
-    int target = s_target (self, job);
+    int target = umbp_spread_target (self, job);
     return target >= 0 ? target : -2;
 }
 
 static void s_join (umbp_spread_t *self, flight_t *flight, uint32_t number, int member)
 {
-    job_t *job = &self->jobs[number];
+    umbp_spread_job_t *job = &self->jobs[number];
     const umbp_block_t *block = umbp_store_block (self->store, job->item);
     if (flight->copy) {
-        self->rooms[member].placed += s_taken (self, block);
+        self->rooms[member].placed += umbp_spread_taken (self, block);
         self->rooms[member].placed_at = zclock_mono ();
         if (job->why == UMBP_SPREAD_LOSS && self->args.budget)
             self->budget -= block->size;
     }
     job->state = ASKED;
+    flight->prints[flight->count] = block->print.lo;
     flight->jobs[flight->count++] = number;
 }
 
@@ -528,7 +378,7 @@ static umbp_column_t s_keys (umbp_spread_t *self, const flight_t *flight)
 
 static int s_ask (umbp_spread_t *self, flight_t *flight)
 {
-    const job_t *first = &self->jobs[flight->jobs[0]];
+    const umbp_spread_job_t *first = &self->jobs[flight->jobs[0]];
     umbp_msg_t msg;
     flight->turn = ++self->turns;
     if (!flight->copy) {
@@ -552,11 +402,12 @@ static int s_ask (umbp_spread_t *self, flight_t *flight)
 }
 
 //  Whether a job can go along with those of a flight
-static bool s_goes_along (const umbp_spread_t *self, const flight_t *flight, const job_t *job)
+static bool s_goes_along (const umbp_spread_t *self, const flight_t *flight,
+                          const umbp_spread_job_t *job)
 {
     if (flight->count == 0)
         return true;
-    const job_t *first = &self->jobs[flight->jobs[0]];
+    const umbp_spread_job_t *first = &self->jobs[flight->jobs[0]];
     return flight->copy == (job->state == PLACE)
            && (!flight->copy
                || (first->why == job->why
@@ -567,16 +418,17 @@ static bool s_goes_along (const umbp_spread_t *self, const flight_t *flight, con
 //  Fill a flight with jobs that go the same way, in their order; those at their end, end. Returns how many.
 static uint32_t s_fill (umbp_spread_t *self, flight_t *flight, int64_t now)
 {
-    uint32_t number = self->ready_head, ended[BATCH_MAX], ended_count = 0;
+    uint32_t number = self->ready_head, ended[UMBP_SPREAD_BATCH_MAX], ended_count = 0;
     uint32_t *link = &self->ready_head, before = NONE;
     uint64_t bytes = 0;
     int member = -1;
     *flight = (flight_t) { .used = true };
     memset (self->undo_sizes[flight - self->flights], 0, sizeof *self->undo_sizes);
-    for (unsigned seen = 0; number != NONE && seen < SCAN_MAX && flight->count < BATCH_MAX
-                            && ended_count < BATCH_MAX && bytes < BATCH_BYTES;
+    for (unsigned seen = 0;
+         number != NONE && seen < SCAN_MAX && flight->count < UMBP_SPREAD_BATCH_MAX
+         && ended_count < UMBP_SPREAD_BATCH_MAX && bytes < BATCH_BYTES;
          seen++) {
-        job_t *job = &self->jobs[number];
+        umbp_spread_job_t *job = &self->jobs[number];
         uint32_t next = job->next;
         int to = s_next (self, number, now);
         bool takes = to >= 0 && (member < 0 || to == member) && s_goes_along (self, flight, job);
@@ -615,7 +467,7 @@ void umbp_spread_pump (umbp_spread_t *self)
     self->pumping = true;               //  Who hears of an end may add more
     int64_t now = zclock_mono ();
     s_count_budget (self, now);
-    for (size_t index = 0; index < FLIGHTS_MAX && self->ready_head != NONE; index++) {
+    for (size_t index = 0; index < UMBP_SPREAD_FLIGHTS_MAX && self->ready_head != NONE; index++) {
         flight_t *flight = &self->flights[index];
         if (flight->used || s_fill (self, flight, now) == 0 || !flight->used)
             continue;
@@ -623,7 +475,7 @@ void umbp_spread_pump (umbp_spread_t *self)
             continue;
         flight->used = false;           //  Too many questions are open: later
         for (uint32_t at = 0; at < flight->count; at++) {
-            job_t *job = &self->jobs[flight->jobs[at]];
+            umbp_spread_job_t *job = &self->jobs[flight->jobs[at]];
             job->not_before = now + BUSY_MS;
             s_ready (self, flight->jobs[at], flight->copy ? PLACE : LOOK);
         }

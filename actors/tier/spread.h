@@ -65,8 +65,8 @@ void umbp_spread_pump (umbp_spread_t *self);
 //  End all jobs of a reason that are not under way, as missing nothing
 void umbp_spread_cancel (umbp_spread_t *self, umbp_spread_why_t why);
 
-//  A live block is about to be removed: so shall be those copies of it that are on their way
-void umbp_spread_removed (umbp_spread_t *self, uint32_t item);
+//  A block is removed, whether it is here or not: so shall be those copies of it that are on their way
+void umbp_spread_removed (umbp_spread_t *self, umbp_bytes_t key, uint64_t print);
 
 typedef struct {
     uint64_t copies, copy_bytes;        //  That other nodes made

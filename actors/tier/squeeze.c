@@ -5,8 +5,6 @@
 #include "cluster/origin.h"
 #include "proto/scope.h"
 
-#define WALK_MAX 65536                  //  Blocks counted for a cost; beyond that the average counts
-#define EVICT_STEP 256                  //  Blocks in one eviction message, see manager.c
 #define BLOCK_NS_FIRST 2000             //  Until we have seen how long it takes to let a block go,
 #define PAUSE_NS_FIRST 120000           //  ... and from one step to the next
 #define PAUSE_NS_MAX 50000000           //  Longer ones are no part of a round
@@ -100,7 +98,9 @@ void umbp_manager_squeeze_destroy (umbp_manager_t *self)
 
 //  ------------------------------------------------------------------------------------------------
 //  Blocks of suspended tenants go to other nodes, where there is room: as in a drain (keeper.c), a block is
-//  dropped here only when another node has it and the index knows. Where nobody has room they stay.
+//  dropped here only when another node has it and the index knows. Where nobody has room they stay. Only the word of
+//  a node counts on which the tenant is not suspended, and only as long as it stays so here without a break: else
+//  two nodes could each rely on the other.
 
 static size_t s_find (const umbp_squeeze_t *self, umbp_text_t tenant);
 
@@ -108,7 +108,7 @@ static bool s_is_theirs (umbp_manager_t *self, const umbp_block_t *block)
 {
     const umbp_squeeze_t *squeeze = self->squeeze;
     umbp_tenants_t *tenants = umbp_store_tenants (self->store);
-    return block->state == UMBP_BLOCK_LIVE
+    return block->state == UMBP_BLOCK_LIVE && !block->foreign
            && s_find (squeeze, umbp_text (umbp_tenants_at (tenants, block->tenant)->name))
                   < squeeze->count;
 }
@@ -119,7 +119,7 @@ void umbp_manager_squeeze_spread (umbp_manager_t *self, const umbp_spread_end_t 
     if (end->missing || end->gone || squeeze->count == 0 || squeeze->moved_count == MOVED_MAX)
         return;
     squeeze->moved[(squeeze->moved_first + squeeze->moved_count++) % MOVED_MAX] =
-        (umbp_moved_t) { end->item, end->token, zclock_mono () + MOVED_MS };
+        (umbp_moved_t) { end->item, end->token, end->tag, zclock_mono () + MOVED_MS };
 }
 
 static void s_drop_moved (umbp_manager_t *self, int64_t now)
@@ -131,7 +131,8 @@ static void s_drop_moved (umbp_manager_t *self, int64_t now)
         squeeze->moved_first = (squeeze->moved_first + 1) % MOVED_MAX;
         squeeze->moved_count--;
         const umbp_block_t *block = umbp_store_block (self->store, moved.item);
-        if (block->token != moved.token || !s_is_theirs (self, block))
+        if (block->token != moved.token || moved.turn != self->keeper.turn
+            || !s_is_theirs (self, block))
             continue;                   //  Gone, or its tenant was resumed: then it stays here too
         squeeze->all_moved++;
         umbp_manager_drop (self, moved.item);
@@ -158,7 +159,8 @@ static void s_move_away (umbp_manager_t *self, int64_t now)
         if (open >= MOVES_MAX || squeeze->moved_count + open >= MOVED_MAX)
             return;
         if (s_is_theirs (self, umbp_store_block (self->store, squeeze->cursor))
-            && !umbp_spread_add (self->spread, UMBP_SPREAD_DRAIN, squeeze->cursor, 0))
+            && !umbp_spread_add (self->spread, UMBP_SPREAD_DRAIN, squeeze->cursor,
+                                 self->keeper.turn))
             return;
     }
     if (squeeze->cursor < reach || squeeze->moved_count > 0
@@ -194,12 +196,12 @@ static size_t s_find (const umbp_squeeze_t *self, umbp_text_t tenant)
     return place;
 }
 
-bool umbp_manager_is_suspended (umbp_manager_t *self, umbp_bytes_t key)
+bool umbp_manager_is_suspended (umbp_manager_t *self, umbp_bytes_t key, bool copy)
 {
     umbp_squeeze_t *squeeze = self->squeeze;
     if (squeeze->count == 0
         || s_find (squeeze, umbp_scope_tenant (key.data, key.size)) == squeeze->count
-        || umbp_store_find (self->store, key.data, key.size) != UMBP_STORE_NONE)
+        || (!copy && umbp_store_find (self->store, key.data, key.size) != UMBP_STORE_NONE))
         return false;
     squeeze->refused = true;
     squeeze->refusals++;
@@ -242,9 +244,11 @@ void umbp_manager_on_suspend (void *owner, const umbp_mail_t *mail)
     squeeze->pass_at = 0;
     if (ask->on && !is)
         memcpy (squeeze->suspended[squeeze->count++], name, sizeof name);
-    else if (!ask->on && is)
+    else if (!ask->on && is) {
         memmove (squeeze->suspended[place], squeeze->suspended[place + 1],
                  (--squeeze->count - place) * sizeof *squeeze->suspended);
+        self->keeper.turn++;
+    }
     if (ask->on != is) {
         s_note (self, ask->on ? UMBP_EVENT_SUSPEND : UMBP_EVENT_RESUME, name, 0);
         zsys_warning ("%s: tenant %s: %s", self->args.name, *name ? name : "(default)",
@@ -254,7 +258,7 @@ void umbp_manager_on_suspend (void *owner, const umbp_mail_t *mail)
 }
 
 //  ------------------------------------------------------------------------------------------------
-//  Costs
+//  What evictions take
 
 void umbp_manager_was_full (umbp_manager_t *self, uint32_t size)
 {
@@ -284,61 +288,11 @@ void umbp_manager_evict_end (umbp_manager_t *self, int64_t begun, uint64_t block
     s_note (self, UMBP_EVENT_EVICT, "", bytes);
 }
 
-typedef struct {
-    uint64_t bytes, blocks, lost;
-} sum_t;
-
-//  What would leave, in the order in which it would. Counted exactly up to WALK_MAX blocks.
-static sum_t s_count (umbp_manager_t *self, const umbp_msg_cost_t *ask, uint16_t row)
+void umbp_manager_evict_pace (const umbp_manager_t *self, uint64_t *block_ns, uint64_t *pause_ns)
 {
-    sum_t sum = { 0 };
-    uint32_t *items = malloc (WALK_MAX * sizeof *items);
-    assert (items);
-    size_t count = ask->own ? umbp_store_own_victims (self->store, row, WALK_MAX, items)
-                            : umbp_store_victims (self->store, WALK_MAX, items);
-    for (size_t index = 0; index < count && sum.bytes < ask->bytes; index++) {
-        const umbp_block_t *block = umbp_store_block (self->store, items[index]);
-        sum.bytes += umbp_store_bytes (self->store, block->size);
-        sum.blocks++;
-        sum.lost += block->replicas < 2;
-    }
-    free (items);
-    if (count < WALK_MAX || sum.bytes >= ask->bytes)
-        return sum;
-    umbp_store_counts_t all = umbp_store_counts (self->store);
-    const umbp_tenant_t *who =
-        ask->own ? umbp_tenants_at (umbp_store_tenants (self->store), row) : NULL;
-    uint64_t most = who ? who->bytes : all.used_bytes;
-    double more = (double) (most < ask->bytes ? most : ask->bytes) / (double) sum.bytes;
-    return (sum_t) { (uint64_t) ((double) sum.bytes * more), (uint64_t) ((double) sum.blocks * more),
-                    (uint64_t) ((double) sum.lost * more) };
-}
-
-void umbp_manager_on_cost (void *owner, const umbp_mail_t *mail)
-{
-    umbp_manager_t *self = owner;
-    umbp_squeeze_t *squeeze = self->squeeze;
-    const umbp_msg_cost_t *ask = &mail->msg->cost;
-    umbp_sight_t sight = umbp_manager_sight (self, mail->origin);
-    uint16_t row = umbp_tenants_find (umbp_store_tenants (self->store), ask->tenant);
-    if (!sight.all && (!ask->own || row != sight.row)) {
-        umbp_post_refuse (self->post, mail->origin, UMBP_EDENIED, "tenant",
-                          "yours is the certificate of another: ask about your own");
-        return;
-    }
-    umbp_msg_t answer;
-    umbp_msg_init (&answer, UMBP_MSG_cost_ok, 0);
-    sum_t sum = { 0 };
-    if (!ask->own || row != UMBP_TENANT_NONE)
-        sum = s_count (self, ask, row);
-    uint64_t steps = (sum.blocks + EVICT_STEP - 1) / EVICT_STEP;
-    uint64_t block_ns = squeeze->block_ns ? squeeze->block_ns : BLOCK_NS_FIRST;
-    uint64_t pause_ns = squeeze->pause_ns ? squeeze->pause_ns : PAUSE_NS_FIRST;
-    answer.cost_ok.time_us = (sum.blocks * block_ns + steps * pause_ns) / 1000;
-    answer.cost_ok.bytes = sum.bytes;
-    answer.cost_ok.blocks = sum.blocks;
-    answer.cost_ok.lost_blocks = sum.lost;
-    umbp_post_answer (self->post, mail->origin, &answer, NULL, 0);
+    const umbp_squeeze_t *squeeze = self->squeeze;
+    *block_ns = squeeze->block_ns ? squeeze->block_ns : BLOCK_NS_FIRST;
+    *pause_ns = squeeze->pause_ns ? squeeze->pause_ns : PAUSE_NS_FIRST;
 }
 
 //  ------------------------------------------------------------------------------------------------

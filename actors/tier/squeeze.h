@@ -19,8 +19,9 @@ void umbp_manager_squeeze (umbp_manager_t *self);
 //  A copy of a block that is to go elsewhere is made, or cannot be; for a drain of the whole tier see keeper.c
 void umbp_manager_squeeze_spread (umbp_manager_t *self, const umbp_spread_end_t *end);
 
-//  Whether a key is of a tenant that gets no new room, and no block is there yet. Counts if so.
-bool umbp_manager_is_suspended (umbp_manager_t *self, umbp_bytes_t key);
+//  Whether a key is of a tenant that gets no new room. What is here already may be put again, but does not count as
+//  somebody's copy: soon it may be elsewhere. Counts if so.
+bool umbp_manager_is_suspended (umbp_manager_t *self, umbp_bytes_t key, bool copy);
 
 //  The reason of an answer, if any of the reservations since the last call was refused for that; else empty
 umbp_text_t umbp_manager_refusal (umbp_manager_t *self);
@@ -31,10 +32,12 @@ void umbp_manager_was_full (umbp_manager_t *self, uint32_t size);
 //  Around an eviction that was asked for: how long such things take. begin returns a moment.
 int64_t umbp_manager_evict_begin (umbp_manager_t *self);
 void umbp_manager_evict_end (umbp_manager_t *self, int64_t begun, uint64_t blocks, uint64_t bytes);
+//  ... lately: for a block, and from one step to the next
+void umbp_manager_evict_pace (const umbp_manager_t *self, uint64_t *block_ns, uint64_t *pause_ns);
 
 void umbp_manager_on_usage (void *owner, const umbp_mail_t *mail);
 void umbp_manager_on_suspend (void *owner, const umbp_mail_t *mail);
-void umbp_manager_on_cost (void *owner, const umbp_mail_t *mail);
+void umbp_manager_on_cost (void *owner, const umbp_mail_t *mail);     //  See cost.c
 void umbp_manager_on_balloon (void *owner, const umbp_mail_t *mail);
 void umbp_manager_on_events (void *owner, const umbp_mail_t *mail);
 void umbp_manager_on_relax (void *owner, const umbp_mail_t *mail);

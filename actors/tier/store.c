@@ -1,5 +1,6 @@
-//  actors/tier/store.c - the blocks of one memory tier.
-#include "actors/tier/store.h"
+//  actors/tier/store.c - the blocks of one memory tier: how they come, stay and go. See store_facts.c for what is told and asked
+//  of all of them.
+#include "actors/tier/store_self.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -7,9 +8,6 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "actors/tier/order.h"
-#include "actors/tier/pages.h"
-#include "cluster/slab.h"
 #include "proto/error.h"
 #include "proto/key.h"
 #include "proto/scope.h"
@@ -18,26 +16,6 @@
 #define NONE UMBP_STORE_NONE
 #define ITEMS_MIN 1024
 #define VICTIMS_MAX 256                 //  More of them are not sorted by whether they are copies
-
-struct umbp_store {
-    umbp_pages_t *pages;
-    umbp_policy_t *policy;
-    umbp_tenants_t *tenants;
-    umbp_block_t *blocks;
-    umbp_slab_t *slab;                  //  Of their keys and extents
-    uint32_t capacity, reach;           //  Items there is room for, items ever used
-    uint32_t free_head, slot_head;
-    uint32_t *buckets;                  //  First item by fingerprint
-    uint32_t bucket_mask;
-    umbp_journal_t *journal;            //  NULL: none
-    umbp_board_t *board;                //  NULL: none
-    char home[UMBP_NAME_MAX + 1];       //  The tenant whose blocks it shows
-    uint64_t seed, token_state;
-    uint64_t live, slots, doomed;
-    umbp_order_t *raised;               //  Blocks with a place and pages; NULL: there is no depot
-    uint64_t room, used;                //  Of the depot
-    uint64_t copies;                    //  Blocks and slots of what another node has too
-};
 
 umbp_store_t *umbp_store_new (uint32_t page_size, const uint32_t *pages_per_region, size_t regions,
                               uint64_t seed)
@@ -195,9 +173,12 @@ static void s_give_pages (umbp_store_t *self, const umbp_block_t *block)
 static void s_free (umbp_store_t *self, uint32_t item)
 {
     umbp_block_t *block = &self->blocks[item];
-    umbp_tenants_refund (self->tenants, block->tenant, umbp_store_bytes (self, block->size));
-    self->used -= umbp_store_bytes (self, block->size);
-    s_write_down (self, UMBP_EVENT_FREE, block->tenant, umbp_store_bytes (self, block->size));
+    if (!block->foreign) {
+        umbp_tenants_refund (self->tenants, block->tenant, umbp_store_bytes (self, block->size));
+        self->used -= umbp_store_bytes (self, block->size);
+        s_write_down (self, UMBP_EVENT_FREE, block->tenant, umbp_store_bytes (self, block->size));
+    } else
+        umbp_tenants_at (self->tenants, block->tenant)->guests--;
     s_give_pages (self, block);
     s_give_names (self, block);
     self->copies -= block->copy;
@@ -257,6 +238,11 @@ static uint32_t s_find (const umbp_store_t *self, const umbp_fingerprint_t *prin
     return NONE;
 }
 
+uint64_t umbp_store_print (const umbp_store_t *self, const void *key, size_t key_size)
+{
+    return umbp_fingerprint (key, key_size, self->seed).lo;
+}
+
 uint32_t umbp_store_find (const umbp_store_t *self, const void *key, size_t key_size)
 {
     umbp_fingerprint_t print = umbp_fingerprint (key, key_size, self->seed);
@@ -268,6 +254,7 @@ static int s_admit (umbp_store_t *self, const void *key, size_t key_size, uint32
                     uint16_t *tenant_p)
 {
     uint64_t bytes = umbp_store_bytes (self, size);
+    *tenant_p = UMBP_TENANT_NONE;
     if (s_page_count (self, size) > umbp_pages_total_count (self->pages)
         || (self->raised && bytes > self->room))
         return UMBP_ENOSPC;
@@ -275,6 +262,12 @@ static int s_admit (umbp_store_t *self, const void *key, size_t key_size, uint32
     if (*tenant_p == UMBP_TENANT_NONE || umbp_tenants_excess (self->tenants, *tenant_p, bytes) > 0)
         return UMBP_EQUOTA;
     return self->raised && self->used + bytes > self->room ? UMBP_EAGAIN : 0;
+}
+
+//  What its tenant pays for it
+static uint64_t s_charge_of (const umbp_store_t *self, const umbp_block_t *block)
+{
+    return block->foreign ? 0 : umbp_store_bytes (self, block->size);
 }
 
 static void s_charge (umbp_store_t *self, const umbp_block_t *block)
@@ -362,6 +355,8 @@ static void s_enter (umbp_store_t *self, uint32_t item, uint64_t tick)
     *bucket = item;
     block->state = UMBP_BLOCK_LIVE;
     self->live++;
+    if (block->foreign)
+        return;
     umbp_policy_add (self->policy, item, block->print.lo, block->depth, tick,
                      (umbp_policy_hint_t) block->hint);
     umbp_tenants_touch (self->tenants, block->tenant, item, block->depth, tick);
@@ -394,16 +389,17 @@ static bool s_drop (umbp_store_t *self, uint32_t item, const uint64_t *ghost)
         if (s_is_shown (self, block))
             umbp_board_drop (self->board, key.data, key.size);
         s_unlink_key (self, item);
-        umbp_policy_remove (self->policy, item, ghost);
         if (self->raised)
             umbp_order_remove (self->raised, item);
-        umbp_tenants_leave (self->tenants, block->tenant, item);
+        if (!block->foreign) {
+            umbp_policy_remove (self->policy, item, ghost);
+            umbp_tenants_leave (self->tenants, block->tenant, item);
+        }
         self->live--;
     }
     block->state = UMBP_BLOCK_DOOMED;
     if (block->holds > 0) {
-        umbp_tenants_at (self->tenants, block->tenant)->doomed +=
-            umbp_store_bytes (self, block->size);
+        umbp_tenants_at (self->tenants, block->tenant)->doomed += s_charge_of (self, block);
         self->doomed++;
         return false;
     }
@@ -434,7 +430,7 @@ bool umbp_store_unhold (umbp_store_t *self, uint32_t item)
     assert (block->holds > 0);
     if (--block->holds > 0 || block->state != UMBP_BLOCK_DOOMED)
         return false;
-    umbp_tenants_at (self->tenants, block->tenant)->doomed -= umbp_store_bytes (self, block->size);
+    umbp_tenants_at (self->tenants, block->tenant)->doomed -= s_charge_of (self, block);
     self->doomed--;
     s_free (self, item);
     return true;
@@ -448,6 +444,8 @@ void umbp_store_set_depot (umbp_store_t *self, uint64_t bytes)
     assert (self->reach == 0);
     self->raised = umbp_order_new (0);
     self->room = bytes;
+    self->head = self->unit ? 0 : UMBP_STORE_REST_BYTES;
+    self->unit = self->unit ? self->unit : UMBP_STORE_REST_BYTES;
     uint64_t blocks = bytes / umbp_store_bytes (self, umbp_pages_page_size (self->pages));
     uint32_t buckets = self->bucket_mask + 1;
     while (buckets < blocks && buckets < 1u << 31)
@@ -456,6 +454,12 @@ void umbp_store_set_depot (umbp_store_t *self, uint64_t bytes)
     self->buckets = realloc (self->buckets, buckets * sizeof (uint32_t));
     assert (self->raised && self->buckets);
     memset (self->buckets, 0xff, buckets * sizeof (uint32_t));
+}
+
+void umbp_store_set_unit (umbp_store_t *self, uint32_t unit)
+{
+    assert (!self->raised);
+    self->unit = unit;
 }
 
 static void s_touch_raised (umbp_store_t *self, uint32_t item, uint64_t tick)
@@ -496,7 +500,7 @@ int umbp_store_adopt (umbp_store_t *self, const umbp_block_t *known, uint64_t ti
         return UMBP_EEXIST;
     uint16_t tenant;
     int rc = s_admit (self, known->key, known->key_size, known->size, &tenant);
-    if (rc < 0)
+    if (rc < 0 && !(known->foreign && tenant != UMBP_TENANT_NONE && rc != UMBP_ENOSPC))
         return rc;
     uint32_t item = *item_p = s_item_new (self);
     umbp_block_t *block = &self->blocks[item];
@@ -505,9 +509,12 @@ int umbp_store_adopt (umbp_store_t *self, const umbp_block_t *known, uint64_t ti
                              .size = known->size,
                              .depth = known->depth, .replicas = known->replicas,
                              .place = known->place, .next = NONE, .tenant = tenant,
-                             .token = s_token (self, item) };
+                             .token = s_token (self, item), .foreign = known->foreign };
     s_take_names (self, block, known->key, known->key_size, NULL, 0);
-    s_charge (self, block);
+    if (known->foreign)
+        umbp_tenants_at (self->tenants, tenant)->guests++;
+    else
+        s_charge (self, block);
     s_enter (self, item, tick);
     return 0;
 }
@@ -520,10 +527,21 @@ void umbp_store_touch (umbp_store_t *self, uint32_t item, uint64_t tick)
     const umbp_block_t *block = &self->blocks[item];
     if (block->state != UMBP_BLOCK_LIVE)
         return;
-    umbp_policy_hit (self->policy, item, tick);
-    umbp_tenants_touch (self->tenants, block->tenant, item, block->depth, tick);
+    if (!block->foreign) {
+        umbp_policy_hit (self->policy, item, tick);
+        umbp_tenants_touch (self->tenants, block->tenant, item, block->depth, tick);
+    }
     s_touch_raised (self, item, tick);
-    self->blocks[item].used = true;
+    self->blocks[item].used = self->blocks[item].lately = true;
+    self->blocks[item].cold = false;
+}
+
+void umbp_store_freshen (umbp_store_t *self, uint32_t item, uint64_t tick)
+{
+    bool used = self->blocks[item].used;
+    umbp_store_touch (self, item, tick);
+    self->blocks[item].used = used;
+    self->blocks[item].fresh = true;
 }
 
 int umbp_store_move (umbp_store_t *self, uint32_t item, umbp_store_copy_fn *copy, void *arg)
@@ -552,8 +570,8 @@ int umbp_store_move (umbp_store_t *self, uint32_t item, umbp_store_copy_fn *copy
 bool umbp_store_is_used (umbp_store_t *self, uint32_t item)
 {
     umbp_block_t *block = &self->blocks[item];
-    bool used = block->used || block->holds > 0;
-    block->used = false;
+    bool used = block->used || block->fresh || block->holds > 0;
+    block->used = block->fresh = block->lately = false;
     return used;
 }
 
@@ -583,6 +601,16 @@ size_t umbp_store_victims (umbp_store_t *self, size_t max, uint32_t *items)
     return count;
 }
 
+size_t umbp_store_peek (umbp_store_t *self, size_t max, uint32_t *items)
+{
+    return umbp_policy_peek (self->policy, max, s_may_go, self, items);
+}
+
+uint32_t umbp_store_next (const umbp_store_t *self, uint32_t item)
+{
+    return umbp_policy_next (self->policy, item);
+}
+
 //  A tenant without a list of its own is sought in that of all
 size_t umbp_store_own_victims (umbp_store_t *self, uint16_t tenant, size_t max, uint32_t *items)
 {
@@ -597,92 +625,4 @@ size_t umbp_store_own_victims (umbp_store_t *self, uint16_t tenant, size_t max, 
                       : umbp_policy_next (self->policy, item);
     }
     return count;
-}
-
-umbp_tenants_t *umbp_store_tenants (umbp_store_t *self)
-{
-    return self->tenants;
-}
-
-umbp_pages_t *umbp_store_pages (umbp_store_t *self)
-{
-    return self->pages;
-}
-
-void umbp_store_set_journal (umbp_store_t *self, umbp_journal_t *journal)
-{
-    self->journal = journal;
-}
-
-uint64_t umbp_store_bytes (const umbp_store_t *self, uint32_t size)
-{
-    uint64_t unit = self->raised ? UMBP_STORE_REST_BYTES : umbp_pages_page_size (self->pages);
-    return umbp_extent_page_count (size, (uint32_t) unit) * unit
-           + (self->raised ? UMBP_STORE_REST_BYTES : 0);
-}
-
-void umbp_store_set_quotas (umbp_store_t *self, umbp_quotas_t **quotas_p, unsigned tier)
-{
-    if (!umbp_tenants_set_quotas (self->tenants, quotas_p, tier))
-        return;
-    uint32_t item = NONE;
-    while ((item = umbp_policy_next (self->policy, item)) != NONE) {
-        const umbp_block_t *block = &self->blocks[item];
-        umbp_tenants_enter (self->tenants, block->tenant, item, block->depth);
-    }
-}
-
-int umbp_store_set_policy (umbp_store_t *self, const char *name)
-{
-    umbp_policy_t *policy = umbp_policy_new (name);
-    if (!policy || self->reach > 0) {
-        umbp_policy_destroy (&policy);
-        return UMBP_EINVAL;
-    }
-    umbp_policy_destroy (&self->policy);
-    self->policy = policy;
-    return 0;
-}
-
-umbp_policy_stats_t umbp_store_policy_stats (const umbp_store_t *self)
-{
-    return umbp_policy_stats (self->policy);
-}
-
-void umbp_store_set_hints (umbp_store_t *self, uint32_t item, umbp_policy_hint_t hint, bool copy)
-{
-    umbp_block_t *block = &self->blocks[item];
-    assert (block->state == UMBP_BLOCK_SLOT);
-    block->hint = hint < UMBP_POLICY_HINTS ? (uint8_t) hint : UMBP_POLICY_HINT_NONE;
-    self->copies += copy && !block->copy;
-    block->copy = block->copy || copy;
-}
-
-umbp_block_t *umbp_store_block (umbp_store_t *self, uint32_t item)
-{
-    return &self->blocks[item];
-}
-
-uint32_t umbp_store_reach (const umbp_store_t *self)
-{
-    return self->reach;
-}
-
-umbp_store_counts_t umbp_store_counts (const umbp_store_t *self)
-{
-    uint64_t page = umbp_pages_page_size (self->pages);
-    uint32_t there = umbp_pages_total_count (self->pages) - umbp_pages_out_count (self->pages);
-    uint64_t page_bytes = there * page;
-    uint64_t paged_bytes = umbp_pages_used_count (self->pages) * page;
-    return (umbp_store_counts_t){ /* clang-format off */
-        .total_bytes = self->raised ? self->room : page_bytes,
-        .used_bytes = self->raised ? self->used : paged_bytes,
-        .live = self->live, .slots = self->slots, .doomed = self->doomed,
-        .raised = self->raised ? umbp_order_count (self->raised) : self->live,
-        .page_bytes = page_bytes, .paged_bytes = paged_bytes };
-}
-
-uint32_t umbp_store_page_size (const umbp_store_t *self)
-{
-    return umbp_pages_page_size (self->pages);
 }

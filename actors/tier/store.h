@@ -53,7 +53,7 @@ typedef struct {
     uint32_t holds;
     uint32_t next;                      //  In the bucket of its key, or in the free list
     uint32_t slot_before, slot_after;   //  In the list of slots
-    uint32_t shifting;                  //  The number of its job in shift.h, from 1 on; 0: none
+    uint32_t sinking, rising;           //  Numbers of its jobs in shift.h, down and up, from 1 on; 0: none
     uint16_t extent_count, key_size, depth;
     uint16_t tenant;                    //  Its row in the tenants: who pays for the pages
     uint8_t state;
@@ -63,10 +63,17 @@ typedef struct {
     bool filled;                        //  Its pages have its bytes, or its writer gives them
     bool filling;                       //  ... or the depot does
     bool used;                          //  Since umbp_store_is_used was asked last
+    bool fresh;                         //  ... or moved here while it was here: as good as used, but nobody asked for it
+    bool lately;                        //  Either, since a look for victims in the depot passed over it
     uint8_t hint;                       //  umbp_policy_hint_t
     bool copy;                          //  Made of a block that another node had, and may have still
     bool brought;                       //  The migrator brought it
     bool again;                         //  It was known from before, see admit.h
+    bool hit;                           //  It was read from here before, or somebody said that it will be
+    bool cold;                          //  Somebody said that it will not be, and nobody read it since
+    bool below;                         //  The tier below had a copy when it was looked for last
+    uint8_t above;                      //  Reads until that above, which had one, is asked again: see transit.c
+    bool foreign;                       //  In the depot of another node, and read there: charged to nobody, no victim
 } umbp_block_t;
 
 typedef struct umbp_store umbp_store_t;
@@ -87,6 +94,9 @@ void umbp_store_set_board (umbp_store_t *self, umbp_board_t *board, const char *
 
 //  Blocks rest in a depot of so many bytes. There are none yet.
 void umbp_store_set_depot (umbp_store_t *self, uint64_t bytes);
+
+//  Before that: each takes multiples of so many bytes there, and nothing for its head
+void umbp_store_set_unit (umbp_store_t *self, uint32_t unit);
 
 //  A slot for a block. Returns 0 and its item; UMBP_EEXIST if a live block has that key, UMBP_EAGAIN if there is
 //  no room now, UMBP_ENOSPC if there never is, UMBP_EINVAL for a size of 0, UMBP_EQUOTA if the tenant in the key's
@@ -114,7 +124,8 @@ void umbp_store_rest (umbp_store_t *self, uint32_t item, uint64_t place);
 //  held, or the free ones are too scattered.
 int umbp_store_raise (umbp_store_t *self, uint32_t item);
 
-//  A block that the depot had from before: live, without pages. Returns 0 and its item, or as reserve.
+//  A block that the depot had from before: live, without pages. Returns 0 and its item, or as reserve. known->foreign:
+//  it takes no room.
 int umbp_store_adopt (umbp_store_t *self, const umbp_block_t *known, uint64_t tick,
                       uint32_t *item_p);
 
@@ -128,18 +139,30 @@ bool umbp_store_evict (umbp_store_t *self, uint32_t item);
 void umbp_store_hold (umbp_store_t *self, uint32_t item);
 bool umbp_store_unhold (umbp_store_t *self, uint32_t item);
 
+//  Of a key, as in the print of its block (lo)
+uint64_t umbp_store_print (const umbp_store_t *self, const void *key, size_t key_size);
+
 //  Live block of a key, UMBP_STORE_NONE if there is none
 uint32_t umbp_store_find (const umbp_store_t *self, const void *key, size_t key_size);
 
 //  It was used, see policy.h for ticks
 void umbp_store_touch (umbp_store_t *self, uint32_t item, uint64_t tick);
 
+//  The same of what the migrator brought once more
+void umbp_store_freshen (umbp_store_t *self, uint32_t item, uint64_t tick);
+
 //  Whether it was found or touched since this was asked last, or is held
 bool umbp_store_is_used (umbp_store_t *self, uint32_t item);
+
+//  Whether it is live, and in the depot if there is one: then others may know of it
+bool umbp_store_is_stored (const umbp_store_t *self, uint32_t item);
 
 //  The least useful live blocks that nobody holds; see policy.h. Among twice as many of them those come first of
 //  which another node had one too when they were made here: whether it still has is not known.
 size_t umbp_store_victims (umbp_store_t *self, size_t max, uint32_t *items);
+
+//  The same for who only asks: changes nothing. Copies leave in the order of all, as among many victims.
+size_t umbp_store_peek (umbp_store_t *self, size_t max, uint32_t *items);
 
 //  Who uses how much; the store's own
 umbp_tenants_t *umbp_store_tenants (umbp_store_t *self);
@@ -149,6 +172,9 @@ void umbp_store_set_quotas (umbp_store_t *self, umbp_quotas_t **quotas_p, unsign
 
 //  Bytes that a block of some size takes, of pages or in the depot
 uint64_t umbp_store_bytes (const umbp_store_t *self, uint32_t size);
+
+//  Walk all live blocks, about in the order in which they would leave if none were used: from UMBP_STORE_NONE, to it
+uint32_t umbp_store_next (const umbp_store_t *self, uint32_t item);
 
 //  The same as victims, of one tenant's blocks
 size_t umbp_store_own_victims (umbp_store_t *self, uint16_t tenant, size_t max, uint32_t *items);

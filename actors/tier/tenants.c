@@ -3,20 +3,13 @@
 
 #include <czmq.h>
 
-#define NONE UINT32_MAX
-#define ABSENT (UINT32_MAX - 1)         //  As before: the item is in no list
+#define NONE UMBP_CHAIN_NONE
 #define LINKS_MIN 1024
-
-typedef struct {
-    uint32_t before, after;             //  Towards the oldest, towards the newest
-    uint16_t depth;
-} link_t;
 
 struct umbp_tenants {
     unsigned tier;
     umbp_quotas_t *quotas;
-    link_t *links;                      //  By item; NULL until a tenant has a limit
-    uint32_t capacity;
+    umbp_links_t links;                 //  By item; none until a tenant has a limit
     uint16_t last;                      //  The row that was asked for last
     umbp_tenant_t rows[UMBP_TENANTS_MAX];
 };
@@ -24,7 +17,7 @@ struct umbp_tenants {
 static void s_begin (umbp_tenants_t *self, uint16_t row, umbp_text_t name)
 {
     umbp_tenant_t *tenant = &self->rows[row];
-    *tenant = (umbp_tenant_t) { .used = true, .oldest = NONE, .newest = NONE, .group = NONE };
+    *tenant = (umbp_tenant_t) { .used = true, .blocks_by_age = UMBP_CHAIN_EMPTY, .group = NONE };
     umbp_text_copy (name, tenant->name, sizeof tenant->name);
     tenant->limit = umbp_quotas_limit (self->quotas, name, self->tier);
     tenant->qos = (uint8_t) umbp_quotas_qos (self->quotas, name);
@@ -44,7 +37,7 @@ void umbp_tenants_destroy (umbp_tenants_t **self_p)
     if (!self)
         return;
     umbp_quotas_destroy (&self->quotas);
-    free (self->links);
+    umbp_links_free (&self->links);
     freen (*self_p);
 }
 
@@ -70,7 +63,7 @@ uint16_t umbp_tenants_row (umbp_tenants_t *self, umbp_text_t name)
         for (uint16_t at = 1; at < UMBP_TENANTS_MAX && row == UMBP_TENANT_NONE; at++) {
             if (!self->rows[at].used)
                 row = at;
-            else if (self->rows[at].blocks == 0)
+            else if (self->rows[at].blocks == 0 && self->rows[at].guests == 0)
                 idle = at;
         }
         row = row == UMBP_TENANT_NONE ? idle : row;
@@ -122,56 +115,38 @@ bool umbp_tenants_is_listed (const umbp_tenants_t *self, uint16_t row)
 
 static void s_grow (umbp_tenants_t *self, uint32_t item)
 {
-    uint32_t capacity = self->capacity ? self->capacity : LINKS_MIN;
+    uint32_t capacity = self->links.capacity ? self->links.capacity : LINKS_MIN;
     while (capacity <= item)
         capacity *= 2;
-    if (capacity == self->capacity)
-        return;
-    self->links = realloc (self->links, capacity * sizeof (link_t));
-    assert (self->links);
-    for (uint32_t at = self->capacity; at < capacity; at++)
-        self->links[at].before = ABSENT;
-    self->capacity = capacity;
-}
-
-static bool s_is_in (const umbp_tenants_t *self, uint32_t item)
-{
-    return item < self->capacity && self->links[item].before != ABSENT;
+    int rc = umbp_links_resize (&self->links, capacity);
+    assert (rc == 0);
 }
 
 void umbp_tenants_leave (umbp_tenants_t *self, uint16_t row, uint32_t item)
 {
-    if (!s_is_in (self, item))
-        return;
     umbp_tenant_t *tenant = &self->rows[row];
-    link_t *link = &self->links[item];
-    if (link->before == NONE)
-        tenant->oldest = link->after;
-    else
-        self->links[link->before].after = link->after;
-    if (link->after == NONE)
-        tenant->newest = link->before;
-    else
-        self->links[link->after].before = link->before;
+    if (!umbp_links_has (&self->links, item))
+        return;
     if (tenant->group == item)
-        tenant->group = link->after;
-    link->before = ABSENT;
+        tenant->group = self->links.at[item].next;
+    umbp_chain_leave (&tenant->blocks_by_age, &self->links, item);
 }
 
-//  The item that one of this depth comes right after, in the newest tick; NONE: before all
+//  The item that one of this depth comes right before, in the newest tick; NONE: behind all
 static uint32_t s_place (const umbp_tenants_t *self, const umbp_tenant_t *tenant, uint16_t depth)
 {
-    uint32_t at = tenant->newest;
-    if (tenant->group == NONE || self->links[at].depth >= depth)
-        return at;
-    if (self->links[tenant->group].depth < depth)
-        return self->links[tenant->group].before;
+    const umbp_link_t *items = self->links.at;
+    uint32_t at = tenant->blocks_by_age.newest;
+    if (tenant->group == NONE || items[at].depth >= depth)
+        return NONE;
+    if (items[tenant->group].depth < depth)
+        return tenant->group;
     for (int steps = 0; steps < UMBP_TENANTS_SEARCH_MAX && at != tenant->group; steps++) {
-        if (self->links[at].depth >= depth)
+        if (items[at].depth >= depth)
             break;
-        at = self->links[at].before;
+        at = items[at].prev;
     }
-    return at;
+    return items[at].next;
 }
 
 void umbp_tenants_touch (umbp_tenants_t *self, uint16_t row, uint32_t item, uint16_t depth,
@@ -186,24 +161,16 @@ void umbp_tenants_touch (umbp_tenants_t *self, uint16_t row, uint32_t item, uint
         tenant->tick = tick > tenant->tick ? tick : tenant->tick;
         tenant->group = NONE;
     }
-    uint32_t before = s_place (self, tenant, depth);
-    uint32_t after = before == NONE ? tenant->oldest : self->links[before].after;
-    self->links[item] = (link_t) { before, after, depth };
-    if (before == NONE)
-        tenant->oldest = item;
-    else
-        self->links[before].after = item;
-    if (after == NONE)
-        tenant->newest = item;
-    else
-        self->links[after].before = item;
-    if (tenant->group == NONE || tenant->group == after)
+    uint32_t next = s_place (self, tenant, depth);
+    umbp_chain_enter (&tenant->blocks_by_age, &self->links, item, next);
+    self->links.at[item].depth = depth;
+    if (tenant->group == NONE || tenant->group == next)
         tenant->group = item;
 }
 
 void umbp_tenants_enter (umbp_tenants_t *self, uint16_t row, uint32_t item, uint16_t depth)
 {
-    if (s_is_in (self, item))
+    if (umbp_links_has (&self->links, item))
         return;
     self->rows[row].group = NONE;
     umbp_tenants_touch (self, row, item, depth, 0);
@@ -212,12 +179,12 @@ void umbp_tenants_enter (umbp_tenants_t *self, uint16_t row, uint32_t item, uint
 
 uint32_t umbp_tenants_oldest (const umbp_tenants_t *self, uint16_t row)
 {
-    return self->rows[row].oldest;
+    return self->rows[row].blocks_by_age.oldest;
 }
 
 uint32_t umbp_tenants_after (const umbp_tenants_t *self, uint32_t item)
 {
-    return self->links[item].after;
+    return self->links.at[item].next;
 }
 
 bool umbp_tenants_set_quotas (umbp_tenants_t *self, umbp_quotas_t **quotas_p, unsigned tier)
@@ -234,8 +201,8 @@ bool umbp_tenants_set_quotas (umbp_tenants_t *self, umbp_quotas_t **quotas_p, un
                          : UMBP_QUOTA_NONE;
         if (tenant->limit == UMBP_QUOTA_NONE && limit != UMBP_QUOTA_NONE)
             fresh = true;
-        while (limit == UMBP_QUOTA_NONE && tenant->used && tenant->oldest != NONE)
-            umbp_tenants_leave (self, row, tenant->oldest);
+        while (limit == UMBP_QUOTA_NONE && tenant->used && tenant->blocks_by_age.oldest != NONE)
+            umbp_tenants_leave (self, row, tenant->blocks_by_age.oldest);
         tenant->limit = limit;
         tenant->qos = (uint8_t) umbp_quotas_qos (self->quotas, umbp_text (tenant->name));
     }

@@ -8,6 +8,7 @@
 #ifndef UMBP_TIER_TENANTS_H
 #define UMBP_TIER_TENANTS_H
 
+#include "actors/tier/chain.h"
 #include "cluster/quotas.h"
 
 #define UMBP_TENANT_NONE UINT16_MAX     //  No row
@@ -19,9 +20,11 @@ typedef struct {
     uint8_t qos;                        //  UMBP_QOS_*
     uint64_t bytes, doomed;             //  In use; of these, of blocks that are free when their last hold ends
     uint64_t blocks;                    //  Slots, live and doomed ones
+    uint64_t guests;                    //  Blocks in the depot of another node: nobody pays for them
     uint64_t limit;                     //  UMBP_QUOTA_NONE: none
     uint64_t refused, evicted;          //  Counts for operators
-    uint32_t oldest, newest, group;     //  Its list; group: the oldest item of the newest tick
+    umbp_chain_t blocks_by_age;         //  Its list
+    uint32_t group;                     //  The oldest item of the newest tick
     uint64_t tick;
 } umbp_tenant_t;
 

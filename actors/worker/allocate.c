@@ -31,10 +31,10 @@ typedef struct {
 struct umbp_allocator {
     umbp_isolation_t policy;
     bool can_split;
-    umbp_device_record_t devices[UMBP_DEVICES_MAX];
+    umbp_device_record_t devices[UMBP_DEVICE_ROWS_MAX];
     size_t device_count;
     hold_t holds[UMBP_HOLDS_MAX];
-    uint64_t ticket, leaked;
+    uint64_t ticket, leaked, changes;
 };
 
 static int s_refuse (char *why, size_t size, int err, const char *format, ...)
@@ -76,7 +76,8 @@ static bool s_has (const hold_t *hold, const char *uuid)
 size_t umbp_allocator_set_devices (umbp_allocator_t *self, const umbp_device_record_t *rows,
                                    size_t count)
 {
-    self->device_count = count < UMBP_DEVICES_MAX ? count : UMBP_DEVICES_MAX;
+    self->changes++;
+    self->device_count = count < UMBP_DEVICE_ROWS_MAX ? count : UMBP_DEVICE_ROWS_MAX;
     if (self->device_count)
         memcpy (self->devices, rows, self->device_count * sizeof *rows);
     return count - self->device_count;
@@ -139,8 +140,8 @@ static int s_check_ability (const umbp_allocator_t *self, const umbp_claim_t *cl
     bool fine = true;
     switch (claim->mode) {
     case UMBP_ISOLATION_PARTITIONED: fine = device->known && device->partitions; break;
-    case UMBP_ISOLATION_HARD: fine = !device->known || device->hard; break;
-    case UMBP_ISOLATION_SOFT: fine = !device->known || device->soft; break;
+    case UMBP_ISOLATION_HARD: fine = !device->known || device->hard || device->limits_self; break;
+    case UMBP_ISOLATION_SOFT: fine = !device->known || device->soft || device->limits_self; break;
     default: break;
     }
     if (!fine)
@@ -168,13 +169,18 @@ static int s_check_device (const umbp_allocator_t *self, const umbp_claim_t *cla
     umbp_isolation_t policy = device->has_policy ? device->policy : self->policy;
     bool dynamic = policy == UMBP_ISOLATION_DYNAMIC;
     if (!dynamic && policy != claim->mode)
-        return s_refuse (why, size, UMBP_EINVAL, "%s: by policy it is %s, not %s", device->name,
-                         umbp_isolation_name (policy), umbp_isolation_name (claim->mode));
+        return s_refuse (why, size, UMBP_EINVAL, "%s: by policy it is %s, not %s: see devices.json",
+                         device->name, umbp_isolation_name (policy),
+                         umbp_isolation_name (claim->mode));
     if (dynamic && claim->mode == UMBP_ISOLATION_PARTITIONED)
         return s_refuse (why, size, UMBP_EINVAL,
-                         "%s: by policy its mode is dynamic, which has no partitions",
+                         "%s: by policy its mode is dynamic, which has no partitions: make it "
+                         "Static and partitioned in devices.json",
                          device->name);
     int rc = s_check_ability (self, claim, device, why, size);
+    if (rc == UMBP_OK && *device->ill && !claim->keeps)
+        return s_refuse (why, size, UMBP_EAGAIN, "%s: this device is %s: see umbp-console devices",
+                         device->name, device->ill);
     return rc == UMBP_OK ? s_check_others (self, claim, device, dynamic, why, size) : rc;
 }
 
@@ -240,6 +246,7 @@ int umbp_allocator_claim (umbp_allocator_t *self, const umbp_claim_t *claim, cha
     if (hold == self->holds + UMBP_HOLDS_MAX)
         return s_refuse (why, size, UMBP_ENOSPC, "%d workers have devices, which is the limit",
                          UMBP_HOLDS_MAX);
+    self->changes++;
     *hold = (hold_t){ .state = UMBP_HOLD_SPLITTING, .mode = claim->mode, .count = claim->count };
     snprintf (hold->uid, sizeof hold->uid, "%s", claim->uid);
     snprintf (hold->template, sizeof hold->template, "%s", claim->template);
@@ -265,8 +272,10 @@ static void s_undo (hold_t *hold, int err)
 int umbp_allocator_release (umbp_allocator_t *self, const char *uid)
 {
     hold_t *hold = s_find (self, uid);
-    if (hold && hold->state != UMBP_HOLD_UNDOING)
+    if (hold && hold->state != UMBP_HOLD_UNDOING) {
+        self->changes++;
         s_undo (hold, UMBP_OK);
+    }
     return hold && hold->state != UMBP_HOLD_NONE;
 }
 
@@ -290,11 +299,72 @@ size_t umbp_allocator_parts (const umbp_allocator_t *self, const char *uid,
     const hold_t *hold = s_find (self, uid);
     size_t count = 0;
     for (size_t index = 0; hold && index < hold->part_count; index++)
-        if (hold->parts[index].state == READY) {
+        if (hold->parts[index].state == READY || hold->parts[index].state == DOOMED) {
             memcpy (parts[count].device, hold->parts[index].device, UMBP_DEVICE_ID_MAX);
             memcpy (parts[count++].partition, hold->parts[index].partition, UMBP_DEVICE_ID_MAX);
         }
     return count;
+}
+
+//  ------------------------------------------------------------------------------------------------
+//  What is held, and how that is
+
+bool umbp_allocator_lost (const umbp_allocator_t *self, const char *uid, char *why, size_t size)
+{
+    const hold_t *hold = s_find (self, uid);
+    for (size_t index = 0; hold && index < hold->count; index++) {
+        const umbp_device_record_t *device = umbp_allocator_device (self, hold->devices[index]);
+        if (device && !device->lost)
+            continue;
+        snprintf (why, size, "%s: this device of it is %s",
+                  device ? device->name : hold->devices[index], device ? device->ill : "gone");
+        return true;
+    }
+    return false;
+}
+
+//  One worker more has it
+static void s_use (const umbp_allocator_t *self, umbp_device_use_t *uses, size_t *count,
+                   const char *uuid, const char *name, const char *parent)
+{
+    size_t index = 0;
+    while (index < *count && strneq (uses[index].uuid, uuid))
+        index++;
+    if (index == UMBP_DEVICE_ROWS_MAX)
+        return;
+    if (index == *count) {
+        const umbp_device_record_t *device = *parent ? NULL : umbp_allocator_device (self, uuid);
+        uses[(*count)++] = (umbp_device_use_t){ .workers = 0 };
+        snprintf (uses[index].uuid, sizeof uses[index].uuid, "%s", uuid);
+        snprintf (uses[index].name, sizeof uses[index].name, "%s", device ? device->name : name);
+        snprintf (uses[index].parent, sizeof uses[index].parent, "%s", parent);
+    }
+    uses[index].workers++;
+}
+
+size_t umbp_allocator_uses (const umbp_allocator_t *self, umbp_device_use_t *uses)
+{
+    size_t count = 0;
+    for (size_t index = 0; index < UMBP_HOLDS_MAX; index++) {
+        const hold_t *hold = &self->holds[index];
+        for (size_t row = 0; hold->state != UMBP_HOLD_NONE && row < hold->count; row++)
+            s_use (self, uses, &count, hold->devices[row], hold->devices[row], "");
+        for (size_t row = 0; hold->state != UMBP_HOLD_NONE && row < hold->part_count; row++) {
+            const part_t *part = &hold->parts[row];
+            char uuid[UMBP_DEVICE_ID_MAX];
+            if (part->state != READY)
+                continue;
+            for (size_t byte = 0; byte < sizeof uuid; byte++)
+                uuid[byte] = (char) tolower ((unsigned char) part->partition[byte]);
+            s_use (self, uses, &count, uuid, part->partition, part->device);
+        }
+    }
+    return count;
+}
+
+uint64_t umbp_allocator_changes (const umbp_allocator_t *self)
+{
+    return self->changes;
 }
 
 //  ------------------------------------------------------------------------------------------------
@@ -308,6 +378,7 @@ static bool s_take_job (umbp_allocator_t *self, const hold_t *hold, part_t *part
     *job = (umbp_device_job_t){ .join = part->state == DOOMED, .ticket = ++self->ticket };
     part->ticket = job->ticket;
     part->state = job->join ? JOINING : SPLITTING;
+    self->changes++;
     const umbp_device_record_t *device = umbp_allocator_device (self, part->device);
     snprintf (job->device, sizeof job->device, "%s", device ? device->name : part->device);
     snprintf (job->template, sizeof job->template, "%s", hold->template);
@@ -339,6 +410,12 @@ static part_t *s_find_ticket (umbp_allocator_t *self, uint64_t ticket, hold_t **
     return NULL;
 }
 
+//  Whoever takes partitions back cannot do so now
+static bool s_is_passing (int status)
+{
+    return status == UMBP_EAGAIN || status == UMBP_EUNREACH || status == UMBP_ETIMEDOUT;
+}
+
 int umbp_allocator_done (umbp_allocator_t *self, uint64_t ticket, int status, const char *partition,
                          char *uid, int *err)
 {
@@ -352,8 +429,11 @@ int umbp_allocator_done (umbp_allocator_t *self, uint64_t ticket, int status, co
         self->leaked++;                 //  Made, but nobody can name it
         status = UMBP_EPROTO;
     }
-    if (part->state == JOINING) {
-        self->leaked += status < 0;
+    self->changes++;
+    if (part->state == JOINING && s_is_passing (status))
+        part->state = DOOMED;
+    else if (part->state == JOINING) {
+        self->leaked += status < 0 && status != UMBP_ENOENT;
         part->state = GONE;
         s_settle (hold);
     } else if (status < 0) {

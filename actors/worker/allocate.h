@@ -8,14 +8,15 @@
 //  Partitions are made and taken back by somebody else, whom we do not know and who takes his time:
 //  umbp_allocator_next says what is to be asked, umbp_allocator_done takes the answer. If one of
 //  them fails, those that were made for the same worker are taken back, each once.
-//  A value: one owner, no thread, nothing blocks. Bounded: UMBP_HOLDS_MAX, UMBP_DEVICES_MAX.
+//  One that could not be taken back for now (EAGAIN, EUNREACH, ETIMEDOUT) is asked for again; one
+//  that is not there any more is back.
+//  A value: one owner, no thread, nothing blocks. Bounded: UMBP_HOLDS_MAX, UMBP_DEVICE_ROWS_MAX.
 #ifndef UMBP_WORKER_ALLOCATE_H
 #define UMBP_WORKER_ALLOCATE_H
 
 #include "actors/worker/record.h"
 
 #define UMBP_HOLDS_MAX 256              //  Workers with devices
-#define UMBP_DEVICES_MAX 128            //  Devices and partitions that are known
 
 typedef struct {
     const char *uid;
@@ -25,7 +26,16 @@ typedef struct {
     const char *template;               //  Of partitions; empty: none
     const umbp_worker_part_t *parts;    //  Partitions it has from before we started
     size_t part_count;
+    bool keeps;                         //  It has them since before we started: however they are
 } umbp_claim_t;
+
+//  A device or a partition that workers have
+typedef struct {
+    char uuid[UMBP_DEVICE_ID_MAX];      //  Lower case
+    char name[UMBP_DEVICE_ID_MAX];      //  As it is written
+    char parent[UMBP_DEVICE_ID_MAX];    //  Of a partition: its device
+    unsigned workers;
+} umbp_device_use_t;
 
 typedef enum {
     UMBP_HOLD_NONE,
@@ -59,7 +69,8 @@ const umbp_device_record_t *umbp_allocator_device (const umbp_allocator_t *self,
 
 //  Returns 0: held, now or since long; 1: partitions have to be made first. UMBP_EEXIST: it has other
 //  devices. UMBP_ENOENT: no such device. UMBP_EINVAL: never allowed so. UMBP_ENOTSUP: this device
-//  cannot. UMBP_EAGAIN: others have it in a way that forbids it. UMBP_ENOSPC: too many workers.
+//  cannot. UMBP_EAGAIN: others have it in a way that forbids it, or it is not well. UMBP_ENOSPC: too
+//  many workers.
 int umbp_allocator_claim (umbp_allocator_t *self, const umbp_claim_t *claim, char *why,
                           size_t size);
 
@@ -71,7 +82,15 @@ umbp_hold_state_t umbp_allocator_state (const umbp_allocator_t *self, const char
 //  How many hold something
 size_t umbp_allocator_holds (const umbp_allocator_t *self);
 
-//  Partitions of a worker that holds; returns how many
+//  Whether a device of a worker is gone or failed, and why says which
+bool umbp_allocator_lost (const umbp_allocator_t *self, const char *uid, char *why, size_t size);
+
+//  What workers have, at most UMBP_DEVICE_ROWS_MAX; returns how many. Other than before if the number
+//  of changes is.
+size_t umbp_allocator_uses (const umbp_allocator_t *self, umbp_device_use_t *uses);
+uint64_t umbp_allocator_changes (const umbp_allocator_t *self);
+
+//  Partitions of a worker, of which some may be on their way back; returns how many
 size_t umbp_allocator_parts (const umbp_allocator_t *self, const char *uid,
                              umbp_worker_part_t *parts);
 

@@ -42,9 +42,11 @@ static void s_take_record (umbp_worker_t *self, json_t *json, size_t number)
     umbp_worker_row_t *row = rc == 0 ? umbp_worker_find (self, found.uid) : NULL;
     if (row && !row->gone)
         s_compare (self, row, &found);
-    else if (row)                       //  It comes back before it went: once it is gone
-        umbp_worker_record_end (&found);
-    else if (rc == 0 && !umbp_worker_add (self, &found)) {
+    else if (row) {                     //  It comes back before it went: once it is gone
+        umbp_worker_record_end (&row->next);
+        row->next = found;
+        row->seen = true;
+    } else if (rc == 0 && !umbp_worker_add (self, &found)) {
         umbp_worker_record_end (&found);
         snprintf (why, sizeof why, "more than %d workers", UMBP_WORKERS_MAX);
         rc = UMBP_ENOSPC;
@@ -65,8 +67,10 @@ static void s_take_workers (umbp_worker_t *self)
         self->rows[row].seen = self->rows[row].fresh;
     json_array_foreach (records, index, json) s_take_record (self, json, index + 1);
     for (size_t row = 0; row < UMBP_WORKERS_MAX; row++)
-        if (self->rows[row].record.json && !self->rows[row].seen)
+        if (self->rows[row].record.json && !self->rows[row].seen) {
             self->rows[row].gone = true;
+            umbp_worker_record_end (&self->rows[row].next);
+        }
     for (size_t row = 0; row < UMBP_WORKERS_MAX; row++)
         self->rows[row].retry_at = 0;
     self->dirty = true;
@@ -95,14 +99,14 @@ static bool s_is_there (const umbp_worker_t *self, const umbp_device_record_t *d
 void umbp_worker_set_devices (umbp_worker_t *self)
 {
     const json_t *records = umbp_state_records (self->state, UMBP_STATE_DEVICES);
-    umbp_device_record_t *rows = zmalloc (2 * UMBP_DEVICES_MAX * sizeof *rows);
+    umbp_device_record_t *rows = zmalloc (2 * UMBP_DEVICE_ROWS_MAX * sizeof *rows);
     size_t count = 0, index;
     char why[UMBP_TEXT_MAX];
     json_t *json;
     json_array_foreach (records, index, json)
     {
         umbp_device_record_t device;
-        if (json_is_null (json) || count == UMBP_DEVICES_MAX)
+        if (json_is_null (json) || count == UMBP_DEVICE_ROWS_MAX)
             continue;
         if (umbp_device_record_read (&device, json, why, sizeof why) < 0) {
             self->counts.bad_records++;
@@ -125,7 +129,8 @@ void umbp_worker_set_devices (umbp_worker_t *self)
     }
     size_t left = umbp_allocator_set_devices (self->allocator, rows, count);
     if (left)
-        zsys_warning ("worker: %zu devices are not heeded: more than %d", left, UMBP_DEVICES_MAX);
+        zsys_warning ("worker: %zu devices are not heeded: more than %d", left,
+                      UMBP_DEVICE_ROWS_MAX);
     free (rows);
     for (size_t row = 0; row < UMBP_WORKERS_MAX; row++)
         self->rows[row].retry_at = 0;
@@ -141,6 +146,37 @@ static bool s_put (json_t *json, const char *key, json_t *value)
     return !same;
 }
 
+//  What its library says of it besides, and the file has room for
+static bool s_put_description (json_t *json, const umbp_device_record_t *device)
+{
+    const struct {
+        const char *key, *text;
+        uint64_t number;
+    } properties[] = { { "driverVersion", device->driver, 0 },
+                       { "firmwareVersion", device->firmware, 0 },
+                       { "totalComputeUnits", NULL, device->units },
+                       { "pcieGen", NULL, device->pcie_gen },
+                       { "pcieWidth", NULL, device->pcie_width } };
+    char text[128];
+    if (!*device->model)
+        return false;
+    bool changed = s_put (json, "Model", json_string (device->model));
+    changed |= s_put (json, "NUMANode", json_integer (device->numa));
+    if (*device->file)
+        changed |= s_put (json, "DeviceNode", json_pack ("{s:s}", device->file, device->file));
+    json_t *all = json_object_get (json, "Properties");
+    if (!json_is_object (all)) {
+        all = json_object ();
+        json_object_set_new (json, "Properties", all);
+    }
+    for (size_t row = 0; row < sizeof properties / sizeof *properties; row++) {
+        snprintf (text, sizeof text, "%" PRIu64, properties[row].number);
+        const char *value = properties[row].text ? properties[row].text : text;
+        changed |= s_put (all, properties[row].key, json_string (value));
+    }
+    return changed;
+}
+
 //  Into the record of a device that is there
 static bool s_put_device (json_t *json, const umbp_device_record_t *device)
 {
@@ -150,6 +186,7 @@ static bool s_put_device (json_t *json, const umbp_device_record_t *device)
         json_object_set_new (json, "VirtualizationCapabilities", caps);
     }
     bool changed = s_put (json, "Vendor", json_string (device->vendor));
+    changed |= s_put_description (json, device);
     changed |= s_put (json, "Index", json_integer (device->index));
     changed |= s_put (json, "TotalMemoryBytes", json_integer ((json_int_t) device->memory_bytes));
     if (json_number_value (json_object_get (json, "MaxTflops")) != device->tflops)
@@ -160,13 +197,14 @@ static bool s_put_device (json_t *json, const umbp_device_record_t *device)
     changed |= s_put (caps, "SupportsHardIsolation", json_boolean (device->hard));
     changed |= s_put (caps, "MaxPartitions", json_integer (device->partitions_max));
     changed |= s_put (caps, "MaxWorkersPerDevice", json_integer (device->workers_max));
-    return changed | s_put (json, "Healthy", json_true ());
+    return changed | s_put (json, "Healthy", json_boolean (!device->lost));
 }
 
-//  All that the provider found, with what others have written beside it. Returns whether that differs.
+//  All devices that the provider found, with what others have written beside them; partitions come and
+//  go with workers, whose records name them. Returns whether that differs.
 static bool s_merge_devices (const umbp_worker_t *self, json_t *array)
 {
-    bool changed = false, *written = zmalloc (UMBP_DEVICES_MAX * sizeof *written);
+    bool changed = false, *written = zmalloc (UMBP_DEVICE_ROWS_MAX * sizeof *written);
     char why[UMBP_TEXT_MAX];
     size_t index;
     json_t *json;
@@ -183,7 +221,7 @@ static bool s_merge_devices (const umbp_worker_t *self, json_t *array)
             changed |= s_put (json, "Healthy", json_boolean (s_is_there (self, &device)));
     }
     for (size_t row = 0; row < self->found_count; row++)
-        if (!written[row]) {
+        if (!written[row] && !*self->found[row].parent) {
             json = json_pack ("{s:s}", "UUID", self->found[row].uuid);
             s_put_device (json, &self->found[row]);
             json_array_append_new (array, json);
@@ -261,13 +299,14 @@ static json_t *s_merge_workers (umbp_worker_t *self, bool *differs)
     json_array_foreach (array, index, json)
     {
         umbp_worker_row_t *row = umbp_worker_find (self, umbp_record_text (json, "WorkerUID"));
-        if (!row || written[row - self->rows])
-            continue;
+        if (!row || row->gone || written[row - self->rows])
+            continue;                   //  One that is gone is not the one that is there now
         written[row - self->rows] = true;
         *differs |= umbp_worker_record_write (&row->record, json);
     }
     for (size_t row = 0; row < UMBP_WORKERS_MAX; row++)
-        if (self->rows[row].record.json && !written[row] && !self->rows[row].gone) {
+        if (self->rows[row].record.json && !written[row] && !self->rows[row].gone
+            && !self->rows[row].made) {
             json = json_deep_copy (self->rows[row].record.json);
             umbp_worker_record_write (&self->rows[row].record, json);
             json_array_append_new (array, json);
@@ -298,7 +337,7 @@ void umbp_worker_write (umbp_worker_t *self)
     if (rc == UMBP_EIO)
         s_complain (self, why);
     for (size_t row = 0; row < UMBP_WORKERS_MAX && rc == UMBP_OK; row++)
-        self->rows[row].fresh = false;
+        self->rows[row].fresh = self->rows[row].made;
 }
 
 void umbp_worker_write_devices (umbp_worker_t *self)

@@ -20,7 +20,7 @@ struct umbp_process {
     int pidfd;
     uint64_t ticks;
     bool child;                         //  Ours to wait for, not adopted
-    bool stopping, killed;
+    bool stopping, killed, frozen;
     int64_t started_at, kill_at, next_at;
     unsigned exits;
     int code;
@@ -50,7 +50,7 @@ static void s_forget (umbp_process_t *self)
     self->pidfd = -1;
     self->pid = 0;
     self->ticks = 0;
-    self->stopping = self->killed = false;
+    self->stopping = self->killed = self->frozen = false;
 }
 
 void umbp_process_destroy (umbp_process_t **self_p)
@@ -199,6 +199,7 @@ int umbp_process_adopt (umbp_process_t *self, pid_t pid, uint64_t start_ticks, i
     self->pidfd = fd;
     self->ticks = start_ticks;
     self->child = false;
+    self->frozen = stat.state == 'T';
     self->started_at = now;
     return UMBP_OK;
 }
@@ -215,6 +216,46 @@ static void s_signal (const umbp_process_t *self, int number)
         kill (self->pid, number);
 }
 
+//  A signal to all of its session, as long as nobody new leads one of that number: known by its session,
+//  and by descriptors, since of an adopted one the number may be another's soon
+static void s_signal_session (const umbp_process_t *self, int number)
+{
+    umbp_proc_stat_t stat;
+    if (umbp_proc_stat (self->root, self->pid, &stat) == 0 && stat.start_ticks != self->ticks)
+        return;
+    DIR *dir = opendir (self->root);
+    for (struct dirent *entry = dir ? readdir (dir) : NULL; entry; entry = readdir (dir)) {
+        pid_t pid = atoi (entry->d_name);
+        int fd = pid > 0 ? (int) syscall (SYS_pidfd_open, pid, 0) : -1;
+        if (fd == -1)
+            continue;
+        if (umbp_proc_stat (self->root, pid, &stat) == 0 && stat.session == self->pid
+            && stat.start_ticks >= self->ticks)
+            syscall (SYS_pidfd_send_signal, fd, number, NULL, 0);
+        close (fd);
+    }
+    if (dir)
+        closedir (dir);
+}
+
+//  Twice, since one that was not asked yet may have made another meanwhile
+int umbp_process_freeze (umbp_process_t *self, bool frozen)
+{
+    if (self->pid == 0)
+        return UMBP_ENOENT;
+    if (self->frozen == frozen)
+        return UMBP_OK;
+    self->frozen = frozen;
+    for (unsigned turn = 0; turn < 2; turn++)
+        s_signal_session (self, frozen ? SIGSTOP : SIGCONT);
+    return UMBP_OK;
+}
+
+bool umbp_process_is_frozen (const umbp_process_t *self)
+{
+    return self->frozen;
+}
+
 void umbp_process_stop (umbp_process_t *self, int64_t now)
 {
     if (self->pid == 0 || self->stopping)
@@ -222,6 +263,7 @@ void umbp_process_stop (umbp_process_t *self, int64_t now)
     self->stopping = true;
     self->kill_at = now + self->times.grace_ms;
     s_signal (self, SIGTERM);
+    umbp_process_freeze (self, false);  //  Who stands still hears nothing
 }
 
 static int s_code_of (const siginfo_t *info)
@@ -247,28 +289,6 @@ static bool s_is_reaped (umbp_process_t *self)
     return true;
 }
 
-//  Of an adopted one the number may be another's soon: then what it left is known by its session, as long
-//  as nobody new leads one of that number
-static void s_end_session (const umbp_process_t *self)
-{
-    umbp_proc_stat_t stat;
-    if (umbp_proc_stat (self->root, self->pid, &stat) == 0 && stat.start_ticks != self->ticks)
-        return;
-    DIR *dir = opendir (self->root);
-    for (struct dirent *entry = dir ? readdir (dir) : NULL; entry; entry = readdir (dir)) {
-        pid_t pid = atoi (entry->d_name);
-        int fd = pid > 0 ? (int) syscall (SYS_pidfd_open, pid, 0) : -1;
-        if (fd == -1)
-            continue;
-        if (umbp_proc_stat (self->root, pid, &stat) == 0 && stat.session == self->pid
-            && stat.start_ticks >= self->ticks)
-            syscall (SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0);
-        close (fd);
-    }
-    if (dir)
-        closedir (dir);
-}
-
 static bool s_has_ended (umbp_process_t *self)
 {
     if (self->child)
@@ -277,7 +297,7 @@ static bool s_has_ended (umbp_process_t *self)
     if (poll (&fd, 1, 0) != 1)
         return false;
     self->code = -1;
-    s_end_session (self);
+    s_signal_session (self, SIGKILL);
     return true;
 }
 

@@ -55,6 +55,11 @@ int umbp_process_fd (const umbp_process_t *self);
 void umbp_process_stop (umbp_process_t *self, int64_t now);
 bool umbp_process_is_stopping (const umbp_process_t *self);
 
+//  Stop it in its tracks with all of its session, or let it go on. It stays so if somebody else takes it
+//  over, and ends with it; who is asked to end goes on first. Returns 0, or UMBP_ENOENT: none runs.
+int umbp_process_freeze (umbp_process_t *self, bool frozen);
+bool umbp_process_is_frozen (const umbp_process_t *self);
+
 //  Do what is due. Returns true if it has ended since the last look: then umbp_process_code is its exit
 //  status, 128 and the number of the signal that ended it, or -1 if nobody can tell.
 bool umbp_process_look (umbp_process_t *self, int64_t now);

@@ -71,6 +71,13 @@ typedef struct {
     unsigned index;
     uint64_t memory_bytes;
     double tflops;
+    char model[128], driver[128], firmware[128], file[UMBP_DEVICE_ID_MAX];   //  For devices.json
+    int numa;                           //  -1: unknown
+    uint64_t units;
+    unsigned pcie_gen, pcie_width;
+    char ill[16];                       //  Why nobody gets it now, a word; empty: it is well
+    bool lost;                          //  ... nor is a process started there again
+    bool limits_self;                   //  Soft and hard limits are kept by the process alone
     bool known;                         //  What it can do is known, and is as follows
     bool partitions, soft, hard;
     unsigned partitions_max, workers_max;       //  0: no limit

@@ -6,6 +6,7 @@
 #include "actors/worker/proc.h"
 
 #define TURNS_MAX 8                     //  Of a turn within itself
+#define PAUSE_MS 1000                   //  So long nobody asks who could not take a partition back
 
 umbp_worker_row_t *umbp_worker_find (umbp_worker_t *self, const char *uid)
 {
@@ -169,6 +170,8 @@ umbp_worker_row_t *umbp_worker_add (umbp_worker_t *self, const umbp_worker_recor
     *row = (umbp_worker_row_t){ .record = *record,
                                 .fd = -1,
                                 .seen = true,
+                                .keeps = record->state == UMBP_WORKER_RUNNING
+                                         || record->part_count > 0,
                                 .over = record->state == UMBP_WORKER_TERMINATED };
     row->process = umbp_process_new (&self->times, UMBP_WORKER_PROC);
     self->counts.added++;
@@ -177,8 +180,10 @@ umbp_worker_row_t *umbp_worker_add (umbp_worker_t *self, const umbp_worker_recor
     return row;
 }
 
+//  If its record came back meanwhile it begins anew: what that says of partitions is over
 static void s_remove (umbp_worker_t *self, umbp_worker_row_t *row)
 {
+    umbp_worker_record_t next = row->next;
     self->counts.removed++;
     umbp_worker_say (self, UMBP_WORKER_REMOVED, row, "");
     zsys_info ("worker: %s is no more", row->record.uid);
@@ -186,8 +191,12 @@ static void s_remove (umbp_worker_t *self, umbp_worker_row_t *row)
     s_unwatch (self, row);
     umbp_process_destroy (&row->process);
     umbp_worker_record_end (&row->record);
-    umbp_worker_record_end (&row->next);
     *row = (umbp_worker_row_t){ .fd = -1 };
+    if (!next.json)
+        return;
+    next.part_count = 0;
+    umbp_worker_add (self, &next);
+    self->again = self->dirty = true;
 }
 
 //  What the file says from now on, with what is ours
@@ -216,11 +225,27 @@ static void s_take_next (umbp_worker_row_t *row)
 //  ------------------------------------------------------------------------------------------------
 //  Devices
 
+//  Before a partition is taken back it has to be known that no worker has it; and that it is there, which
+//  no discovery shows. Returns whether the provider knows all that.
+static bool s_tell_uses (umbp_worker_t *self)
+{
+    uint64_t changes = umbp_allocator_changes (self->allocator);
+    if (!self->has_provider || !self->provider.hold || self->uses_said == changes)
+        return true;
+    umbp_device_use_t *uses = zmalloc (UMBP_DEVICE_ROWS_MAX * sizeof *uses);
+    size_t count = umbp_allocator_uses (self->allocator, uses);
+    if (self->provider.hold (self->provider.self, uses, count) == 0)
+        self->uses_said = changes;
+    free (uses);
+    return self->uses_said == changes;
+}
+
 static void s_ask_provider (umbp_worker_t *self)
 {
     const umbp_worker_provider_t *provider = &self->provider;
     umbp_device_job_t job;
-    while (umbp_allocator_next (self->allocator, &job)) {
+    s_tell_uses (self);
+    while (zclock_mono () >= self->ask_at && umbp_allocator_next (self->allocator, &job)) {
         int rc = UMBP_ENOTSUP;
         if (self->has_provider)
             rc = job.join ? provider->join (provider->self, job.ticket, job.partition)
@@ -236,6 +261,7 @@ static void s_fail (umbp_worker_t *self, umbp_worker_row_t *row, int err, const 
     snprintf (row->reason, sizeof row->reason, "%s", why);
     row->retry_at = zclock_mono () + UMBP_WORKER_RETRY_MS;
     umbp_worker_refuse (self, row, err, row->reason);
+    row->waits = true;
     row->gone |= row->made;
     self->again |= row->made;
     self->counts.failed++;
@@ -243,6 +269,19 @@ static void s_fail (umbp_worker_t *self, umbp_worker_row_t *row, int err, const 
         return;
     umbp_worker_say (self, UMBP_WORKER_FAILED, row, row->reason);
     zsys_warning ("worker: %s: no devices: %s", row->record.uid, row->reason);
+}
+
+static const char *s_partition_error (int err)
+{
+    switch (err) {
+    case UMBP_ENOENT: return "its driver knows no such kind, or no such device";
+    case UMBP_EEXIST: return "its driver gave it the name of another one";
+    case UMBP_ENOSPC: return "its device has no room left";
+    case UMBP_EAGAIN: return "its device is not well, or is in use: see umbp-console devices";
+    case UMBP_EUNREACH:
+    case UMBP_ETIMEDOUT: return "its driver did not answer in time: see umbp-console devices";
+    default: return umbp_strerror (err);
+    }
 }
 
 void umbp_worker_done (umbp_worker_sink_t *self, uint64_t ticket, int status, const char *partition)
@@ -253,42 +292,90 @@ void umbp_worker_done (umbp_worker_sink_t *self, uint64_t ticket, int status, co
     if (umbp_allocator_done (self->allocator, ticket, status, partition, uid, &err) < 0)
         return;
     umbp_worker_row_t *row = umbp_worker_find (self, uid);
-    snprintf (why, sizeof why, "a partition could not be made: %s", umbp_strerror (err));
+    snprintf (why, sizeof why, "a partition could not be made: %s", s_partition_error (err));
+    bool undoes = umbp_allocator_state (self->allocator, uid) == UMBP_HOLD_UNDOING;
     if (row && err && row->retry_at <= zclock_mono ())
         s_fail (self, row, err, why);
-    if (status < 0 && !err)
-        zsys_warning ("worker: %s: a partition could not be taken back: %s", uid,
-                      umbp_strerror (status));
+    else if (status < 0 && status != UMBP_ENOENT)
+        zsys_warning ("worker: %s: a partition could not be taken back%s: %s", uid,
+                      undoes ? ", tried again" : "", s_partition_error (status));
+    if (status == UMBP_EAGAIN || status == UMBP_EUNREACH || status == UMBP_ETIMEDOUT)
+        self->ask_at = zclock_mono () + PAUSE_MS;
     umbp_worker_turn (self);
 }
 
-static int s_ask_allocator (umbp_worker_t *self, const umbp_worker_record_t *record, char *why,
+static int s_ask_allocator (umbp_worker_t *self, const umbp_worker_row_t *row, char *why,
                             size_t size)
 {
+    const umbp_worker_record_t *record = &row->record;
     umbp_claim_t claim = { .uid = record->uid,
                            .devices = record->devices,
                            .count = record->device_count,
                            .mode = record->mode, .template = record->template,
-                           .parts = record->parts, .part_count = record->part_count };
+                           .parts = record->parts, .part_count = record->part_count,
+                           .keeps = row->keeps };
     return umbp_allocator_claim (self->allocator, &claim, why, size);
 }
 
-//  Returns whether all its devices are free. Partitions from before we started are claimed first,
-//  so that they are taken back.
+//  Nobody knows yet what there is. That is said, and who asks for an allocation is told, if it may take
+//  long.
+static void s_wait (umbp_worker_t *self, umbp_worker_row_t *row)
+{
+    if (!*self->wait)
+        return;
+    if (row->made)
+        s_fail (self, row, UMBP_EAGAIN, self->wait);
+    else if (umbp_process_pid (row->process) == 0)
+        row->waits = snprintf (row->reason, sizeof row->reason, "%s", self->wait) > 0;
+}
+
+//  Claim partitions from before we started, so that they can be taken back. Returns false if that cannot
+//  be done now: it is tried again in a while, or when the devices are others.
+static bool s_reclaim (umbp_worker_t *self, umbp_worker_row_t *row)
+{
+    char why[UMBP_TEXT_MAX] = "no accelerator library is in use", text[UMBP_TEXT_MAX];
+    if (zclock_mono () < row->retry_at)
+        return false;
+    if (!self->silent && s_ask_allocator (self, row, why, sizeof why) >= 0) {
+        row->waits = false;
+        row->reason[0] = 0;
+        return true;
+    }
+    row->retry_at = zclock_mono () + UMBP_WORKER_RETRY_MS;
+    row->waits = true;
+    snprintf (text, sizeof text, "its partitions cannot be taken back yet: %.200s", why);
+    if (strneq (row->reason, text))
+        zsys_warning ("worker: %s: %s", row->record.uid, text);
+    snprintf (row->reason, sizeof row->reason, "%s", text);
+    return false;
+}
+
+//  Returns whether all its devices are free; then its record may still name partitions, which cannot be
+//  taken back for now.
 static bool s_free (umbp_worker_t *self, umbp_worker_row_t *row)
 {
     umbp_worker_record_t *record = &row->record;
-    char why[UMBP_TEXT_MAX];
-    if (!row->freeing && record->part_count
-        && umbp_allocator_state (self->allocator, record->uid) == UMBP_HOLD_NONE
-        && s_ask_allocator (self, record, why, sizeof why) < 0)
-        zsys_warning ("worker: %s: its partitions cannot be taken back: %s", record->uid, why);
+    bool held = umbp_allocator_state (self->allocator, record->uid) != UMBP_HOLD_NONE;
+    if (record->part_count && !held && !row->freeing) {
+        if (self->has_provider && !self->listed) {
+            s_wait (self, row);
+            return false;
+        }
+        held = s_reclaim (self, row);
+        if (!held)
+            return true;
+    }
+    if (!row->freeing && !s_tell_uses (self))
+        return false;
     row->freeing = true;
     umbp_allocator_release (self->allocator, record->uid);
     s_ask_provider (self);
     if (umbp_allocator_state (self->allocator, record->uid) != UMBP_HOLD_NONE)
         return false;
-    row->freeing = false;
+    row->freeing = row->lost = row->keeps = row->splits = false;
+    for (size_t other = 0; held && other < UMBP_WORKERS_MAX; other++)
+        self->rows[other].retry_at = 0; //  Somebody may wait for just these
+    self->again |= held;
     self->dirty |= record->part_count > 0;
     record->part_count = 0;
     return true;
@@ -298,26 +385,58 @@ static void s_claim (umbp_worker_t *self, umbp_worker_row_t *row)
 {
     char why[UMBP_TEXT_MAX] = "";
     s_advance (self, row, UMBP_WORKER_ALLOCATING);
-    int rc = s_ask_allocator (self, &row->record, why, sizeof why);
+    int rc = s_ask_allocator (self, row, why, sizeof why);
     if (rc < 0)
         s_fail (self, row, rc, why);
     else
         s_ask_provider (self);
 }
 
-//  It has its devices: so it runs, as far as we are concerned
-static void s_hold (umbp_worker_t *self, umbp_worker_row_t *row)
+//  What was made for it is written down before it has all, so that nothing is forgotten if we are killed
+static void s_note_parts (umbp_worker_t *self, umbp_worker_row_t *row)
 {
     umbp_worker_record_t *record = &row->record;
     umbp_worker_part_t parts[UMBP_WORKER_DEVICES_MAX];
+    bool splits = umbp_allocator_state (self->allocator, record->uid) != UMBP_HOLD_NONE;
+    if (!splits && !row->splits)
+        return;                         //  Those from before we started stay until it has its devices
+    row->splits = splits;
     size_t count = umbp_allocator_parts (self->allocator, record->uid, parts);
     if (count != record->part_count || memcmp (parts, record->parts, count * sizeof *parts) != 0) {
         memcpy (record->parts, parts, count * sizeof *parts);
         record->part_count = count;
         self->dirty = true;
     }
-    if (record->state < UMBP_WORKER_RUNNING)
+}
+
+//  Whether a device of it is gone or failed. What runs goes on: it has the device, and nobody else gets
+//  it; but nothing is started there.
+static void s_look_at_devices (umbp_worker_t *self, umbp_worker_row_t *row)
+{
+    char why[UMBP_TEXT_MAX] = "";
+    bool lost = umbp_allocator_lost (self->allocator, row->record.uid, why, sizeof why);
+    if (lost != row->lost) {
+        umbp_worker_say (self, lost ? UMBP_WORKER_LOST : UMBP_WORKER_RETURNED, row,
+                         lost ? why : "its devices are there again");
+        if (lost)
+            zsys_warning ("worker: %s: %s; its process is left alone, and not started again",
+                          row->record.uid, why);
+        else
+            zsys_info ("worker: %s: its devices are there again", row->record.uid);
+        self->counts.lost += lost;
+    }
+    if (lost || row->lost)
+        snprintf (row->reason, sizeof row->reason, "%s", why);
+    row->lost = lost;
+}
+
+//  It has its devices: so it runs, as far as we are concerned
+static void s_hold (umbp_worker_t *self, umbp_worker_row_t *row)
+{
+    if (row->waits)
         row->reason[0] = 0;
+    row->waits = false;
+    s_look_at_devices (self, row);
     s_advance (self, row, UMBP_WORKER_RUNNING);
     row->made = false;
     row->settled |= row->asked && row->asker.type == UMBP_MSG_worker_allocate;
@@ -329,17 +448,20 @@ static void s_hold (umbp_worker_t *self, umbp_worker_row_t *row)
 //  Devices, then the process
 static void s_go_on (umbp_worker_t *self, umbp_worker_row_t *row, int64_t now)
 {
-    if (self->has_provider && !self->listed)
-        return;                         //  Nobody knows yet what there is
+    if (self->has_provider && !self->listed) {
+        s_wait (self, row);
+        return;
+    }
     if (umbp_allocator_state (self->allocator, row->record.uid) == UMBP_HOLD_NONE
         && now >= row->retry_at)
         s_claim (self, row);
     else
         s_ask_provider (self);
+    s_note_parts (self, row);
     if (umbp_allocator_state (self->allocator, row->record.uid) != UMBP_HOLD_HELD)
         return;
     s_hold (self, row);
-    if (umbp_worker_has_process (&row->record) && !row->record.stopped
+    if (umbp_worker_has_process (&row->record) && !row->record.stopped && !row->lost
         && umbp_process_pid (row->process) == 0 && now >= umbp_process_next (row->process))
         s_start (self, row, now);
 }
@@ -357,6 +479,8 @@ static void s_step (umbp_worker_t *self, umbp_worker_row_t *row, int64_t now)
     }
     if ((leaves || devices) && !s_free (self, row))
         return;
+    if ((row->gone || devices) && record->part_count)
+        return;                         //  Nobody else would know their names
     if (row->gone) {
         s_remove (self, row);
         return;
@@ -394,6 +518,7 @@ void umbp_worker_turn (umbp_worker_t *self)
         s_step_those (self, false);
     }
     self->turning = false;
+    s_tell_uses (self);
     if (self->dirty)
         umbp_worker_write (self);
     for (size_t index = 0; index < UMBP_WORKERS_MAX; index++)

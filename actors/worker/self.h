@@ -29,6 +29,10 @@ typedef enum {
     UMBP_WORKER_ADOPTED,
     UMBP_WORKER_ENDED,
     UMBP_WORKER_FAILED,
+    UMBP_WORKER_LOST,                   //  A device of it is gone or failed
+    UMBP_WORKER_RETURNED,               //  ... and is back
+    UMBP_WORKER_FROZEN,
+    UMBP_WORKER_THAWED,
 } umbp_worker_event_kind_t;
 
 typedef struct {
@@ -54,12 +58,16 @@ typedef struct {
 typedef struct {
     umbp_worker_record_t record;        //  As it is; json NULL: the row is free
     umbp_worker_record_t next;          //  As it shall be once its process and devices let it; or NULL
-    bool gone;                          //  It is no more in the file
+    bool gone;                          //  It is no more in the file; next: there is another one of its name
     bool over;                          //  It is to be terminated
     bool made;                          //  By a message, and not allocated yet
     bool fresh;                         //  ... and not written yet
     bool freeing;                       //  Its devices are on their way back
     bool seen;                          //  While the file is read
+    bool lost;                          //  A device that it has is gone or failed
+    bool waits;                         //  reason says why it has no devices
+    bool keeps;                         //  It had its devices before we started
+    bool splits;                        //  Its record may name partitions of this hold
     umbp_process_t *process;
     int fd;                             //  Of the process, while our loop knows it; -1
     int64_t retry_at;                   //  When its allocation is tried again
@@ -80,16 +88,19 @@ struct umbp_worker_sink {
     umbp_process_times_t times;
     unsigned poll_ms;
     int64_t look_at, list_at, bad_since, said_at;
+    int64_t ask_at;                     //  Until then the provider is not asked for partitions
+    uint64_t uses_said;                 //  Changes of the allocator that the provider has heard of
+    char wait[UMBP_TEXT_MAX];           //  Why nobody knows the devices yet
     bool dirty;                         //  Rows differ from workers.json
     bool starting, turning, again;
     umbp_worker_row_t rows[UMBP_WORKERS_MAX];
-    umbp_device_record_t found[UMBP_DEVICES_MAX];       //  By the provider
+    umbp_device_record_t found[UMBP_DEVICE_ROWS_MAX];       //  By the provider
     size_t found_count;
     bool listed, silent;                //  It has said so once; it cannot tell
     umbp_worker_events_t events;
     struct {
         uint64_t added, removed, updated, started, adopted, exits, refused_moves, bad_files,
-            bad_records, saves, save_failures, merges, failed, rereads;
+            bad_records, saves, save_failures, merges, failed, rereads, lost;
     } counts;
 };
 

@@ -24,7 +24,7 @@ except ImportError:
     digest = None
 
 EPROTO, ENOENT, EAGAIN, EEXIST, ETIMEDOUT, EUNREACH, ECHECKSUM = -1, -2, -3, -6, -8, -9, -12
-OK, PUT, GET, EXISTS, REMOVE, KV_REPORT, KV_MATCH = 1, 30, 32, 34, 36, 90, 94
+OK, PUT, GET, EXISTS, REMOVE, WHERE, KV_REPORT, KV_MATCH = 1, 30, 32, 34, 36, 38, 90, 94
 U16S, U32S, U64S, CODES = 69, 70, 71, {64: "B", 69: "H", 70: "I", 71: "Q", 72: "b"}
 INLINE_MAX, NO_REF, ENDPOINT = 65536, 65535, "tcp://127.0.0.1:7710"
 
@@ -107,6 +107,11 @@ class Client:
     def remove(self, keys):
         return self._each(REMOVE, keys, (0, ENOENT), lambda keys: {4: column(keys)})
 
+    def advise(self, keys, cold=False):
+        """They will be read soon, or never again. {key: whether some node has it}"""
+        return self._each(WHERE, keys, (0, ENOENT),
+                          lambda keys: {4: column(keys), 5: 2 if cold else 1})
+
     def report(self, engine, tier, hashes):
         if status := self.ask("extkv", KV_REPORT, {4: engine, 6: tier, 7: column(hashes)})[0]:
             raise RuntimeError(status, engine)
@@ -128,8 +133,9 @@ def main(command="", *words):
         print("stored" if pool.put({words[0]: words[1].encode()})[words[0]] else "was there")
     elif command == "get" and len(words) == 1:
         return sys.stdout.buffer.write(pool.get(words)[words[0]] or b"") == 0
-    elif command in ("exists", "remove") and words:
-        found = getattr(pool, command)(words)
+    elif command in ("exists", "remove", "need", "cold") and words:
+        found = (pool.advise(words, command == "cold") if command in ("need", "cold")
+                 else getattr(pool, command)(words))
         print(*(f"{key} {'yes' if value else 'no'}" for key, value in found.items()), sep="\n")
         return not all(found.values())
     elif command == "report" and len(words) > 2:
@@ -138,7 +144,8 @@ def main(command="", *words):
         for engine, tier, held in pool.match(words)[0]:
             print(f"{engine} tier {tier}: {' '.join(held)}")
     else:
-        return "put KEY TEXT | get KEY | (exists|remove|match) KEY... | report ENGINE TIER KEY..."
+        return ("put KEY TEXT | get KEY | (exists|remove|need|cold|match) KEY... | "
+                "report ENGINE TIER KEY...")
 
 
 if __name__ == "__main__":

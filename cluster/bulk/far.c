@@ -307,6 +307,7 @@ static size_t s_list_ios (umbp_far_t *self, const batch_t *batch)
             .pieces = io->pieces,
             .piece_count = io->piece_count,
             .want_sum = io->want_sum,
+            .device = io->device,
         };
     }
     return used;

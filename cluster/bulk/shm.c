@@ -305,6 +305,7 @@ int umbp_shm_recv (int sock, void *data, size_t max, int *fds, size_t *count_p, 
 
 //  ---- Maps
 
+#define PAGE_MIN 4096
 #define STEP_BYTES ((size_t) 16 << 20)  //  Put in place at once, which takes a few milliseconds
 
 #ifndef MADV_POPULATE_READ
@@ -358,16 +359,42 @@ umbp_shm_map_t *umbp_shm_map_new (const int *fds, size_t count, bool writable, i
     return self;
 }
 
+//  So many pages from one on that are alike: there, or not
+static size_t s_alike (const uint8_t *there, size_t at, size_t count)
+{
+    size_t end = at + 1;
+    while (end < count && (there[end] & 1) == (there[at] & 1))
+        end++;
+    return end - at;
+}
+
+//  Map those pages of a step that exist. Returns false if the kernel will not.
+static bool s_populate_step (uint8_t *base, size_t bytes, size_t page, int advice)
+{
+    uint8_t there[STEP_BYTES / PAGE_MIN];
+    size_t count = (bytes + page - 1) / page;
+    if (mincore (base, bytes, there) != 0)
+        return false;
+    for (size_t at = 0, run; at < count; at += run) {
+        run = s_alike (there, at, count);
+        int rc = 0;
+        do
+            rc = there[at] & 1 ? madvise (base + at * page, run * page, advice) : 0;
+        while (rc != 0 && errno == EINTR);
+        if (rc != 0)
+            return false;
+    }
+    return true;
+}
+
 //  Returns false if time is over, or the kernel will not
 static bool s_populate (const part_t *part, int advice, int64_t deadline_ms)
 {
-    for (size_t at = 0; at < part->bytes;) {
+    size_t page = (size_t) sysconf (_SC_PAGESIZE);
+    for (size_t at = 0; at < part->bytes; at += STEP_BYTES) {
         size_t left = part->bytes - at, step = left < STEP_BYTES ? left : STEP_BYTES;
-        if (umbp_clock_ms () >= deadline_ms)
-            return false;
-        if (madvise ((uint8_t *) part->base + at, step, advice) == 0)
-            at += step;
-        else if (errno != EINTR)
+        if (umbp_clock_ms () >= deadline_ms
+            || !s_populate_step ((uint8_t *) part->base + at, step, page, advice))
             return false;
     }
     return true;

@@ -62,9 +62,10 @@ typedef struct umbp_shm_map umbp_shm_map_t;
 //  UMBP_ENOSPC, UMBP_EIO.
 umbp_shm_map_t *umbp_shm_map_new (const int *fds, size_t count, bool writable, int *rc_p);
 
-//  Put the pages in place that are not yet, since a fault for each small page would halve the speed
-//  of the first copy. Takes a second for some GiB, and ends at deadline_ms (clock.h); pages that
-//  were not put in place by then, or by a kernel before 5.14, come when they are used first.
+//  Map the pages that exist, since a fault for each small page would halve the speed of the first
+//  copy. Those that do not exist are not made: their owner did not want them yet, or gave them back.
+//  Takes a second for some GiB, and ends at deadline_ms (clock.h); pages that were not mapped by
+//  then, or by a kernel before 5.14, come when they are used first.
 void umbp_shm_map_populate (umbp_shm_map_t *self, int64_t deadline_ms);
 
 void umbp_shm_map_destroy (umbp_shm_map_t **self_p);

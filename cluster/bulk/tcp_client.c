@@ -478,6 +478,11 @@ bool umbp_bulk_client_is_open (const umbp_bulk_client_t *self)
     return self->sock != -1;
 }
 
+bool umbp_bulk_client_is_here (const umbp_bulk_client_t *self)
+{
+    return self->sock != -1 && umbp_tcp_is_here (self->sock);
+}
+
 //  ---- Connections that are kept
 
 static void s_fail_all (int *status, size_t count, int rc)

@@ -27,6 +27,7 @@ typedef struct {
     const umbp_piece_t *pieces;
     size_t piece_count;
     bool want_sum;
+    bool device;                        //  Pieces are a device's: by RDMA alone, see verbs.h
     uint64_t sum;                       //  Out, if wanted: umbp_sum (copy.h) of what moved
 } umbp_bulk_io_t;
 
@@ -50,6 +51,9 @@ void umbp_bulk_client_destroy (umbp_bulk_client_t **self_p);
 //  False once a call has failed: the connection is closed, and every further call returns
 //  UMBP_ECLOSED.
 bool umbp_bulk_client_is_open (const umbp_bulk_client_t *self);
+
+//  Whether it is open and both ends are on one host
+bool umbp_bulk_client_is_here (const umbp_bulk_client_t *self);
 
 //  Read or write a batch. Each item has its own outcome in status[]: 0, UMBP_ESTALE or UMBP_EDENIED
 //  (refused by the server), UMBP_ETOOBIG (more than the server takes in one request), or, if the

@@ -84,6 +84,23 @@ void umbp_tcp_tune (int sock)
     s_set (sock, IPPROTO_TCP, TCP_USER_TIMEOUT, UNACKED_MS);
 }
 
+bool umbp_tcp_is_here (int sock)
+{
+    struct sockaddr_storage ends[2] = { 0 };
+    socklen_t one = sizeof ends[0], other = sizeof ends[1];
+    if (getsockname (sock, (struct sockaddr *) &ends[0], &one) == -1
+        || getpeername (sock, (struct sockaddr *) &ends[1], &other) == -1
+        || ends[0].ss_family != ends[1].ss_family)
+        return false;
+    if (ends[0].ss_family == AF_INET6)
+        return memcmp (&((struct sockaddr_in6 *) &ends[0])->sin6_addr,
+                       &((struct sockaddr_in6 *) &ends[1])->sin6_addr, sizeof (struct in6_addr))
+               == 0;
+    in_addr_t from = ntohl (((struct sockaddr_in *) &ends[0])->sin_addr.s_addr);
+    in_addr_t to = ntohl (((struct sockaddr_in *) &ends[1])->sin_addr.s_addr);
+    return from == to || to >> IN_CLASSA_NSHIFT == IN_LOOPBACKNET;
+}
+
 //  Close it and say why
 static int s_give_up (int sock, int rc)
 {

@@ -2,6 +2,7 @@
 #ifndef UMBP_TCP_SOCK_H
 #define UMBP_TCP_SOCK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -29,6 +30,9 @@ int umbp_tcp_listen (const char *endpoint, int backlog);
 //  Connect to an endpoint. Blocks until deadline_ms (clock.h) at most. Returns the socket (non-
 //  blocking, close-on-exec), or UMBP_EINVAL (endpoint), UMBP_EUNREACH, UMBP_ETIMEDOUT, UMBP_EIO.
 int umbp_tcp_connect (const char *endpoint, int64_t deadline_ms);
+
+//  Whether a connected socket ends on the host where it begins
+bool umbp_tcp_is_here (int sock);
 
 //  Wait until a socket is ready for some of the poll events. Returns those, or UMBP_ETIMEDOUT.
 int umbp_tcp_wait (int sock, short events, int64_t deadline_ms);

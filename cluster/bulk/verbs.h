@@ -23,7 +23,7 @@
 extern "C" {
 #endif
 
-#define UMBP_VERBS_VERSION 2            //  Of the table; a plug-in of another one is refused
+#define UMBP_VERBS_VERSION 3            //  Of the table; a plug-in of another one is refused
 #define UMBP_VERBS_DEVICES_MAX 8
 #define UMBP_VERBS_QUEUES_MAX 16        //  Queue pairs of a link
 #define UMBP_VERBS_WHY_MAX 256          //  Bytes of a sentence on what went wrong
@@ -87,6 +87,9 @@ typedef struct {
     const umbp_piece_t *pieces;
     size_t piece_count;
     bool want_sum;
+    bool device;                        //  Pieces are memory of a device, which no processor reads:
+                                        //  what is not announced is refused, UMBP_ENOTSUP, and no
+                                        //  sum can be wanted
     uint64_t sum;                       //  Out, if wanted: umbp_sum (copy.h) of what moved
 } umbp_verbs_io_t;
 
@@ -147,6 +150,11 @@ typedef struct {
     //  a transfer is under way in it).
     int (*announce) (umbp_verbs_t *self, void *base, size_t bytes);
     int (*forget) (umbp_verbs_t *self, void *base, size_t bytes);
+    //  The same of memory of a device (GPUDirect): a dma-buf, and where in it the buffer begins. base is
+    //  its address on the device, and the one that transfers name. It is registered at once, as a whole;
+    //  the descriptor stays the caller's, who may close it then. Returns UMBP_ENOTSUP too: a device or
+    //  libibverbs does not take this one.
+    int (*announce_dmabuf) (umbp_verbs_t *self, void *base, size_t bytes, int fd, uint64_t offset);
 
     //  Make an end with new queue pairs, as many as queues, or as options say if that is 0. rights:
     //  what the peer may do by it at all. Returns NULL and an error at *rc_p.

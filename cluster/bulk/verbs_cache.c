@@ -20,12 +20,14 @@ struct s_entry {
     bool retired;                       //  In the table no more, lives until its last user is gone
     s_entry_t *next;                    //  Of the retired ones
     uint64_t used;                      //  When, in holds
+    uint64_t counted;                   //  Bytes of the budget
 };
 
 typedef struct {
     char *base;
     size_t bytes;
     bool forgotten;
+    s_entry_t *whole;                   //  Of a dma-buf; in no table
 } s_buffer_t;
 
 struct umbp_cache {
@@ -52,7 +54,7 @@ umbp_cache_t *umbp_cache_new (const umbp_cache_ops_t *ops, size_t count_max, uin
 static void s_free (umbp_cache_t *self, s_entry_t *entry)
 {
     assert (entry->users == 0);
-    self->stats.bytes -= entry->part.bytes;
+    self->stats.bytes -= entry->counted;
     self->stats.count--;
     self->ops.drop (self->ops.arg, entry->part.handle);
     free (entry);
@@ -80,6 +82,9 @@ void umbp_cache_destroy (umbp_cache_t **self_p)
         return;
     while (self->count)
         s_remove (self, self->count - 1);
+    for (size_t index = 0; index < self->buffer_count; index++)
+        if (self->buffers[index].whole)
+            s_free (self, self->buffers[index].whole);
     assert (self->stats.count == 0);
     free (self);
     *self_p = NULL;
@@ -105,13 +110,33 @@ int umbp_cache_announce (umbp_cache_t *self, void *base, size_t bytes)
     return 0;
 }
 
+int umbp_cache_announce_dmabuf (umbp_cache_t *self, void *base, size_t bytes, int fd,
+                                uint64_t offset)
+{
+    umbp_cache_part_t part = { .base = base, .bytes = bytes };
+    int rc = self->ops.add_dmabuf ? umbp_cache_announce (self, base, bytes) : UMBP_ENOTSUP;
+    if (rc != 0)
+        return rc;
+    s_buffer_t *buffer = &self->buffers[self->buffer_count - 1];
+    if (self->ops.add_dmabuf (self->ops.arg, base, bytes, fd, offset, &part.handle) != 0) {
+        self->buffer_count--;
+        self->stats.refusals++;
+        return UMBP_ENOTSUP;
+    }
+    buffer->whole = calloc (1, sizeof (s_entry_t));
+    assert (buffer->whole);
+    buffer->whole->part = part;
+    self->stats.count++;
+    return 0;
+}
+
 int umbp_cache_forget (umbp_cache_t *self, void *base, size_t bytes)
 {
     s_buffer_t *buffer = s_buffer (self, base, bytes);
     if (!buffer || buffer->base != (char *) base || buffer->bytes != bytes)
         return UMBP_EINVAL;
     buffer->forgotten = true;
-    bool used = false;
+    bool used = buffer->whole && buffer->whole->users > 0;
     for (const s_entry_t *entry = self->retired; entry; entry = entry->next)
         used =
             used || (entry->part.base >= buffer->base && entry->part.base < buffer->base + bytes);
@@ -126,6 +151,8 @@ int umbp_cache_forget (umbp_cache_t *self, void *base, size_t bytes)
     }
     if (used)
         return UMBP_EAGAIN;
+    if (buffer->whole)
+        s_free (self, buffer->whole);
     *buffer = self->buffers[--self->buffer_count];
     return 0;
 }
@@ -191,6 +218,7 @@ static s_entry_t *s_insert (umbp_cache_t *self, const umbp_cache_part_t *part)
     s_entry_t *entry = calloc (1, sizeof (s_entry_t));
     assert (entry);
     entry->part = *part;
+    entry->counted = part->bytes;
     self->stats.bytes += part->bytes;
     self->stats.count++;
     size_t at = s_upto (self, part->base);
@@ -214,8 +242,8 @@ const umbp_cache_part_t *umbp_cache_hold (umbp_cache_t *self, void *base, size_t
     if (!buffer || buffer->forgotten || from < buffer->base
         || (uint64_t) (from - buffer->base) + bytes > buffer->bytes)
         return NULL;
-    size_t at = s_upto (self, from);
-    s_entry_t *entry = at ? self->entries[at - 1] : NULL;
+    size_t at = buffer->whole ? 0 : s_upto (self, from);
+    s_entry_t *entry = buffer->whole ? buffer->whole : at ? self->entries[at - 1] : NULL;
     if (entry && from + bytes <= entry->part.base + entry->part.bytes)
         self->stats.hits++;
     else {

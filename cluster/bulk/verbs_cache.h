@@ -3,6 +3,9 @@
 //  and the budget is spent; never while it is in use. Buffers are announced and forgotten by their
 //  owner: memory that was freed and mapped anew must not be found here. Knows nothing of RDMA, and
 //  of no lock: its owner has one.
+//
+//  Memory of a device is announced as a dma-buf, and registered at once and as a whole: it is pinned
+//  where it is in any case, so the budget does not count it, and whether it can be is known at once.
 #ifndef UMBP_VERBS_CACHE_H
 #define UMBP_VERBS_CACHE_H
 
@@ -30,6 +33,9 @@ typedef struct {
     int (*add) (void *arg, void *base, size_t bytes, void **handle_p);
     void (*drop) (void *arg, void *handle);
     void *arg;
+    //  The same of bytes that begin at an offset of a dma-buf; NULL: none can be registered
+    int (*add_dmabuf) (void *arg, void *base, size_t bytes, int fd, uint64_t offset,
+                       void **handle_p);
 } umbp_cache_ops_t;
 
 typedef struct {
@@ -44,6 +50,12 @@ void umbp_cache_destroy (umbp_cache_t **self_p);
 
 //  Returns 0, UMBP_EINVAL (empty, or overlaps another buffer) or UMBP_EAGAIN (too many).
 int umbp_cache_announce (umbp_cache_t *self, void *base, size_t bytes);
+
+//  Announce a part of a dma-buf under addresses of its device: register it. The descriptor stays the
+//  caller's, and is of no further use here. Returns as announce does, or UMBP_ENOTSUP if it cannot be
+//  registered: then it is not announced.
+int umbp_cache_announce_dmabuf (umbp_cache_t *self, void *base, size_t bytes, int fd,
+                                uint64_t offset);
 
 //  Take back an announcement, and drop all its parts. Returns 0, UMBP_EINVAL if no such buffer was
 //  announced, UMBP_EAGAIN if a part is held: then nothing new of it can be held, and the owner asks

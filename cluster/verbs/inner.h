@@ -116,6 +116,8 @@ void umbp_verbs_region_destroy (umbp_verbs_region_t **self_p);
 void umbp_verbs_region_describe (const umbp_verbs_region_t *self, umbp_verbs_memory_t *memory);
 int umbp_verbs_announce (umbp_verbs_t *self, void *base, size_t bytes);
 int umbp_verbs_forget (umbp_verbs_t *self, void *base, size_t bytes);
+int umbp_verbs_announce_dmabuf (umbp_verbs_t *self, void *base, size_t bytes, int fd,
+                                uint64_t offset);
 void umbp_verbs_stats (umbp_verbs_t *self, umbp_verbs_stats_t *stats);
 
 //  queue.c. They return 0 or an error.

@@ -4,6 +4,7 @@
 #include "proto/error.h"
 
 #include <assert.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -55,7 +56,32 @@ static void s_cache_drop (void *arg, void *handle)
     free (handle);
 }
 
-const umbp_cache_ops_t umbp_verbs_cache_ops = { .add = s_cache_add, .drop = s_cache_drop };
+//  Since libibverbs 1.12 (rdma-core 34): found when it is used, so that an older one will do
+typedef struct ibv_mr *(s_dmabuf_fn) (struct ibv_pd *, uint64_t, size_t, uint64_t, int, int);
+
+static int s_cache_add_dmabuf (void *arg, void *base, size_t bytes, int fd, uint64_t offset,
+                               void **handle_p)
+{
+    umbp_verbs_t *verbs = arg;
+    s_dmabuf_fn *reg = (s_dmabuf_fn *) dlsym (RTLD_DEFAULT, "ibv_reg_dmabuf_mr");
+    umbp_mrs_t *mrs = calloc (1, sizeof (umbp_mrs_t));
+    assert (mrs);
+    *handle_p = mrs;
+    bool all = reg != NULL;
+    for (size_t index = 0; index < verbs->device_count && all; index++) {
+        mrs->mrs[index] = reg (verbs->devices[index].pd, offset, bytes, (uintptr_t) base, fd,
+                               IBV_ACCESS_LOCAL_WRITE);
+        all = mrs->mrs[index] != NULL;
+    }
+    if (all)
+        return 0;
+    s_cache_drop (arg, mrs);
+    return UMBP_ENOTSUP;
+}
+
+const umbp_cache_ops_t umbp_verbs_cache_ops = { .add = s_cache_add,
+                                                .drop = s_cache_drop,
+                                                .add_dmabuf = s_cache_add_dmabuf };
 
 umbp_verbs_region_t *umbp_verbs_region_new (umbp_verbs_t *verbs, void *base, size_t bytes,
                                             int rights, int *rc_p)
@@ -97,6 +123,15 @@ int umbp_verbs_announce (umbp_verbs_t *self, void *base, size_t bytes)
 {
     pthread_mutex_lock (&self->lock);
     int rc = umbp_cache_announce (self->cache, base, bytes);
+    pthread_mutex_unlock (&self->lock);
+    return rc;
+}
+
+int umbp_verbs_announce_dmabuf (umbp_verbs_t *self, void *base, size_t bytes, int fd,
+                                uint64_t offset)
+{
+    pthread_mutex_lock (&self->lock);
+    int rc = umbp_cache_announce_dmabuf (self->cache, base, bytes, fd, offset);
     pthread_mutex_unlock (&self->lock);
     return rc;
 }

@@ -15,6 +15,7 @@ const umbp_verbs_api_t umbp_verbs_plugin = {
     .region_describe = umbp_verbs_region_describe,
     .announce = umbp_verbs_announce,
     .forget = umbp_verbs_forget,
+    .announce_dmabuf = umbp_verbs_announce_dmabuf,
     .link_new = umbp_verbs_link_new,
     .link_destroy = umbp_verbs_link_destroy,
     .link_describe = umbp_verbs_link_describe,

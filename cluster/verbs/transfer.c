@@ -38,7 +38,8 @@ typedef struct {
 
 static bool s_inlined (const s_job_t *job, const umbp_queue_t *queue, const umbp_chunk_t *chunk)
 {
-    return job->write && chunk->bytes <= queue->inline_bytes && chunk->vector_count <= queue->sges;
+    return job->write && chunk->bytes <= queue->inline_bytes && chunk->vector_count <= queue->sges
+           && !job->items[job->item].device;
 }
 
 //  Give back what a request holds: registrations, its place in staging
@@ -165,6 +166,21 @@ static bool s_open_item (s_job_t *job)
     return false;
 }
 
+//  Cut off a request. One with more pieces than it has room for is staged, which a device's cannot be:
+//  that one is cut again, shorter.
+static void s_cut (s_job_t *job, umbp_op_t *op, const umbp_cut_t *before)
+{
+    umbp_verbs_link_t *link = job->link;
+    umbp_cut_next (&job->cut, link->verbs->options.chunk_bytes, &op->chunk);
+    uint32_t sges = link->queues[0].sges, bytes = 0;
+    if (!job->items[job->item].device || op->chunk.vector_count <= sges)
+        return;
+    for (uint32_t index = 0; index < sges; index++)
+        bytes += (uint32_t) op->chunk.vectors[index].iov_len;
+    job->cut = *before;
+    umbp_cut_next (&job->cut, bytes, &op->chunk);
+}
+
 //  The next request: one whose queue pair failed, or one more of the blocks. Returns NULL if there
 //  is none, or no room for it now.
 static umbp_op_t *s_next (s_job_t *job)
@@ -182,12 +198,12 @@ static umbp_op_t *s_next (s_job_t *job)
         umbp_cut_t before = job->cut;
         op->item = job->item;
         op->at = job->total - job->cut.local.left;
-        umbp_cut_next (&job->cut, link->verbs->options.chunk_bytes, &op->chunk);
+        s_cut (job, op, &before);
         int rc = UMBP_EINVAL;
         if (s_inside (&job->items[op->item], &op->chunk))
-            rc = s_inlined (job, &link->queues[0], &op->chunk) || s_hold (link, op)
-                     ? 1
-                     : s_stage (job, op, &before);
+            rc = s_inlined (job, &link->queues[0], &op->chunk) || s_hold (link, op) ? 1
+                 : job->items[op->item].device                                      ? UMBP_ENOTSUP
+                                               : s_stage (job, op, &before);
         op->live = rc == 1;
         if (rc == 1)
             return op;

@@ -1,23 +1,11 @@
 //  test/accel/amdhip64.c - stands in for HIP: its memory is that of the process; it checks that the
 //  right device is chosen. fake_* is for tests.
 //  SONAME libamdhip64.so
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
+#include "test/accel/vram.h"
 
-size_t fake_total = 64 << 20, fake_used, fake_blocks;
-int fake_device = 7, fake_fails;        //  The thread's own; next call answers this
-static char s_stream;
+__thread int fake_device = 7;           //  The thread's own
 
-#define CHOSEN                                                                                     \
-    if (fake_device != 1)                                                                          \
-        return 101;                     /* INVALID_DEVICE */                                       \
-    if (fake_fails) {                                                                              \
-        int code = fake_fails;                                                                     \
-        fake_fails = 0;                                                                            \
-        return code;                                                                               \
-    }
+#define CHOSEN FAKE_CHECK (fake_device != 1, 101)      //  INVALID_DEVICE
 
 int hipInit (unsigned flags)
 {
@@ -38,87 +26,91 @@ int hipSetDevice (int device)
 int hipMemGetInfo (size_t *left, size_t *total)
 {
     CHOSEN
-    *left = fake_total - fake_used;
-    *total = fake_total;
-    return 0;
+    return s_say_memory (left, total);
 }
 
-int hipMalloc (void **out, size_t bytes)
+int hipMalloc (uint64_t *out, size_t bytes)
 {
     CHOSEN
-    if (bytes > fake_total - fake_used)
-        return 2;
-    size_t *block = malloc (16 + bytes);
-    *block = bytes;
-    fake_used += bytes;
-    fake_blocks++;
-    *out = (char *) block + 16;
-    return 0;
+    return fake_take (out, bytes);
 }
 
 int hipFree (void *address)
 {
     CHOSEN
-    size_t *block = (size_t *) ((char *) address - 16);
-    fake_used -= *block;
-    fake_blocks--;
-    free (block);
-    return 0;
+    return fake_drop ((uintptr_t) address);
 }
 
-int hipStreamCreateWithFlags (char **out, unsigned flags)
+int hipStreamCreateWithFlags (fake_stream_t **out, unsigned flags)
 {
     CHOSEN
-    *out = &s_stream;
-    return flags == 1 ? 0 : 1;
+    return s_stream_begin (out, flags);
 }
 
-int hipStreamDestroy (char *stream)
+int hipStreamDestroy (fake_stream_t *stream)
 {
     CHOSEN
-    return stream == &s_stream ? 0 : 400;
+    return s_stream_end (stream);
 }
 
-int hipStreamSynchronize (char *stream)
+int hipStreamSynchronize (fake_stream_t *stream)
 {
     CHOSEN
-    return stream == &s_stream ? 0 : 400;
+    return s_wait_for (stream);
 }
 
-int hipMemcpyHtoDAsync (void *to, const void *from, size_t bytes, char *stream)
+int hipMemcpyHtoDAsync (void *to, const void *from, size_t bytes, fake_stream_t *stream)
 {
     CHOSEN
-    memcpy (to, from, bytes);
-    return stream == &s_stream ? 0 : 400;
+    return s_begin (stream, s_real ((uintptr_t) to, bytes), from, bytes);
 }
 
-int hipMemcpyDtoHAsync (void *to, void *from, size_t bytes, char *stream)
+int hipMemcpyDtoHAsync (void *to, void *from, size_t bytes, fake_stream_t *stream)
 {
     CHOSEN
-    memcpy (to, from, bytes);
-    return stream == &s_stream ? 0 : 400;
+    return s_begin (stream, to, s_real ((uintptr_t) from, bytes), bytes);
 }
 
-typedef struct {
-    char bytes[64];
-} handle_t;
-
-int hipIpcGetMemHandle (handle_t *out, void *address)
+int hipPointerGetAttribute (int *out, int attribute, void *address)
 {
     CHOSEN
-    memcpy (out->bytes, &address, sizeof address);
-    return 0;
+    *out = 1;
+    return attribute == 9 && s_real ((uintptr_t) address, 1) ? 0 : 1;
 }
 
-int hipIpcOpenMemHandle (void **out, handle_t handle, unsigned flags)
+int hipMemGetHandleForAddressRange (int *fd, void *address, size_t bytes, int type,
+                                    unsigned long long flags)
 {
     CHOSEN
-    memcpy (out, handle.bytes, sizeof *out);
-    return flags != 1 ? 1 : *out ? 0 : 400;
+    return flags ? 1 : s_range (fd, (uintptr_t) address, bytes, type);
+}
+
+int hipHostRegister (void *base, size_t bytes, unsigned flags)
+{
+    CHOSEN
+    return s_pin (base, bytes, flags);
+}
+
+int hipHostUnregister (void *base)
+{
+    CHOSEN
+    return s_unpin (base);
+}
+
+int hipIpcGetMemHandle (fake_handle_t *out, void *address)
+{
+    CHOSEN
+    return s_share (out, (uintptr_t) address);
+}
+
+int hipIpcOpenMemHandle (void **out, fake_handle_t handle, unsigned flags)
+{
+    CHOSEN
+    return s_open_shared ((uint64_t *) out, &handle, flags);
 }
 
 int hipIpcCloseMemHandle (void *address)
 {
     CHOSEN
-    return address ? 0 : 400;
+    return s_close_shared ((uintptr_t) address);
 }

@@ -1,22 +1,13 @@
 //  test/accel/cuda.c - stands in for the CUDA driver: its memory is that of the process. It checks
 //  what a driver would: that a context is current, and sizes. fake_* is for tests.
 //  SONAME libcuda.so.1
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
+#include "test/accel/vram.h"
 
-size_t fake_total = 64 << 20, fake_used, fake_blocks;
-int fake_depth, fake_retained, fake_fails;      //  Contexts pushed; next call answers this
-static char s_context, s_stream;
+__thread int fake_depth;                //  Contexts pushed
+_Atomic int fake_retained;
+static char s_context;
 
-#define CURRENT                                                                                    \
-    if (fake_depth != 1)                                                                           \
-        return 201;                     /* INVALID_CONTEXT */                                      \
-    if (fake_fails) {                                                                              \
-        int code = fake_fails;                                                                     \
-        fake_fails = 0;                                                                            \
-        return code;                                                                               \
-    }
+#define CURRENT FAKE_CHECK (fake_depth != 1, 201)      //  INVALID_CONTEXT
 
 int cuInit (unsigned flags)
 {
@@ -57,87 +48,105 @@ int cuCtxPopCurrent_v2 (char **out)
 int cuMemGetInfo_v2 (size_t *left, size_t *total)
 {
     CURRENT
-    *left = fake_total - fake_used;
-    *total = fake_total;
-    return 0;
+    return s_say_memory (left, total);
 }
 
 int cuMemAlloc_v2 (uint64_t *out, size_t bytes)
 {
     CURRENT
-    if (bytes > fake_total - fake_used)
-        return 2;                       //  OUT_OF_MEMORY
-    size_t *block = malloc (16 + bytes);
-    *block = bytes;
-    fake_used += bytes;
-    fake_blocks++;
-    *out = (uint64_t) (uintptr_t) block + 16;
-    return 0;
+    return fake_take (out, bytes);
 }
 
 int cuMemFree_v2 (uint64_t address)
 {
     CURRENT
-    size_t *block = (size_t *) (uintptr_t) (address - 16);
-    fake_used -= *block;
-    fake_blocks--;
-    free (block);
-    return 0;
+    return fake_drop (address);
 }
 
-int cuStreamCreate (char **out, unsigned flags)
+int cuStreamCreate (fake_stream_t **out, unsigned flags)
 {
     CURRENT
-    *out = &s_stream;
-    return flags == 1 ? 0 : 1;
+    return s_stream_begin (out, flags);
 }
 
-int cuStreamDestroy_v2 (char *stream)
+int cuStreamDestroy_v2 (fake_stream_t *stream)
 {
     CURRENT
-    return stream == &s_stream ? 0 : 400;
+    return s_stream_end (stream);
 }
 
-int cuStreamSynchronize (char *stream)
+int cuStreamSynchronize (fake_stream_t *stream)
 {
     CURRENT
-    return stream == &s_stream ? 0 : 400;
+    return s_wait_for (stream);
 }
 
-int cuMemcpyHtoDAsync_v2 (uint64_t to, const void *from, size_t bytes, char *stream)
+int cuMemcpyHtoDAsync_v2 (uint64_t to, const void *from, size_t bytes, fake_stream_t *stream)
 {
     CURRENT
-    memcpy ((void *) (uintptr_t) to, from, bytes);
-    return stream == &s_stream ? 0 : 400;
+    return s_begin (stream, s_real (to, bytes), from, bytes);
 }
 
-int cuMemcpyDtoHAsync_v2 (void *to, uint64_t from, size_t bytes, char *stream)
+int cuMemcpyDtoHAsync_v2 (void *to, uint64_t from, size_t bytes, fake_stream_t *stream)
 {
     CURRENT
-    memcpy (to, (void *) (uintptr_t) from, bytes);
-    return stream == &s_stream ? 0 : 400;
+    return s_begin (stream, to, s_real (from, bytes), bytes);
 }
 
-typedef struct {
-    char bytes[64];
-} handle_t;
-
-int cuIpcGetMemHandle (handle_t *out, uint64_t address)
+int cuDeviceGetAttribute (int *out, int attribute, int device)
 {
     CURRENT
-    memcpy (out->bytes, &address, sizeof address);
-    return 0;
+    *out = attribute == 124 && fake_has_dmabuf;
+    return device >= 100 ? 0 : 101;
 }
 
-int cuIpcOpenMemHandle_v2 (uint64_t *out, handle_t handle, unsigned flags)
+int cuPointerGetAttribute (int *out, int attribute, uint64_t address)
 {
     CURRENT
-    memcpy (out, handle.bytes, sizeof *out);
-    return flags != 1 ? 1 : *out ? 0 : 400;
+    *out = 1;                           //  The one that tests use
+    return attribute == 9 && s_real (address, 1) ? 0 : 1;
+}
+
+int cuMemGetHandleForAddressRange (int *fd, uint64_t address, size_t bytes, int type,
+                                   unsigned long long flags)
+{
+    CURRENT
+    return flags ? 1 : s_range (fd, address, bytes, type);
+}
+
+int cuFlushGPUDirectRDMAWrites (int target, int scope)
+{
+    CURRENT
+    fake_flushes++;
+    return target == 0 && scope == 100 ? 0 : 1;
+}
+
+int cuMemHostRegister_v2 (void *base, size_t bytes, unsigned flags)
+{
+    CURRENT
+    return s_pin (base, bytes, flags);
+}
+
+int cuMemHostUnregister (void *base)
+{
+    CURRENT
+    return s_unpin (base);
+}
+
+int cuIpcGetMemHandle (fake_handle_t *out, uint64_t address)
+{
+    CURRENT
+    return s_share (out, address);
+}
+
+int cuIpcOpenMemHandle_v2 (uint64_t *out, fake_handle_t handle, unsigned flags)
+{
+    CURRENT
+    return s_open_shared (out, &handle, flags);
 }
 
 int cuIpcCloseMemHandle (uint64_t address)
 {
     CURRENT
-    return address ? 0 : 400;
+    return s_close_shared (address);
 }

@@ -16,6 +16,7 @@ python=$B/venv/bin/python
 [[ -x $python ]] || python=python3
 
 mkdir -p "$B/test"
+[[ -e $B/.gitignore ]] || echo "*" >"$B/.gitignore"
 read -ra libs <<<"$(pkg-config --cflags --libs libcbor)"
 for program in print_cddl make_messages; do
     "${CC:-cc}" -std=c11 -D_GNU_SOURCE -O2 -I. "test/cddl/$program.c" proto/*.c "${libs[@]}" \

@@ -193,7 +193,8 @@ class Chaos:
         """Blocks that left it for want of room; not those that went to its disk"""
         if "tier:nvme" not in node.tiers:
             return node.stat ("tier:dram")["evicted"]
-        return node.stat ("tier:dram")["evicted_without_copy"] + node.stat ("tier:nvme")["evicted"]
+        dram = node.stat ("tier:dram")
+        return dram["evicted_without_copy"] + dram["not_admitted"] + node.stat ("tier:nvme")["evicted"]
 
     def round (self, number):
         self.say (f"round {number}")

@@ -356,7 +356,7 @@ ask 0 --help
 says '^Usage: umbp-console'
 says '^log-level '
 ask 0 help put
-says '^put KEY \(FILE \| - \| --text TEXT\) \[--replicas N\]$'
+says '^put KEY \(FILE \| - \| --text TEXT\) \[--replicas N\] \[--tier TIER\]$'
 ask 0 help --json
 holds '.commands | map(.command) | index("status") != null'
 ask 0 --version
@@ -394,6 +394,17 @@ printf 'get nothing\n' | timeout 60 "$console" >"$room/out" 2>"$room/err"
 [[ $? == 1 ]] || complain "$last: not the exit status of the last"
 
 #  --- A node that is gone, and the end --------------------------------------------------------
+
+kill -STOP "${pids[2]}"
+checks=$((checks + 1))
+"$console" --endpoint "$(endpoint_of 2)" status >"$room/out" 2>"$room/err" </dev/null &
+pids[3]=$! last='a node that answers late'
+waits () { grep -q 'no answer from .* yet, it has 8 s more' "$room/err"; }
+until_true 30 waits || complain "$last: nobody says what it waits for"
+kill -CONT "${pids[2]}"
+wait "${pids[3]}" || complain "$last: exit status $?"
+unset "pids[3]"
+says 'self=node-2'
 
 kill -STOP "${pids[2]}"
 two_alive () { "$console" status --timeout 500ms 2>/dev/null | grep -q 'healthy=2 vnodes=450'; }

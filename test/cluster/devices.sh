@@ -7,7 +7,7 @@
 command -v jq >/dev/null || { echo "no jq here"; exit 77; }
 name=devices
 . "$(dirname "$0")/certs.sh"
-trap certs_cleanup EXIT
+trap room_cleanup EXIT
 
 mock=$(realpath "$B")/lib/libaccelerator_mock.so
 [[ -r $mock ]] || { echo "$mock is missing: make all"; exit 1; }

@@ -13,7 +13,7 @@ node_args=(--node-log info --dram-capacity 16MiB --cluster-suspect 5s --cluster-
 proxy=
 cleanup () {
     [[ $proxy ]] && kill "$proxy" 2>/dev/null
-    certs_cleanup
+    room_cleanup
 }
 trap cleanup EXIT
 

@@ -7,7 +7,7 @@
 command -v curl >/dev/null || { echo "no curl here"; exit 77; }
 name=tenants
 . "$(dirname "$0")/certs.sh"
-trap certs_cleanup EXIT
+trap room_cleanup EXIT
 
 #  console OWN NUMBER COMMAND...: ask node NUMBER with this certificate
 console () {

@@ -3,76 +3,13 @@
 #  processes that are kept running, a node that is killed and takes them over, the console.
 #
 #      B=build test/cluster/workers.sh         B: the build folder, else $UMBP_BUILD, else build
-set -uo pipefail
-cd "$(dirname "$0")/../.." || exit 1
+name=workers
+. "$(dirname "$0")/employer.sh"
 
-B=${B:-${UMBP_BUILD:-build}}
-for program in "$B/bin/umbp-node" "$B/bin/umbp-console"; do
-    [[ -x $program ]] || { echo "$program is missing: make all"; exit 1; }
-done
-for setting in ${!UMBP_*} TENSOR_FUSION_STATE_DIR TF_LOG_PATH XDG_STATE_HOME; do
-    unset "$setting"                    #  Settings of whoever runs us
-done
-
-cluster=workers-$$
-room=$(mktemp -d "/tmp/umbp-workers-XXXXXX")
-state=$room/state
-mkdir -m 700 "$state"
-node_args=(--node-log info --dram-capacity 8MiB --dram-page 4KiB --worker-backoff 60ms
-    --worker-grace 500ms)
-. deploy/cluster.sh
-
-#  Nodes first, then what they would have gone on with: by the numbers that were seen
-cleanup () {
-    cluster_cleanup
-    for pid in $seen; do
-        grep -qz "^TENSOR_FUSION_STATE_DIR=$state$" "/proc/$pid/environ" 2>/dev/null \
-            && kill -KILL "$pid" 2>/dev/null
-    done
-    rm -rf "$room"
-}
-seen=
-trap cleanup EXIT
-
-fail () {
-    echo "FAILED: $1"
-    cat "$state/workers.json" 2>/dev/null
-    tail -n 30 "$room"/*.log 2>/dev/null
-    exit 1
-}
-
-until_true () {
-    local what=$1 end=$((SECONDS + 90))
-    shift
-    until "$@"; do
-        ((SECONDS < end)) || fail "$what: not within 90 s"
-        sleep 0.1
-    done
-    echo "ok: $what"
-}
-
-console () { timeout 60 "$B/bin/umbp-console" --timeout 20s --endpoint "${endpoints[-1]}" "$@"; }
-
-#  worker UID KEY: what the console knows of it
-worker () {
-    console --json workers | python3 -c '
-import json, sys
-for w in json.load(sys.stdin)["workers"]:
-    if w["uid"] == sys.argv[1]: print(w[sys.argv[2]])' "$1" "$2"
-}
-is () { [[ $(worker "$1" "$2") == "$3" ]]; }
-runs () { local pid; pid=$(worker "$1" pid); [[ -n $pid && $pid != 0 && $pid != "${2:-0}" ]]; }
-alive () { [[ -e /proc/$1 && $(awk '/^State/ { print $2 }' "/proc/$1/status" 2>/dev/null) != Z ]]; }
-dead () { ! alive "$1"; }
+explain () { cat "$state/workers.json" 2>/dev/null; }
+stands () { [[ $(awk '/^State/ { print $2 }' "/proc/$1/status") == T ]]; }
+alive_again () { alive "$1" && ! stands "$1"; }
 said () { grep -q "$1" "$room/node-1.log"; }
-
-#  write NAME: stdin, as editors do it
-write () { cat >"$room/edited" && mv "$room/edited" "$state/$1"; }
-
-start () {
-    start_node node-1 "tcp://127.0.0.1:$(free_port)" "$@"
-    endpoints+=("$(endpoint_of node-1 "${pids[-1]}")") || fail "the node does not start"
-}
 
 #  --- Settings ----------------------------------------------------------------------------------------
 
@@ -81,14 +18,14 @@ start () {
 grep -q 'worker/state_dir: must be an absolute path' "$room/check" || fail "$(cat "$room/check")"
 "$B/bin/umbp-node" --check-config --worker-isolation wild >"$room/check" 2>&1 \
     && fail "an isolation that is none"
-start
+begin
 console workers >/dev/null 2>"$room/check" && fail "workers without a folder"
 stop_cluster || fail "the node does not end well"
 pids=()
 endpoints=()
 echo "ok: without a folder there is no such actor"
 export XDG_STATE_HOME=$room/xdg
-start --worker-state-dir auto
+begin --worker-state-dir auto
 unset XDG_STATE_HOME
 [[ $(stat -c %a "$room/xdg/umbp") == 700 ]] || fail "auto: $(ls -la "$room/xdg")"
 [[ $(console --json workers) == *"$room/xdg/umbp"* ]] || fail "auto is elsewhere"
@@ -103,7 +40,7 @@ write devices.json <<'END'
 [{"UUID": "gpu-0", "Vendor": "NVIDIA", "Index": 0}, {"UUID": "gpu-1", "Vendor": "NVIDIA", "Index": 1}]
 END
 export TENSOR_FUSION_STATE_DIR=$state
-start
+begin
 unset TENSOR_FUSION_STATE_DIR
 write workers.json <<'END'
 [
@@ -150,10 +87,16 @@ seen+=" $second"
 console worker stop busy >/dev/null || fail "stop"
 dead "$second" || fail "it was not stopped"
 is busy stopped True || fail "it is not said to be stopped"
+console worker freeze busy 2>/dev/null && fail "nothing can be frozen"
 console worker start busy >/dev/null || fail "start"
 until_true "started by hand" runs busy "$second"
 third=$(worker busy pid)
 seen+=" $third"
+console worker freeze busy >/dev/null || fail "freeze"
+is busy frozen True || fail "it is not said to be frozen"
+until_true "it stands still" stands "$third"
+console worker thaw busy >/dev/null || fail "thaw"
+until_true "it goes on" alive_again "$third"
 console worker allocate extra soft gpu-9 >/dev/null 2>"$room/check" && fail "an unknown device"
 grep -q 'gpu-9: no such device' "$room/check" || fail "$(cat "$room/check")"
 console worker allocate extra soft gpu-0 | grep -qx 'NVIDIA_VISIBLE_DEVICES=GPU-0' || fail "allocate"
@@ -169,9 +112,7 @@ runs busy || fail "a bad file ended a process"
 
 #  --- A node that is killed --------------------------------------------------------------------------------
 
-kill -KILL "${pids[-1]}"
-wait "${pids[-1]}" 2>/dev/null
-pids=()
+kill_node
 write workers.json <<'END'
 [{"WorkerUID": "busy", "AllocatedDevices": ["gpu-0"], "IsolationMode": "soft", "Status": "Running",
   "WorkerRunningInfo": {"executable": "/bin/sh",
@@ -179,13 +120,13 @@ write workers.json <<'END'
                  "<port>"]}}]
 END
 alive "$third" || fail "the process went with its node"
-start --worker-state-dir "$state"
+begin --worker-state-dir "$state"
 until_true "a node that was killed takes over, though the file has no pid" is busy pid "$third"
 said 'took over pid' || fail "it does not say so"
 stop_cluster || fail "the node does not end well"
 pids=()
 alive "$third" || fail "the process went with its node, in good order"
-start --worker-state-dir "$state"
+begin --worker-state-dir "$state"
 until_true "so does one that ended in good order" is busy pid "$third"
 "$B/bin/umbp-node" --node-id node-2 --network-listen "tcp://127.0.0.1:$(free_port)" \
     --worker-state-dir "$state" >"$room/second" 2>&1 && fail "two nodes in one folder"

@@ -126,6 +126,9 @@ tour () {
         expect 0 '' at A $client match hash-3
     done
 
+    expect 0 'from-python yes' at B py need from-python
+    expect 1 $'from-js yes\nunknown no' at A py cold from-js unknown
+
     expect 0 'from-python yes' at B js remove from-python
     expect 1 'from-python no' at A py exists from-python
     expect 1 '' at B js get from-python

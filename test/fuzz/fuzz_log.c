@@ -27,10 +27,10 @@ static void s_found (void *arg, const umbp_log_note_t *note)
 {
     walk_t *walk = arg;
     walk->found++;
-    FUZZ_CHECK (note->key_size >= 1 && note->key_size <= UMBP_LOG_KEY_MAX);
+    FUZZ_CHECK (note->key_size >= 1 && note->key_size <= UMBP_MEDIUM_KEY_MAX);
     FUZZ_CHECK (note->size >= 1 && note->place >= UMBP_LOG_BLOCK);
     FUZZ_CHECK (note->place + umbp_log_note_room (note) <= SEGMENT);
-    uint8_t entry[UMBP_LOG_ENTRY_BYTES + UMBP_LOG_KEY_MAX + 8];
+    uint8_t entry[UMBP_LOG_ENTRY_BYTES + UMBP_MEDIUM_KEY_MAX + 8];
     FUZZ_CHECK (umbp_log_put_entry (note, entry) == umbp_log_entry_bytes (note));
     if (!walk->scan)
         return;
@@ -71,7 +71,7 @@ static void s_mend_records (void)
                                  .key = head + UMBP_LOG_RECORD_BYTES };
         memcpy (&note.size, head + 40, 4);
         memcpy (&note.key_size, head + 44, 2);
-        note.key_size %= UMBP_LOG_KEY_MAX + 3;
+        note.key_size %= UMBP_MEDIUM_KEY_MAX + 3;
         if (head[46] % 2)
             note.size %= 4096;
         uint64_t data = at + umbp_log_note_data (&note);

@@ -215,21 +215,14 @@ static int s_bench (const char *what, size_t bytes, size_t count)
     return fine ? 0 : 1;
 }
 
-#define TEST(name)                                                                                 \
-    {                                                                                              \
-        #name, test_##name                                                                         \
-    }
-
 static const guest_test_t s_tests[] = {
     TEST (forced), TEST (parts), TEST (automatic), TEST (where_says_the_way), TEST (cut),
 };
 
 int main (int argc, char **argv)
 {
-    if (argc < 2)
+    if (!nodes_load (argc, argv))
         return 2;
-    guest_plugin = argv[1];
-    setenv ("UMBP_RDMA_PLUGIN", guest_plugin, 1);
     if (argc == 6 && strcmp (argv[2], "bench") == 0) {
         nodes_ttl = "20s";              //  Speed is asked for, not how slow it may be
         nodes_start (0, "rxb");

@@ -30,6 +30,11 @@ typedef struct {
     void (*test) (void);
 } guest_test_t;
 
+#define TEST(name)                                                                                 \
+    {                                                                                              \
+        #name, test_##name                                                                         \
+    }
+
 //  Returns the exit status
 static inline int guest_run (int argc, char **argv, const char *name, const guest_test_t *tests,
                              size_t count, CU_InitializeFunc open, CU_CleanupFunc close)

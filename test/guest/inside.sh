@@ -4,7 +4,7 @@
 #  queue pair: of the transport; then of whole calls of a client, get and put of 16 blocks, with
 #  messages, windows and checksums, and two queue pairs. Of these only the ratio means something.
 plugin=/lib/libumbp-verbs.so
-TESTS='guest-verbs guest-keys guest-faults guest-blocks guest-leases guest-migrate'
+TESTS='guest-verbs guest-keys guest-faults guest-blocks guest-leases guest-migrate guest-devices'
 if [ "$1" != bench ]; then
     for program in $TESTS; do
         echo "--- $program"

@@ -116,11 +116,6 @@ static void test_registrations_bound_what_a_key_opens (void)
     pair_close (&pair);
 }
 
-#define TEST(name)                                                                                 \
-    {                                                                                              \
-        #name, test_##name                                                                         \
-    }
-
 static const guest_test_t s_tests[] = {
     TEST (wrong_key_is_denied),
     TEST (rights_of_a_link_hold),

@@ -177,11 +177,6 @@ static int s_close (void)
     return nodes_close () + (status != 0);
 }
 
-#define TEST(name)                                                                                 \
-    {                                                                                              \
-        #name, test_##name                                                                         \
-    }
-
 static const guest_test_t s_tests[] = {
     TEST (copies),
     TEST (falls_back),
@@ -190,10 +185,8 @@ static const guest_test_t s_tests[] = {
 
 int main (int argc, char **argv)
 {
-    if (argc < 2)
+    if (!nodes_load (argc, argv))
         return 2;
-    guest_plugin = argv[1];
-    setenv ("UMBP_RDMA_PLUGIN", guest_plugin, 1);
     return guest_run (argc, argv, "migrate", s_tests, sizeof s_tests / sizeof *s_tests, s_open,
                       s_close);
 }

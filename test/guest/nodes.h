@@ -23,6 +23,15 @@ static const char *nodes_ttl = "1500ms";                     //  Of leases and s
 
 //  ---- Nodes
 
+//  The plug-in, which is the first argument, for us and for them. Returns false if none is named.
+static inline bool nodes_load (int argc, char **argv)
+{
+    if (argc < 2)
+        return false;
+    guest_plugin = argv[1];
+    return setenv ("UMBP_RDMA_PLUGIN", guest_plugin, 1) == 0;
+}
+
 //  $GUEST_WINDOWS off: as on devices that have no memory windows
 static inline void nodes_start (size_t number, const char *device)
 {

@@ -13,12 +13,13 @@ mkdir -p "${log%/*}"
 PATH=$PATH:/usr/sbin:/sbin
 status=0
 programs=()
-for program in verbs keys faults blocks leases migrate; do
+for program in verbs keys faults blocks leases migrate devices; do
     programs+=(-b "$UMBP_BUILD/test/guest-$program")
 done
 ./guest.sh -t "${LIMIT_S:-900}" "${programs[@]}" \
     -b "$UMBP_BUILD/bin/umbp-node" -b "$UMBP_BUILD/bin/umbp-console" -b ib_write_bw -b ib_read_bw \
     -f "$UMBP_BUILD/lib/libumbp-verbs.so:/lib/libumbp-verbs.so" \
+    -f "$UMBP_BUILD/test/accel/libcuda.so:/lib/libcuda.so.1" \
     -f "$PWD/inside.sh:/bin/inside" -- inside "${SEED:-$RANDOM}" | tee "$log" || status=$?
 echo "check-rdma took $((SECONDS - start_s)) s"
 if ((status)); then

@@ -366,11 +366,6 @@ static void s_bench (void)
     CU_ASSERT_EQUAL (rc, (int) count);
 }
 
-#define TEST(name)                                                                                 \
-    {                                                                                              \
-        #name, test_##name                                                                         \
-    }
-
 static const guest_test_t s_tests[] = {
     TEST (says_which_devices_there_are),
     TEST (moves_random_blocks),

@@ -10,6 +10,7 @@ cd "$(dirname "$0")/../.."
 
 B=${B:-${UMBP_BUILD:-build}}
 mkdir -p "$B/test"
+[[ -e $B/.gitignore ]] || echo "*" >"$B/.gitignore"
 "${CC:-cc}" -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -I. -iquote proto \
     test/metrics/print_metrics.c actors/metrics.c -o "$B/test/print_metrics"
 if [[ ${1:-} == write ]]; then

@@ -20,6 +20,7 @@ typedef struct {
     uint16_t load;
     const char *host;                   //  NULL: one of its own
     uint64_t swings;
+    uint64_t disk;                      //  Bytes of its nvme; 0: it has none
 } crowd_t;
 
 //  A row: CROWD ("a", bytes, bytes in use), and what else there is to say, as .suspect = true
@@ -51,8 +52,8 @@ static inline umbp_msg_t *crowd_msg (const crowd_t *rows, uint32_t count, const 
 {
     static crowd_texts_t names, ends, hosts, none;
     static uint64_t epochs[CROWD_MAX], swings[CROWD_MAX];
-    static uint64_t totals[CROWD_MAX], useds[CROWD_MAX], blocks[CROWD_MAX];
-    static uint8_t states[CROWD_MAX], rings[CROWD_MAX], counts[CROWD_MAX], tiers[CROWD_MAX];
+    static uint64_t totals[2 * CROWD_MAX], useds[2 * CROWD_MAX], blocks[2 * CROWD_MAX];
+    static uint8_t states[CROWD_MAX], rings[CROWD_MAX], counts[CROWD_MAX], tiers[2 * CROWD_MAX];
     static uint8_t drains[CROWD_MAX];
     static uint16_t loads[CROWD_MAX];
     static uint32_t silent_ms[CROWD_MAX];
@@ -73,11 +74,15 @@ static inline umbp_msg_t *crowd_msg (const crowd_t *rows, uint32_t count, const 
         rings[index] = !row->outside;
         drains[index] = row->draining;
         loads[index] = row->load;
-        counts[index] = row->total > 0;
+        counts[index] = (uint8_t) ((row->total > 0) + (row->disk > 0));
         tiers[tier_count] = UMBP_TIER_DRAM;
         totals[tier_count] = row->total;
         useds[tier_count] = row->used;
         tier_count += row->total > 0;
+        tiers[tier_count] = UMBP_TIER_NVME;
+        totals[tier_count] = row->disk;
+        useds[tier_count] = 0;
+        tier_count += row->disk > 0;
     }
     umbp_msg_init (&msg, UMBP_MSG_topology_ok, 0);
     msg.topology_ok = (umbp_msg_topology_ok_t) {

@@ -83,7 +83,7 @@ static inline umbp_log_t *test_log_open (const char *folder, const test_log_how_
 }
 
 //  Next event; false: none came in time, which no test can have
-static inline bool test_log_wait (umbp_log_t *log, umbp_log_event_t *event)
+static inline bool test_log_wait (umbp_log_t *log, umbp_medium_event_t *event)
 {
     int64_t until = umbp_clock_ms () + WAIT_MS;
     while (!umbp_log_event (log, event)) {
@@ -101,6 +101,17 @@ static inline void *test_log_memory (size_t bytes)
     if (!memory)
         abort ();                       //  Also asked for before any test runs
     return memory;
+}
+
+//  A log, for tests that are nothing without it
+static inline umbp_log_t *test_log_begin (const char *folder, const test_log_how_t *how)
+{
+    char why[256] = "";
+    umbp_log_t *log = test_log_open (folder, how, why, sizeof why);
+    if (!log)
+        printf ("%s\n", why);
+    CU_ASSERT_PTR_NOT_NULL_FATAL (log);
+    return log;
 }
 
 #endif

@@ -65,9 +65,9 @@ static inline umbp_shelf_t *test_shelf_open (const char *directory, const char *
 }
 
 //  The next event, while the clock is ahead by so much; its status is 1 if none came in time
-static inline umbp_log_event_t test_shelf_event (umbp_shelf_t *shelf, int64_t ahead_ms)
+static inline umbp_medium_event_t test_shelf_event (umbp_shelf_t *shelf, int64_t ahead_ms)
 {
-    umbp_log_event_t event = { .status = 1 };
+    umbp_medium_event_t event = { .status = 1 };
     int64_t until = umbp_clock_ms () + WAIT_MS;
     while (!umbp_shelf_event (shelf, &event) && umbp_clock_ms () < until) {
         poll (&(struct pollfd) { .fd = umbp_shelf_fd (shelf), .events = POLLIN }, 1, 10);
@@ -82,14 +82,14 @@ static inline int test_shelf_append (umbp_shelf_t *shelf, uint8_t *memory, uint3
     char key[32];
     snprintf (key, sizeof key, "key %u", number);
     test_log_fill (memory, size, seed);
-    umbp_log_record_t record = { .key = key,
+    umbp_medium_record_t record = { .key = key,
                                  .key_size = strlen (key),
                                  .size = size,
                                  .sum = XXH3_64bits (memory, size), .depth = 7, .replicas = 2 };
     return umbp_shelf_append (shelf, &record, &(struct iovec) { memory, size }, 1, number, number);
 }
 
-static inline uint32_t test_shelf_number (const umbp_log_record_t *record)
+static inline uint32_t test_shelf_number (const umbp_medium_record_t *record)
 {
     char key[32] = "";
     memcpy (key, record->key, record->key_size < 31 ? record->key_size : 31);

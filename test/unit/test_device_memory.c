@@ -79,12 +79,52 @@ static void s_use (umbp_memory_t *memory)
     CU_ASSERT (umbp_memory_room (memory, &total, &left) == 0 && left == total);
 }
 
+//  Bytes that somebody else took, and what a network card needs for them
+static void s_use_foreign (umbp_memory_t *memory, void *library, int dmabuf)
+{
+    umbp_memory_block_t own, block;
+    uint64_t offset = 1;
+    int fd = 0;
+    uint8_t bank[4096], sign = 77;
+    CU_ASSERT (umbp_memory_take (memory, 65536, &own) == 0);
+    CU_ASSERT (umbp_memory_wrap (memory, own.address + 5000, 3000, &block) == 0);
+    CU_ASSERT (umbp_memory_write (memory, &block, 2999, &sign, 1) == 0);
+    CU_ASSERT (umbp_memory_write (memory, &block, 3000, &sign, 1) == UMBP_EINVAL);
+    CU_ASSERT (umbp_memory_wait (memory) == 0);
+    CU_ASSERT (umbp_memory_read (memory, &own, 7999, bank, 1) == 0);
+    CU_ASSERT (umbp_memory_wait (memory) == 0);
+    CU_ASSERT (bank[0] == 77);
+    umbp_memory_handle_t handle;
+    CU_ASSERT (umbp_memory_export (memory, &block, &handle) == UMBP_EINVAL);
+    CU_ASSERT (umbp_memory_give (memory, &block) == UMBP_EINVAL);    //  Not ours
+    CU_ASSERT (umbp_memory_owns (memory, &block) == 0);
+    umbp_memory_block_t host;
+    CU_ASSERT (umbp_memory_wrap (memory, (uintptr_t) bank, sizeof bank, &host) == 0);
+    CU_ASSERT (umbp_memory_owns (memory, &host) == (library ? UMBP_EINVAL : 0));
+    CU_ASSERT (umbp_memory_dmabuf (memory, &block, &fd, &offset) == dmabuf);
+    CU_ASSERT (dmabuf < 0 ? fd == -1 : fd >= 0 && offset > 0);
+    if (fd >= 0)
+        close (fd);
+    CU_ASSERT (umbp_memory_settle (memory) == 0);
+    CU_ASSERT (umbp_memory_pin (memory, bank, sizeof bank) == (library ? 0 : UMBP_ENOTSUP));
+    if (library) {
+        CU_ASSERT (ACCEL_VARIABLE (library, int, "fake_pinned") == 1);
+        umbp_memory_unpin (memory, bank);
+        CU_ASSERT (ACCEL_VARIABLE (library, int, "fake_pinned") == 0);
+    }
+    CU_ASSERT (umbp_memory_wrap (memory, 0, 1, &block) == UMBP_EINVAL);
+    CU_ASSERT (umbp_memory_wrap (memory, own.address, 0, &block) == UMBP_EINVAL);
+    CU_ASSERT (umbp_memory_wrap (memory, 2, UINT64_MAX, &block) == UMBP_EINVAL);
+    CU_ASSERT (umbp_memory_give (memory, &own) == 0);
+}
+
 static void test_mock (void)
 {
     setenv ("UMBP_MOCK_HBM_BYTES", "67108864", 1);
     umbp_memory_t *memory = s_open ("mock", 0);
     CU_ASSERT_STRING_EQUAL (umbp_memory_kind (memory), "mock");
     s_use (memory);
+    s_use_foreign (memory, NULL, UMBP_ENOTSUP);
     umbp_memory_destroy (&memory);
     CU_ASSERT_PTR_NULL (memory);
     int rc;
@@ -175,11 +215,16 @@ static void test_cuda (void)
     void *cuda = accel_load (VENDOR ("cuda"));
     int rc;
     CU_ASSERT_PTR_NULL (umbp_memory_new ("cuda", 2, &rc, s_why));
-    CU_ASSERT (rc == UMBP_EIO && strstr (s_why, "cuDeviceGet answers 101"));
+    CU_ASSERT (rc == UMBP_ENOENT && strstr (s_why, "cuDeviceGet answers 101"));
     umbp_memory_t *memory = s_open ("cuda", 1);
     CU_ASSERT (ACCEL_VARIABLE (cuda, int, "fake_retained") == 1);
     s_use (memory);
     CU_ASSERT (ACCEL_VARIABLE (cuda, int, "fake_depth") == 0);   //  The thread's context is its own
+    s_use_foreign (memory, cuda, UMBP_ENOTSUP);
+    ACCEL_VARIABLE (cuda, int, "fake_has_dmabuf") = 1;
+    s_use_foreign (memory, cuda, 0);
+    CU_ASSERT (ACCEL_VARIABLE (cuda, int, "fake_flushes") == 2);
+    CU_ASSERT (ACCEL_VARIABLE (cuda, int, "fake_dmabufs") == 1);
     umbp_memory_block_t block;
     ACCEL_VARIABLE (cuda, int, "fake_fails") = 700;      //  ILLEGAL_ADDRESS
     CU_ASSERT (umbp_memory_take (memory, 4096, &block) == UMBP_EIO);
@@ -198,7 +243,7 @@ static void test_cuda (void)
 
 static void test_hip (void)
 {
-    void *hip = accel_load (VENDOR ("amdhip64"));
+    void *hip = accel_load (VENDOR ("amdhip64")), *hsa = accel_load (VENDOR ("hsa-runtime64"));
     int rc;
     CU_ASSERT_PTR_NULL (umbp_memory_new ("hip", 3, &rc, s_why));
     CU_ASSERT (rc == UMBP_ENOENT);
@@ -206,6 +251,12 @@ static void test_hip (void)
     umbp_memory_t *memory = s_open ("hip", 1);
     s_use (memory);
     CU_ASSERT (ACCEL_VARIABLE (hip, int, "fake_device") == 7);   //  The thread's device is its own
+    s_use_foreign (memory, hip, 0);     //  HIP has none, the runtime below it has
+    ACCEL_VARIABLE (hsa, int, "fake_fails") = 1;
+    s_use_foreign (memory, hip, UMBP_ENOTSUP);
+    ACCEL_VARIABLE (hip, int, "fake_has_dmabuf") = 1;
+    s_use_foreign (memory, hip, 0);
+    CU_ASSERT (ACCEL_VARIABLE (hip, int, "fake_dmabufs") == 1);
     umbp_memory_block_t block;
     ACCEL_VARIABLE (hip, int, "fake_fails") = 700;
     CU_ASSERT (umbp_memory_take (memory, 4096, &block) == UMBP_EIO);

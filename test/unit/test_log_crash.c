@@ -2,10 +2,9 @@
 //  machine that loses power there: of what was written since the last sync that ended, a random half of the sectors
 //  is as it was before. What was acknowledged as durable is found again with the right bytes, of each key the newest;
 //  what was removed, and said to be past, is not; nothing is found that nobody wrote. Arguments: seed, rounds per point.
+#include "actors/tier/log_self.h"
+#include "test/unit/killed.h"
 #include "test/unit/log.h"
-
-#include <sys/mman.h>
-#include <sys/wait.h>
 
 #define KEYS 64
 #define VERSIONS_MAX 8192
@@ -29,9 +28,8 @@ typedef struct {
         uint64_t offset, length, arena;
     } writes[WRITES_MAX];               //  Not synced, and what was there before
     uint64_t write_first, write_count, arena_used, sync_at;
-    uint64_t acknowledged, passes, past;
-    char point[32];
-    uint64_t left;                      //  Passes until it dies
+    uint64_t acknowledged, past;
+    killed_t killed;
 } shared_t;
 
 static shared_t *s_shared;
@@ -46,6 +44,31 @@ static uint64_t s_draw (uint64_t below)
     return umbp_splitmix (&s_random) % below;
 }
 
+typedef struct {
+    umbp_log_t *log;
+    uint64_t at[KEYS];
+    bool pending[KEYS];
+    uint32_t of_slot[SLOTS];            //  1 + key
+    uint64_t mark;                      //  0: none is waited for
+    uint32_t removed[KEYS], marked[KEYS];          //  Newest version that was; ... before the mark
+} victim_t;
+
+static victim_t *s_victim;
+
+//  What cleaning let go of, and did not say yet: so it does with what is to stay as well, if there is no room to copy it to
+static void s_note_left (void)
+{
+    for (uint32_t key = 0; s_victim && key < KEYS; key++) {
+        uint64_t at = s_victim->at[key];
+        if (at == 0)
+            continue;
+        const umbp_log_slot_t *slot = umbp_log_slot (s_victim->log, (uint32_t) at - 1);
+        bool there = slot->state == UMBP_LOG_RECORD_LIVE || slot->state == UMBP_LOG_RECORD_COPYING;
+        if (!there || slot->turn != at >> 32)
+            s_shared->keys[key].left = true;
+    }
+}
+
 void umbp_log_point (const char *name)
 {
     if (!s_armed)
@@ -56,11 +79,8 @@ void umbp_log_point (const char *name)
             s_shared->write_first = s_shared->write_count = s_shared->arena_used = 0;
         s_shared->sync_at = s_shared->write_first;
     }
-    if (strcmp (name, s_shared->point) == 0) {
-        s_shared->passes++;
-        if (--s_shared->left == 0)
-            raise (SIGKILL);
-    }
+    s_note_left ();
+    killed_pass (&s_shared->killed, name);
 }
 
 int umbp_log_fault (umbp_log_op_t op, int drive, uint64_t offset, size_t length)
@@ -102,21 +122,12 @@ static bool s_keep (void *arg, uint32_t item)
 //  ------------------------------------------------------------------------------------------------
 //  Who dies
 
-typedef struct {
-    umbp_log_t *log;
-    uint64_t at[KEYS];
-    bool pending[KEYS];
-    uint32_t of_slot[SLOTS];            //  1 + key
-    uint64_t mark;                      //  0: none is waited for
-    uint32_t removed[KEYS], marked[KEYS];          //  Newest version that was; ... before the mark
-} victim_t;
-
 static void s_heed (victim_t *self)
 {
-    umbp_log_event_t event;
+    umbp_medium_event_t event;
     while (umbp_log_event (self->log, &event)) {
         uint32_t key = event.item;
-        if (event.type == UMBP_LOG_WRITTEN) {
+        if (event.type == UMBP_MEDIUM_WRITTEN) {
             self->pending[key] = false;
             self->of_slot[event.tag] = 0;
             if (event.status == 0) {
@@ -125,7 +136,7 @@ static void s_heed (victim_t *self)
                 s_shared->keys[key].removed = s_shared->keys[key].left = false;
                 s_shared->acknowledged++;
             }
-        } else if (event.type == UMBP_LOG_LEFT && self->at[key] == event.at) {
+        } else if (event.type == UMBP_MEDIUM_LEFT && self->at[key] == event.at) {
             self->at[key] = 0;
             s_shared->keys[key].left = true;
         }
@@ -156,7 +167,7 @@ static void s_put (victim_t *self, uint32_t key, unsigned slot)
     char name[32];
     snprintf (name, sizeof name, "key %u", key);
     test_log_fill (s_memory[slot], size, s_content (key, version));
-    umbp_log_record_t record = { .key = name,
+    umbp_medium_record_t record = { .key = name,
                                  .key_size = strlen (name),
                                  .size = size,
                                  .sum = XXH3_64bits (s_memory[slot], size),
@@ -180,7 +191,7 @@ static void s_put (victim_t *self, uint32_t key, unsigned slot)
 static void s_live (void)
 {
     char why[256], path[300];
-    victim_t *self = calloc (1, sizeof *self);
+    victim_t *self = s_victim = calloc (1, sizeof *self);
     snprintf (path, sizeof path, "%s/0/umbp.log", s_folder);
     s_file = open (path, O_RDONLY | O_DIRECT);     //  The page cache may lag behind
     s_armed = true;
@@ -189,7 +200,7 @@ static void s_live (void)
         fprintf (stderr, "%s\n", why);
         _exit (3);
     }
-    umbp_log_record_t record;
+    umbp_medium_record_t record;
     uint64_t at;
     while (umbp_log_recovered (self->log, &record, &at)) {
         uint32_t key = (uint32_t) strtoul ((const char *) record.key + 4, NULL, 10);
@@ -241,26 +252,22 @@ static void s_lose_power (void)
 
 static bool s_matches (umbp_log_t *log, uint64_t at, uint32_t key, uint32_t version, uint32_t size)
 {
-    umbp_log_event_t event;
+    umbp_medium_event_t event;
     struct iovec data = { s_memory[0], size };
     CU_ASSERT_FATAL (umbp_log_read (log, at, 0, size, &data, 1, 0) == 0);
     do {
         CU_ASSERT_FATAL (test_log_wait (log, &event));
-    } while (event.type != UMBP_LOG_READ);
+    } while (event.type != UMBP_MEDIUM_READ);
     test_log_fill (s_memory[1], size, s_content (key, version));
     return event.status == 0 && memcmp (s_memory[0], s_memory[1], size) == 0;
 }
 
 static void s_look (const char *point)
 {
-    char why[256] = "";
-    umbp_log_t *log = test_log_open (s_folder, &s_how, why, sizeof why);
-    if (!log)
-        printf ("%s: %s\n", point, why);
-    CU_ASSERT_PTR_NOT_NULL_FATAL (log);
+    umbp_log_t *log = test_log_begin (s_folder, &s_how);
     uint32_t found[KEYS] = { 0 };
     uint64_t ats[KEYS], at;
-    umbp_log_record_t record;
+    umbp_medium_record_t record;
     while (umbp_log_recovered (log, &record, &at)) {
         CU_ASSERT_FATAL (record.key_size > 4 && record.key_size < 8);
         char name[16] = "";
@@ -275,8 +282,7 @@ static void s_look (const char *point)
     }
     for (uint32_t key = 0; key < KEYS; key++) {
         uint32_t durable = s_shared->keys[key].durable;
-        bool may_be_gone = s_shared->keys[key].removed || s_shared->keys[key].left
-                           || key % 4 == 0;      //  ... or cleaning let it go in that moment
+        bool may_be_gone = s_shared->keys[key].removed || s_shared->keys[key].left;
         bool fine = found[key] >= durable || (found[key] == 0 && may_be_gone);
         if (!fine)
             printf ("[%s: key %u: version %u, not %u] ", point, key, found[key], durable);
@@ -303,25 +309,21 @@ static void s_die_at (const char *point, int rounds, bool power)
     uint64_t acknowledged = 0;
     bool fresh = true;                  //  There are versions left to write
     for (int round = 0; fresh && (round < rounds || (killed == 0 && round < TRIES_MAX)); round++) {
-        snprintf (s_shared->point, sizeof s_shared->point, "%s", point);
         bool now = round >= rounds || strcmp (point, "reopen") == 0;
-        s_shared->left = now ? 1 : 1 + s_draw (round % 2 ? 60 : 4);
+        killed_arm (&s_shared->killed, point, now ? 1 : 1 + s_draw (round % 2 ? 60 : 4));
         s_shared->write_first = s_shared->write_count = 0;
         s_shared->arena_used = s_shared->sync_at = 0;
         for (uint32_t key = 0; key < KEYS; key++)
             fresh = fresh && s_shared->keys[key].newest < VERSIONS_MAX / KEYS - 24;
         umbp_splitmix (&s_random);
-        fflush (NULL);
-        pid_t pid = fork ();
+        pid_t pid = killed_fork ();
         if (pid == 0)
             s_live ();
-        int status;
-        CU_ASSERT_FATAL (waitpid (pid, &status, 0) == pid);
-        CU_ASSERT (WIFSIGNALED (status) ? WTERMSIG (status) == SIGKILL : WEXITSTATUS (status) == 0);
-        killed += WIFSIGNALED (status);
+        bool dead = killed_wait (&s_shared->killed, pid);
+        killed += dead;
         acknowledged += s_shared->acknowledged;
         s_shared->acknowledged = 0;
-        if (power && WIFSIGNALED (status))
+        if (power && dead)
             s_lose_power ();
         s_look (point);
     }
@@ -364,9 +366,8 @@ int main (int argc, char **argv)
     s_rounds = argc > 2 ? atoi (argv[2]) : s_rounds;
     s_random = s_seed;
     printf ("seed %" PRIu64 "\n", s_seed);
-    s_shared =
-        mmap (NULL, sizeof *s_shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    s_arena = mmap (NULL, ARENA, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    s_shared = killed_share (sizeof *s_shared);
+    s_arena = killed_share (ARENA);
     for (size_t slot = 0; slot < SLOTS; slot++)
         s_memory[slot] = test_log_memory (SIZE_MOST);
     CU_initialize_registry ();

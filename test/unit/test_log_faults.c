@@ -43,17 +43,12 @@ static uint64_t s_draw (uint64_t below)
 
 static umbp_log_t *s_open (const char *engine)
 {
-    char why[256] = "";
     test_log_how_t how = { .engine = engine,
                            .directories = 1,
                            .capacity = 12 * MIB,
                            .segment_bytes = MIB, .strict = true };
     s_skew = 0;
-    umbp_log_t *log = test_log_open (s_folder, &how, why, sizeof why);
-    if (!log)
-        printf ("%s\n", why);
-    CU_ASSERT_PTR_NOT_NULL_FATAL (log);
-    return log;
+    return test_log_begin (s_folder, &how);
 }
 
 static int64_t s_now (void)
@@ -62,9 +57,9 @@ static int64_t s_now (void)
 }
 
 //  The next event of a kind
-static umbp_log_event_t s_await (umbp_log_t *log, umbp_log_event_type_t type)
+static umbp_medium_event_t s_await (umbp_log_t *log, umbp_medium_event_type_t type)
 {
-    umbp_log_event_t event = { .status = 1 };
+    umbp_medium_event_t event = { .status = 1 };
     int64_t until = umbp_clock_ms () + WAIT_MS;
     for (;;) {
         while (umbp_log_event (log, &event))
@@ -80,13 +75,13 @@ static umbp_log_event_t s_await (umbp_log_t *log, umbp_log_event_type_t type)
 static void s_rest (umbp_log_t *log)
 {
     int64_t until = umbp_clock_ms () + WAIT_MS;
-    umbp_log_event_t event;
+    umbp_medium_event_t event;
     do {
         CU_ASSERT_FATAL (umbp_clock_ms () < until);
         umbp_log_tick (log, s_now ());
         poll (&(struct pollfd) { .fd = umbp_log_fd (log), .events = POLLIN }, 1, 5);
         while (umbp_log_event (log, &event))
-            CU_ASSERT (event.type != UMBP_LOG_LEFT);
+            CU_ASSERT (event.type != UMBP_MEDIUM_LEFT);
     } while (umbp_log_stats (log).waiting > 0);
 }
 
@@ -101,17 +96,17 @@ static int s_begin (umbp_log_t *log, uint32_t number)
     snprintf (key, sizeof key, "%u", number);
     uint32_t size = s_size (number);
     test_log_fill (s_out, size, number + s_seed);
-    umbp_log_record_t record = { .key = key,
+    umbp_medium_record_t record = { .key = key,
                                  .key_size = strlen (key),
                                  .size = size,
                                  .sum = XXH3_64bits (s_out, size) };
     return umbp_log_append (log, &record, &(struct iovec) { s_out, size }, 1, number, number);
 }
 
-static umbp_log_event_t s_put (umbp_log_t *log, uint32_t number)
+static umbp_medium_event_t s_put (umbp_log_t *log, uint32_t number)
 {
     CU_ASSERT_FATAL (s_begin (log, number) == 0);
-    umbp_log_event_t event = s_await (log, UMBP_LOG_WRITTEN);
+    umbp_medium_event_t event = s_await (log, UMBP_MEDIUM_WRITTEN);
     CU_ASSERT (event.tag == number);
     return event;
 }
@@ -120,7 +115,7 @@ static bool s_right (umbp_log_t *log, uint64_t at, uint32_t number)
 {
     uint32_t size = s_size (number);
     CU_ASSERT_FATAL (umbp_log_read (log, at, 0, size, &(struct iovec) { s_in, size }, 1, 5) == 0);
-    umbp_log_event_t event = s_await (log, UMBP_LOG_READ);
+    umbp_medium_event_t event = s_await (log, UMBP_MEDIUM_READ);
     test_log_fill (s_out, size, number + s_seed);
     return event.status == 0 && memcmp (s_in, s_out, size) == 0;
 }
@@ -128,7 +123,7 @@ static bool s_right (umbp_log_t *log, uint64_t at, uint32_t number)
 //  Which are there, as bits, all with the right bytes; *wrong_p counts those whose sum shows that they are damaged
 static uint32_t s_found (umbp_log_t *log, unsigned *wrong_p, uint64_t *ats)
 {
-    umbp_log_record_t record;
+    umbp_medium_record_t record;
     uint64_t at;
     uint32_t found = 0;
     while (umbp_log_recovered (log, &record, &at)) {
@@ -236,11 +231,11 @@ static void test_hanging_disk (void)
     CU_ASSERT (umbp_log_read (log, at, 0, 10, &(struct iovec) { s_in, 10 }, 1, 77) == 0);
     umbp_log_tick (log, s_now ());
     s_skew += 5100;
-    umbp_log_event_t event = s_await (log, UMBP_LOG_READ);
+    umbp_medium_event_t event = s_await (log, UMBP_MEDIUM_READ);
     CU_ASSERT (event.status == UMBP_ETIMEDOUT && event.tag == 77);
     CU_ASSERT (umbp_log_stats (log).state == UMBP_EIO && umbp_log_stats (log).timeouts == 1);
     s_fault.on = false;
-    CU_ASSERT (s_await (log, UMBP_LOG_RELEASED).tag == 77);
+    CU_ASSERT (s_await (log, UMBP_MEDIUM_RELEASED).tag == 77);
     s_skew += 6000;
     umbp_log_tick (log, s_now ());
     for (uint32_t number = 1; number < 3; number++) {
@@ -248,10 +243,10 @@ static void test_hanging_disk (void)
         CU_ASSERT (s_begin (log, number) == 0);
         umbp_log_tick (log, s_now ());
         s_skew += 5100;
-        event = s_await (log, UMBP_LOG_WRITTEN);
+        event = s_await (log, UMBP_MEDIUM_WRITTEN);
         CU_ASSERT (event.status == UMBP_ETIMEDOUT && event.tag == number);
         s_fault.on = false;
-        CU_ASSERT (s_await (log, UMBP_LOG_RELEASED).tag == number);
+        CU_ASSERT (s_await (log, UMBP_MEDIUM_RELEASED).tag == number);
         s_skew += 6000;
         umbp_log_tick (log, s_now ());
     }
@@ -365,21 +360,21 @@ static void test_damaged_in_cleaning (void)
     CU_ASSERT (wrong == 1 && found == (all & ~1u));
     CU_ASSERT (umbp_log_close (&log));
     log = s_open ("auto");
-    umbp_log_record_t record;
+    umbp_medium_record_t record;
     uint64_t at;
     while (umbp_log_recovered (log, &record, &at))
         umbp_log_set_item (log, at, record.size == s_size (0) ? 0 : 1);
     //  All but a few of the first segment go, so that it is cleaned for its dead space once room is short
-    umbp_log_event_t event = { .type = UMBP_LOG_READ };
-    for (uint32_t number = 100; event.type != UMBP_LOG_LEFT && number < 2000; number++) {
+    umbp_medium_event_t event = { .type = UMBP_MEDIUM_READ };
+    for (uint32_t number = 100; event.type != UMBP_MEDIUM_LEFT && number < 2000; number++) {
         int rc = s_begin (log, number);
         if (rc == UMBP_ENOSPC)
             umbp_log_evict (log, MIB);
         CU_ASSERT_FATAL (test_log_wait (log, &event));
-        while (event.type != UMBP_LOG_WRITTEN && event.type != UMBP_LOG_LEFT)
+        while (event.type != UMBP_MEDIUM_WRITTEN && event.type != UMBP_MEDIUM_LEFT)
             CU_ASSERT_FATAL (test_log_wait (log, &event));
     }
-    CU_ASSERT (event.type == UMBP_LOG_LEFT);
+    CU_ASSERT (event.type == UMBP_MEDIUM_LEFT);
     CU_ASSERT (umbp_log_close (&log));
     test_log_remove (s_folder);
 }

@@ -238,6 +238,8 @@ typedef struct {
     bool here[ITEMS];
     uint8_t held[ITEMS];
     uint32_t count, capacity;
+    bool peeks;                         //  It is asked who would leave, now and then
+    uint64_t trail;                     //  A sum of who left
 } model_t;
 
 static uint32_t s_below (model_t *model, uint32_t limit)
@@ -269,16 +271,39 @@ static void s_use (model_t *model, uint64_t tick)
     }
 }
 
+static void s_same_stats (const umbp_policy_stats_t *left, const umbp_policy_stats_t *right)
+{
+    CU_ASSERT (left->ghosts == right->ghosts && left->ghost_hits == right->ghost_hits);
+    CU_ASSERT (left->promotions == right->promotions && left->reprieves == right->reprieves);
+    CU_ASSERT (left->small == right->small);
+}
+
+//  Ask who would leave, of all and of so many. Returns how many the latter are: the next victims are these.
+static size_t s_peek (model_t *model, size_t max, uint32_t *out)
+{
+    static uint32_t all[ITEMS];
+    umbp_policy_stats_t before = umbp_policy_stats (model->policy);
+    CU_ASSERT (umbp_policy_peek (model->policy, ITEMS, s_may_go, model, all) <= model->count);
+    size_t found = umbp_policy_peek (model->policy, max, s_may_go, model, out);
+    umbp_policy_stats_t after = umbp_policy_stats (model->policy);
+    s_same_stats (&before, &after);
+    return found;
+}
+
 //  Each victim is there, may go, and is named once; and if any may go some are found, however many may not: within
 //  as many calls as it takes to refuse all
 static void s_evict (model_t *model)
 {
-    uint32_t out[64], max = 1 + s_below (model, 64), free = 0;
+    uint32_t out[64], said[64], max = 1 + s_below (model, 64), free = 0;
+    size_t expected = model->peeks ? s_peek (model, max, said) : 0;
     for (uint32_t item = 0; item < model->capacity; item++)
         free += model->here[item] && !model->held[item];
     size_t found = 0, calls = 2 + 2 * model->count / UMBP_POLICY_REFUSED_MAX;
-    while (found == 0 && calls-- > 0)
+    for (size_t call = 0; found == 0 && call < calls; call++) {
         found = umbp_policy_victims (model->policy, max, s_may_go, model, out);
+        if (model->peeks && call == 0)
+            CU_ASSERT (found == expected && !memcmp (out, said, found * sizeof *out));
+    }
     if ((free > 0) != (found > 0))
         printf ("\n%s: %u may go of %u, found %zu", model->policy->ops->name, free, model->count,
                 found);
@@ -290,6 +315,7 @@ static void s_evict (model_t *model)
         CU_ASSERT (!model->held[out[index]]);
         CU_ASSERT (model->here[out[index]]);
         model->here[out[index]] = false;
+        model->trail = (model->trail ^ out[index]) * UINT64_C (0x100000001b3);
         model->count--;
         umbp_policy_remove (model->policy, out[index], s_below (model, 5) ? &print : NULL);
     }
@@ -310,9 +336,13 @@ static void s_walk (const model_t *model)
     CU_ASSERT (umbp_policy_count (model->policy) == model->count);
 }
 
-static void s_random (const char *name, uint64_t seed)
+//  Returns a sum of who left, in which order
+static uint64_t s_random (const char *name, uint64_t seed, bool peeks, umbp_policy_stats_t *stats)
 {
-    model_t model = { .policy = s_policy (name, 100), .random = seed, .capacity = 100 };
+    model_t model = { .policy = s_policy (name, 100),
+                      .random = seed,
+                      .capacity = 100,
+                      .peeks = peeks };
     uint64_t tick = 1;
     for (int round = 0; round < ROUNDS; round++) {
         tick += s_below (&model, 3) > 0;
@@ -334,16 +364,24 @@ static void s_random (const char *name, uint64_t seed)
     while (model.count > 0)
         s_evict (&model);
     s_walk (&model);
+    *stats = umbp_policy_stats (model.policy);
     umbp_policy_destroy (&model.policy);
+    return model.trail;
 }
 
+//  Who asks what would leave changes nothing of it
 static void test_random (void)
 {
     const char *said = getenv ("UMBP_SEED");
     uint64_t seed = said ? strtoull (said, NULL, 0) : (uint64_t) time (NULL);
     printf ("seed %" PRIu64 " ", seed);
-    for (size_t number = 0; umbp_policy_name (number); number++)
-        s_random (umbp_policy_name (number), seed + number);
+    for (size_t number = 0; umbp_policy_name (number); number++) {
+        const char *name = umbp_policy_name (number);
+        umbp_policy_stats_t stats, peeked;
+        uint64_t trail = s_random (name, seed + number, false, &stats);
+        CU_ASSERT (s_random (name, seed + number, true, &peeked) == trail);
+        s_same_stats (&stats, &peeked);
+    }
 }
 
 //  ------------------------------------------------------------------------------------------------

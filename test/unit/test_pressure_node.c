@@ -1,11 +1,12 @@
 //  test/unit/test_pressure_node.c - pressure on a running node, seen by its clients: what letting go costs and what
-//  then happens, a tenant that is suspended and resumed, the events of memory, a pool that shrinks and grows while
+//  then happens (with a disk: test_cost.c), devices that fill, a tenant that is suspended and resumed, the events of memory, a pool that shrinks and grows while
 //  it serves, and the whole ladder
 #include <czmq.h>
 
 #include "actors/pressure/ladder.h"
 #include "actors/tier/journal.h"
 #include "bin/talk.h"
+#include "test/unit/accel.h"
 #include "test/unit/nodes.h"
 
 #define BLOCK (16 * PAGE)               //  Above what rides inside a message
@@ -81,6 +82,14 @@ static bool s_becomes (const char *actor, const char *name, uint64_t least)
     return value != UINT64_MAX && value >= least;
 }
 
+static bool s_becomes_gauge (const char *actor, const char *name, uint64_t value)
+{
+    int64_t end = zclock_mono () + WAIT_MS;
+    while (s_gauge (actor, name) != value && zclock_mono () < end)
+        zclock_sleep (20);
+    return s_gauge (actor, name) == value;
+}
+
 static int s_put (unsigned number)
 {
     char key[32];
@@ -118,12 +127,17 @@ static bool s_becomes_level (unsigned least, unsigned most)
     return strain.level >= least && strain.level <= most;
 }
 
-static void s_suspend (bool on)
+static void s_suspend_at (const char *pressure, bool on)
 {
     umbp_msg_t msg;
     umbp_msg_init (&msg, UMBP_MSG_suspend, 0);
     msg.suspend.on = on;
-    s_ask ("pressure", &msg);
+    s_ask (pressure, &msg);
+}
+
+static void s_suspend (bool on)
+{
+    s_suspend_at ("pressure", on);
 }
 
 //  What a put without a session is answered
@@ -230,9 +244,10 @@ static void test_suspend_loses_nothing (void)
 }
 
 //  With another node that has room: the blocks go there, not one is missed meanwhile, and memory is free here
-static void test_suspended_blocks_go_elsewhere (void)
+#define COUNT 200
+
+static void s_start_two (void)
 {
-    enum { COUNT = 200 };
     s_start (NULL);
     nodes_options (&s_nodes, 1, WITH_DOORS, DRAM);
     s_nodes.nodes[1] = nodes_new (&s_nodes.options[1]);
@@ -242,6 +257,11 @@ static void test_suspended_blocks_go_elsewhere (void)
     for (unsigned number = 0; number < COUNT; number++)
         CU_ASSERT_EQUAL (s_put (number), 0);
     CU_ASSERT_EQUAL (s_gauge ("tier:dram", "blocks"), COUNT);    //  Local first
+}
+
+static void test_suspended_blocks_go_elsewhere (void)
+{
+    s_start_two ();
     s_suspend (true);
     int64_t end = zclock_mono () + WAIT_MS;
     while (s_gauge ("tier:dram", "blocks") > 0 && zclock_mono () < end)
@@ -256,6 +276,27 @@ static void test_suspended_blocks_go_elsewhere (void)
         CU_ASSERT_EQUAL (s_get (number), 0);
     CU_ASSERT_EQUAL (s_put (1001), 0);
     CU_ASSERT_EQUAL (s_gauge ("tier:dram", "blocks"), 1);        //  Here again
+    s_stop ();
+}
+
+//  Both have them while the first waits for its readers, and neither relies on the other to keep them
+static void test_suspended_everywhere_loses_nothing (void)
+{
+    s_start_two ();
+    s_suspend (true);
+    CU_ASSERT (s_becomes ("tier:dram@node-1", "blocks", COUNT));
+    s_suspend_at ("pressure@node-1", true);
+    for (int64_t end = zclock_mono () + 2000; zclock_mono () < end;)
+        for (unsigned number = 0; number < COUNT; number++)
+            CU_ASSERT_EQUAL (s_get (number), 0);
+    CU_ASSERT_EQUAL (s_gauge ("tier:dram@node-1", "suspended_moved"), 0);
+    //  Nor when the first is resumed, gets some back, and is suspended again
+    s_suspend (false);
+    CU_ASSERT (s_becomes ("tier:dram", "blocks", 1));
+    s_suspend (true);
+    for (int64_t end = zclock_mono () + 2000; zclock_mono () < end;)
+        for (unsigned number = 0; number < COUNT; number++)
+            CU_ASSERT_EQUAL (s_get (number), 0);
     s_stop ();
 }
 
@@ -484,6 +525,79 @@ static void test_off_looks_at_nothing (void)
     s_stop ();
 }
 
+//  ------------------------------------------------------------------------------------------------
+//  Devices: how full the fullest one is raises the level, whoever filled it, and calls for step 1 alone. One that
+//  vanishes, or whose library does not answer any more, says nothing.
+
+static char s_orders[] = "/tmp/umbp-orders-XXXXXX";
+
+static void s_order (const char *line)
+{
+    FILE *file = fopen (s_orders, "a");
+    CU_ASSERT_PTR_NOT_NULL_FATAL (file);
+    fprintf (file, "%s\n", line);
+    fclose (file);
+}
+
+static void s_devices (umbp_node_options_t *options)
+{
+    snprintf (options->device_library, sizeof options->device_library, "%s", PROVIDER ("mock"));
+    options->device_insecure = true;
+    options->device_poll_ms = 100;
+    snprintf (options->pressure_mode, sizeof options->pressure_mode, "act");
+    snprintf (options->pressure_tier, sizeof options->pressure_tier, "-");
+    snprintf (options->pressure_tier_leave, sizeof options->pressure_tier_leave, "-");
+    snprintf (options->pressure_device, sizeof options->pressure_device, "85,90,95,98");
+    snprintf (options->pressure_device_leave, sizeof options->pressure_device_leave, "80,85,90,95");
+}
+
+static bool s_why_is (const char *part)
+{
+    char why[UMBP_TEXT_MAX];
+    umbp_text_copy (s_strain ().why, why, sizeof why);
+    return strstr (why, part) != NULL;
+}
+
+static void test_devices_fill (void)
+{
+    uint8_t steps[16];
+    bool done;
+    int fd = mkstemp (s_orders);
+    CU_ASSERT_FATAL (fd != -1);
+    close (fd);
+    setenv ("UMBP_MOCK_GPUS", "2", 1);
+    setenv ("UMBP_MOCK_SCRIPT", s_orders, 1);
+    s_start (s_devices);
+    CU_ASSERT (s_becomes ("device", "devices_ok", 2));
+    CU_ASSERT (s_put (1) == 0);
+    CU_ASSERT (s_becomes_level (0, 0));
+    s_order ("fill 0 4GiB 4242\nfill 1 23GiB 4242");    //  Of 24 GiB, by somebody else
+    CU_ASSERT (s_becomes_level (3, 3));
+    CU_ASSERT (s_why_is ("device memory 95.8 % >= 95.0 %"));
+    CU_ASSERT_EQUAL (s_gauge ("pressure", "device_permille"), 958);
+    CU_ASSERT (s_becomes ("pressure", "relaxes", 1));
+    CU_ASSERT_EQUAL (s_steps (steps, &done), 1);     //  No other step frees anything there
+    CU_ASSERT (steps[0] == UMBP_STEP_RELAX && done);
+    s_order ("fill 1 22GiB 4242");      //  91.7 %: not yet below the mark to leave
+    CU_ASSERT (s_becomes_gauge ("pressure", "device_permille", 916));
+    CU_ASSERT_EQUAL (s_strain ().level, 3);
+    s_order ("vanish 1");
+    CU_ASSERT (s_becomes_level (0, 0));
+    CU_ASSERT_EQUAL (s_gauge ("pressure", "device_permille"), 166);      //  The other one
+    s_order ("fill 0 23.9GiB 4242");
+    CU_ASSERT (s_becomes_level (4, 4));
+    s_order ("hang metrics 60s");       //  Nobody knows any more
+    CU_ASSERT (s_becomes_level (0, 0));
+    s_order ("release");
+    CU_ASSERT (s_becomes_level (4, 4));
+    CU_ASSERT_EQUAL (s_gauge ("pressure", "suspensions") + s_gauge ("pressure", "drops"), 0);
+    CU_ASSERT_EQUAL (s_get (1), 0);
+    s_stop ();
+    unlink (s_orders);
+    unsetenv ("UMBP_MOCK_GPUS");
+    unsetenv ("UMBP_MOCK_SCRIPT");
+}
+
 int main (void)
 {
     alarm (600);
@@ -493,11 +607,13 @@ int main (void)
     CU_ADD_TEST (suite, test_cost_is_as_predicted);
     CU_ADD_TEST (suite, test_suspend_loses_nothing);
     CU_ADD_TEST (suite, test_suspended_blocks_go_elsewhere);
+    CU_ADD_TEST (suite, test_suspended_everywhere_loses_nothing);
     CU_ADD_TEST (suite, test_events_say_who_uses_what);
     CU_ADD_TEST (suite, test_pool_changes_under_load);
     CU_ADD_TEST (suite, test_ladder_for_real);
     CU_ADD_TEST (suite, test_observe_touches_nothing);
     CU_ADD_TEST (suite, test_off_looks_at_nothing);
+    CU_ADD_TEST (suite, test_devices_fill);
     CU_basic_set_mode (CU_BRM_VERBOSE);
     CU_basic_run_tests ();
     return CU_get_number_of_failures () > 0;

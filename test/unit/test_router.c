@@ -169,6 +169,8 @@ static void test_exists_and_where (void)
 //  ------------------------------------------------------------------------------------------------
 //  Remove and clear
 
+#define REMOVE_ROUNDS 4                 //  As in actors/router_keys.c
+
 static int s_removed (size_t index)
 {
     return umbp_s8s_at (route_client.msg.remove_ok.statuses, index);
@@ -190,6 +192,16 @@ static int s_nothing_is_left (void)
     return 1;
 }
 
+//  A shard names one place of a key, which answers so when it is to drop it
+static void s_is_named (const char *shard, const char *node, int status)
+{
+    char address[16];
+    snprintf (address, sizeof address, "tier:dram@%s", node);
+    route_found (route_expect (shard, UMBP_MSG_lookup), node);
+    route_status (route_expect ("tier:dram", UMBP_MSG_drop), UMBP_MSG_drop_ok, UMBP_ENOENT);
+    route_status (route_expect (address, UMBP_MSG_drop), UMBP_MSG_drop_ok, (int8_t) status);
+}
+
 //  Only the other shard has heard of a copy: it is asked once the first one knows of none any more
 static void test_remove_again (void)
 {
@@ -204,13 +216,11 @@ static void test_remove_again (void)
     route_status (route_expect ("tier:dram", UMBP_MSG_drop), UMBP_MSG_drop_ok, UMBP_ENOENT);
     route_status (route_expect ("tier:dram@b", UMBP_MSG_drop), UMBP_MSG_drop_ok, 0);
     CU_ASSERT (s_nothing_is_left () == 0 && s_removed (0) == 0);
-    //  A shard that is slow to forget is not asked for ever
+    //  Shards that are slow to forget are asked in turn, and not for ever
     route_ask (UMBP_MSG_remove, key);
-    for (int round = 0; round < 3; round++) {
-        route_found (route_expect ("index@b", UMBP_MSG_lookup), "c");
-        route_status (route_expect ("tier:dram", UMBP_MSG_drop), UMBP_MSG_drop_ok, UMBP_ENOENT);
-        route_status (route_expect ("tier:dram@c", UMBP_MSG_drop), UMBP_MSG_drop_ok,
-                      round == 0 ? 0 : UMBP_ENOENT);
+    for (int round = 0; round < REMOVE_ROUNDS; round++) {
+        const char *shard = round < 2 || round == 3 ? "index@b" : "index@c";
+        s_is_named (shard, "c", round == 0 ? 0 : UMBP_ENOENT);
     }
     CU_ASSERT (route_answer () == 0 && s_removed (0) == 0 && route_quiet ());
     //  While the ring is new, a copy may be told of in another one: everybody is asked
@@ -225,6 +235,55 @@ static void test_remove_again (void)
     route_status (route_expect ("tier:dram@c", UMBP_MSG_drop), UMBP_MSG_drop_ok, 0);
     CU_ASSERT (s_nothing_is_left () == 0 && s_removed (0) == 0);
     route_shard_epoch = 1;
+    route_stop ();
+}
+
+//  What is not where a shard says has moved: the other shard is asked first then, which knows where to
+static void test_remove_moved (void)
+{
+    route_start ();
+    const char *key = route_key ("index", "index@b");
+    route_ask (UMBP_MSG_remove, key);
+    s_is_named ("index", "b", UMBP_ENOENT);
+    s_is_named ("index@b", "c", 0);
+    CU_ASSERT (s_nothing_is_left () == 0 && s_removed (0) == 0);
+    //  It moved while the other one was asked, too
+    route_ask (UMBP_MSG_remove, key);
+    s_is_named ("index", "b", UMBP_ENOENT);
+    s_is_named ("index@b", "c", UMBP_ENOENT);
+    s_is_named ("index", "b", 0);
+    CU_ASSERT (s_nothing_is_left () == 0 && s_removed (0) == 0);
+    //  One of two copies was where it was said to be, the other had moved
+    route_ask (UMBP_MSG_remove, key);
+    route_found (route_expect ("index", UMBP_MSG_lookup), "b c");
+    route_status (route_expect ("tier:dram", UMBP_MSG_drop), UMBP_MSG_drop_ok, UMBP_ENOENT);
+    route_status (route_expect ("tier:dram@b", UMBP_MSG_drop), UMBP_MSG_drop_ok, 0);
+    route_status (route_expect ("tier:dram@c", UMBP_MSG_drop), UMBP_MSG_drop_ok, UMBP_ENOENT);
+    s_is_named ("index@b", "b", 0);
+    CU_ASSERT (s_nothing_is_left () == 0 && s_removed (0) == 0);
+    route_stop ();
+}
+
+//  What is nowhere after all: nobody knows of it any more, or they go on saying that it is where it is not, or they say
+//  nothing any more
+static void test_remove_gone (void)
+{
+    route_start ();
+    const char *key = route_key ("index", "index@b");
+    route_ask (UMBP_MSG_remove, key);
+    s_is_named ("index", "c", UMBP_ENOENT);
+    route_found (route_expect ("index@b", UMBP_MSG_lookup), "");
+    route_found (route_expect ("index", UMBP_MSG_lookup), "");
+    CU_ASSERT (route_answer () == 0 && s_removed (0) == UMBP_ENOENT && route_quiet ());
+    route_ask (UMBP_MSG_remove, key);
+    for (int round = 0; round < REMOVE_ROUNDS; round++)
+        s_is_named (round % 2 ? "index@b" : "index", "c", UMBP_ENOENT);
+    CU_ASSERT (route_answer () == 0 && s_removed (0) == UMBP_ENOENT && route_quiet ());
+    route_ask (UMBP_MSG_remove, key);
+    s_is_named ("index", "c", UMBP_ENOENT);
+    CU_ASSERT (route_answer () == 0 && s_removed (0) == UMBP_EUNREACH);
+    while (asked_hear (&route_link, 0) || asked_hear (&route_index, 0))
+        ;
     route_stop ();
 }
 
@@ -268,27 +327,67 @@ static void test_remove (void)
     route_stop ();
 }
 
+//  What a tier answers that had so many blocks
+static void s_wiped (asked_t *asked, uint64_t blocks)
+{
+    umbp_msg_t msg;
+    umbp_msg_init (&msg, UMBP_MSG_wipe_ok, 0);
+    msg.wipe_ok.blocks = blocks;
+    msg.wipe_ok.bytes = blocks * 100;
+    if (asked)
+        asked_answer (asked, &msg, NULL, 0);
+}
+
+static void s_say_clear (bool everywhere)
+{
+    umbp_msg_t msg;
+    umbp_msg_init (&msg, UMBP_MSG_clear, 0);
+    msg.clear.everywhere = everywhere;
+    asker_say (&route_client, &msg, NULL, 0, DEADLINE_MS);
+}
+
+static bool s_cleared (int status, uint64_t blocks)
+{
+    return route_answer () == status && route_client.msg.clear_ok.blocks == blocks
+           && route_client.msg.clear_ok.bytes == blocks * 100 && route_quiet ();
+}
+
 static void test_clear (void)
 {
     route_start ();
     for (int turn = 0; turn < 3; turn++) {                   //  Here; everywhere; and one is silent
-        umbp_msg_t msg;
-        umbp_msg_init (&msg, UMBP_MSG_clear, 0);
-        msg.clear.everywhere = turn > 0;
-        asker_say (&route_client, &msg, NULL, 0, DEADLINE_MS);
-        umbp_msg_init (&msg, UMBP_MSG_wipe_ok, 0);
-        msg.wipe_ok.blocks = 3;
-        msg.wipe_ok.bytes = 300;
-        asked_t *asked = route_expect ("tier:dram", UMBP_MSG_wipe);
-        if (asked)
-            asked_answer (asked, &msg, NULL, 0);
+        static const uint64_t blocks[] = { 3, 9, 6 };
+        s_say_clear (turn > 0);
+        s_wiped (route_expect ("tier:dram", UMBP_MSG_wipe), 3);
         for (int node = 0; node < (turn ? 2 : 0); node++)
             if (asked_hear (&route_link, PEER_MS) && (turn == 1 || node == 0))
-                asked_answer (&route_link, &msg, NULL, 0);
-        CU_ASSERT (route_answer () == (turn == 2 ? UMBP_EUNREACH : 0));
-        static const uint64_t blocks[] = { 3, 9, 6 };
-        CU_ASSERT (route_client.msg.clear_ok.blocks == blocks[turn]);
-        CU_ASSERT (route_client.msg.clear_ok.bytes == blocks[turn] * 100 && route_quiet ());
+                s_wiped (&route_link, 3);
+        CU_ASSERT (s_cleared (turn == 2 ? UMBP_EUNREACH : 0, blocks[turn]));
+    }
+    route_stop ();
+}
+
+//  A block goes down when the disk is wiped already and memory is not yet: the disk is wiped once more, memory is not,
+//  as what is put there from now on is to stay
+static void test_clear_below (void)
+{
+    static const crowd_t disk[] = { CROWD ("a", ROOM, 0), CROWD ("b", ROOM, 0, .disk = ROOM) };
+    route_start ();
+    route_push (disk, 2, 2);
+    for (int turn = 0; turn < 2; turn++) {                   //  And when memory does not answer: that is said at once
+        s_say_clear (true);
+        s_wiped (route_expect ("tier:dram", UMBP_MSG_wipe), 3);
+        CU_ASSERT (route_expect ("tier:dram@b", UMBP_MSG_wipe) != NULL);
+        uint64_t memory = route_link.msg.id;
+        s_wiped (route_expect ("tier:nvme@b", UMBP_MSG_wipe), 5);
+        if (turn == 0) {
+            CU_ASSERT (!asked_hear (&route_link, 100));
+            umbp_msg_t msg;
+            umbp_msg_init (&msg, UMBP_MSG_wipe_ok, 0);
+            asked_answer_id (&route_link, memory, &msg, NULL, 0);
+            s_wiped (route_expect ("tier:nvme@b", UMBP_MSG_wipe), 1);
+        }
+        CU_ASSERT (s_cleared (turn ? UMBP_EUNREACH : 0, turn ? 8 : 9));
     }
     route_stop ();
 }
@@ -329,7 +428,10 @@ int main (void)
     CU_ADD_TEST (suite, test_exists_and_where);
     CU_ADD_TEST (suite, test_remove);
     CU_ADD_TEST (suite, test_remove_again);
+    CU_ADD_TEST (suite, test_remove_moved);
+    CU_ADD_TEST (suite, test_remove_gone);
     CU_ADD_TEST (suite, test_clear);
+    CU_ADD_TEST (suite, test_clear_below);
     CU_ADD_TEST (suite, test_ends);
     CU_basic_set_mode (CU_BRM_VERBOSE);
     CU_basic_run_tests ();

@@ -1,9 +1,7 @@
 //  test/unit/test_shelf_crash.c - the shelf of a process that is killed, at each named point of publishing and removing in
 //  turn, and opened again, twice: what was acknowledged is there with the right bytes, nothing is there that nobody
 //  wrote, another node sees the same, and the second time is as the first. Arguments: seed, rounds per point.
-#include <sys/mman.h>
-#include <sys/wait.h>
-
+#include "test/unit/killed.h"
 #include "test/unit/shelf.h"
 
 #define KEYS 400
@@ -17,13 +15,11 @@ enum { ABSENT, HANDED_IN, DURABLE, REMOVED };
 typedef struct {
     uint8_t states[KEYS];
     uint32_t next;                      //  Key that was not used yet
-    char point[32];
-    uint64_t left, passes;              //  Passes until it dies
+    killed_t killed;
 } shared_t;
 
 static shared_t *s_shared;
 static uint8_t *s_memory[SLOTS];
-static bool s_armed;
 static uint64_t s_seed, s_random;
 static char s_directory[256];
 static umbp_shelf_mode_t s_mode;
@@ -36,11 +32,7 @@ static uint64_t s_draw (uint64_t below)
 //  Also called by threads of the shelf
 void umbp_shelf_point (const char *name)
 {
-    if (!s_armed || strcmp (name, s_shared->point) != 0)
-        return;
-    __atomic_fetch_add (&s_shared->passes, 1, __ATOMIC_RELAXED);
-    if (__atomic_sub_fetch (&s_shared->left, 1, __ATOMIC_RELAXED) == 0)
-        raise (SIGKILL);
+    killed_pass (&s_shared->killed, name);
 }
 
 static uint32_t s_size (uint32_t key)
@@ -59,9 +51,9 @@ typedef struct {
 
 static void s_heed (victim_t *self)
 {
-    umbp_log_event_t event;
+    umbp_medium_event_t event;
     while (umbp_shelf_event (self->shelf, &event)) {
-        if (event.type != UMBP_LOG_WRITTEN || event.status != 0)
+        if (event.type != UMBP_MEDIUM_WRITTEN || event.status != 0)
             _exit (4);
         s_shared->states[event.item] = DURABLE;
         self->ats[event.item] = event.at;
@@ -80,20 +72,20 @@ static void s_remove (victim_t *self, uint32_t key)
 }
 
 //  Lives until its point comes, or all is done
-static void s_live (uint64_t epoch)
+static void s_live (uint64_t epoch, const char *point, uint64_t passes)
 {
     victim_t *self = calloc (1, sizeof *self);
     self->shelf = test_shelf_open (s_directory, "node-1", epoch, s_mode);
     if (!self->shelf)
         _exit (3);
-    umbp_log_record_t record;
+    umbp_medium_record_t record;
     uint64_t at;
     while (umbp_shelf_recovered (self->shelf, &record, &at)) {
         uint32_t key = test_shelf_number (&record);
         umbp_shelf_set_item (self->shelf, at, key);
         self->ats[key] = at;
     }
-    s_armed = true;
+    killed_arm (&s_shared->killed, point, passes);
     for (int step = 0; step < STEPS && s_shared->next < KEYS; step++) {
         uint32_t key = s_shared->next;
         if (s_draw (16) == 0)           //  All of some segments, so that they are deleted
@@ -127,7 +119,7 @@ static bool s_is_right (umbp_shelf_t *shelf, uint64_t at, uint32_t key)
     uint32_t size = s_size (key);
     CU_ASSERT_FATAL (
         umbp_shelf_read (shelf, at, 0, size, &(struct iovec){ s_memory[0], size }, 1, 0) == 0);
-    umbp_log_event_t event = test_shelf_event (shelf, 0);
+    umbp_medium_event_t event = test_shelf_event (shelf, 0);
     test_log_fill (s_memory[1], size, s_seed + key);
     return event.status == 0 && memcmp (s_memory[0], s_memory[1], size) == 0;
 }
@@ -139,7 +131,7 @@ static size_t s_scan (void)
     CU_ASSERT_PTR_NOT_NULL_FATAL (shelf);
     CU_ASSERT (umbp_shelf_scan (shelf, "node-1", 1) == 0);
     CU_ASSERT (test_shelf_event (shelf, 0).status == 0);
-    umbp_log_record_t record;
+    umbp_medium_record_t record;
     umbp_shelf_where_t where;
     size_t count = 0;
     while (umbp_shelf_scanned (shelf, &record, &where))
@@ -152,7 +144,7 @@ static void s_look (const char *point, uint64_t epoch, bool found[KEYS])
 {
     umbp_shelf_t *shelf = test_shelf_open (s_directory, "node-1", epoch, s_mode);
     CU_ASSERT_PTR_NOT_NULL_FATAL (shelf);
-    umbp_log_record_t record;
+    umbp_medium_record_t record;
     uint64_t ats[KEYS] = { 0 }, at;
     size_t count = 0;
     for (; umbp_shelf_recovered (shelf, &record, &at); count++) {
@@ -177,30 +169,23 @@ static void s_look (const char *point, uint64_t epoch, bool found[KEYS])
 //  One process at the point; false: it was not killed there
 static bool s_round (const char *point, uint64_t epoch, uint64_t passes)
 {
-    s_shared->left = passes;
     umbp_splitmix (&s_random);
-    fflush (NULL);
-    pid_t pid = fork ();
+    pid_t pid = killed_fork ();
     if (pid == 0)
-        s_live (epoch);
-    int status;
-    CU_ASSERT_FATAL (waitpid (pid, &status, 0) == pid);
-    if (WIFEXITED (status) && WEXITSTATUS (status))
-        printf ("[%s: exit %d] ", point, WEXITSTATUS (status));
-    CU_ASSERT (WIFSIGNALED (status) ? WTERMSIG (status) == SIGKILL : WEXITSTATUS (status) == 0);
+        s_live (epoch, point, passes);
+    bool killed = killed_wait (&s_shared->killed, pid);
     bool found[KEYS], again[KEYS];
     s_look (point, epoch + 1, found);
     s_look (point, epoch + 2, again);
     CU_ASSERT (memcmp (found, again, sizeof found) == 0);
     for (uint32_t key = 0; key < KEYS; key++)        //  What came back is there from now on
         s_shared->states[key] = found[key] ? DURABLE : ABSENT;
-    return WIFSIGNALED (status);
+    return killed;
 }
 
 static void s_die_at (const char *point, int rounds)
 {
     memset (s_shared, 0, sizeof *s_shared);
-    snprintf (s_shared->point, sizeof s_shared->point, "%s", point);
     test_shelf_folder (s_directory, sizeof s_directory);
     int killed = 0;
     for (int round = 0; round < rounds || (killed == 0 && round < TRIES_MAX); round++)
@@ -240,8 +225,7 @@ int main (int argc, char **argv)
     s_rounds = argc > 2 ? atoi (argv[2]) : s_rounds;
     s_random = s_seed;
     printf ("seed %" PRIu64 "\n", s_seed);
-    s_shared =
-        mmap (NULL, sizeof *s_shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    s_shared = killed_share (sizeof *s_shared);
     for (size_t slot = 0; slot < SLOTS; slot++)
         s_memory[slot] = test_log_memory (SIZE_MOST);
     CU_initialize_registry ();

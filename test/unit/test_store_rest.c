@@ -9,6 +9,7 @@
 
 #include "actors/tier/store.h"
 #include "proto/error.h"
+#include "proto/scope.h"
 #include "proto/splitmix.h"
 
 #define PAGE 4096
@@ -129,6 +130,44 @@ static void test_adopt (void)
     umbp_store_destroy (&store);
 }
 
+//  A block of some tenant in another node's depot
+static int s_adopt_guest (umbp_store_t *store, unsigned tenant, uint32_t *item)
+{
+    uint8_t key[UMBP_SCOPED_KEY_MAX];
+    char name[16];
+    snprintf (name, sizeof name, "guest-%u", tenant);
+    size_t size = umbp_scope_write (name, key);
+    key[size++] = 'k';
+    umbp_block_t known = { .key = key,
+                           .key_size = (uint16_t) size,
+                           .size = 5000,
+                           .place = tenant,
+                           .foreign = true };
+    return umbp_store_adopt (store, &known, 1, item);
+}
+
+//  They are their tenants', though these pay for nothing: also when others need rows
+static void test_guests (void)
+{
+    umbp_store_t *store = s_new ();
+    umbp_tenants_t *tenants = umbp_store_tenants (store);
+    uint32_t items[UMBP_TENANTS_MAX];
+    for (unsigned tenant = 1; tenant < UMBP_TENANTS_MAX; tenant++)
+        CU_ASSERT_FATAL (s_adopt_guest (store, tenant, &items[tenant]) == 0);
+    CU_ASSERT (s_adopt_guest (store, UMBP_TENANTS_MAX, &items[0]) == UMBP_EQUOTA);
+    for (unsigned tenant = 1; tenant < UMBP_TENANTS_MAX; tenant++) {
+        char name[16];
+        snprintf (name, sizeof name, "guest-%u", tenant);
+        uint16_t row = umbp_store_block (store, items[tenant])->tenant;
+        CU_ASSERT (row == umbp_tenants_find (tenants, umbp_text (name)));
+        CU_ASSERT (umbp_tenants_at (tenants, row)->blocks == 0);
+    }
+    CU_ASSERT (umbp_store_counts (store).used_bytes == 0);
+    CU_ASSERT (umbp_store_drop (store, items[7]));
+    CU_ASSERT (s_adopt_guest (store, UMBP_TENANTS_MAX, &items[7]) == 0);
+    umbp_store_destroy (&store);
+}
+
 //  A block of the model: what the store should know of a number
 typedef struct {
     uint32_t item, size, holds;
@@ -211,6 +250,7 @@ int main (void)
     CU_ADD_TEST (suite, test_whose_pages_go);
     CU_ADD_TEST (suite, test_full);
     CU_ADD_TEST (suite, test_adopt);
+    CU_ADD_TEST (suite, test_guests);
     CU_ADD_TEST (suite, test_any_order);
     CU_basic_set_mode (CU_BRM_VERBOSE);
     CU_basic_run_tests ();

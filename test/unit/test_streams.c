@@ -18,7 +18,8 @@ static uint64_t s_tokens;               //  That were used before
 
 static void s_open (unsigned helpers, unsigned streams)
 {
-    s_pool = (umbp_t) { .streams = streams, .crew = umbp_crew_new (helpers) };
+    s_pool =
+        (umbp_t){ .streams = streams, .streams_here = streams, .crew = umbp_crew_new (helpers) };
     s_lane = zmalloc (sizeof *s_lane);
     s_lane->pool = &s_pool;
 }
@@ -97,6 +98,22 @@ static void test_any_number (void)
     s_check_server (64, 1, 4);
 }
 
+//  Fewer where the server needs the same cores for its end
+static void test_fewer_here (void)
+{
+    for (unsigned here = 1; here <= 3; here += 2) {
+        bulk_start ((umbp_bulk_server_config_t) { .connections_max = 64 });
+        s_open (3, 4);
+        s_pool.streams_here = here;
+        for (int round = 0; round < 3; round++)
+            s_check (false);
+        umbp_bulk_stats_t stats = bulk_stats ();
+        CU_ASSERT (stats.connections >= 1 && stats.connections <= here);
+        s_close ();
+        bulk_stop ();
+    }
+}
+
 static void test_no_room_for_more (void)
 {
     s_check_server (1, 3, 4);
@@ -135,6 +152,7 @@ int main (int argc, char **argv)
     CU_initialize_registry ();
     CU_pSuite suite = CU_add_suite ("streams", bulk_setup, bulk_teardown);
     CU_ADD_TEST (suite, test_any_number);
+    CU_ADD_TEST (suite, test_fewer_here);
     CU_ADD_TEST (suite, test_no_room_for_more);
     CU_ADD_TEST (suite, test_a_server_that_is_gone);
     CU_basic_set_mode (CU_BRM_VERBOSE);

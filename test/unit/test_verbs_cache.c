@@ -25,6 +25,8 @@ typedef struct {
 static struct {
     size_t count, adds, refuse;         //  refuse: so many calls from now on
     uint64_t bytes;
+    int fd;                             //  Of the last dma-buf
+    uint64_t offset;
 } s_device;
 static unsigned long s_seed;
 
@@ -45,6 +47,14 @@ static int s_add (void *arg, void *base, size_t bytes, void **handle_p)
     return 0;
 }
 
+static int s_add_dmabuf (void *arg, void *base, size_t bytes, int fd, uint64_t offset,
+                         void **handle_p)
+{
+    s_device.fd = fd;
+    s_device.offset = offset;
+    return s_add (arg, base, bytes, handle_p);
+}
+
 static void s_drop (void *arg, void *handle)
 {
     (void) arg;
@@ -58,7 +68,9 @@ static void s_drop (void *arg, void *handle)
 static umbp_cache_t *s_new (size_t count_max, uint64_t bytes_max)
 {
     s_device.adds = s_device.refuse = 0;
-    umbp_cache_ops_t ops = { .add = s_add, .drop = s_drop, .arg = &s_device };
+    umbp_cache_ops_t ops = {
+        .add = s_add, .drop = s_drop, .arg = &s_device, .add_dmabuf = s_add_dmabuf
+    };
     return umbp_cache_new (&ops, count_max, bytes_max);
 }
 
@@ -217,6 +229,39 @@ static void test_random_uses (void)
     s_end (cache);
 }
 
+//  A dma-buf is registered as a whole, once, beside the budget; or refused at once
+static void test_dmabufs (void)
+{
+    umbp_cache_t *cache = s_new (2, 2 * GRAIN);
+    umbp_cache_stats_t stats;
+    CU_ASSERT_EQUAL (umbp_cache_announce_dmabuf (cache, AREA + 7, 9 * GRAIN, 55, 4711), 0);
+    CU_ASSERT (s_device.fd == 55 && s_device.offset == 4711 && s_device.adds == 1);
+    CU_ASSERT_EQUAL (umbp_cache_announce_dmabuf (cache, AREA + 8, 1, 56, 0), UMBP_EINVAL);
+    CU_ASSERT_EQUAL (umbp_cache_announce (cache, AREA, 100), UMBP_EINVAL);
+    const umbp_cache_part_t *part = umbp_cache_hold (cache, AREA + 5 * GRAIN, 3 * GRAIN);
+    CU_ASSERT_FATAL (part != NULL);
+    CU_ASSERT (part->base == AREA + 7 && part->bytes == 9 * GRAIN && s_device.adds == 1);
+    CU_ASSERT (!umbp_cache_hold (cache, AREA, 100));
+    CU_ASSERT (!umbp_cache_hold (cache, AREA + 9 * GRAIN, 8));           //  Over its end
+    //  It takes nothing from the others, and is never let go of for them
+    CU_ASSERT_EQUAL (umbp_cache_announce (cache, AREA + 20 * GRAIN, 8 * GRAIN), 0);
+    for (size_t grain = 0; grain < 8; grain++)
+        CU_ASSERT (s_use (cache, AREA + (20 + grain) * GRAIN, GRAIN));
+    umbp_cache_stats (cache, &stats);
+    CU_ASSERT (stats.bytes == 2 * GRAIN && stats.count == 3 && stats.evictions == 6);
+    CU_ASSERT_EQUAL (umbp_cache_forget (cache, AREA + 7, 9 * GRAIN), UMBP_EAGAIN);
+    CU_ASSERT (!umbp_cache_hold (cache, AREA + 5 * GRAIN, 1));
+    umbp_cache_release (cache, part);
+    CU_ASSERT_EQUAL (umbp_cache_forget (cache, AREA + 7, 9 * GRAIN), 0);
+    CU_ASSERT_EQUAL (s_device.count, 2);
+    s_device.refuse = 1;
+    CU_ASSERT_EQUAL (umbp_cache_announce_dmabuf (cache, AREA + 7, 9 * GRAIN, 57, 0), UMBP_ENOTSUP);
+    CU_ASSERT (!umbp_cache_hold (cache, AREA + 5 * GRAIN, 1));
+    CU_ASSERT_EQUAL (umbp_cache_announce_dmabuf (cache, AREA + 7, 9 * GRAIN, 58, 0), 0);
+    CU_ASSERT (s_use (cache, AREA + 7, 9 * GRAIN));
+    s_end (cache);
+}
+
 int main (int argc, char **argv)
 {
     alarm (60);
@@ -231,6 +276,7 @@ int main (int argc, char **argv)
     CU_ADD_TEST (suite, test_forgets_what_it_knew);
     CU_ADD_TEST (suite, test_a_part_outgrown_in_use_still_counts);
     CU_ADD_TEST (suite, test_a_device_that_refuses_gets_room);
+    CU_ADD_TEST (suite, test_dmabufs);
     CU_ADD_TEST (suite, test_random_uses);
     CU_basic_run_tests ();
     return CU_get_number_of_failures () > 0;

@@ -164,8 +164,98 @@ static void test_unknown (void)
     umbp_allocator_destroy (&self);
 }
 
+//  A device that is not well is given to nobody, but whoever had it before we started; and one that has it
+//  knows that it is lost
+static void test_ill (void)
+{
+    umbp_allocator_t *self = umbp_allocator_new (UMBP_ISOLATION_DYNAMIC, true);
+    umbp_device_record_t devices[] = { s_device ("gpu-0", "NVIDIA", 0),
+                                       s_device ("gpu-1", "NVIDIA", 1) };
+    char why[256] = "";
+    umbp_allocator_set_devices (self, devices, 2);
+    CU_ASSERT (s_claim (self, "a", SOFT, "gpu-0 gpu-1") == 0);
+    CU_ASSERT (!umbp_allocator_lost (self, "a", why, sizeof why));
+    snprintf (devices[1].ill, sizeof devices[1].ill, "suspect");
+    umbp_allocator_set_devices (self, devices, 2);
+    CU_ASSERT (!umbp_allocator_lost (self, "a", why, sizeof why));       //  It may be a slip
+    CU_ASSERT (s_claim_with (self, "b", SOFT, "gpu-0 gpu-1", "", NULL, 0, why) == UMBP_EAGAIN);
+    CU_ASSERT (strstr (why, "gpu-1: this device is suspect") != NULL);
+    CU_ASSERT (s_claim (self, "b", SOFT, "gpu-0") == 0);
+    snprintf (devices[1].ill, sizeof devices[1].ill, "failed");
+    devices[1].lost = true;
+    umbp_allocator_set_devices (self, devices, 2);
+    CU_ASSERT (umbp_allocator_lost (self, "a", why, sizeof why) && strstr (why, "failed"));
+    CU_ASSERT (!umbp_allocator_lost (self, "b", why, sizeof why));
+    umbp_allocator_set_devices (self, devices, 1);
+    CU_ASSERT (umbp_allocator_lost (self, "a", why, sizeof why) && strstr (why, "gone"));
+    umbp_allocator_set_devices (self, devices, 2);
+    char list[1][UMBP_DEVICE_ID_MAX] = { "gpu-1" };
+    umbp_claim_t claim = { .uid = "c",
+                           .devices = list,
+                           .count = 1,
+                           .mode = UMBP_ISOLATION_SOFT, .template = "" };
+    CU_ASSERT (umbp_allocator_claim (self, &claim, why, sizeof why) == UMBP_EAGAIN);
+    claim.keeps = true;
+    CU_ASSERT (umbp_allocator_claim (self, &claim, why, sizeof why) == 0);
+    umbp_allocator_destroy (&self);
+}
+
+//  What workers have, said once for each; of a partition also its device
+static void test_uses (void)
+{
+    umbp_allocator_t *self = umbp_allocator_new (UMBP_ISOLATION_PARTITIONED, true);
+    umbp_device_record_t device = s_device ("gpu-0", "NVIDIA", 0);
+    umbp_device_use_t uses[UMBP_DEVICE_ROWS_MAX];
+    umbp_worker_part_t parts[] = { { "gpu-0", "MIG-A" } };
+    char why[256];
+    snprintf (device.name, sizeof device.name, "GPU-0");
+    umbp_allocator_set_devices (self, &device, 1);
+    CU_ASSERT (umbp_allocator_uses (self, uses) == 0);
+    uint64_t changes = umbp_allocator_changes (self);
+    CU_ASSERT (s_claim_with (self, "a", PARTED, "gpu-0", "t", parts, 1, why) == 0);
+    CU_ASSERT (s_claim_with (self, "b", PARTED, "gpu-0", "t", NULL, 0, why) == 1);
+    CU_ASSERT (umbp_allocator_changes (self) != changes);
+    CU_ASSERT_FATAL (umbp_allocator_uses (self, uses) == 2);
+    CU_ASSERT (streq (uses[0].uuid, "gpu-0") && streq (uses[0].name, "GPU-0")
+               && uses[0].workers == 2);
+    CU_ASSERT (streq (uses[1].uuid, "mig-a") && streq (uses[1].name, "MIG-A")
+               && uses[1].workers == 1);
+    CU_ASSERT (streq (uses[1].parent, "gpu-0") && !*uses[0].parent);
+    changes = umbp_allocator_changes (self);
+    CU_ASSERT (umbp_allocator_release (self, "a") == 1);
+    CU_ASSERT (umbp_allocator_changes (self) != changes);
+    CU_ASSERT (umbp_allocator_uses (self, uses) == 1);  //  Nobody has it once it goes back
+    umbp_allocator_destroy (&self);
+}
+
 //  ------------------------------------------------------------------------------------------------
 //  Partitions
+
+//  A driver that cannot take one back now is asked again; what it does not know any more is back
+static void test_passing (void)
+{
+    static const int passing[] = { UMBP_EAGAIN, UMBP_EUNREACH, UMBP_ETIMEDOUT };
+    umbp_allocator_t *self = s_new (UMBP_ISOLATION_PARTITIONED);
+    umbp_device_job_t job;
+    umbp_worker_part_t parts[UMBP_WORKER_DEVICES_MAX];
+    char uid[UMBP_NAME_MAX + 1];
+    int err = 0;
+    CU_ASSERT (s_claim (self, "a", PARTED, "gpu-0") == 1);
+    CU_ASSERT_FATAL (umbp_allocator_next (self, &job));
+    CU_ASSERT (umbp_allocator_done (self, job.ticket, 0, "part", uid, &err) == 0);
+    CU_ASSERT (umbp_allocator_release (self, "a") == 1);
+    for (size_t index = 0; index < sizeof passing / sizeof *passing; index++) {
+        CU_ASSERT (umbp_allocator_parts (self, "a", parts) == 1);        //  Not forgotten
+        CU_ASSERT_FATAL (umbp_allocator_next (self, &job) && job.join);
+        CU_ASSERT (umbp_allocator_done (self, job.ticket, passing[index], "", uid, &err) == 0);
+        CU_ASSERT (umbp_allocator_state (self, "a") == UMBP_HOLD_UNDOING);
+    }
+    CU_ASSERT_FATAL (umbp_allocator_next (self, &job) && job.join);
+    CU_ASSERT (umbp_allocator_done (self, job.ticket, UMBP_ENOENT, "", uid, &err) == 0);
+    CU_ASSERT (umbp_allocator_state (self, "a") == UMBP_HOLD_NONE);
+    CU_ASSERT (umbp_allocator_leaked (self) == 0);
+    umbp_allocator_destroy (&self);
+}
 
 //  Whatever the second of three does, none of them is left
 static void test_rollback (void)
@@ -429,6 +519,9 @@ int main (void)
     CU_ADD_TEST (suite, test_matrix);
     CU_ADD_TEST (suite, test_abilities);
     CU_ADD_TEST (suite, test_unknown);
+    CU_ADD_TEST (suite, test_ill);
+    CU_ADD_TEST (suite, test_uses);
+    CU_ADD_TEST (suite, test_passing);
     CU_ADD_TEST (suite, test_rollback);
     CU_ADD_TEST (suite, test_recover);
     CU_ADD_TEST (suite, test_any_order);

@@ -218,6 +218,48 @@ static void test_stop (void)
     folder_end ();
 }
 
+static char s_state_of (pid_t pid)
+{
+    umbp_proc_stat_t stat;
+    return umbp_proc_stat ("/proc", pid, &stat) == 0 ? stat.state : '-';
+}
+
+static bool s_wait_proc_state (pid_t pid, char state)
+{
+    for (int64_t until = zclock_mono () + WAIT_MS; zclock_mono () < until; usleep (5000))
+        if (s_state_of (pid) == state)
+            return true;
+    return false;
+}
+
+//  PRS-11: it stands still with all of its session, goes on, stays so for who takes it over, and ends all
+//  the same when it is asked to
+static void test_freeze (void)
+{
+    umbp_process_t *self = s_new (3000, 5000), *next = s_new (3000, 5000);
+    folder_begin ();
+    CU_ASSERT (umbp_process_freeze (self, true) == UMBP_ENOENT);
+    CU_ASSERT_FATAL (s_sh (self, "sleep 1000 & echo $! >new; mv new child; wait", 0) == 0);
+    pid_t pid = umbp_process_pid (self), child = 0;
+    CU_ASSERT_FATAL (s_wait_file ("child"));
+    FILE *file = fopen (folder_path ("child"), "r");
+    CU_ASSERT_FATAL (file != NULL && fscanf (file, "%d", &child) == 1);
+    fclose (file);
+    CU_ASSERT (umbp_process_freeze (self, true) == 0 && umbp_process_is_frozen (self));
+    CU_ASSERT (s_wait_proc_state (pid, 'T') && s_wait_proc_state (child, 'T'));
+    CU_ASSERT (umbp_process_freeze (self, false) == 0 && !umbp_process_is_frozen (self));
+    CU_ASSERT (s_wait_proc_state (pid, 'S') && s_wait_proc_state (child, 'S'));
+    CU_ASSERT (umbp_process_freeze (self, true) == 0 && s_wait_proc_state (pid, 'T'));
+    CU_ASSERT (umbp_process_adopt (next, pid, umbp_process_ticks (self), 0) == 0);
+    CU_ASSERT (umbp_process_is_frozen (next));
+    umbp_process_stop (self, 0);        //  Its grace is not over at 0: by SIGTERM
+    CU_ASSERT (s_wait_end (self, 0) && umbp_process_code (self) == 128 + SIGTERM);
+    CU_ASSERT (!umbp_process_is_frozen (self) && s_wait_gone (child));
+    umbp_process_destroy (&self);
+    umbp_process_destroy (&next);
+    folder_end ();
+}
+
 //  D12: who comes after us takes over the very process, and no other one of its number
 static void test_adopt (void)
 {
@@ -365,6 +407,7 @@ int main (void)
     CU_ADD_TEST (suite, test_cannot_start);
     CU_ADD_TEST (suite, test_surroundings);
     CU_ADD_TEST (suite, test_stop);
+    CU_ADD_TEST (suite, test_freeze);
     CU_ADD_TEST (suite, test_adopt);
     CU_ADD_TEST (suite, test_find);
     CU_ADD_TEST (suite, test_map);

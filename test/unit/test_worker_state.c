@@ -2,6 +2,7 @@
 #include "actors/worker/record.h"
 #include "actors/worker/state.h"
 #include "proto/error.h"
+#include "test/unit/killed.h"
 #include "test/unit/worker.h"
 
 static umbp_state_t *s_open (const char *dir)
@@ -151,8 +152,7 @@ static const char *const s_steps[] = { "create", "write", "sync",     "swap",
 
 static void s_die (void *arg, const char *step)
 {
-    if (streq (arg, step))
-        kill (getpid (), SIGKILL);
+    killed_pass (arg, step);
 }
 
 //  Old or new, whole, whenever the writer is killed; the next one cleans up
@@ -163,17 +163,17 @@ static void test_killed (void)
     json_object_set_new (json_array_get (new, 0), "Status", json_string ("Terminated"));
     for (const char *const *step = s_steps; *step; step++) {
         folder_put ("workers.json", SEED_EXAMPLE);
-        pid_t child = fork ();
+        killed_t killed;
+        killed_arm (&killed, *step, 1);
+        pid_t child = killed_fork ();
         if (child == 0) {
             umbp_state_t *state = s_open (folder);
-            umbp_state_set_step (state, s_die, (void *) *step);
+            umbp_state_set_step (state, s_die, &killed);
             s_read (state);
             s_save (state, new);
             _exit (3);                  //  No such step
         }
-        int status = 0;
-        CU_ASSERT (child > 0 && waitpid (child, &status, 0) == child);
-        CU_ASSERT (WIFSIGNALED (status) && WTERMSIG (status) == SIGKILL);
+        CU_ASSERT (killed_wait (&killed, child));
         json_t *now = folder_get ("workers.json");
         bool is_old = json_equal (now, old), is_new = json_equal (now, new);
         CU_ASSERT (is_old != is_new);

@@ -5,7 +5,9 @@
 #ifndef UMBP_TEST_TIER_H
 #define UMBP_TEST_TIER_H
 
+#include "actors/tier/log.h"
 #include "actors/tier/manager.h"
+#include "actors/tier/vram.h"
 #include "cluster/bulk/clock.h"
 #include "cluster/bulk/copy.h"
 #include "cluster/bulk/shm.h"
@@ -131,6 +133,14 @@ typedef struct {
     uint32_t page_size, pages;          //  Of each of TIER_REGIONS regions
     unsigned slot_ttl_ms, lease_ttl_ms;
     unsigned resyncs, resync_ms;
+    unsigned below;                     //  A tier of this node: its migrator is the test's own affair
+    unsigned above, fed_by;             //  The same
+    uint32_t storm_blocks;
+    bool write_through;
+    uint64_t down_rate;
+    unsigned patience_ms;
+    umbp_medium_t medium;               //  It is "tier:nvme" then,
+    umbp_vram_t *vram;                  //  ... or "tier:hbm" if it is this one
 } tier_options_t;
 
 typedef struct {
@@ -139,7 +149,8 @@ typedef struct {
     asked_t index, link, registry, eviction;
     shard_t shards[TIER_SHARDS];        //  The first one is that of the tier's own node
     size_t shard_count;
-    char folder[64], bulk[64];
+    const char *name;                   //  Of the tier
+    char instance[32], folder[64], bulk[64];
     umbp_bulk_server_t *server;         //  The manager's: for keys alone
     uint32_t page_size, pages;
 } tier_t;
@@ -169,15 +180,23 @@ static inline umbp_bulk_server_t *tier_bulk (tier_t *self, umbp_region_t **regio
     return bulk;
 }
 
-//  Start the manager of tier "tier:dram" of node "a"; nobody has told it of a topology yet
+static const char *const tier_names[] = { [UMBP_TIER_HBM] = "tier:hbm",
+                                          [UMBP_TIER_DRAM] = "tier:dram",
+                                          [UMBP_TIER_NVME] = "tier:nvme" };
+
+//  Start the manager of a tier of node "a"; nobody has told it of a topology yet
 static inline void tier_start (tier_t *self, tier_options_t options)
 {
     static int number;                  //  A name is free again some time after its actor is gone
-    char instance[32];
+    const char *instance = self->instance;
+    unsigned tier = options.vram           ? UMBP_TIER_HBM
+                    : options.medium.calls ? UMBP_TIER_NVME
+                                           : UMBP_TIER_DRAM;
     memset (self, 0, sizeof *self);
+    self->name = tier_names[tier];
     self->page_size = options.page_size ? options.page_size : 4096;
     self->pages = options.pages ? options.pages : 64;
-    snprintf (instance, sizeof instance, "tier-%d", number++);
+    snprintf (self->instance, sizeof self->instance, "tier-%d", number++);
     snprintf (self->folder, sizeof self->folder, "/tmp/umbp-tier-XXXXXX");
     char *folder = mkdtemp (self->folder);
     assert (folder);
@@ -194,8 +213,14 @@ static inline void tier_start (tier_t *self, tier_options_t options)
     for (size_t index = 0; index < TIER_REGIONS; index++)
         regions[index] = umbp_region_new ("tier-test", bytes, false, true, NULL);
     umbp_manager_args_t args = { .home = &home,
-                                 .name = "tier:dram",
-                                 .tier = UMBP_TIER_DRAM,
+                                 .name = self->name,
+                                 .tier = tier,
+                                 .medium = options.medium, .vram = options.vram,
+                                 .below = options.below, .above = options.above,
+                                 .fed_by = options.fed_by, .storm_blocks = options.storm_blocks,
+                                 .write_through = options.write_through,
+                                 .down_rate = options.down_rate,
+                                 .patience_ms = options.patience_ms,
                                  .regions = regions, .region_count = TIER_REGIONS,
                                  .bulk = tier_bulk (self, regions), .bulk_endpoint = self->bulk,
                                  .page_size = self->page_size, .seed = TIER_SEED,
@@ -206,7 +231,7 @@ static inline void tier_start (tier_t *self, tier_options_t options)
     self->pages = (uint32_t) (umbp_region_bytes (regions[0]) / self->page_size);
     self->actor = umbp_manager_new (&args);
     CU_ASSERT_PTR_NOT_NULL_FATAL (self->actor);
-    asker_start (&self->peer, instance, "tier:dram");
+    asker_start (&self->peer, instance, self->name);
 }
 
 //  --------------------------------------------------------------------------------------------------
@@ -531,7 +556,7 @@ static inline int tier_move (umbp_bulk_client_t *client, bool write, uint64_t to
 static inline int tier_door (const tier_t *self)
 {
     char path[128];
-    snprintf (path, sizeof path, "%s/tier:dram.sock", self->folder);
+    snprintf (path, sizeof path, "%s/%s.sock", self->folder, self->name);
     return umbp_shm_connect (path, PEER_MS, NULL);
 }
 
