@@ -209,8 +209,9 @@ static bool s_is_replaceable (const umbp_sub_t *sub)
 
 static void s_looked_up (umbp_req_t *req);
 
-//  A block that was where the index said a moment ago may have moved: then the index knows where to. Returns false
-//  if there is no such block, or we looked often enough.
+//  A block that was where the index said a moment ago may have moved: then the index knows where to, though maybe not
+//  yet the shard that was asked, which comes last this time. Returns false if there is no such block, or we looked
+//  often enough.
 static bool s_look_again (umbp_req_t *req)
 {
     bool any = false;
@@ -226,6 +227,7 @@ static bool s_look_again (umbp_req_t *req)
     for (uint32_t index = 0; index < req->count; index++) {
         umbp_part_t *part = &req->parts[index];
         part->replica_count = part->replica_next = part->owners_asked = 0;
+        part->misled_by = part->wanted ? part->named_by : 0;
         part->heard &= !part->wanted;
         part->doubted = false;
     }

@@ -209,15 +209,15 @@ static void test_get_failover (void)
     route_leased (route_expect ("tier:dram", UMBP_MSG_lease), UMBP_ENOENT, 0);
     route_found (route_expect ("index@b", UMBP_MSG_lookup), "b");
     route_leased (route_expect ("tier:dram@b", UMBP_MSG_lease), UMBP_ENOENT, 0);
-    route_found (route_expect ("index@b", UMBP_MSG_lookup), "");     //  Asked once more: it is gone
-    route_found (route_expect ("index@c", UMBP_MSG_lookup), "");
+    route_found (route_expect ("index@c", UMBP_MSG_lookup), "");     //  Asked once more: it is gone
+    route_found (route_expect ("index@b", UMBP_MSG_lookup), "");
     CU_ASSERT (route_answer () == 0 && route_get_status (0) == UMBP_ENOENT && route_quiet ());
     CU_ASSERT (asker_gauge (&route_client, "gets_looked_again") == 1);
     route_stop ();
 }
 
-//  A block that moves while it is looked for: it is where the index says it is by then. That is asked twice more, and
-//  then it is a miss
+//  A block that moves while it is looked for: it is where the index says it is by then. That is asked twice more, each
+//  time another shard than the one that was wrong, if there is one that knows of it, and then it is a miss
 static void test_get_moved (void)
 {
     route_start ();
@@ -226,12 +226,14 @@ static void test_get_moved (void)
     route_leased (route_expect ("tier:dram", UMBP_MSG_lease), UMBP_ENOENT, 0);
     route_found (route_expect ("index@b", UMBP_MSG_lookup), "b");
     route_leased (route_expect ("tier:dram@b", UMBP_MSG_lease), UMBP_ENOENT, 0);
-    route_found (route_expect ("index@b", UMBP_MSG_lookup), "c");
+    route_found (route_expect ("index@c", UMBP_MSG_lookup), "c");
     route_leased (route_expect ("tier:dram@c", UMBP_MSG_lease), 0, 3);
     CU_ASSERT (route_answer () == 0 && route_get_status (0) == 0 && route_got_from (0, "c"));
     route_get (key, 5, 0, "");
     route_leased (route_expect ("tier:dram", UMBP_MSG_lease), UMBP_ENOENT, 0);
     for (int turn = 0; turn < 3; turn++) {
+        if (turn > 0)
+            route_found (route_expect ("index@c", UMBP_MSG_lookup), "");
         route_found (route_expect ("index@b", UMBP_MSG_lookup), "b");
         route_leased (route_expect ("tier:dram@b", UMBP_MSG_lease), UMBP_ENOENT, 0);
     }
