@@ -10,7 +10,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 B=${B:-${UMBP_BUILD:-build}}
-COUNT=${COUNT:-200}
+COUNT=${COUNT:-100}
 SEED=${SEED:-$RANDOM}
 python=$B/venv/bin/python
 [[ -x $python ]] || python=python3
