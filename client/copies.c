@@ -5,7 +5,8 @@
 #include "client/devmem.h"
 #include "client/scatter.h"
 
-#define PIECE_BYTES ((uint64_t) 256 << 10)          //  Of a block that is cut up
+#define PIECE_BYTES_MIN ((uint64_t) 64 << 10)        //  Of a block that is cut up: an eighth of it
+#define PIECE_BYTES_MAX ((uint64_t) 256 << 10)
 #define SEGMENT_BYTES ((uint64_t) 8 << 20)          //  Cut up at once: bounds the memory for parts
 #define WHOLE_BYTES_MAX ((uint64_t) 8 << 20)        //  Larger ones are cut up, however many there are
 #define WHOLE_ROUNDS 4                  //  As many blocks for each thread, and none need be cut up
@@ -24,31 +25,38 @@ typedef struct {
     const umbp_copy_t *copy;
     uint64_t offset;                    //  Of the segment in the block
     umbp_part_t *parts;                 //  Of the segment
-    size_t count;
+    size_t count, piece;                //  So many, and so many of them are a piece
 } segment_t;
 
 static void s_copy_piece (void *arg, size_t piece)
 {
     const segment_t *segment = arg;
-    size_t most = PIECE_BYTES / UMBP_PART_BYTES, at = piece * most;
-    size_t count = segment->count - at < most ? segment->count - at : most;
+    size_t at = piece * segment->piece, left = segment->count - at;
+    size_t count = left < segment->piece ? left : segment->piece;
     umbp_scatter_take (segment->copy->to, segment->copy->from,
                        segment->offset + at * UMBP_PART_BYTES, segment->parts + at, count);
+}
+
+//  How many parts are a piece: enough pieces for all threads to end at about the same time
+static size_t s_piece (uint64_t size)
+{
+    uint64_t bytes = size / 8;
+    bytes = bytes > PIECE_BYTES_MIN ? bytes : PIECE_BYTES_MIN;
+    return (bytes < PIECE_BYTES_MAX ? bytes : PIECE_BYTES_MAX) / UMBP_PART_BYTES;
 }
 
 static void s_copy_apart (umbp_lane_t *lane, umbp_copy_t *copy)
 {
     umbp_mark_t mark = umbp_lane_mark (lane);
     size_t left = umbp_parts_count (copy->size), most = SEGMENT_BYTES / UMBP_PART_BYTES;
-    size_t pieces_most = PIECE_BYTES / UMBP_PART_BYTES;
-    segment_t segment = { .copy = copy };
+    segment_t segment = { .copy = copy, .piece = s_piece (copy->size) };
     segment.parts = umbp_lane_take (lane, left < most ? left : most, sizeof (umbp_part_t));
     umbp_part_t sum;
     umbp_parts_begin (&sum);
     for (; left > 0; left -= segment.count) {
         segment.count = left < most ? left : most;
         umbp_crew_run (lane->pool->crew, s_copy_piece, &segment,
-                       (segment.count + pieces_most - 1) / pieces_most);
+                       (segment.count + segment.piece - 1) / segment.piece);
         umbp_parts_join (&sum, segment.parts, segment.count);
         segment.offset += segment.count * UMBP_PART_BYTES;
     }
@@ -84,11 +92,15 @@ static void s_run_here (umbp_lane_t *lane, umbp_copy_t *copies, size_t count)
         bytes += copies[index].size;
         most = copies[index].size > most ? copies[index].size : most;
     }
-    if (bytes >= UMBP_COPIES_SHARED_MIN && umbp_crew_helpers (lane->pool->crew) > 0)
+    umbp_crew_t *crew = lane->pool->crew;
+    bool offered = bytes >= UMBP_COPIES_SHARED_MIN;
+    if (offered && umbp_crew_begin (crew))
         s_copy_shared (lane, copies, count, most);
     else
         for (size_t index = 0; index < count; index++)
             s_copy (copies, index);
+    if (offered)
+        umbp_crew_end (crew);
 }
 
 //  ------------------------------------------------------------------------------------------------

@@ -32,6 +32,7 @@ struct umbp_crew {
     unsigned helpers;
     atomic_uint offered;                //  Counts all work: changes tell that there is some
     atomic_uint works;                  //  In the list
+    atomic_uint callers;                //  Between begin and end
     pthread_mutex_t lock;               //  All below
     pthread_cond_t wake, left;
     work_t *first, *last;
@@ -212,6 +213,16 @@ static void s_withdraw (umbp_crew_t *self, work_t *work)
     while (atomic_load (&work->inside) > 0)
         pthread_cond_wait (&self->left, &self->lock);
     pthread_mutex_unlock (&self->lock);
+}
+
+bool umbp_crew_begin (umbp_crew_t *self)
+{
+    return atomic_fetch_add (&self->callers, 1) < self->helpers;
+}
+
+void umbp_crew_end (umbp_crew_t *self)
+{
+    atomic_fetch_sub (&self->callers, 1);
 }
 
 void umbp_crew_run (umbp_crew_t *self, umbp_crew_fn *fn, void *arg, size_t count)

@@ -30,6 +30,11 @@ void umbp_crew_destroy (umbp_crew_t **self_p, bool forked);
 
 unsigned umbp_crew_helpers (const umbp_crew_t *self);
 
+//  A caller has work that keeps a core busy. Returns whether to offer it: not if as many callers are at such work as
+//  there are helpers, who would take the cores from them. umbp_crew_end follows either way. Thread-safe, as that.
+bool umbp_crew_begin (umbp_crew_t *self);
+void umbp_crew_end (umbp_crew_t *self);
+
 //  One of the pieces 0 to count - 1, by whichever thread
 typedef void (umbp_crew_fn) (void *arg, size_t piece);
 

@@ -186,6 +186,32 @@ static void test_nobody_waits_for_others (void)
     umbp_crew_destroy (&crew, false);
 }
 
+static void *s_begin (void *arg)
+{
+    umbp_crew_t *crew = arg;
+    return umbp_crew_begin (crew) ? crew : NULL;
+}
+
+//  As many callers as there are helpers offer what they have, whoever they are; others do it alone
+static void test_cores_are_shared (void)
+{
+    for (unsigned helpers = 0; helpers <= 3; helpers++) {
+        umbp_crew_t *crew = umbp_crew_new (helpers);
+        for (int turn = 0; turn < 2; turn++) {
+            for (unsigned caller = 0; caller < 5; caller++) {
+                pthread_t thread;
+                void *offers;
+                CU_ASSERT_FATAL (pthread_create (&thread, NULL, s_begin, crew) == 0);
+                pthread_join (thread, &offers);
+                CU_ASSERT ((offers != NULL) == (caller < helpers));
+            }
+            for (unsigned caller = 0; caller < 5; caller++)
+                umbp_crew_end (crew);
+        }
+        umbp_crew_destroy (&crew, false);
+    }
+}
+
 //  ------------------------------------------------------------------------------------------------
 //  Ends
 
@@ -256,6 +282,7 @@ int main (void)
     CU_ADD_TEST (suite, test_many_callers);
     CU_ADD_TEST (suite, test_helpers_take_part);
     CU_ADD_TEST (suite, test_nobody_waits_for_others);
+    CU_ADD_TEST (suite, test_cores_are_shared);
     CU_ADD_TEST (suite, test_ends_at_any_moment);
     CU_ADD_TEST (suite, test_a_child_frees_it);
     CU_ADD_TEST (suite, test_fits_the_cores);
