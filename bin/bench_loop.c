@@ -13,6 +13,8 @@
 #include "bin/workload.h"
 #include "proto/splitmix.h"
 
+#define PAGE_BYTES ((size_t) 4096)      //  Where buffers begin, as those of engines do
+
 typedef struct {
     const umbp_bench_options_t *options;
     umbp_t *pools[UMBP_BENCH_THREADS_MAX];          //  Of each thread; the first ones are ours
@@ -256,9 +258,10 @@ static worker_t *s_new_worker (run_t *run, size_t number, step_fn *step)
     self->pool = run->pools[number];
     self->step = step;
     self->random = options->seed + number * 0x9e3779b97f4a7c15u;
-    self->room = malloc (options->batch * options->block_bytes);
+    size_t bytes = options->batch * options->block_bytes;
+    self->room = aligned_alloc (PAGE_BYTES, (bytes + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES);
     assert (self->room);
-    memset (self->room, 0, options->batch * options->block_bytes);    //  Faulted in ahead of time
+    memset (self->room, 0, bytes);      //  Faulted in ahead of time
     umbp_bench_tally_init (&self->tally);
     return self;
 }

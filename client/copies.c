@@ -10,12 +10,13 @@
 #define SEGMENT_BYTES ((uint64_t) 8 << 20)          //  Cut up at once: bounds the memory for parts
 #define WHOLE_BYTES_MAX ((uint64_t) 8 << 20)        //  Larger ones are cut up, however many there are
 #define WHOLE_ROUNDS 4                  //  As many blocks for each thread, and none need be cut up
+#define CACHED_MAX ((uint64_t) 16 << 20)             //  Of what is read at once; more goes past the caches
 
 static void s_copy (void *arg, size_t index)
 {
     umbp_copy_t *copy = (umbp_copy_t *) arg + index;
-    copy->sum =
-        umbp_scatter_copy (copy->to, copy->to_count, copy->from, copy->from_count, copy->size);
+    copy->sum = umbp_scatter_copy (copy->to, copy->to_count, copy->from, copy->from_count,
+                                   copy->size, copy->past);
 }
 
 //  ------------------------------------------------------------------------------------------------
@@ -34,7 +35,8 @@ static void s_copy_piece (void *arg, size_t piece)
     size_t at = piece * segment->piece, left = segment->count - at;
     size_t count = left < segment->piece ? left : segment->piece;
     umbp_scatter_take (segment->copy->to, segment->copy->from,
-                       segment->offset + at * UMBP_PART_BYTES, segment->parts + at, count);
+                       segment->offset + at * UMBP_PART_BYTES, segment->parts + at, count,
+                       segment->copy->past);
 }
 
 //  How many parts are a piece: enough pieces for all threads to end at about the same time
@@ -84,6 +86,7 @@ static void s_copy_shared (umbp_lane_t *lane, umbp_copy_t *copies, size_t count,
 static void s_run_here (umbp_lane_t *lane, umbp_copy_t *copies, size_t count)
 {
     if (count == 1 && copies->size < UMBP_COPIES_SHARED_MIN) {
+        copies->past = !copies->read;
         s_copy (copies, 0);
         return;
     }
@@ -92,6 +95,8 @@ static void s_run_here (umbp_lane_t *lane, umbp_copy_t *copies, size_t count)
         bytes += copies[index].size;
         most = copies[index].size > most ? copies[index].size : most;
     }
+    for (size_t index = 0; index < count; index++)
+        copies[index].past = !copies[index].read || bytes > CACHED_MAX;
     umbp_crew_t *crew = lane->pool->crew;
     bool offered = bytes >= UMBP_COPIES_SHARED_MIN;
     if (offered && umbp_crew_begin (crew))

@@ -5,6 +5,9 @@
 //  (crew.h), of a few large ones pieces are. Whatever is copied, all of it is summed in the same pass:
 //  the sum is that of the bytes that were written. Where one side is memory of a device, the caller
 //  alone copies, through staging, and the sum is of what is there.
+//
+//  What goes into the pool is copied past the caches. What comes out of it is read soon, and buffers
+//  are used again and again, so that stays in them unless it is too much at once.
 #ifndef UMBP_COPIES_H
 #define UMBP_COPIES_H
 
@@ -16,6 +19,8 @@ typedef struct {
     const umbp_piece_t *to, *from;      //  Both hold size bytes
     size_t to_count, from_count;
     uint64_t size;
+    bool read;                          //  Out of the pool
+    bool past;                          //  Chosen here: past the caches
     uint64_t sum;                       //  Out
     int rc;                             //  Out, 0 before: an error of a device, see devmem.h
 } umbp_copy_t;

@@ -45,7 +45,8 @@ static int s_prepare (umbp_get_call_t *call, const umbp_get_job_t *job, const um
                             .to_count = (size_t) count,
                             .from = from,
                             .from_count = from_count,
-                            .size = job->size };
+                            .size = job->size,
+                            .read = true };
     if (count > 0)
         return UMBP_GET_OPEN;
     bool verify = call->lane->pool->verify;

@@ -214,7 +214,7 @@ static const uint8_t *s_payload (umbp_lane_t *lane, umbp_put_job_t *jobs, size_t
     for (size_t index = 0; index < count; index++) {
         umbp_piece_t room = { at, jobs[index].size };
         jobs[index].sum = umbp_scatter_copy (&room, 1, jobs[index].pieces, jobs[index].piece_count,
-                                             jobs[index].size);
+                                             jobs[index].size, false);
         at += jobs[index].size;
     }
     *size_p = size;

@@ -43,7 +43,7 @@ static void s_take_one (umbp_cursor_t *in, umbp_cursor_t *out, umbp_part_t *part
 }
 
 void umbp_scatter_take (const umbp_piece_t *to, const umbp_piece_t *from, uint64_t offset,
-                        umbp_part_t *parts, size_t count)
+                        umbp_part_t *parts, size_t count, bool past)
 {
     umbp_cursor_t in, out;
     umbp_cursor_set (&in, from, offset, count * UMBP_PART_BYTES);
@@ -54,7 +54,7 @@ void umbp_scatter_take (const umbp_piece_t *to, const umbp_piece_t *from, uint64
         if (run == 0)
             s_take_one (&in, &out, &parts[done++]);
         else {
-            umbp_parts_take (&parts[done], s_here (&out), s_here (&in), run, true);
+            umbp_parts_take (&parts[done], s_here (&out), s_here (&in), run, past);
             umbp_cursor_skip (&in, run * UMBP_PART_BYTES);
             umbp_cursor_skip (&out, run * UMBP_PART_BYTES);
             done += run;
@@ -75,13 +75,14 @@ uint64_t umbp_scatter_end (const umbp_piece_t *to, const umbp_piece_t *from, uin
     return umbp_parts_end (sum, last, size);
 }
 
-static uint64_t s_copy_long (const umbp_piece_t *to, const umbp_piece_t *from, uint64_t size)
+static uint64_t s_copy_long (const umbp_piece_t *to, const umbp_piece_t *from, uint64_t size,
+                             bool past)
 {
     umbp_part_t sum, parts[PARTS];
     umbp_parts_begin (&sum);
     for (size_t count = umbp_parts_count (size), at = 0; at < count;) {
         size_t run = count - at < PARTS ? count - at : PARTS;
-        umbp_scatter_take (to, from, at * UMBP_PART_BYTES, parts, run);
+        umbp_scatter_take (to, from, at * UMBP_PART_BYTES, parts, run, past);
         umbp_parts_join (&sum, parts, run);
         at += run;
     }
@@ -89,14 +90,14 @@ static uint64_t s_copy_long (const umbp_piece_t *to, const umbp_piece_t *from, u
 }
 
 uint64_t umbp_scatter_copy (const umbp_piece_t *to, size_t to_count, const umbp_piece_t *from,
-                            size_t from_count, uint64_t size)
+                            size_t from_count, uint64_t size, bool past)
 {
     if (to_count == 1 && from_count == 1)
-        return umbp_copy_sum (to->base, from->base, size);
+        return umbp_copy_sum (to->base, from->base, size, past);
     if (size >= UMBP_COPY_STREAM_MIN && umbp_parts_are_fast ())
-        return s_copy_long (to, from, size);
+        return s_copy_long (to, from, size, past);
     umbp_sum_t sum;
-    umbp_sum_init (&sum, size);
+    umbp_sum_init (&sum, past ? size : 0);
     umbp_cursor_t in, out;
     umbp_cursor_set (&in, from, 0, size);
     umbp_cursor_set (&out, to, 0, size);

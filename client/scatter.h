@@ -16,15 +16,16 @@
 bool umbp_scatter_tiles (const umbp_range_t *ranges, size_t count, uint64_t size,
                          umbp_piece_t *pieces);
 
-//  Copy size bytes, from one list of pieces to another; both hold so many. Returns their checksum.
+//  Copy size bytes, from one list of pieces to another; both hold so many. past: large ones go past
+//  the caches, see cluster/bulk/copy.h. Returns their checksum.
 uint64_t umbp_scatter_copy (const umbp_piece_t *to, size_t to_count, const umbp_piece_t *from,
-                            size_t from_count, uint64_t size);
+                            size_t from_count, uint64_t size, bool past);
 
 //  A part of such a copy: count parts of UMBP_PART_BYTES (parts.h) from an offset on, summed apart.
 //  Several threads may do others at the same time. And its end, behind all parts: sum is what they
 //  were joined to. Returns the checksum.
 void umbp_scatter_take (const umbp_piece_t *to, const umbp_piece_t *from, uint64_t offset,
-                        umbp_part_t *parts, size_t count);
+                        umbp_part_t *parts, size_t count, bool past);
 uint64_t umbp_scatter_end (const umbp_piece_t *to, const umbp_piece_t *from, uint64_t size,
                            const umbp_part_t *sum);
 

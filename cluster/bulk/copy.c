@@ -26,6 +26,7 @@
 #endif
 
 #define CHUNK_BYTES ((size_t) 8 * 1024)
+#define LONG_MIN ((size_t) 64 * 1024)   //  Summed in parts: of fewer bytes libxxhash is as fast
 #define LINE_BYTES 64
 
 typedef struct {
@@ -101,12 +102,12 @@ static void s_stream_end (void)
 #endif
 
 //  A long run, in one pass; dst may be NULL
-static uint64_t s_long (void *dst, const void *src, size_t size)
+static uint64_t s_long (void *dst, const void *src, size_t size, bool past)
 {
     size_t count = umbp_parts_count (size), at = count * UMBP_PART_BYTES;
     umbp_part_t sum;
     umbp_parts_begin (&sum);
-    umbp_parts_chain (&sum, dst, src, count, true);
+    umbp_parts_chain (&sum, dst, src, count, past && size >= UMBP_COPY_STREAM_MIN);
     uint8_t last[UMBP_PARTS_LAST];      //  Ours, so that what is summed of it is what is copied
     memcpy (last, (const uint8_t *) src + size - sizeof last, sizeof last);
     if (dst)
@@ -116,15 +117,15 @@ static uint64_t s_long (void *dst, const void *src, size_t size)
 
 static bool s_is_long (size_t size)
 {
-    return size >= UMBP_COPY_STREAM_MIN && umbp_parts_are_fast ();
+    return size >= LONG_MIN && umbp_parts_are_fast ();
 }
 
 uint64_t umbp_sum (const void *data, size_t size)
 {
-    return s_is_long (size) ? s_long (NULL, data, size) : s_xxh3 (data, size);
+    return s_is_long (size) ? s_long (NULL, data, size, false) : s_xxh3 (data, size);
 }
 
-uint64_t umbp_copy_sum (void *dst, const void *src, size_t size)
+uint64_t umbp_copy_sum (void *dst, const void *src, size_t size, bool past)
 {
     if (size <= CHUNK_BYTES) {
         if (size)
@@ -132,9 +133,9 @@ uint64_t umbp_copy_sum (void *dst, const void *src, size_t size)
         return s_xxh3 (src, size);
     }
     if (s_is_long (size))
-        return s_long (dst, src, size);
+        return s_long (dst, src, size, past);
     umbp_sum_t sum;
-    umbp_sum_init (&sum, size);
+    umbp_sum_init (&sum, past ? size : 0);
     umbp_sum_copy (&sum, dst, src, size);
     return umbp_sum_final (&sum);
 }

@@ -4,6 +4,7 @@
 #ifndef UMBP_COPY_H
 #define UMBP_COPY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -12,10 +13,10 @@ extern "C" {
 #endif
 
 //  Copy size bytes and return their checksum. Each byte is fetched from memory once: it is summed
-//  and copied while in cache. From UMBP_COPY_STREAM_MIN bytes on, the copy goes past the caches,
-//  since it would only push other data out of them; a smaller one stays in cache for who reads it
-//  next. The two areas do not overlap. dst and src may be NULL if size is 0.
-uint64_t umbp_copy_sum (void *dst, const void *src, size_t size);
+//  and copied while in cache. past: from UMBP_COPY_STREAM_MIN bytes on the copy goes past the caches,
+//  out of which it would only push other data; else it stays in them for who reads it next. The two
+//  areas do not overlap. dst and src may be NULL if size is 0.
+uint64_t umbp_copy_sum (void *dst, const void *src, size_t size, bool past);
 
 //  The checksum of size bytes.
 uint64_t umbp_sum (const void *data, size_t size);
@@ -32,8 +33,8 @@ typedef struct {
         unsigned char state[640];
 } umbp_sum_t;
 
-//  Start anew. total is how many bytes will come, 0 if that is not known: it decides, as above,
-//  whether umbp_sum_copy goes past the caches.
+//  Start anew. total is how many bytes will come, 0 if that is not known or if they are wanted in the
+//  caches: from UMBP_COPY_STREAM_MIN on umbp_sum_copy goes past these.
 void umbp_sum_init (umbp_sum_t *self, uint64_t total);
 
 //  Add a piece.

@@ -41,18 +41,24 @@ static int s_teardown (void)
 }
 
 //  Copy size bytes between odd addresses; nothing beside the target may change
-static void s_check_copy (size_t size, size_t from_at, size_t to_at)
+static void s_check_copy_past (size_t size, size_t from_at, size_t to_at, bool past)
 {
     unsigned char *to = s_to + GUARD + to_at, *from = s_from + from_at;
     memset (to - GUARD, 0xa5, GUARD);
     memset (to, 0, size);
     memset (to + size, 0xa5, GUARD);
-    uint64_t sum = umbp_copy_sum (to, from, size);
+    uint64_t sum = umbp_copy_sum (to, from, size, past);
     CU_ASSERT_EQUAL (sum, XXH3_64bits (from, size));
     CU_ASSERT_EQUAL (sum, umbp_sum (from, size));
     CU_ASSERT (memcmp (to, from, size) == 0);
     for (size_t at = 0; at < GUARD; at++)
         CU_ASSERT_FATAL (to[(ptrdiff_t) at - GUARD] == 0xa5 && to[size + at] == 0xa5);
+}
+
+static void s_check_copy (size_t size, size_t from_at, size_t to_at)
+{
+    s_check_copy_past (size, from_at, to_at, false);
+    s_check_copy_past (size, from_at, to_at, true);
 }
 
 static void test_copies_and_sums_every_size (void)
@@ -71,7 +77,7 @@ static void test_copies_and_sums_every_size (void)
                                     UMBP_COPY_STREAM_MIN + 1,
                                     2 << 20,
                                     BYTES_MAX };
-    CU_ASSERT_EQUAL (umbp_copy_sum (NULL, NULL, 0), XXH3_64bits (NULL, 0));
+    CU_ASSERT_EQUAL (umbp_copy_sum (NULL, NULL, 0, true), XXH3_64bits (NULL, 0));
     for (size_t size = 0; size < 600; size++)
         s_check_copy (size, size % 7, size % 5);
     for (size_t index = 0; index < sizeof sizes / sizeof *sizes; index++)
@@ -202,7 +208,7 @@ static void s_job_memcpy_sum (char *to, const char *from, size_t size)
 
 static void s_job_copy_sum (char *to, const char *from, size_t size)
 {
-    s_sink ^= umbp_copy_sum (to, from, size);
+    s_sink ^= umbp_copy_sum (to, from, size, true);
 }
 
 static void s_job_sum (char *to, const char *from, size_t size)

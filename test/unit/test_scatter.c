@@ -52,7 +52,7 @@ static void test_copies (void)
             from[at] = (uint8_t) s_random (256);
         memset (to, 0, sizeof to);
         size_t in_count = s_cut (from, size, in), out_count = s_cut (to, room, out);
-        uint64_t sum = umbp_scatter_copy (out, out_count, in, in_count, size);
+        uint64_t sum = umbp_scatter_copy (out, out_count, in, in_count, size, s_random (2));
         CU_ASSERT (memcmp (from, to, size) == 0 && (room == size || to[size] == 0));
         CU_ASSERT (sum == umbp_sum (from, size));
         CU_ASSERT (umbp_scatter_sum (in, in_count, size) == sum);
