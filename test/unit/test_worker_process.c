@@ -156,7 +156,7 @@ static void test_surroundings (void)
     sigprocmask (SIG_BLOCK, &block, &before);
     signal (SIGPIPE, SIG_IGN);
     char *list[] = { "/bin/sh", "-c",
-                     "readlink /proc/self/fd/0; pwd; ls /proc/$$/fd | wc -w; "
+                     "readlink /proc/self/fd/0; pwd; ls /proc/self/fd; "
                      "echo err >&2; env",
                      NULL };
     rc =
@@ -177,8 +177,9 @@ static void test_surroundings (void)
     close (leak);
     char *said = s_log ("list");
     CU_ASSERT (strncmp (said, "/dev/null\n", 10) == 0);
-    CU_ASSERT (strstr (said, folder) != NULL && strstr (said, "\n3\n") != NULL);
-    CU_ASSERT (strstr (said, "err\n") != NULL && strstr (said, "PATH=/usr/bin:/bin") != NULL);
+    CU_ASSERT (strstr (said, folder) != NULL);
+    CU_ASSERT (strstr (said, "\n0\n1\n2\n3\nerr\n") != NULL);           //  3 is the folder that ls reads
+    CU_ASSERT (strstr (said, "PATH=/usr/bin:/bin") != NULL);
     said = s_log ("signals");
     CU_ASSERT (strstr (said, "SigBlk:\t0000000000000000") != NULL);
     const char *ignored = strstr (said, "SigIgn:");      //  glibc itself ignores 32 and 33
